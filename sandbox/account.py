@@ -1,0 +1,81 @@
+"""The emulated account as its users see it: sessions with keys of their own, and the sandbox's own doors."""
+
+import json
+import urllib.request
+from dataclasses import dataclass
+from typing import Any, Final
+
+import boto3
+from botocore.config import Config
+
+from sandbox.emulator import REGION, ROOT_KEY, ROOT_SECRET
+from sandbox.records import Json
+
+_CONFIG: Final = Config(retries={"total_max_attempts": 2})
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Somebody with an access key, calling from somewhere."""
+
+    name: str
+    access_key_id: str
+    secret_access_key: str
+    endpoint: str
+    source_ip: str = "127.0.0.1"
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - the type depends on the service's name
+        """A boto3 client that signs as this principal."""
+        session = boto3.Session(self.access_key_id, self.secret_access_key, region_name=REGION)
+        client = session.client(service, endpoint_url=self.endpoint, config=_CONFIG)  # type: ignore[call-overload]
+        client.meta.events.register("before-send", self._say_where_from)
+        return client
+
+    def _say_where_from(self, request: Any, **_: object) -> None:  # noqa: ANN401 - botocore's own
+        """All clients share one machine; the bridge takes the address in the record from this header."""
+        request.headers["X-Forwarded-For"] = self.source_ip
+
+
+@dataclass(frozen=True)
+class Account:
+    """An emulated account at an endpoint."""
+
+    endpoint: str
+
+    @property
+    def root(self) -> Principal:
+        """The account's root user."""
+        return Principal("root", ROOT_KEY, ROOT_SECRET, self.endpoint)
+
+    def records(self, after: int = 0) -> list[Json]:
+        """What CloudTrail has recorded, each with its number and the rules it matched."""
+        entries: list[Json] = self._ask(f"/_sandbox/records?after={after}")
+        return entries
+
+    def decisions(self) -> list[Json]:
+        """Each distinct answer of the policy evaluation: principal, action, resource, allowed, count."""
+        answers: list[Json] = self._ask("/_sandbox/decisions")
+        return answers
+
+    def sign_in(self, user: str = "", **details: object) -> Json:
+        """Sign in to the console as `user`, or as root; return the record's entry."""
+        entry: Json = self._ask("/_sandbox/sign-in", {"user": user, **details})
+        return entry
+
+    def deliver_again(self, event_id: str) -> None:
+        """Deliver a record once more, as EventBridge may."""
+        self._ask(f"/_sandbox/deliver/{event_id}", {})
+
+    def inbox(self) -> list[Json]:
+        """The mails that SES has accepted, oldest first."""
+        mails = self._ask("/_ministack/ses/messages")["messages"]
+        return sorted(
+            (mail for box in mails.values() for mail in box),
+            key=lambda mail: float(mail["Timestamp"]),
+        )
+
+    def _ask(self, path: str, body: Json | None = None) -> Any:  # noqa: ANN401 - any JSON
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.endpoint + path, data=data)  # noqa: S310 - our own loopback address
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+            return json.load(response)

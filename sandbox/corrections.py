@@ -1,0 +1,282 @@
+"""Where MiniStack 1.5 differs from AWS in a way that this product would notice, put right in its process.
+
+MiniStack decides who may do what; nothing here decides for it. What is corrected:
+
+- policy variables such as `${aws:username}` are expanded before a statement is matched,
+- MFA devices and an omitted `UserName` (the caller's own) become the resource that a policy is matched with,
+- sending mail is authorised on the identity that sends, not on "*",
+- a denial names its resource and the policy that denies, as on AWS,
+- virtual devices get a real base-32 seed, and EnableMFADevice checks its two codes,
+- ChangePassword exists.
+
+Every replacement goes through `_replace`, which fails if a MiniStack release no longer has the original.
+"""
+
+import base64
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import Any, Final
+
+from ministack.core import iam_actions, iam_evaluator
+from ministack.services import iam, ses, ses_v2
+
+from sandbox import totp, wire
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One answer of the policy evaluation."""
+
+    principal_arn: str
+    action: str
+    resource: str
+    allowed: bool
+
+
+def install(observe: Callable[[Decision], None]) -> None:
+    """Correct the MiniStack of this process; `observe` hears of each policy decision."""
+    _replace(iam_evaluator, "enforce", lambda original: _observed(original, observe))
+    _replace(iam_evaluator, "_first_match", _with_variables_expanded)
+    _replace(iam_actions, "extract_resource_arn", _with_iam_resources)
+    _replace(iam_actions, "_ses_v2_resource_arn", _with_sending_identity)
+    _replace(iam_actions, "access_denied_response", _as_aws_words_it)
+    for name, handler in iam._IAM_HANDLERS.items():
+        iam._IAM_HANDLERS[name] = _for_the_caller(name, handler)
+    iam._IAM_HANDLERS["CreateVirtualMFADevice"] = _with_real_seed(
+        iam._IAM_HANDLERS["CreateVirtualMFADevice"]
+    )
+    iam._IAM_HANDLERS["EnableMFADevice"] = _with_codes_checked(iam._IAM_HANDLERS["EnableMFADevice"])
+    iam._IAM_HANDLERS["ChangePassword"] = _change_password
+
+
+def _replace(module: Any, name: str, make: Callable[[Any], Any]) -> None:
+    setattr(module, name, make(getattr(module, name)))
+
+
+# --- policy evaluation --------------------------------------------------------------------------
+
+
+def _observed(enforce: Any, observe: Callable[[Decision], None]) -> Any:
+    @wraps(enforce)
+    def observed(
+        access_key: str,
+        action: str,
+        service: str,
+        region: str,
+        resource_arn: str = "*",
+        **rest: Any,
+    ) -> Any:
+        verdict = enforce(access_key, action, service, region, resource_arn=resource_arn, **rest)
+        if not isinstance(verdict, iam_evaluator.AuthError):
+            observe(
+                Decision(iam_evaluator.caller_arn(), action, resource_arn, allowed=verdict is None)
+            )
+        return verdict
+
+    return observed
+
+
+def _with_variables_expanded(first_match: Any) -> Any:
+    def expand(text: str, context: Any) -> str:
+        def value(found: re.Match[str]) -> str:
+            resolved = iam_evaluator._resolve_condition_key(found[1], context)
+            return found[0] if resolved is None else str(resolved)
+
+        return re.sub(r"\$\{([^}]+)\}", value, text)
+
+    @wraps(first_match)
+    def expanded(context: Any, statements: list[Any], effect: str) -> Any:
+        return first_match(
+            context,
+            [
+                replace(
+                    statement,
+                    resources=[expand(text, context) for text in statement.resources],
+                    not_resources=[expand(text, context) for text in statement.not_resources],
+                )
+                for statement in statements
+            ],
+            effect,
+        )
+
+    return expanded
+
+
+def _with_iam_resources(extract: Any) -> Any:
+    @wraps(extract)
+    def extended(service: str, *request: Any) -> str:
+        *_, form, _region, account = request
+        action = _first(form, "Action")
+        if service == "iam" and action in {"CreateVirtualMFADevice", "DeleteVirtualMFADevice"}:
+            path = _first(form, "Path") or "/"
+            return (
+                _first(form, "SerialNumber")
+                or f"arn:aws:iam::{account}:mfa{path}{_first(form, 'VirtualMFADeviceName')}"
+            )
+        if (
+            service == "iam"
+            and _defaults_to_caller(action)
+            and not _first(form, "UserName")
+            and _calling_user()
+        ):
+            return iam_evaluator.caller_arn()
+        resource: str = extract(service, *request)
+        return resource
+
+    return extended
+
+
+def _with_sending_identity(resource_arn: Any) -> Any:
+    @wraps(resource_arn)
+    def of_identity(method: str, path: str, body: bytes, region: str, account: str) -> str:
+        if method == "POST" and path.rstrip("/") == "/v2/email/outbound-emails":
+            sender = iam_actions._safe_json_field(body, "FromEmailAddress")
+            found = [
+                name for name in ses_v2._identities if name == sender or sender.endswith(f"@{name}")
+            ]
+            return f"arn:aws:ses:{region}:{account}:identity/{max(found, key=len, default=sender)}"
+        resource: str = resource_arn(method, path, body, region, account)
+        return resource
+
+    return of_identity
+
+
+# --- words of a denial --------------------------------------------------------------------------
+
+
+def _as_aws_words_it(respond: Any) -> Any:
+    @wraps(respond)
+    def worded(service: str, action: str, principal: str, request_id: str, **rest: Any) -> Any:
+        if not (rest.get("error_code") or rest.get("message") or rest.get("resource_policy_arn")):
+            resource = rest.get("resource_arn", "*")
+            rest["message"] = (
+                f"User: {principal} is not authorized to perform: {action} on resource: {_spoken(resource)} "
+                f"{_reason(principal, action, resource, explicit=rest.get('explicit_deny', False))}"
+            )
+        return respond(service, action, principal, request_id, **rest)
+
+    return worded
+
+
+def _spoken(resource: str) -> str:
+    """IAM says "user carol" for a user's ARN, but spells out the ARNs of policies and devices."""
+    found = re.fullmatch(r"arn:[^:]+:iam::\d*:(user|role|group)/(?:.+/)?([^/]+)", resource)
+    return f"{found[1]} {found[2]}" if found else resource
+
+
+def _reason(principal: str, action: str, resource: str, *, explicit: bool) -> str:
+    if not explicit:
+        return f"because no identity-based policy allows the {action} action"
+    policy = _denying_policy(principal, action, resource)
+    return "with an explicit deny in an identity-based policy" + (f": {policy}" if policy else "")
+
+
+def _denying_policy(principal: str, action: str, resource: str) -> str:
+    """The managed policy whose statement denied; empty if it was an inline one."""
+    account, name = principal.split(":")[4], principal.rpartition("/")[2]
+    context = iam_evaluator.EvalContext(
+        principal_arn=principal,
+        principal_type="User",
+        principal_account=account,
+        action=action,
+        resource_arn=resource,
+        region="us-east-1",
+        principal_keys={"aws:username": name},
+    )
+    groups = [group for group in iam._groups.values() if name in group.get("Users", [])]
+    for holder in [iam._users.get(name) or {}, *groups]:
+        for arn in holder.get("AttachedPolicies", []):
+            document = iam_evaluator._resolve_managed_policy_document(arn, account)
+            if iam_evaluator._first_match(
+                context, iam_evaluator.parse_policy_document(document), "Deny"
+            ):
+                return str(arn)
+    return ""
+
+
+# --- IAM calls ----------------------------------------------------------------------------------
+
+
+def _for_the_caller(action: str, handle: Any) -> Any:
+    if not _defaults_to_caller(action):
+        return handle
+
+    @wraps(handle)
+    def defaulted(form: dict[str, Any]) -> Any:
+        if not _first(form, "UserName") and _calling_user():
+            form["UserName"] = [_calling_user()]
+        return handle(form)
+
+    return defaulted
+
+
+def _with_real_seed(create: Any) -> Any:
+    @wraps(create)
+    def seeded(form: dict[str, Any]) -> Any:
+        status, headers, body = create(form)
+        if status == 200:
+            serial = re.search(rb"<SerialNumber>([^<]+)<", body)[1].decode()  # type: ignore[index]
+            device = iam._mfa_devices[serial]
+            old, device["Base32StringSeed"] = device["Base32StringSeed"], totp.new_seed()
+            body = body.replace(_blob(old), _blob(device["Base32StringSeed"]))
+        return status, headers, body
+
+    return seeded
+
+
+def _with_codes_checked(enable: Any) -> Any:
+    @wraps(enable)
+    def checked(form: dict[str, Any]) -> Any:
+        device = iam._mfa_devices.get(_first(form, "SerialNumber"))
+        first, second = _first(form, "AuthenticationCode1"), _first(form, "AuthenticationCode2")
+        if device and not totp.consecutive(device["Base32StringSeed"], first, second, time.time()):
+            return iam._error(
+                403, "InvalidAuthenticationCode", "Authentication code for device is not valid."
+            )
+        return enable(form)
+
+    return checked
+
+
+def _change_password(_form: dict[str, Any]) -> Any:
+    if _calling_user() not in iam._login_profiles:
+        return iam._error(
+            404, "NoSuchEntity", f"Login Profile for User {_calling_user()} cannot be found."
+        )
+    iam._login_profiles[_calling_user()]["PasswordResetRequired"] = False
+    return iam._xml(200, "ChangePasswordResponse", "")
+
+
+def _defaults_to_caller(action: str) -> bool:
+    """Whether the action is about the caller's own user when no other is named."""
+    model = wire.service_model("iam")
+    if action not in model.operation_names:
+        return False
+    shape = model.operation_model(action).input_shape
+    if action == "ChangePassword":
+        return True
+    return (
+        shape is not None
+        and "UserName" in shape.members
+        and "UserName" not in shape.required_members
+    )
+
+
+def _calling_user() -> str:
+    arn = iam_evaluator.caller_arn()
+    return arn.rpartition("/")[2] if ":user/" in arn else ""
+
+
+def _first(form: Mapping[str, Any], name: str) -> str:
+    value = form.get(name, "")
+    return str(value[0] if isinstance(value, list) else value)
+
+
+def _blob(seed: str) -> bytes:
+    return base64.b64encode(seed.encode())
+
+
+__all__: Final = ["Decision", "install"]

@@ -1,0 +1,119 @@
+"""`sam build` and `sam deploy` of the real template into the emulated account."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from botocore.exceptions import ClientError
+
+from sandbox.account import Account
+from sandbox.emulator import HOME, REGION, ROOT, ROOT_KEY, ROOT_SECRET, layer_target
+
+STACK: Final = "mfa-watcher"
+BUCKET: Final = "sam-artifacts"
+DOMAIN: Final = "example.com"
+SENDER: Final = f"mfa-watcher@{DOMAIN}"
+SECURITY: Final = f"security@{DOMAIN}"
+
+
+class DeployError(RuntimeError):
+    """SAM failed; the message ends with what it said."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The deployed stack."""
+
+    outputs: dict[str, str]
+
+    def __getitem__(self, output: str) -> str:
+        """The value of an output of the template."""
+        return self.outputs[output]
+
+
+def build(home: Path = HOME) -> None:
+    """Build functions and layers for the interpreter that runs the emulator."""
+    target = layer_target()
+    # SAM's cache knows the sources, not the interpreter that a layer was built for.
+    cache = home / "cache" / "-".join([target["LAYER_PYTHON"], target["LAYER_ARCHITECTURE"]])
+    _sam(
+        "build",
+        *("--template-file", str(ROOT / "template.yaml"), "--build-dir", str(home / "build")),
+        *("--cached", "--cache-dir", str(cache), "--parallel"),
+        home=home,
+        PYTHON=sys.executable,
+        **target,
+    )
+
+
+def deploy(account: Account, home: Path = HOME, **overrides: str) -> Stack:
+    """Deploy what was built, or bring a deployed stack up to date."""
+    root = account.root
+    root.client("s3").create_bucket(Bucket=BUCKET)
+    verify_sender(account)
+    parameters = {
+        "SenderAddress": SENDER,
+        "SecurityAddress": SECURITY,
+        "AccountAlias": "sandbox",
+        "Architecture": layer_target()["LAYER_ARCHITECTURE"],
+        # Nobody wants to wait: IAM in the emulator is consistent at once.
+        "SettleSeconds": "0",
+        "FirstSignInGraceMinutes": "0",
+    } | overrides
+    _sam(
+        "deploy",
+        *("--template-file", str(home / "build" / "template.yaml"), "--stack-name", STACK),
+        *("--s3-bucket", BUCKET, "--capabilities", "CAPABILITY_NAMED_IAM"),
+        *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
+        *("--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())),
+        home=home,
+        AWS_ENDPOINT_URL=account.endpoint,
+    )
+    described = root.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+    return Stack({output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]})
+
+
+def verify_sender(account: Account) -> None:
+    """Make the sender's domain an SES identity, which a person does once per account."""
+    mail = account.root.client("sesv2")
+    try:
+        mail.create_email_identity(EmailIdentity=DOMAIN)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "AlreadyExistsException":
+            raise
+
+
+def _sam(command: str, *arguments: str, home: Path, **environment: str) -> None:
+    sam = os.environ.get("SANDBOX_SAM", str(ROOT / ".venv-sam" / "bin" / "sam"))
+    # A file of its own, so that no stage in samconfig.toml gets mixed in.
+    settings = home / "samconfig.toml"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text("version = 0.1\n")
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SAM_"))
+    }
+    finished = subprocess.run(
+        [sam, command, "--config-file", str(settings), "--region", REGION, *arguments],
+        cwd=ROOT,
+        env=kept
+        | {
+            "AWS_ACCESS_KEY_ID": ROOT_KEY,
+            "AWS_SECRET_ACCESS_KEY": ROOT_SECRET,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "SAM_CLI_TELEMETRY": "0",
+        }
+        | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    (home / f"sam-{command}.log").write_text(finished.stdout)
+    if finished.returncode:
+        last = "\n".join(finished.stdout.splitlines()[-25:])
+        raise DeployError(f"sam {command} failed; see {home / f'sam-{command}.log'}\n{last}")

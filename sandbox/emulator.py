@@ -1,0 +1,162 @@
+"""Starting and stopping the emulated account: MiniStack behind the bridge, in a process of its own.
+
+The process runs in `.venv-sandbox`, which holds the emulator alone: Lambda functions run under that
+interpreter, so a package that is missing in a layer is missing in the sandbox too.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+HOME: Final = ROOT / ".sandbox"
+
+ACCOUNT_ID: Final = "111122223333"
+REGION: Final = "us-east-1"
+# Whoever signs with this key is the account's root user.
+ROOT_KEY: Final = "AKIAROOTOFTHESANDBOX"
+ROOT_SECRET: Final = "root-of-the-sandbox"  # noqa: S105 - opens nothing but this emulator
+DEFAULT_PORT: Final = 4566
+READY_WITHIN_SECONDS: Final = 30
+
+
+class EmulatorError(RuntimeError):
+    """The emulator does not run, and the message says what to do about it."""
+
+
+def interpreter() -> Path:
+    """The Python that runs the emulator, and with it the functions."""
+    found = Path(os.environ.get("SANDBOX_PYTHON", ROOT / ".venv-sandbox" / "bin" / "python"))
+    if not found.exists():
+        raise EmulatorError(f"no Python at {found}: run `make setup` first")
+    return found
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Emulator:
+    """One emulated account, in memory, from `start` to `stop`."""
+
+    port: int = DEFAULT_PORT
+    home: Path = HOME
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    @property
+    def endpoint(self) -> str:
+        """What AWS_ENDPOINT_URL is set to."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        """Everything the emulator and the functions print."""
+        return self.home / "emulator.log"
+
+    def start(self) -> Self:
+        """Start, and return when the account answers."""
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                raise EmulatorError(
+                    f"port {self.port} is taken, perhaps by a sandbox that still runs: "
+                    "stop it, or name another with --port"
+                )
+        temporary = self.home / "tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(str(interpreter()), "-m", "hypercorn", "sandbox.bridge:app"),
+                    *("--bind", f"127.0.0.1:{self.port}", "--keep-alive", "75"),
+                ],
+                cwd=ROOT,
+                env=self._environment(temporary),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that stop reaches the functions' processes too
+            )
+        self._wait_until_ready(self._process)
+        return self
+
+    def stop(self) -> None:
+        """Stop the account and the processes of its functions; all its state is gone."""
+        if self._process is None:
+            return
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self._process.pid, number)
+                self._process.wait(timeout=3)
+            except subprocess.TimeoutExpired:
+                continue
+            except ProcessLookupError:
+                break
+        self._process = None
+        shutil.rmtree(self.home / "tmp", ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        """Start."""
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self.stop()
+
+    def _environment(self, temporary: Path) -> dict[str, str]:
+        """Nothing of the user's own AWS settings: the functions inherit what the emulator sees."""
+        kept = {name: os.environ[name] for name in ("HOME", "LANG", "PATH") if name in os.environ}
+        return kept | {
+            "AUTH": "true",
+            "AWS_ACCESS_KEY_ID": ROOT_KEY,
+            "AWS_SECRET_ACCESS_KEY": ROOT_SECRET,
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(self.port),
+            "IOT_MTLS_ENABLED": "0",
+            "MINISTACK_ACCOUNT_ID": ACCOUNT_ID,
+            "MINISTACK_REGION": REGION,
+            "PYTHONUNBUFFERED": "1",
+            "S3_DATA_DIR": str(temporary / "s3"),
+            "SFTP_ENABLED": "0",
+            "STATE_DIR": str(temporary / "state"),
+            "TMPDIR": str(temporary),
+        }
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + READY_WITHIN_SECONDS
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                break
+            try:
+                with urllib.request.urlopen(f"{self.endpoint}/_ministack/ready", timeout=2):
+                    return
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                time.sleep(0.1)
+        last = "\n".join(self.log.read_text(errors="replace").splitlines()[-5:])
+        self.stop()
+        raise EmulatorError(f"the emulator did not start; see {self.log}\n{last}")
+
+
+def layer_target() -> dict[str, str]:
+    """What the layers must be built for: the emulator's own interpreter, on this machine."""
+    version = subprocess.run(
+        [str(interpreter()), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    machine = os.uname().machine
+    architecture = "arm64" if machine in {"arm64", "aarch64"} else "x86_64"
+    return {"LAYER_PYTHON": version, "LAYER_ARCHITECTURE": architecture}
