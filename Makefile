@@ -1,0 +1,129 @@
+# Everything a developer runs. Needs Python 3.11, 3.12 or 3.13, make and git; each target makes
+# the environments it needs and remakes one when its lock file or the interpreter changes.
+
+# The interpreter: PYTHON=python3.13 picks one; else the one that .venv has, else the first that fits.
+probe = $(1) -c 'import sys; print(sys._base_executable if (3, 11) <= sys.version_info < (3, 14) else "")' 2>/dev/null
+ifdef PYTHON
+  INTERPRETER := $(shell $(call probe,$(PYTHON)))
+else
+  INTERPRETER := $(shell for name in .venv/bin/python python3 python3.13 python3.12 python3.11; do \
+                   found=$$($(call probe,$$name)) && [ -n "$$found" ] && echo "$$found" && break; done)
+endif
+VERSION := $(if $(INTERPRETER),$(shell "$(INTERPRETER)" -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
+
+# The processor that the layers are built for, as the template's parameter of that name.
+ARCHITECTURE ?= arm64
+
+# Passed on to the tool that a target runs: make test ARGS="-k denied -x"
+ARGS ?=
+
+export SAM_CLI_TELEMETRY := 0
+
+say = @printf '\n\033[1m» %s\033[0m\n' "$(1)"
+# Locks are complete, so nothing is resolved; what is installed is what their hashes name.
+PIP := -m pip install -qq --disable-pip-version-check --no-deps
+COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+           --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo sandbox test lint format types contract template build lock pr clean interpreter
+
+help: ## Say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s%s\n", $$1, $$2}'
+
+# --- environments -------------------------------------------------------------------------
+
+# A stamp's name says what its environment was made from, and where.
+stamp = $(1)/made-for-$(VERSION)-$(shell { pwd; cat $(2); } 2>/dev/null | cksum | cut -d' ' -f1)
+DEV := $(call stamp,.venv,requirements/dev.txt)
+SAM := $(call stamp,.venv-sam,requirements/sam.txt)
+SANDBOX := $(call stamp,.venv-sandbox,requirements/sandbox.txt)
+LOCK := $(call stamp,.venv-lock,requirements/lock.txt)
+
+interpreter:
+	@[ -n "$(INTERPRETER)" ] || { \
+	  echo 'MFA Watcher needs Python 3.11, 3.12 or 3.13, and $(or $(PYTHON),no python3 found here) is none or does not start.'; \
+	  echo 'Name one: make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3.13'; exit 1; }
+
+define make_environment
+	$(call say,Making $(1) with Python $(VERSION) from $(2))
+	@rm -rf $(1)
+	@"$(INTERPRETER)" -m venv $(1)
+	@$(1)/bin/python $(PIP) --require-hashes --requirement $(2)
+endef
+
+$(DEV): | interpreter
+	$(call make_environment,.venv,requirements/dev.txt)
+	@.venv/bin/python $(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(SAM): | interpreter
+	$(call make_environment,.venv-sam,requirements/sam.txt)
+	@touch $@
+
+$(SANDBOX): | interpreter
+	$(call make_environment,.venv-sandbox,requirements/sandbox.txt)
+	@touch $@
+
+$(LOCK): | interpreter
+	$(call make_environment,.venv-lock,requirements/lock.txt)
+	@touch $@
+
+setup: $(DEV) $(SAM) $(SANDBOX) ## Make all environments now
+	$(call say,Ready: Python $(VERSION) in .venv .venv-sam .venv-sandbox)
+
+# --- seeing it ----------------------------------------------------------------------------
+
+demo: $(SAM) $(SANDBOX) ## Play the whole story on this machine: no AWS account, no Docker
+	@.venv-sandbox/bin/python -m sandbox demo $(ARGS)
+
+sandbox: $(SAM) $(SANDBOX) ## Keep an emulated account with the watcher running, for your own AWS CLI
+	@.venv-sandbox/bin/python -m sandbox run $(ARGS)
+
+# --- checking it --------------------------------------------------------------------------
+
+test: $(DEV) ## Run the tests
+	$(call say,Tests)
+	@.venv/bin/python -m pytest --numprocesses=auto $(ARGS)
+
+lint: $(DEV) ## Check style and format
+	$(call say,Format and style)
+	@.venv/bin/ruff format --check
+	@.venv/bin/ruff check
+
+format: $(DEV) ## Put format and style right, where a tool can
+	@.venv/bin/ruff check --fix
+	@.venv/bin/ruff format
+
+types: $(DEV) ## Check types
+	$(call say,Types)
+	@.venv/bin/mypy
+
+contract: $(DEV) ## Check that imports point one way
+	$(call say,Import contract)
+	@.venv/bin/lint-imports
+
+template: $(SAM) ## Check the template
+	$(call say,Template)
+	@.venv-sam/bin/sam validate --lint --region us-east-1
+	@.venv-sam/bin/cfn-lint --regions us-east-1 -- template.yaml
+
+pr: lint types contract template test ## Everything a change must pass
+
+# --- shipping it --------------------------------------------------------------------------
+
+build: $(SAM) ## Build for deployment; then: .venv-sam/bin/sam deploy --guided
+	$(call say,Layers for $(ARCHITECTURE))
+	@find functions -name __pycache__ -prune -exec rm -rf {} +
+	@PYTHON="$(INTERPRETER)" LAYER_ARCHITECTURE=$(ARCHITECTURE) \
+	  .venv-sam/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE) $(ARGS)
+
+lock: $(LOCK) ## Write the lock files anew; ARGS=--upgrade takes the newest releases
+	@for name in layers/dependencies/requirements requirements/dev requirements/sam requirements/sandbox requirements/lock; do \
+	  echo "$$name.txt"; $(COMPILE) $(ARGS) $$name.in --output-file $$name.txt >/dev/null || exit 1; done
+	@! grep -nE '://|file:' layers/dependencies/requirements.txt requirements/*.txt
+
+clean: ## Remove what the other targets made
+	rm -rf .venv .venv-* .aws-sam .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	find . -name __pycache__ -prune -exec rm -rf {} +
