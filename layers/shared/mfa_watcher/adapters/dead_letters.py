@@ -1,0 +1,29 @@
+"""Setting aside messages that no retry can mend."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types_boto3_sqs import SQSClient
+
+_REASON_LENGTH = 1000
+
+
+class SqsDeadLetters:
+    """Puts a message into the dead-letter queue with the reason why as an attribute."""
+
+    def __init__(self, client: "SQSClient", *, queue_url: str) -> None:
+        """Take an SQS client and the dead-letter queue's URL."""
+        self._client = client
+        self._queue_url = queue_url
+
+    def park(self, body: str, *, reason: str, source_queue: str) -> None:
+        """Keep the body as it came. The attributes say what is wrong and where it came from."""
+        printable = "".join(char if char.isprintable() else " " for char in reason)
+        self._client.send_message(
+            QueueUrl=self._queue_url,
+            MessageBody=body or "(empty)",
+            MessageAttributes={
+                "reason": {"DataType": "String", "StringValue": printable[:_REASON_LENGTH]},
+                "source_queue": {"DataType": "String", "StringValue": source_queue},
+            },
+        )

@@ -1,0 +1,244 @@
+"""CloudTrail records and their EventBridge envelope: the only code that knows their shape.
+
+Lenient about what is unknown or odd (``requestParameters`` may be null, a string or a list;
+values may have any type), exact about the fields we use. Whatever has a type we cannot use is
+treated as absent and named in ``Record.unreadable``.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from mfa_watcher.domain.records import Event, Identity, Record
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _flag(value: object) -> bool | None:
+    """CloudTrail writes some flags as JSON booleans and some as the strings "true", "false"."""
+    match value:
+        case bool():
+            return value
+        case "true" | "false":
+            return value == "true"
+        case _:
+            return None
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+_TEXT_FIELDS = ("eventID", "eventTime", "eventSource", "eventName", "errorCode", "errorMessage")
+_OBJECT_FIELDS = ("userIdentity", "requestParameters", "responseElements", "additionalEventData")
+
+Text = Annotated[str | None, BeforeValidator(_text)]
+Flag = Annotated[bool | None, BeforeValidator(_flag)]
+
+
+class _Lenient(BaseModel):
+    model_config = ConfigDict(extra="ignore", alias_generator=to_camel, frozen=True)
+
+
+class _SessionIssuer(_Lenient):
+    arn: Text = None
+
+
+class _SessionContext(_Lenient):
+    session_issuer: Annotated[_SessionIssuer, BeforeValidator(_mapping)] = _SessionIssuer()
+
+
+class UserIdentity(_Lenient):
+    """``userIdentity``. Source: CloudTrail user guide, *userIdentity element*."""
+
+    type: Text = None
+    user_name: Text = None
+    arn: Text = None
+    principal_id: Text = None
+    account_id: Text = None
+    session_context: Annotated[_SessionContext, BeforeValidator(_mapping)] = _SessionContext()
+
+
+class RequestParameters(_Lenient):
+    """The request parameters we use, of every call that we look at."""
+
+    user_name: Text = None
+    new_user_name: Text = None
+    serial_number: Text = None
+    policy_arn: Text = None
+    name: Text = None
+    rule: Text = None
+    trail_name: Text = None
+    queue_url: Text = None
+
+    @property
+    def resource_name(self) -> str | None:
+        """The last part of the name of the resource that a call is about."""
+        named = self.trail_name or self.policy_arn or self.queue_url or self.rule or self.name
+        return named.rsplit("/", 1)[-1] if named else None
+
+
+class _LoginProfile(_Lenient):
+    user_name: Text = None
+    password_reset_required: Flag = None
+
+
+class _User(_Lenient):
+    user_name: Text = None
+    user_id: Text = None
+
+
+class ResponseElements(_Lenient):
+    """The response elements we use. ``ConsoleLogin`` is spelled as here in real records."""
+
+    console_login: Text = Field(default=None, alias="ConsoleLogin")
+    login_profile: Annotated[_LoginProfile, BeforeValidator(_mapping)] = _LoginProfile()
+    user: Annotated[_User, BeforeValidator(_mapping)] = _User()
+
+
+class AdditionalEventData(_Lenient):
+    """What a sign-in adds."""
+
+    mfa_used: Text = Field(default=None, alias="MFAUsed")
+
+
+class CloudTrailRecord(_Lenient):
+    """A CloudTrail record. Source: CloudTrail user guide, *Record contents*.
+
+    ``awsRegion`` is left out on purpose: a sign-in's region depends on the endpoint (and has
+    been ``global``), so nothing may be decided by it.
+    """
+
+    event_id: Text = Field(default=None, alias="eventID")
+    event_time: Text = None
+    event_source: Text = None
+    event_name: Text = None
+    error_code: Text = None
+    error_message: Text = None
+    recipient_account_id: Text = None
+    source_ip_address: Text = Field(default=None, alias="sourceIPAddress")
+    user_agent: Text = None
+    user_identity: Annotated[UserIdentity, BeforeValidator(_mapping)] = UserIdentity()
+    request_parameters: Annotated[RequestParameters, BeforeValidator(_mapping)] = (
+        RequestParameters()
+    )
+    response_elements: Annotated[ResponseElements, BeforeValidator(_mapping)] = ResponseElements()
+    additional_event_data: Annotated[AdditionalEventData, BeforeValidator(_mapping)] = (
+        AdditionalEventData()
+    )
+
+    def to_domain(self, unreadable: tuple[str, ...] = ()) -> Record:
+        """Give the record as the domain sees it."""
+        who, asked, answered = self.user_identity, self.request_parameters, self.response_elements
+        profile, user = answered.login_profile, answered.user
+        return Record(
+            event_id=self.event_id,
+            event_time=self.event_time,
+            at=_instant(self.event_time),
+            account_id=self.recipient_account_id or who.account_id,
+            event_source=self.event_source,
+            event_name=self.event_name,
+            error_code=self.error_code,
+            error_message=self.error_message,
+            source_ip=self.source_ip_address,
+            user_agent=self.user_agent,
+            identity=Identity(
+                type=who.type,
+                name=who.user_name,
+                arn=who.arn,
+                principal_id=who.principal_id,
+                account_id=who.account_id,
+                issuer_arn=who.session_context.session_issuer.arn,
+            ),
+            user_name=asked.user_name,
+            new_user_name=asked.new_user_name,
+            serial=asked.serial_number,
+            resource_name=asked.resource_name,
+            console_login=answered.console_login,
+            response_user_name=user.user_name or profile.user_name,
+            response_user_id=user.user_id,
+            password_reset_required=profile.password_reset_required,
+            mfa_used=self.additional_event_data.mfa_used,
+            unreadable=unreadable,
+        )
+
+
+def parse_record(raw: object) -> Record:
+    """Read a CloudTrail record from any JSON value. Never raises: what is odd counts as absent."""
+    fields = _mapping(raw)
+    return CloudTrailRecord.model_validate(fields).to_domain(tuple(_unreadable(fields)))
+
+
+def _unreadable(fields: Mapping[str, Any]) -> list[str]:
+    """Name the top-level fields whose type is not the documented one (null counts as absent)."""
+    documented = {**dict.fromkeys(_TEXT_FIELDS, str), **dict.fromkeys(_OBJECT_FIELDS, Mapping)}
+    return [
+        name
+        for name, kind in documented.items()
+        if fields.get(name) is not None and not isinstance(fields[name], kind)
+    ]
+
+
+def _instant(text: str | None) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class DamagedEventError(Exception):
+    """A queue message that no handler can ever act on. The text says what is wrong with it."""
+
+
+class Envelope(BaseModel):
+    """The EventBridge event around a record.
+
+    ``detail-type`` is not looked at: sign-ins are documented with two spellings of it. Account
+    and region come from the record, since forwarding may change those of the envelope.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    id: Text = None
+    detail: dict[str, Any]
+    replay_name: Annotated[Text, Field(alias="replay-name")] = None
+
+
+def parse_event(body: str) -> Event:
+    """Read an EventBridge envelope from the body of a queue message.
+
+    Raises DamagedEventError for what no retry can mend: no JSON, no ``detail``, or a record
+    without the id that duplicates are told by, its time or its account.
+    """
+    try:
+        envelope = Envelope.model_validate(json.loads(body))
+    except json.JSONDecodeError as error:
+        raise DamagedEventError(f"the message is not JSON: {error}") from error
+    except RecursionError as error:
+        raise DamagedEventError("the message is nested too deeply") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the message"
+        raise DamagedEventError(f"no EventBridge event: {where}: {first['msg']}") from error
+    record = parse_record(envelope.detail)
+    match record:
+        case Record(event_id=str(id_), at=datetime() as at, account_id=str(account)):
+            return Event(id_, at, account, record)
+        case _:
+            raise DamagedEventError(
+                f"the record lacks a readable {_first_missing(record)}"
+                f" (unreadable: {', '.join(record.unreadable) or 'none'})"
+            )
+
+
+def _first_missing(record: Record) -> str:
+    if record.event_id is None:
+        return "eventID"
+    return "eventTime" if record.at is None else "recipientAccountId"

@@ -1,0 +1,29 @@
+"""History: what is written once, next to what it is about, and never changed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class About(StrEnum):
+    """What a history entry belongs to."""
+
+    USER = "user"
+    REQUEST = "request"
+    ACCOUNT = "account"
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One line of evidence: when it happened, who did what, and the CloudTrail event behind it.
+
+    ``subject_id`` is ``account/user id``, a request's id, or an account's id.
+    """
+
+    about: About
+    subject_id: str
+    at: datetime
+    event_id: str
+    actor: str | None
+    what: str
+    effects: tuple[str, ...] = ()

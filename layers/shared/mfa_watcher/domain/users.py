@@ -1,0 +1,125 @@
+"""An IAM user's record: what the watcher knows of him, and the finding about him."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from mfa_watcher.domain.devices import Device
+
+
+@dataclass(frozen=True, slots=True)
+class UserKey:
+    """What identifies a user: names change and are case-insensitive, the unique id stays."""
+
+    account_id: str
+    user_id: str
+
+
+class Standing(StrEnum):
+    """How a user stands now."""
+
+    PROTECTED = "protected"
+    UNPROTECTED = "unprotected"
+    NO_CONSOLE_ACCESS = "no_console_access"
+
+
+class Cause(StrEnum):
+    """What opened a finding."""
+
+    SIGNED_IN_WITHOUT_MFA = "signed_in_without_mfa"
+    CONSOLE_ACCESS_GRANTED = "console_access_granted"
+    DEVICE_REMOVED = "device_removed"
+    FOUND_UNPROTECTED = "found_unprotected"
+
+
+class Closure(StrEnum):
+    """What closed a finding."""
+
+    ENROLLED = "enrolled"
+    CONSOLE_ACCESS_REMOVED = "console_access_removed"
+    USER_GONE = "user_gone"
+
+
+class MailKind(StrEnum):
+    """The mails a user can get."""
+
+    GUIDE = "guide"
+    WELCOME = "welcome"
+    ENROLLED = "enrolled"
+    REMOVAL_DENIED = "removal_denied"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Open from the moment a user is unprotected until he is protected again, or gone.
+
+    ``mailed`` and ``alerted_at`` say what this finding has caused already, so that a duplicate
+    or a second sign-in does not cause it again. ``ladder_step`` and ``due_at`` say which step of
+    the ladder was taken last and when the next one is due.
+    """
+
+    id: str
+    cause: Cause
+    opened_at: datetime
+    mailed: frozenset[MailKind] = frozenset()
+    alerted_at: datetime | None = None
+    ladder_step: int = 0
+    due_at: datetime | None = None
+    closed_at: datetime | None = None
+    closure: Closure | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether the finding still stands."""
+        return self.closed_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveUser:
+    """What IAM said of a user just now; None stands for what was not asked."""
+
+    exists: bool
+    name: str | None = None
+    devices: tuple[Device, ...] | None = None
+    console_access: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """What the watcher knows of one IAM user. ``version`` 0 means: not stored yet."""
+
+    key: UserKey
+    name: str
+    standing: Standing | None = None
+    devices: tuple[Device, ...] = ()
+    finding: Finding | None = None
+    request_id: str | None = None
+    """The id of the user's open change request: there is at most one."""
+    gone_at: datetime | None = None
+    version: int = 0
+
+    @property
+    def open_finding(self) -> Finding | None:
+        """Give the finding if it still stands."""
+        return self.finding if self.finding and self.finding.is_open else None
+
+    def seen(self, live: LiveUser) -> "User":
+        """Give the record with what IAM said of an existing user taken over."""
+        devices = self.devices if live.devices is None else live.devices
+        return replace(
+            self,
+            name=live.name or self.name,
+            devices=devices,
+            standing=_standing(live) or self.standing,
+            gone_at=None,
+        )
+
+
+def _standing(live: LiveUser) -> Standing | None:
+    if live.console_access is False:
+        return Standing.NO_CONSOLE_ACCESS
+    if live.devices is None:
+        return None
+    if live.devices:
+        return Standing.PROTECTED
+    return Standing.UNPROTECTED if live.console_access else None

@@ -1,0 +1,1 @@
+"""The words of the mails, and how they are rendered."""

@@ -1,0 +1,170 @@
+"""What the use cases need of the world, and the errors it may answer with."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from mfa_watcher.domain.change_requests import ChangeRequest
+from mfa_watcher.domain.decisions import Decision
+from mfa_watcher.domain.devices import Device
+from mfa_watcher.domain.intents import Alert, Intent, Mail
+from mfa_watcher.domain.users import User, UserKey
+
+
+class WorldError(Exception):
+    """Something outside did not do as asked; trying again later may help."""
+
+
+class IamReadError(WorldError):
+    """IAM could not be read: throttled, denied or out of reach."""
+
+
+class LostRaceError(WorldError):
+    """Somebody else changed the user or the request first: read again and decide again."""
+
+
+class AlreadyDecidedError(Exception):
+    """The event was decided before: a duplicate, and nothing to do."""
+
+
+class RefusedError(Exception):
+    """The receiving side will never take this message. The text says why."""
+
+
+class NotSentError(WorldError):
+    """The message could not be sent now: throttled, paused, over the quota, or unreachable."""
+
+
+@dataclass(frozen=True, slots=True)
+class IamUser:
+    """What ``GetUser`` says."""
+
+    user_id: str
+    name: str
+    arn: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class IamReader(Protocol):
+    """Reads one account's IAM. Each method is one call and raises IamReadError."""
+
+    def user(self, name: str) -> IamUser | None:
+        """Give the user of that name; None if there is none (``GetUser``)."""
+        ...
+
+    def devices(self, name: str) -> tuple[Device, ...] | None:
+        """Give a user's devices of all kinds; None if there is no such user (``ListMFADevices``)."""
+        ...
+
+    def has_console_access(self, name: str) -> bool:
+        """Tell whether there is a console password (``GetLoginProfile``); False if no such user."""
+        ...
+
+
+class Store(Protocol):
+    """The state that decisions read and commit."""
+
+    def user(self, key: UserKey) -> User | None:
+        """Give the user's record."""
+        ...
+
+    def user_id_named(self, account_id: str, name: str) -> str | None:
+        """Give the id of the user last known under a name, whatever its case."""
+        ...
+
+    def user_id_of_removed_device(self, account_id: str, serial: str) -> str | None:
+        """Give the id of the user from whom a device was lately removed, or tried to be."""
+        ...
+
+    def request(self, request_id: str) -> ChangeRequest | None:
+        """Give a change request."""
+        ...
+
+    def commit(self, decision: Decision, *, now: datetime) -> None:
+        """Write a decision in one transaction: all of it or nothing.
+
+        Raises AlreadyDecidedError if its event was committed before, LostRaceError if the user or
+        the request changed since it was read.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An intent that is ours to deliver until the claim runs out. ``attempts`` counts this one."""
+
+    intent: Intent
+    attempts: int
+
+
+class Outbox(Protocol):
+    """The intents on their way out."""
+
+    def claim(self, intent_id: str, *, now: datetime) -> Claim | None:
+        """Take an intent for ourselves; None if it is done, or in somebody else's hands now."""
+        ...
+
+    def mark_sent(self, claim: Claim, *, receipt: str, to: str, now: datetime) -> None:
+        """Record that it went out: to whom, under which message id."""
+        ...
+
+    def mark_skipped(self, claim: Claim, *, reason: str, now: datetime) -> None:
+        """Record that it is not wanted any more."""
+        ...
+
+    def mark_failed(self, claim: Claim, *, reason: str, now: datetime) -> None:
+        """Give it up, but keep it with the reason."""
+        ...
+
+    def put_back(self, claim: Claim, *, reason: str, due_at: datetime) -> None:
+        """Leave it for later."""
+        ...
+
+    def due(self, *, now: datetime) -> Iterator[str]:
+        """Give the ids of intents whose time has come and which nobody holds."""
+        ...
+
+
+class Mailer(Protocol):
+    """Sends mails."""
+
+    def send(self, message: "Message") -> str:
+        """Send, and give the message id. Raises RefusedError or NotSentError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A mail ready to go. ``tags`` go to the mail service, which reports outcomes by them."""
+
+    to: str
+    subject: str
+    html: str
+    text: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class Alerter(Protocol):
+    """Tells the security team."""
+
+    def send(self, alert: Alert, *, intent_id: str) -> str:
+        """Publish, and give the message id. Raises RefusedError or NotSentError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedMail:
+    """A mail's words."""
+
+    subject: str
+    html: str
+    text: str
+
+
+class MailRenderer(Protocol):
+    """Puts a mail into words."""
+
+    def render(self, mail: Mail) -> RenderedMail:
+        """Give subject, HTML and text."""
+        ...

@@ -1,0 +1,1 @@
+"""What the functions do: read through the ports, decide, commit."""

@@ -1,0 +1,186 @@
+"""From an event to a committed decision."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from mfa_watcher.domain.decisions import (
+    Decision,
+    Situation,
+    changes_nothing,
+    decide,
+    decide_for_account,
+    facts_needed,
+)
+from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.records import Event
+from mfa_watcher.domain.signals import Signal, SignalKind, classify
+from mfa_watcher.domain.users import LiveUser, User, UserKey
+from mfa_watcher.ports import AlreadyDecidedError, IamReader, LostRaceError, Store
+from mfa_watcher.usecases.look import look
+
+RACES = 5
+"""How often a decision that lost a race is made anew before the queue has to try again."""
+
+_NOTHING_TO_DO = frozenset(
+    {SignalKind.IGNORED, SignalKind.SIGN_IN_FAILED, SignalKind.SIGN_IN_NOT_JUDGED}
+)
+_ABOUT_THE_ACCOUNT = frozenset({SignalKind.WATCHER_DISTURBED, SignalKind.PASSWORD_POLICY_CHANGED})
+
+_OF_KNOWN_USERS_ONLY = frozenset(
+    {
+        SignalKind.CONSOLE_ACCESS_REMOVED,
+        SignalKind.DEVICE_RESYNCED,
+        SignalKind.PASSWORD_CHANGED,
+        SignalKind.USER_DELETED,
+        SignalKind.USER_RENAMED,
+        SignalKind.USER_TAGGED,
+    }
+)
+"""Signals that change nothing for a user we never heard of: no reason to ask IAM who it is."""
+
+
+class UnactionableError(Exception):
+    """An event that is well-formed but must not be acted on; the text says why."""
+
+
+class Result(StrEnum):
+    """What became of an event."""
+
+    DECIDED = "decided"
+    DUPLICATE = "duplicate"
+    NOTHING_TO_DO = "nothing_to_do"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What an event meant and what was done about it."""
+
+    signal: Signal
+    result: Result
+    effects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """Observes one account.
+
+    ``watcher_name`` is the stack's name, with which the names of the watcher's resources begin.
+    """
+
+    account_id: str
+    watcher_name: str
+    store: Store
+    iam: IamReader
+    policy: Policy
+    clock: Callable[[], datetime]
+
+    def observe(self, event: Event) -> Observation:
+        """Decide about an event and commit the decision.
+
+        Raises UnactionableError for an event of another account or too old to tell from a
+        duplicate, IamReadError if IAM does not answer, LostRaceError if others keep winning.
+        """
+        signal = classify(event.record, self.watcher_name)
+        if signal.kind in _NOTHING_TO_DO:
+            return Observation(signal, Result.NOTHING_TO_DO)
+        self._refuse_what_is_not_ours(event)
+        for _ in range(RACES):
+            try:
+                if signal.kind is SignalKind.USER_CREATED:
+                    self._let_predecessor_go(event, signal)
+                decision = self._decide(event, signal)
+                if decision is None:
+                    return Observation(signal, Result.NOTHING_TO_DO)
+                self.store.commit(decision, now=self.clock())
+            except LostRaceError:
+                continue
+            except AlreadyDecidedError:
+                return Observation(signal, Result.DUPLICATE)
+            return Observation(signal, Result.DECIDED, decision.effects)
+        raise LostRaceError(f"event {event.id}: lost {RACES} races for the same user")
+
+    def _refuse_what_is_not_ours(self, event: Event) -> None:
+        if event.account_id != self.account_id:
+            raise UnactionableError(
+                f"the event is about account {event.account_id}, and this watcher reads the IAM"
+                f" of {self.account_id} alone"
+            )
+        if self.clock() - event.at > self.policy.remember_events:
+            raise UnactionableError(
+                f"the event is of {event.at:%Y-%m-%d}, too old to tell whether it was decided"
+                " before"
+            )
+
+    def _decide(self, event: Event, signal: Signal) -> Decision | None:
+        if signal.kind in _ABOUT_THE_ACCOUNT or signal.subject_is_root:
+            return decide_for_account(event.id, event.at, self.account_id, signal)
+        user = self._subject(signal)
+        if user is None:
+            # Evidence of a removal is kept, and root's acts are alerted, whoever they are about.
+            if signal.kind is SignalKind.DEVICE_REMOVAL or signal.root:
+                return decide_for_account(event.id, event.at, self.account_id, signal)
+            return None
+        facts = facts_needed(signal, user)
+        if not facts and changes_nothing(signal, user):
+            return None
+        live = look(self.iam, user.key, _names(signal, user), facts)
+        request = self.store.request(user.request_id) if user.request_id else None
+        return decide(Situation(event.id, event.at, signal, user, self.policy, request, live))
+
+    def _subject(self, signal: Signal) -> User | None:
+        """Find whom the signal is about: by the id in the record, in our table, then in IAM."""
+        if (user_id := signal.subject_id) is not None:
+            key = UserKey(self.account_id, user_id)
+            name = signal.subject or signal.record.identity.name_in_arn
+            return self.store.user(key) or (User(key, name) if name else None)
+        known = self._known(signal)
+        if known or signal.subject is None or signal.kind in _OF_KNOWN_USERS_ONLY:
+            return known
+        if signal.only_deletes_the_entity:
+            return None
+        found = self.iam.user(signal.subject)
+        if found is None:
+            return None
+        key = UserKey(self.account_id, found.user_id)
+        return self.store.user(key) or User(key, found.name)
+
+    def _known(self, signal: Signal) -> User | None:
+        """Find the subject in our table. Names are taken for a hint: they pass to others."""
+        if signal.only_deletes_the_entity:
+            user_id = self.store.user_id_of_removed_device(self.account_id, signal.serial or "")
+            return self.store.user(UserKey(self.account_id, user_id)) if user_id else None
+        if signal.subject is None:
+            return None
+        user_id = self.store.user_id_named(self.account_id, signal.subject)
+        user = self.store.user(UserKey(self.account_id, user_id)) if user_id else None
+        if user is None or user.gone_at or user.name.casefold() != signal.subject.casefold():
+            return None
+        return user
+
+    def _let_predecessor_go(self, event: Event, signal: Signal) -> None:
+        """A name that was created anew was free: whoever we knew under it is gone."""
+        predecessor = self._known(signal)
+        if predecessor is None or predecessor.key.user_id == signal.subject_id:
+            return
+        request_id = predecessor.request_id
+        situation = Situation(
+            f"{event.id}/predecessor",
+            event.at,
+            signal,
+            predecessor,
+            self.policy,
+            self.store.request(request_id) if request_id else None,
+            LiveUser(exists=False),
+        )
+        with suppress(AlreadyDecidedError):
+            self.store.commit(decide(situation), now=self.clock())
+
+
+def _names(signal: Signal, user: User) -> tuple[str, ...]:
+    """Give the names a user may go by, the likeliest first."""
+    record = signal.record
+    current = record.new_user_name or signal.subject or record.identity.name_in_arn
+    return (current, user.name) if current else (user.name,)
