@@ -1,4 +1,4 @@
-"""The emulated account as its users see it: sessions with keys of their own, and the sandbox's own doors."""
+"""The emulated account as its users see it, each with keys of his own."""
 
 import json
 import urllib.request
@@ -32,7 +32,7 @@ class Principal:
         return client
 
     def _say_where_from(self, request: Any, **_: object) -> None:  # noqa: ANN401 - botocore's own
-        """All clients share one machine; the bridge takes the address in the record from this header."""
+        """All clients share one machine; the bridge takes the record's address from here."""
         request.headers["X-Forwarded-For"] = self.source_ip
 
 
@@ -53,7 +53,7 @@ class Account:
         return entries
 
     def decisions(self) -> list[Json]:
-        """Each distinct answer of the policy evaluation: principal, action, resource, allowed, count."""
+        """Each distinct answer of the policy evaluation, with how often it was given."""
         answers: list[Json] = self._ask("/_sandbox/decisions")
         return answers
 

@@ -1,15 +1,15 @@
-"""Where MiniStack 1.5 differs from AWS in a way that this product would notice, put right in its process.
+"""Where MiniStack 1.5 differs from AWS in a way that this product notices, put right.
 
 MiniStack decides who may do what; nothing here decides for it. What is corrected:
 
 - policy variables such as `${aws:username}` are expanded before a statement is matched,
-- MFA devices and an omitted `UserName` (the caller's own) become the resource that a policy is matched with,
+- an MFA device, and the caller's own user where none is named, is the resource of a call,
 - sending mail is authorised on the identity that sends, not on "*",
 - a denial names its resource and the policy that denies, as on AWS,
 - virtual devices get a real base-32 seed, and EnableMFADevice checks its two codes,
 - ChangePassword exists.
 
-Every replacement goes through `_replace`, which fails if a MiniStack release no longer has the original.
+Replacing fails loudly if a release of MiniStack no longer has the original.
 """
 
 import base64
@@ -17,11 +17,13 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from email.utils import parseaddr
 from functools import wraps
+from http import HTTPStatus
 from typing import Any, Final
 
 from ministack.core import iam_actions, iam_evaluator
-from ministack.services import iam, ses, ses_v2
+from ministack.services import iam, ses_v2
 
 from sandbox import totp, wire
 
@@ -71,9 +73,7 @@ def _observed(enforce: Any, observe: Callable[[Decision], None]) -> Any:
     ) -> Any:
         verdict = enforce(access_key, action, service, region, resource_arn=resource_arn, **rest)
         if not isinstance(verdict, iam_evaluator.AuthError):
-            observe(
-                Decision(iam_evaluator.caller_arn(), action, resource_arn, allowed=verdict is None)
-            )
+            observe(Decision(_caller_arn(), action, resource_arn, allowed=verdict is None))
         return verdict
 
     return observed
@@ -116,13 +116,9 @@ def _with_iam_resources(extract: Any) -> Any:
                 _first(form, "SerialNumber")
                 or f"arn:aws:iam::{account}:mfa{path}{_first(form, 'VirtualMFADeviceName')}"
             )
-        if (
-            service == "iam"
-            and _defaults_to_caller(action)
-            and not _first(form, "UserName")
-            and _calling_user()
-        ):
-            return iam_evaluator.caller_arn()
+        nobody_named = _defaults_to_caller(action) and not _first(form, "UserName")
+        if service == "iam" and nobody_named and _calling_user():
+            return _caller_arn()
         resource: str = extract(service, *request)
         return resource
 
@@ -133,7 +129,7 @@ def _with_sending_identity(resource_arn: Any) -> Any:
     @wraps(resource_arn)
     def of_identity(method: str, path: str, body: bytes, region: str, account: str) -> str:
         if method == "POST" and path.rstrip("/") == "/v2/email/outbound-emails":
-            sender = iam_actions._safe_json_field(body, "FromEmailAddress")
+            sender = parseaddr(iam_actions._safe_json_field(body, "FromEmailAddress"))[1]
             found = [
                 name for name in ses_v2._identities if name == sender or sender.endswith(f"@{name}")
             ]
@@ -153,7 +149,8 @@ def _as_aws_words_it(respond: Any) -> Any:
         if not (rest.get("error_code") or rest.get("message") or rest.get("resource_policy_arn")):
             resource = rest.get("resource_arn", "*")
             rest["message"] = (
-                f"User: {principal} is not authorized to perform: {action} on resource: {_spoken(resource)} "
+                f"User: {principal} is not authorized to perform: {action} "
+                f"on resource: {_spoken(resource)} "
                 f"{_reason(principal, action, resource, explicit=rest.get('explicit_deny', False))}"
             )
         return respond(service, action, principal, request_id, **rest)
@@ -217,7 +214,7 @@ def _with_real_seed(create: Any) -> Any:
     @wraps(create)
     def seeded(form: dict[str, Any]) -> Any:
         status, headers, body = create(form)
-        if status == 200:
+        if status == HTTPStatus.OK:
             serial = re.search(rb"<SerialNumber>([^<]+)<", body)[1].decode()  # type: ignore[index]
             device = iam._mfa_devices[serial]
             old, device["Base32StringSeed"] = device["Base32StringSeed"], totp.new_seed()
@@ -265,8 +262,12 @@ def _defaults_to_caller(action: str) -> bool:
     )
 
 
+def _caller_arn() -> str:
+    return str(iam_evaluator.caller_arn())
+
+
 def _calling_user() -> str:
-    arn = iam_evaluator.caller_arn()
+    arn = _caller_arn()
     return arn.rpartition("/")[2] if ":user/" in arn else ""
 
 

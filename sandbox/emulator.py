@@ -135,12 +135,13 @@ class Emulator:
         }
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        url = f"{self.endpoint}/_ministack/ready"
         deadline = time.monotonic() + READY_WITHIN_SECONDS
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 break
             try:
-                with urllib.request.urlopen(f"{self.endpoint}/_ministack/ready", timeout=2):
+                with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own loopback address
                     return
             except (urllib.error.URLError, ConnectionError, TimeoutError):
                 time.sleep(0.1)

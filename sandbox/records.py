@@ -197,12 +197,12 @@ def response_date(at: datetime) -> str:
 
 
 def is_read_only(event_name: str) -> bool:
-    """Whether CloudTrail marks the call as read-only; rules in the state ENABLED never see those."""
+    """Whether CloudTrail marks the call as read-only, which no ENABLED rule ever sees."""
     return event_name.startswith(("Get", "List", "Describe", "Simulate", "Generate"))
 
 
 def cloudtrail_error_code(code: str) -> str:
-    """The spelling in records of the code that a client sees (NoSuchEntity → NoSuchEntityException)."""
+    """A client's error code as records spell it (NoSuchEntity → NoSuchEntityException)."""
     return (
         code
         if code.startswith("AccessDenied") or code.endswith(("Exception", "Error"))

@@ -1,4 +1,4 @@
-"""Six-digit codes of an authenticator app (RFC 6238, the variant that IAM's virtual devices use)."""
+"""Six-digit codes of an authenticator app (RFC 6238), as IAM's virtual devices use them."""
 
 import base64
 import hashlib
@@ -15,7 +15,7 @@ def new_seed() -> str:
 
 
 def code(seed: str, at: float, *, steps: int = 0) -> str:
-    """The code that an app holding `seed` shows at `at` (seconds since 1970), `steps` steps away."""
+    """The code that an app holding `seed` shows at `at` (a Unix time), `steps` steps away."""
     counter = struct.pack(">Q", int(at) // STEP_SECONDS + steps)
     digest = hmac.new(base64.b32decode(seed), counter, hashlib.sha1).digest()
     offset = digest[-1] & 0x0F

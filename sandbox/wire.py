@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import parse_qs
 
 import botocore.session
-from botocore.model import OperationModel, ServiceModel, Shape
+from botocore.model import ListShape, OperationModel, ServiceModel, Shape, StructureShape
 from botocore.parsers import create_parser
 
 from sandbox.records import Json, response_date
@@ -53,11 +53,11 @@ def service_model(service: str) -> ServiceModel:
 def operation(
     service: str, headers: Mapping[str, str], query: bytes, body: bytes
 ) -> OperationModel | None:
-    """The operation that a request calls, in the query or the JSON protocol; None if the service has no such."""
+    """The operation that a query or JSON request calls; None if the service has no such."""
     if target := headers.get("x-amz-target"):
         name = target.rpartition(".")[2]
     else:
-        name = _form(query, body).get("Action", [""])[0]
+        name = _form(query, body).get("Action", "")
     model = service_model(service)
     return model.operation_model(name) if name in model.operation_names else None
 
@@ -70,79 +70,66 @@ def parameters(
     if shape is None:
         return {}
     if "x-amz-target" in headers:
-        return _camel(json.loads(body or b"{}"))
-    flat = {name: values[0] for name, values in _form(query, body).items()}
-    return _camel(_read_form(shape, flat, ""))
+        return camel(json.loads(body or b"{}"))
+    return camel(_read_form(shape, _form(query, body), ""))
 
 
 def outcome(called: OperationModel, status: int, headers: Mapping[str, str], body: bytes) -> Json:
     """The parsed response: the output's members, or `Error` with `Code` and `Message`."""
     protocol = "json" if "json" in headers.get("content-type", "") else "query"
     response = {"status_code": status, "headers": dict(headers), "body": body}
-    parsed: Json = create_parser(protocol).parse(response, called.output_shape)
+    # The stub says that every operation has an output; None is what the parser takes for none.
+    shape = cast("Shape", called.output_shape)
+    parsed: Json = create_parser(protocol).parse(response, shape)
     parsed.pop("ResponseMetadata", None)
     return parsed
 
 
-def response_elements(members: Json) -> Json:
-    """What a record's `responseElements` says about the output."""
-    return _camel(members)
+def _form(query: bytes, body: bytes) -> dict[str, str]:
+    text = (body or query).decode(errors="replace")
+    return {name: values[0] for name, values in parse_qs(text, keep_blank_values=True).items()}
 
 
-def _form(query: bytes, body: bytes) -> dict[str, list[str]]:
-    return parse_qs(body.decode(errors="replace"), keep_blank_values=True) or parse_qs(
-        query.decode()
-    )
-
-
-def _read_form(shape: Shape, flat: Mapping[str, str], prefix: str) -> Any:  # noqa: ANN401 - any JSON value
-    """The value at `prefix` ("Tags.member.1") of a query-protocol form, typed by the model."""
+def _read_form(shape: Shape, form: Mapping[str, str], at: str) -> Any:  # noqa: ANN401 - any JSON
+    """The value at `at` ("Tags.member.1") in a query-protocol form, typed by the model."""
+    if isinstance(shape, StructureShape):
+        places = {name: f"{at}.{name}".lstrip(".") for name in shape.members}
+        return {
+            name: _read_form(shape.members[name], form, place)
+            for name, place in places.items()
+            if any(key == place or key.startswith(f"{place}.") for key in form)
+        }
+    if isinstance(shape, ListShape):
+        numbers = {
+            int(key.removeprefix(f"{at}.member.").partition(".")[0])
+            for key in form
+            if key.startswith(f"{at}.member.")
+        }
+        return [_read_form(shape.member, form, f"{at}.member.{n}") for n in sorted(numbers)]
     match shape.type_name:
-        case "structure":
-            members = getattr(shape, "members", {})
-            return {
-                name: _read_form(member, flat, f"{prefix}{name}" + _separator(member))
-                for name, member in members.items()
-                if any(
-                    key == f"{prefix}{name}" or key.startswith(f"{prefix}{name}.") for key in flat
-                )
-            }
-        case "list":
-            count = len(
-                {
-                    key.split(".")[prefix.count(".") + 2]
-                    for key in flat
-                    if key.startswith(f"{prefix}.member.")
-                }
-            )
-            item: Shape = getattr(shape, "member")  # noqa: B009 - the stub knows no list shapes
-            tail = _separator(item)
-            return [
-                _read_form(item, flat, f"{prefix}.member.{index}{tail}")
-                for index in range(1, count + 1)
-            ]
         case "boolean":
-            return flat[prefix] == "true"
+            return form[at] == "true"
         case "integer" | "long":
-            return int(flat[prefix])
+            return int(form[at])
         case _:
-            return flat[prefix]
+            return form[at]
 
 
-def _separator(shape: Shape) -> str:
-    return "." if shape.type_name == "structure" else ""
+def camel(members: Json) -> Json:
+    """Members as a record spells them, without what must never be in one."""
+    return {
+        name[:1].lower() + name[1:]: _spelled(member)
+        for name, member in members.items()
+        if name not in SECRETS
+    }
 
 
-def _camel(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+def _spelled(value: Any) -> Any:  # noqa: ANN401 - any JSON
     match value:
         case dict():
-            return {
-                name[:1].lower() + name[1:]: _camel(member)
-                for name, member in value.items()
-                if name not in SECRETS
-            }
+            return camel(value)
         case list():
-            return [_camel(item) for item in value]
+            return [_spelled(item) for item in value]
         case datetime():
             return response_date(value)
         case _:

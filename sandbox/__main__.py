@@ -1,0 +1,202 @@
+"""Command line of the sandbox."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from sandbox import report
+from sandbox.account import Account
+from sandbox.cast import Cast
+from sandbox.deploy import DeployError, Stack, build, deploy
+from sandbox.emulator import DEFAULT_PORT, HOME, REGION, Emulator, EmulatorError
+from sandbox.evidence import Evidence
+from sandbox.story import SCENES
+from sandbox.timeline import Played, Timeline
+
+EPILOG = """\
+examples:
+  python -m sandbox demo                 tell the story, check it, write mails and alerts to files
+  python -m sandbox demo --keep          ... and keep the account running afterwards
+  python -m sandbox up                   an account with the watcher in it, for your own AWS CLI
+  python -m sandbox sign-in bob          sign in to the console of the running account as bob
+  python -m sandbox sign-in              ... as root
+"""
+
+
+def main() -> int:
+    """Run the command line; return the exit code."""
+    arguments = _parser().parse_args()
+    console = Console(record=True, width=None if sys.stdout.isatty() else 120)
+    try:
+        match arguments.command:
+            case "demo":
+                return demo(console, arguments.port, arguments.out, keep=arguments.keep)
+            case "up":
+                return up(console, arguments.port)
+            case _:
+                return sign_in(console, arguments.port, arguments.user, mfa=arguments.mfa)
+    except (EmulatorError, DeployError) as error:
+        console.print(f"[bold red]{escape(str(error))}", highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def demo(console: Console, port: int, out: Path, *, keep: bool) -> int:
+    """Tell the story; 0 if everything followed that should."""
+    began = time.monotonic()
+    with Emulator(port) as emulator:
+        account, cast, stack = _open(console, emulator)
+        evidence = Evidence.of(account, stack)
+        timeline = Timeline(console)
+        evidence.look()
+        played = timeline.play(SCENES, cast, evidence)
+        wrong = _verdict(console, played, evidence)
+        page = report.write(evidence, console.export_text(clear=False), out)
+        console.print(
+            f"\n{len(evidence.mails)} mails, {len(evidence.kind('REQUEST'))} change requests, "
+            f"{len(evidence.alerts)} alerts: open [bold]{escape(str(page))}[/]"
+            f"\nThe story took {time.monotonic() - began:.0f} s.",
+            highlight=False,
+        )
+        if keep:
+            _invite(console, emulator, cast)
+            timeline.watch(evidence)
+        else:
+            console.print("To try it yourself, keep it running: [bold]make sandbox[/]")
+    return 1 if wrong else 0
+
+
+def up(console: Console, port: int) -> int:
+    """Keep an account with the watcher running until interrupted."""
+    with Emulator(port) as emulator:
+        account, cast, stack = _open(console, emulator)
+        evidence = Evidence.of(account, stack)
+        evidence.look()
+        _invite(console, emulator, cast)
+        Timeline(console).watch(evidence)
+    return 0
+
+
+def sign_in(console: Console, port: int, user: str, *, mfa: bool | None) -> int:
+    """Post a console sign-in to a running account."""
+    try:
+        entry = Account(Emulator(port).endpoint).sign_in(user, mfa=mfa)
+    except ConnectionError as error:
+        raise EmulatorError(f"no sandbox at port {port}: start one with `make sandbox`") from error
+    console.print_json(data=entry["record"])
+    return 0
+
+
+def _open(console: Console, emulator: Emulator) -> tuple[Account, Cast, Stack]:
+    """Fill the account with people and deploy the watcher into it."""
+    account = Account(emulator.endpoint)
+    cast = Cast(account)
+    began = time.monotonic()
+    with console.status("sam build: functions and layers, for this machine"):
+        build()
+    console.print(f"built in {time.monotonic() - began:.0f} s", style="dim")
+    cast.before_the_watcher()
+    began = time.monotonic()
+    with console.status("sam deploy: the real template.yaml"):
+        stack = deploy(account)
+    console.print(f"deployed in {time.monotonic() - began:.0f} s", style="dim")
+    cast.guard(stack["GuardPolicyArn"])
+    return account, cast, stack
+
+
+def _verdict(console: Console, played: list[Played], evidence: Evidence) -> bool:
+    """Say what did not go as told; return whether anything did not."""
+    wrong = [
+        f"{one.scene.title}: {claim.claim}: not seen" for one in played for claim in one.missing
+    ]
+    wrong += [
+        f"denied by its own role: {refusal['principal_arn'].split('/')[1]} needs "
+        f"{refusal['action']} on {refusal['resource']}"
+        for refusal in evidence.refusals()
+    ]
+    wrong += [
+        f"in a dead-letter queue: {letter['Body'][:200]}" for letter in evidence.dead_letters()
+    ]
+    console.print()
+    console.rule("[bold]verdict", align="left", style="dim")
+    for line in wrong:
+        console.print(f"[bold red]✗[/] {escape(line)}", highlight=False)
+    if not wrong:
+        claims = sum(len(one.scene.then) for one in played)
+        console.print(f"[green]✓[/] all {claims} expected effects followed, and nothing else")
+    return bool(wrong)
+
+
+def _invite(console: Console, emulator: Emulator, cast: Cast) -> None:
+    """Say how to go on with one's own AWS CLI."""
+    config, credentials = HOME / "aws-config", HOME / "aws-credentials"
+    config.write_text(
+        "".join(
+            f"[profile {name}]\nregion = {REGION}\nendpoint_url = {emulator.endpoint}\n\n"
+            for name in cast.people
+        )
+    )
+    credentials.write_text(
+        "".join(
+            f"[{name}]\naws_access_key_id = {who.access_key_id}\n"
+            f"aws_secret_access_key = {who.secret_access_key}\n\n"
+            for name, who in cast.people.items()
+        )
+    )
+    port = "" if emulator.port == DEFAULT_PORT else f" --port {emulator.port}"
+    console.print()
+    console.rule("[bold]your turn", align="left", style="dim")
+    console.print(
+        f"""\
+The account runs at {emulator.endpoint} until Ctrl-C. In another terminal:
+
+  export AWS_CONFIG_FILE={config} AWS_SHARED_CREDENTIALS_FILE={credentials}
+  aws --profile carol iam list-mfa-devices --user-name carol
+  aws --profile carol iam deactivate-mfa-device --user-name carol \\
+      --serial-number {cast.serial("carol-phone")}
+  aws --profile olivia iam create-login-profile --user-name … --password …
+  python -m sandbox sign-in bob{port}      # at the console, which has no API
+
+Profiles: {", ".join(cast.people)} (olivia is an administrator). Log: {emulator.log}
+What you do shows up below.
+""",
+        highlight=False,
+        markup=False,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox",
+        description="An AWS account on this machine, with the real stack deployed into it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, help="port of the account (default: %(default)s)"
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    told = commands.add_parser("demo", parents=[common], help="tell the story and check it")
+    told.add_argument("--keep", action="store_true", help="keep the account running afterwards")
+    told.add_argument(
+        "--out", type=Path, default=HOME / "out", metavar="DIR", help="folder for mails and alerts"
+    )
+    commands.add_parser("up", parents=[common], help="keep an account running until Ctrl-C")
+    signed = commands.add_parser("sign-in", parents=[common], help="sign in to the console")
+    signed.add_argument("user", nargs="?", default="", help="IAM user; without one, root signs in")
+    signed.add_argument(
+        "--mfa",
+        action=argparse.BooleanOptionalAction,
+        help="whether a device was used (default: if the user has one)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

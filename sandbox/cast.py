@@ -1,0 +1,120 @@
+"""Who acts in the sandbox: IAM users with keys of their own, under real policies.
+
+All of them are made up; the addresses they call from are reserved for documentation (RFC 5737).
+"""
+
+import json
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+from sandbox import totp
+from sandbox.account import Account, Principal
+from sandbox.deploy import DOMAIN
+
+GROUP: Final = "console-users"
+ADMINISTRATOR_POLICY: Final = "arn:aws:iam::aws:policy/AdministratorAccess"
+
+# What AWS's documentation lets users do about themselves: without the guard policy, anything.
+SELF_SERVICE: Final = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Action": ["iam:GetAccountPasswordPolicy", "iam:ListVirtualMFADevices"],
+            "Resource": "*",
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["iam:ChangePassword", "iam:GetUser", "iam:*MFADevice", "iam:ListMFADevices"],
+            "Resource": ["arn:aws:iam::*:user/${aws:username}", "arn:aws:iam::*:mfa/*"],
+        },
+    ],
+}
+
+SOURCE_IPS: Final = {
+    "alice": "203.0.113.21",
+    "bob": "203.0.113.22",
+    "carol": "203.0.113.23",
+    "dave": "203.0.113.24",
+    "olivia": "198.51.100.7",
+    "deploy-bot": "192.0.2.80",
+}
+
+
+@dataclass
+class Cast:
+    """The people and programs of an account, each with an access key once they have one."""
+
+    account: Account
+    people: dict[str, Principal] = field(default_factory=dict)
+    seeds: dict[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Principal:
+        """The principal of that name."""
+        return self.people[name]
+
+    def before_the_watcher(self) -> None:
+        """Make the account as it is before anybody installs a watcher."""
+        root = self.account.root
+        iam = root.client("iam")
+        iam.create_group(GroupName=GROUP)
+        iam.put_group_policy(
+            GroupName=GROUP, PolicyName="self-service", PolicyDocument=json.dumps(SELF_SERVICE)
+        )
+        self.hire("olivia", by=root)
+        iam.attach_user_policy(UserName="olivia", PolicyArn=ADMINISTRATOR_POLICY)
+        for name in ("olivia", "bob", "carol", "dave"):
+            if name not in self.people:
+                self.hire(name, by=root)
+                iam.add_user_to_group(GroupName=GROUP, UserName=name)
+            self.give_console_access(name, by=root)
+        for name in ("olivia", "carol", "dave"):
+            self.enrol(name, device=f"{name}-phone")
+
+    def hire(self, name: str, *, by: Principal) -> None:
+        """Make an IAM user with an access key."""
+        iam = by.client("iam")
+        tags = [{"Key": "email", "Value": f"{name}@{DOMAIN}"}]
+        iam.create_user(UserName=name, Tags=tags)
+        self.give_key(name, by=by)
+
+    def give_key(self, name: str, *, by: Principal) -> None:
+        """Make an access key and let the user act with it from now on."""
+        key = by.client("iam").create_access_key(UserName=name)["AccessKey"]
+        self.people[name] = Principal(
+            name,
+            key["AccessKeyId"],
+            key["SecretAccessKey"],
+            self.account.endpoint,
+            SOURCE_IPS.get(name, "203.0.113.99"),
+        )
+
+    def give_console_access(self, name: str, *, by: Principal) -> None:
+        """Give a user a console password, to be changed at the first sign-in."""
+        by.client("iam").create_login_profile(
+            UserName=name, Password=secrets.token_urlsafe(18), PasswordResetRequired=True
+        )
+
+    def enrol(self, name: str, *, device: str) -> None:
+        """Let a user register an authenticator app, with the codes that the app shows."""
+        iam = self[name].client("iam")
+        made = iam.create_virtual_mfa_device(VirtualMFADeviceName=device)["VirtualMFADevice"]
+        seed = made["Base32StringSeed"].decode()
+        now = time.time()
+        iam.enable_mfa_device(
+            UserName=name,
+            SerialNumber=made["SerialNumber"],
+            AuthenticationCode1=totp.code(seed, now, steps=-1),
+            AuthenticationCode2=totp.code(seed, now),
+        )
+        self.seeds[made["SerialNumber"]] = seed
+
+    def guard(self, policy_arn: str) -> None:
+        """Put all console users under the guard policy."""
+        self["olivia"].client("iam").attach_group_policy(GroupName=GROUP, PolicyArn=policy_arn)
+
+    def serial(self, device: str) -> str:
+        """The serial number of a virtual device."""
+        return next(serial for serial in self.seeds if serial.endswith(f":mfa/{device}"))

@@ -1,0 +1,96 @@
+"""What the bridge needs of MiniStack's inside, which has no public way to it."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from ministack.core import iam_evaluator
+from ministack.core.responses import get_account_id
+from ministack.services import eventbridge, iam, sts
+
+from sandbox import records
+from sandbox.records import Json
+
+
+def deliver(record: Json) -> list[str]:
+    """Put a record on the default bus and name the rules that it matches.
+
+    MiniStack refuses `aws.*` sources from clients, as AWS does; its own emitters go this way.
+    """
+    sign_in = record["eventName"] == "ConsoleLogin"
+    source = record["eventSource"].partition(".")[0]
+    entry = {
+        "Source": f"aws.{source}",
+        "DetailType": f"AWS {'Console Sign In' if sign_in else 'API Call'} via CloudTrail",
+        "Detail": json.dumps(record),
+    }
+    eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+    view = eventbridge._pattern_event_view(eventbridge._events_log_list()[-1])
+    return [
+        rule["Name"]
+        for rule in eventbridge._rules.values()
+        if rule.get("EventPattern") and rule["State"] == "ENABLED"
+        if eventbridge._matches_pattern_view(rule["EventPattern"], view)
+    ]
+
+
+def caller(access_key_id: str) -> records.Caller | None:
+    """The identity behind an access key, as MiniStack resolves it; None if it knows no such key."""
+    found = iam_evaluator.resolve_credential(access_key_id, get_account_id())
+    if isinstance(found, iam_evaluator.CredentialResolutionError):
+        return None
+    known: dict[str, Any] = {
+        "arn": found.principal_arn,
+        "principal_id": found.principal_id,
+        "account_id": found.account_id,
+        "access_key_id": access_key_id,
+    }
+    match found.principal_type:
+        case "User":
+            return records.Caller(kind="IAMUser", user_name=found.principal_name, **known)
+        case "Root":
+            return records.Caller(kind="Root", **known)
+        case _:
+            role = found.principal_arn.split("/")[1]
+            details = iam._roles.get(role) or {}
+            issued = sts._sessions[access_key_id].get("IssuedAt")
+            session = records.RoleSession(
+                role_name=role,
+                role_id=details.get("RoleId", ""),
+                role_arn=details.get("Arn", f"arn:aws:iam::{found.account_id}:role/{role}"),
+                began=datetime.fromtimestamp(issued, UTC) if issued else datetime.now(UTC),
+            )
+            known["principal_id"] = f"{session.role_id}:{found.principal_arn.rpartition('/')[2]}"
+            return records.Caller(kind="AssumedRole", session=session, **known)
+
+
+def sign_in_attempt(
+    user: str = "",
+    *,
+    mfa: bool | None = None,
+    region: str = "us-east-1",
+    source_ip: str = "203.0.113.10",
+    user_agent: str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+) -> records.SignIn:
+    """What happens when `user` (empty: root) signs in.
+
+    A device is used if there is one, unless `mfa` says otherwise. Without a console password, or
+    without such a user, the sign-in fails.
+    """
+    known = iam._users.get(user) or {}
+    devices = [
+        serial for serial, device in iam._mfa_devices.items() if user and device["User"] == user
+    ]
+    if mfa and not devices:
+        devices = [f"arn:aws:iam::{get_account_id()}:mfa/{user or 'root-account-mfa-device'}"]
+    return records.SignIn(
+        account_id=get_account_id(),
+        region=region,
+        at=datetime.now(UTC),
+        source_ip=source_ip,
+        user_agent=user_agent,
+        user_name=user,
+        user_id=known.get("UserId", ""),
+        device=devices[0] if devices and mfa is not False else "",
+        succeeded=not user or user in iam._login_profiles,
+    )

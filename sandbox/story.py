@@ -1,0 +1,291 @@
+"""The story: what happens in an account in a bad week, told with real calls of real IAM users.
+
+Each scene says what must follow. Whoever plays it checks that it does.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from botocore.exceptions import ClientError
+
+from sandbox.cast import GROUP, Cast
+from sandbox.evidence import Alert, Evidence, Mail
+from sandbox.records import Json
+
+
+@dataclass(frozen=True)
+class Since:
+    """What has been seen since a scene began, and the state the table is in now."""
+
+    evidence: Evidence
+    mails_before: int
+    alerts_before: int
+    records_before: int
+
+    @classmethod
+    def now(cls, evidence: Evidence) -> "Since":
+        """Begin."""
+        return cls(evidence, len(evidence.mails), len(evidence.alerts), len(evidence.records))
+
+    @property
+    def mails(self) -> list[Mail]:
+        """The mails of this scene."""
+        return self.evidence.mails[self.mails_before :]
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """The alerts of this scene."""
+        return self.evidence.alerts[self.alerts_before :]
+
+    @property
+    def records(self) -> list[Json]:
+        """The CloudTrail records of this scene."""
+        return [entry["record"] for entry in self.evidence.records[self.records_before :]]
+
+    def user(self, name: str) -> Json:
+        """The watcher's record of a user; empty if it has none."""
+        return next((item for item in self.evidence.kind("USER") if item["name"] == name), {})
+
+    def requests(self, name: str) -> list[Json]:
+        """The change requests about a user."""
+        return [item for item in self.evidence.kind("REQUEST") if item["subject_name"] == name]
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """Something that must be true at the end of a scene."""
+
+    claim: str
+    holds: Callable[[Since], bool]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One thing that happens."""
+
+    title: str
+    text: str
+    act: Callable[[Cast, Evidence], None]
+    then: tuple[Expectation, ...]
+
+
+class NotDeniedError(RuntimeError):
+    """A call went through that the guard policy should have denied."""
+
+
+def denied(call: Callable[..., object], **arguments: str) -> None:
+    """Make a call that policy evaluation must deny."""
+    try:
+        call(**arguments)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "AccessDenied":
+            return
+        raise
+    raise NotDeniedError(f"{arguments} was allowed")
+
+
+# --- what may be expected -----------------------------------------------------------------------
+
+
+def mailed(*names: str) -> Expectation:
+    """Exactly one new mail for each name, and none else."""
+    return Expectation(
+        f"one mail to {' and one to '.join(names)}" if names else "no mail",
+        lambda since: (
+            sorted(mail.to for mail in since.mails)
+            == sorted(f"{name}@example.com" for name in names)
+        ),
+    )
+
+
+def alerted(*kinds: str, naming: str = "") -> Expectation:
+    """Exactly these kinds of alerts, each naming the user."""
+    return Expectation(
+        f"alert {', '.join(kinds)}{' naming ' + naming if naming else ''}" if kinds else "no alert",
+        lambda since: (
+            sorted(alert.attributes.get("kind", "") for alert in since.alerts) == sorted(kinds)
+            and all(naming in alert.message for alert in since.alerts)
+        ),
+    )
+
+
+def finding(name: str, *, opened: bool) -> Expectation:
+    """A user's finding is open, or closed."""
+    return Expectation(
+        f"{name}'s finding is {'open' if opened else 'closed'}",
+        lambda since: (
+            bool(since.user(name).get("finding"))
+            and (since.user(name)["finding"].get("closed_at") is None) is opened
+        ),
+    )
+
+
+def request(name: str, *, violation: bool = False) -> Expectation:
+    """Exactly one open change request about a user."""
+
+    def holds(since: Since) -> bool:
+        found = since.requests(name)
+        return (
+            len(found) == 1 and found[0]["state"] == "open" and found[0]["violation"] is violation
+        )
+
+    return Expectation(f"one {'violation' if violation else 'change request'} about {name}", holds)
+
+
+def unknown(name: str) -> Expectation:
+    """Nobody found anything wrong with a user."""
+    return Expectation(
+        f"nothing is held against {name}",
+        lambda since: not since.user(name).get("finding") and not since.requests(name),
+    )
+
+
+# --- the scenes ---------------------------------------------------------------------------------
+
+
+def bob_signs_in(cast: Cast, _: Evidence) -> None:
+    """Sign in as bob."""
+    cast.account.sign_in("bob", source_ip=cast["bob"].source_ip)
+
+
+def alice_joins(cast: Cast, _: Evidence) -> None:
+    """Olivia makes alice's user and gives it a password."""
+    olivia = cast["olivia"]
+    cast.hire("alice", by=olivia)
+    olivia.client("iam").add_user_to_group(GroupName=GROUP, UserName="alice")
+    cast.give_console_access("alice", by=olivia)
+
+
+def alice_signs_in(cast: Cast, _: Evidence) -> None:
+    """Alice signs in for the first time and sets a password of her own."""
+    alice = cast["alice"]
+    cast.account.sign_in("alice", source_ip=alice.source_ip)
+    alice.client("iam").change_password(OldPassword="as given", NewPassword="of her own")
+
+
+def alice_enrols(cast: Cast, _: Evidence) -> None:
+    """Alice registers her phone and signs in with it."""
+    cast.enrol("alice", device="alice-phone")
+    cast.account.sign_in("alice", source_ip=cast["alice"].source_ip)
+
+
+def carol_tries(cast: Cast, _: Evidence) -> None:
+    """Carol does what the console's "Remove" does: two calls, both denied."""
+    iam, serial = cast["carol"].client("iam"), cast.serial("carol-phone")
+    denied(iam.deactivate_mfa_device, UserName="carol", SerialNumber=serial)
+    denied(iam.delete_virtual_mfa_device, SerialNumber=serial)
+
+
+def all_comes_again(cast: Cast, evidence: Evidence) -> None:
+    """Deliver everything that matched a rule ten times more, in any order."""
+    matched = [entry["record"]["eventID"] for entry in evidence.records if entry["rules"]]
+    again = matched * 10
+    random.shuffle(again)
+    for event_id in again:
+        cast.account.deliver_again(event_id)
+
+
+def olivia_removes(cast: Cast, _: Evidence) -> None:
+    """Olivia takes dave's device away without asking anybody."""
+    iam, serial = cast["olivia"].client("iam"), cast.serial("dave-phone")
+    iam.deactivate_mfa_device(UserName="dave", SerialNumber=serial)
+    iam.delete_virtual_mfa_device(SerialNumber=serial)
+
+
+def a_bot_works(cast: Cast, _: Evidence) -> None:
+    """A service account gets a key, and uses it."""
+    cast.hire("deploy-bot", by=cast["olivia"])
+    denied(cast["deploy-bot"].client("iam").list_users)
+
+
+def root_signs_in(cast: Cast, _: Evidence) -> None:
+    """Sign in as root."""
+    cast.account.sign_in(source_ip="198.51.100.99")
+
+
+def olivia_blinds(cast: Cast, evidence: Evidence) -> None:
+    """Olivia disables the rule that feeds sign-ins, and enables it again."""
+    events = cast["olivia"].client("events")
+    events.disable_rule(Name=evidence.stack["SignInRuleName"])
+    events.enable_rule(Name=evidence.stack["SignInRuleName"])
+
+
+SCENES: Final = (
+    Scene(
+        "bob signs in without MFA",
+        "He has had a console password for years, and no device.",
+        bob_signs_in,
+        (
+            finding("bob", opened=True),
+            mailed("bob"),
+            alerted("sign_in_without_mfa", naming="bob"),
+        ),
+    ),
+    Scene(
+        "alice joins",
+        "olivia, an administrator, makes her a user with a password to be changed.",
+        alice_joins,
+        (finding("alice", opened=True), mailed("alice"), alerted()),
+    ),
+    Scene(
+        "alice signs in for the first time",
+        "Without MFA: there is no other way to enrol. The grace period covers it.",
+        alice_signs_in,
+        (finding("alice", opened=True), mailed(), alerted()),
+    ),
+    Scene(
+        "alice enrols",
+        "She registers an authenticator app, and signs in with it.",
+        alice_enrols,
+        (finding("alice", opened=False), mailed("alice"), alerted()),
+    ),
+    Scene(
+        "carol wants her device removed",
+        "The guard policy denies both calls that the console's Remove makes.",
+        carol_tries,
+        (request("carol"), mailed("carol"), alerted("removal_denied", naming="carol")),
+    ),
+    Scene(
+        "everything comes ten times",
+        "EventBridge promises at least once, and no order.",
+        all_comes_again,
+        (
+            finding("bob", opened=True),
+            finding("alice", opened=False),
+            request("carol"),
+            mailed(),
+            alerted(),
+        ),
+    ),
+    Scene(
+        "olivia removes dave's device",
+        "No policy stops an administrator, and no change request was approved.",
+        olivia_removes,
+        (
+            finding("dave", opened=True),
+            request("dave", violation=True),
+            mailed("dave"),
+            alerted("removal_unapproved", naming="dave"),
+        ),
+    ),
+    Scene(
+        "deploy-bot gets a key",
+        "A service account without a console password: none of the watcher's business.",
+        a_bot_works,
+        (unknown("deploy-bot"), mailed(), alerted()),
+    ),
+    Scene(
+        "root signs in",
+        "Reported in every case.",
+        root_signs_in,
+        (mailed(), alerted("root_activity", naming="root")),
+    ),
+    Scene(
+        "olivia blinds the watcher",
+        "She disables the rule that feeds sign-ins.",
+        olivia_blinds,
+        (mailed(), alerted("watcher_disturbed", naming="olivia")),
+    ),
+)

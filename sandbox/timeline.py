@@ -1,0 +1,99 @@
+"""Playing the story and showing, line by line, what happens and what the watcher makes of it."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from rich.console import Console
+from rich.markup import escape
+
+from sandbox.cast import Cast
+from sandbox.evidence import Act, Alert, Evidence, Mail
+from sandbox.records import Json
+from sandbox.story import Expectation, Scene, Since
+
+SCENE_TAKES_AT_MOST_SECONDS: Final = 20
+LOOK_EVERY_SECONDS: Final = 0.25
+
+
+@dataclass(frozen=True)
+class Played:
+    """A scene that was played, and what did not follow."""
+
+    scene: Scene
+    seconds: float
+    missing: tuple[Expectation, ...]
+
+
+@dataclass
+class Timeline:
+    """The story on a terminal, or in a log file."""
+
+    console: Console
+    began: float = field(default_factory=time.monotonic)
+
+    def play(self, scenes: tuple[Scene, ...], cast: Cast, evidence: Evidence) -> list[Played]:
+        """Play all scenes, even after one that did not end as told."""
+        return [self._play(scene, cast, evidence) for scene in scenes]
+
+    def watch(self, evidence: Evidence) -> None:
+        """Show what others do, until interrupted."""
+        while True:
+            self.show(evidence.look())
+            time.sleep(LOOK_EVERY_SECONDS)
+
+    def show(self, news: list[Json | Act | Mail | Alert]) -> None:
+        """Print what is new."""
+        for item in news:
+            for kind, style, text in _lines(item):
+                at = f"{time.monotonic() - self.began:6.1f} s"
+                self.console.print(f"[dim]{at}[/]  [{style}]{kind:<10}[/] {text}", highlight=False)
+
+    def _play(self, scene: Scene, cast: Cast, evidence: Evidence) -> Played:
+        self.console.print()
+        self.console.rule(f"[bold]{escape(scene.title)}", align="left", style="dim")
+        self.console.print(f"[italic]{escape(scene.text)}", highlight=False)
+        since, start = Since.now(evidence), time.monotonic()
+        scene.act(cast, evidence)
+        missing = self._wait(scene, since, start)
+        for expectation in scene.then:
+            failed = expectation in missing
+            mark, style = ("✗ MISSING", "bold red") if failed else ("✓", "green")
+            self.console.print(f"{'':8}  [{style}]{mark}[/] {escape(expectation.claim)}")
+        return Played(scene, time.monotonic() - start, missing)
+
+    def _wait(self, scene: Scene, since: Since, start: float) -> tuple[Expectation, ...]:
+        """Look until nothing is under way and all has followed, or it takes too long."""
+        while True:
+            settled = since.evidence.settled()
+            self.show(since.evidence.look())
+            missing = tuple(claim for claim in scene.then if not claim.holds(since))
+            too_long = time.monotonic() - start > SCENE_TAKES_AT_MOST_SECONDS
+            if (settled and not missing and since.evidence.settled()) or too_long:
+                return missing
+            time.sleep(LOOK_EVERY_SECONDS)
+
+
+def _lines(item: Json | Act | Mail | Alert) -> Iterator[tuple[str, str, str]]:
+    match item:
+        case Mail():
+            yield "mail", "bold blue", f"to {escape(item.to)}: {escape(item.subject)}"
+        case Alert():
+            yield "alert", "bold red", escape(item.subject)
+        case Act():
+            yield "saw", "magenta", escape(item.what)
+            for effect in item.effects:
+                yield "did", "bold magenta", escape(effect)
+        case _:
+            yield "CloudTrail", "cyan", _record_line(item["record"], item["rules"])
+
+
+def _record_line(record: Json, rules: list[str]) -> str:
+    identity = record["userIdentity"]
+    who = identity.get("userName") or identity["type"].lower()
+    answer = record.get("errorCode") or (record["responseElements"] or {}).get("ConsoleLogin", "")
+    mfa = (record.get("additionalEventData") or {}).get("MFAUsed")
+    outcome = " ".join(filter(None, [answer, mfa and f"MFAUsed {mfa}"]))
+    matched = "" if rules else " [dim](no rule matches)[/]"
+    return f"{record['eventName']} by {escape(who)}{' → ' + outcome if outcome else ''}{matched}"
