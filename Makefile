@@ -75,11 +75,11 @@ setup: $(DEV) $(SAM) $(SANDBOX) ## Make all environments now
 
 # --- seeing it ----------------------------------------------------------------------------
 
-demo: $(SAM) $(SANDBOX) ## Play the whole story on this machine: no AWS account, no Docker
-	@.venv-sandbox/bin/python -m sandbox demo $(ARGS)
+demo: $(DEV) $(SAM) $(SANDBOX) ## Play the whole story on this machine: no AWS account, no Docker
+	@.venv/bin/python -m sandbox demo $(ARGS)
 
-sandbox: $(SAM) $(SANDBOX) ## Keep an emulated account with the watcher running, for your own AWS CLI
-	@.venv-sandbox/bin/python -m sandbox run $(ARGS)
+sandbox: $(DEV) $(SAM) $(SANDBOX) ## Keep an emulated account with the watcher running, for your own AWS CLI
+	@.venv/bin/python -m sandbox up $(ARGS)
 
 # --- checking it --------------------------------------------------------------------------
 
@@ -125,5 +125,5 @@ lock: $(LOCK) ## Write the lock files anew; ARGS=--upgrade takes the newest rele
 	@! grep -nE '://|file:' layers/dependencies/requirements.txt requirements/*.txt
 
 clean: ## Remove what the other targets made
-	rm -rf .venv .venv-* .aws-sam .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf .venv .venv-* .aws-sam .sandbox .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	find . -name __pycache__ -prune -exec rm -rf {} +
