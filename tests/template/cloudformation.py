@@ -1,0 +1,138 @@
+"""Reads template.yaml for the tests: its short tags, and the few functions that it uses."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+ACCOUNT = "111122223333"
+REGION = "us-east-1"
+STACK = "mfa-watcher"
+PSEUDO_PARAMETERS = {
+    "AWS::AccountId": ACCOUNT,
+    "AWS::Partition": "aws",
+    "AWS::Region": REGION,
+    "AWS::StackName": STACK,
+    "AWS::URLSuffix": "amazonaws.com",
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """Turns `!Sub x` into `{"Fn::Sub": "x"}`, as CloudFormation does."""
+
+
+def _long_form(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    match node:
+        case yaml.ScalarNode():
+            value = loader.construct_scalar(node)
+        case yaml.SequenceNode():
+            value = loader.construct_sequence(node, deep=True)
+        case _:
+            raise TypeError(node)
+    if tag == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {tag if tag in {"Ref", "Condition"} else f"Fn::{tag}": value}
+
+
+_Loader.add_multi_constructor("!", _long_form)
+
+
+@dataclass(frozen=True)
+class Template:
+    """The template, with the functions in it resolved for one stack on demand."""
+
+    body: dict[str, Any]
+    parameters: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, **parameters: str) -> Self:
+        """Read the template, with values for parameters that have no default."""
+        # A subclass of SafeLoader builds nothing but plain data.
+        body = yaml.load((ROOT / "template.yaml").read_text(), Loader=_Loader)  # noqa: S506
+        return cls(body, {"SenderAddress": "mfa@example.com", **parameters})
+
+    def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Give the resources of one type, by logical id."""
+        return {
+            name: resource
+            for name, resource in self.body["Resources"].items()
+            if resource["Type"] == kind
+        }
+
+    def properties(self, name: str) -> dict[str, Any]:
+        """Give one resource's properties, unresolved."""
+        properties: dict[str, Any] = self.body["Resources"][name]["Properties"]
+        return properties
+
+    def resolve(self, value: Any) -> Any:  # noqa: C901, PLR0911, PLR0912 - one case a function
+        """Give the value as it is in the deployed stack."""
+        match value:
+            case {"Ref": name}:
+                return self._reference(name)
+            case {"Fn::GetAtt": [name, "Arn"]}:
+                return self._arn(name)
+            case {"Fn::Sub": [text, variables]}:
+                return self._substitute(text, self.resolve(variables))
+            case {"Fn::Sub": text}:
+                return self._substitute(text, {})
+            case {"Fn::Join": [separator, parts]}:
+                return separator.join(self.resolve(parts))
+            case {"Fn::Split": [separator, text]}:
+                return self.resolve(text).split(separator)
+            case {"Fn::Select": [index, parts]}:
+                return self.resolve(parts)[int(index)]
+            case {"Fn::If": [condition, then, otherwise]}:
+                chosen = then if self.resolve(self.body["Conditions"][condition]) else otherwise
+                return self.resolve(chosen)
+            case {"Fn::Not": [condition]}:
+                return not self.resolve(condition)
+            case {"Fn::Equals": [left, right]}:
+                return self.resolve(left) == self.resolve(right)
+            case dict():
+                return {key: self.resolve(item) for key, item in value.items()}
+            case list():
+                return [self.resolve(item) for item in value]
+            case _:
+                return value
+
+    def _reference(self, name: str) -> Any:
+        if name in PSEUDO_PARAMETERS:
+            return PSEUDO_PARAMETERS[name]
+        if name in self.body["Parameters"]:
+            declared = self.body["Parameters"][name]
+            value = self.parameters.get(name, declared.get("Default"))
+            return value.split(",") if declared["Type"] == "CommaDelimitedList" else value
+        match self.body["Resources"][name]["Type"]:
+            case "AWS::SQS::Queue":
+                return f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{STACK}-{name}-1A2B3C"
+            case "AWS::IAM::ManagedPolicy" | "AWS::SNS::Topic":
+                return self._arn(name)
+            case _:
+                return f"{STACK}-{name}-1A2B3C"
+
+    def _arn(self, name: str) -> str:
+        resource = self.body["Resources"][name]
+        match resource["Type"]:
+            case "AWS::IAM::ManagedPolicy":
+                named = resource["Properties"].get("ManagedPolicyName", f"{STACK}-{name}-1A2B3C")
+                return f"arn:aws:iam::{ACCOUNT}:policy/{self.resolve(named)}"
+            case kind:
+                service = kind.split("::")[1].lower()
+                return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{STACK}-{name}-1A2B3C"
+
+    def _substitute(self, text: str, variables: dict[str, str]) -> str:
+        def value(found: re.Match[str]) -> str:
+            name = found[1]
+            if name in variables:
+                return variables[name]
+            if name.endswith(".Arn"):
+                return self._arn(name.removesuffix(".Arn"))
+            return str(self._reference(name))
+
+        return re.sub(r"\$\{([\w:.]+)\}", value, text)

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.template.cloudformation import ROOT, Template
+
+TEMPLATE = Template.read()
+FUNCTIONS = TEMPLATE.of_type("AWS::Serverless::Function")
+ROLES = TEMPLATE.of_type("AWS::IAM::Role")
+
+
+def _statements(role: str) -> list[dict[str, Any]]:
+    """What a role may do: its own statements, and those of the managed policies it attaches."""
+    properties = ROLES[role]["Properties"]
+    documents = [policy["PolicyDocument"] for policy in properties["Policies"]]
+    documents += [
+        TEMPLATE.properties(attached["Ref"])["PolicyDocument"]
+        for attached in properties.get("ManagedPolicyArns", [])
+    ]
+    return [statement for document in documents for statement in document["Statement"]]
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def test_each_function_folder_is_deployed_and_each_deployed_function_has_a_folder() -> None:
+    deployed = {function["Properties"]["CodeUri"] for function in FUNCTIONS.values()}
+    assert deployed == {f"functions/{app.parent.name}" for app in ROOT.glob("functions/*/app.py")}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_has_a_role_of_its_own(name: str) -> None:
+    role = FUNCTIONS[name]["Properties"]["Role"]
+    assert [n for n, f in FUNCTIONS.items() if f["Properties"]["Role"] == role] == [name]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_logs_to_a_group_that_forgets(name: str) -> None:
+    group = FUNCTIONS[name]["Properties"]["LoggingConfig"]["LogGroup"]["Ref"]
+    assert TEMPLATE.resolve(TEMPLATE.properties(group)["RetentionInDays"]) > 0
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_is_assumed_by_lambda_alone(role: str) -> None:
+    trust = ROLES[role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert [statement["Principal"] for statement in trust] == [{"Service": "lambda.amazonaws.com"}]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_allows_no_wildcard_action(role: str) -> None:
+    actions = [action for s in _statements(role) for action in _listed(s["Action"])]
+    assert [action for action in actions if "*" in action] == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_names_its_resources_except_for_tracing_which_has_none(role: str) -> None:
+    open_to_all = [s["Sid"] for s in _statements(role) if "*" in _listed(s["Resource"])]
+    assert open_to_all == ["Trace"]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_writes_to_its_own_log_group_alone(role: str) -> None:
+    written = [s["Resource"] for s in _statements(role) if s["Sid"] == "Log"]
+    assert written == [{"Fn::GetAtt": [f"{role.removesuffix('Role')}Logs", "Arn"]}]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_role_changes_anything_in_iam(role: str) -> None:
+    actions = [action for s in _statements(role) for action in _listed(s["Action"])]
+    assert [a for a in actions if re.match(r"iam:(?!Get|List)", a)] == []
+
+
+@pytest.mark.parametrize("role", ["OnSignInRole", "OnIamChangeRole"])
+def test_deciding_sends_nothing(role: str) -> None:
+    actions = {action for s in _statements(role) for action in _listed(s["Action"])}
+    assert actions.isdisjoint({"ses:SendEmail", "sns:Publish"})
+
+
+@pytest.mark.parametrize("role", ["DeliverRole", "RedeliverRole"])
+def test_delivering_mails_from_the_configured_sender_alone(role: str) -> None:
+    [mail] = [s for s in _statements(role) if s["Sid"] == "Mail"]
+    assert TEMPLATE.resolve(mail["Condition"]) == {
+        "StringLikeIfExists": {"ses:FromAddress": ["mfa@example.com", "*<mfa@example.com>"]}
+    }
+
+
+def test_functions_are_traced_by_lambda_and_not_by_the_x_ray_sdk() -> None:
+    assert TEMPLATE.body["Globals"]["Function"]["Tracing"] == "Active"
+    locked = (ROOT / "layers/dependencies/requirements.txt").read_text()
+    assert "aws-xray-sdk" not in locked
+
+
+@pytest.mark.parametrize("name", ["Deliver", "Redeliver"])
+def test_mail_goes_to_the_senders_domain_unless_told_otherwise(name: str) -> None:
+    domains = FUNCTIONS[name]["Properties"]["Environment"]["Variables"]["MAIL_DOMAINS"]
+    assert TEMPLATE.resolve(domains) == "example.com"
+    told = Template.read(MailDomains="example.org,example.net")
+    assert told.resolve(domains) == "example.org,example.net"
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [
+        (n, p["AllowedPattern"])
+        for n, p in TEMPLATE.body["Parameters"].items()
+        if "AllowedPattern" in p
+    ],
+)
+def test_parameters_default_satisfies_its_pattern(name: str, pattern: str) -> None:
+    default = TEMPLATE.parameters.get(name, TEMPLATE.body["Parameters"][name].get("Default"))
+    assert default is not None
+    assert re.fullmatch(pattern, default)
+
+
+@pytest.mark.parametrize("name", TEMPLATE.body["Parameters"])
+def test_parameter_says_what_it_is_and_what_it_takes(name: str) -> None:
+    parameter = TEMPLATE.body["Parameters"][name]
+    assert parameter["Description"].endswith(".")
+    assert ("AllowedPattern" in parameter) == ("ConstraintDescription" in parameter)

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from moto.events.models import EventPattern
+
+from tests.template.cloudformation import ACCOUNT, ROOT, STACK, Template
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEMPLATE = Template.read()
+RULES = TEMPLATE.of_type("AWS::Events::Rule")
+SIGN_IN, IAM_CHANGE = {"SignInRule"}, {"IamChangeRule"}
+DISTURBANCE = {"WatcherDisturbanceRule"}
+QUEUES = {"on_sign_in": "SignInQueue", "on_iam_change": "IamChangeQueue"}
+GUARD = f"arn:aws:iam::{ACCOUNT}:policy/{STACK}-guard"
+
+
+def _matching(event: Any) -> set[str]:
+    """The rules that an event matches."""
+    return {
+        name
+        for name, rule in RULES.items()
+        if EventPattern(None, TEMPLATE.resolve(rule["Properties"]["EventPattern"])).matches_event(
+            event
+        )
+    }
+
+
+def _event(
+    source: str, name: str, parameters: dict[str, Any] | None = None, **detail: Any
+) -> dict[str, Any]:
+    """An event as CloudTrail puts it on the bus, with as much as a pattern may look at."""
+    return {
+        "source": f"aws.{source}",
+        "detail-type": "AWS API Call via CloudTrail",
+        "detail": {
+            "eventSource": f"{source}.amazonaws.com",
+            "eventName": name,
+            "requestParameters": parameters,
+            "recipientAccountId": ACCOUNT,
+            **detail,
+        },
+    }
+
+
+def _bodies(path: Path) -> list[dict[str, Any]]:
+    """The envelopes in an event file that are JSON; a test of bad input may hold others."""
+    found = []
+    for message in json.loads(path.read_text())["Records"]:
+        try:
+            body = json.loads(message["body"])
+        except ValueError:
+            continue
+        if isinstance(body, dict) and isinstance(body.get("detail"), dict):
+            found.append(body)
+    return found
+
+
+EVENT_FILES = [path for name in QUEUES for path in sorted((ROOT / "events" / name).glob("*.json"))]
+
+
+@pytest.mark.parametrize(
+    "path", EVENT_FILES, ids=[f"{path.parent.name}/{path.stem}" for path in EVENT_FILES]
+)
+def test_event_file_holds_what_the_rules_send_to_its_function(path: Path) -> None:
+    queue = TEMPLATE.resolve({"Fn::GetAtt": [QUEUES[path.parent.name], "Arn"]})
+    for body in _bodies(path):
+        targets = [
+            TEMPLATE.resolve(target["Arn"])
+            for name in _matching(body)
+            for target in RULES[name]["Properties"]["Targets"]
+        ]
+        assert targets == [queue]
+
+
+@pytest.mark.parametrize("name", QUEUES)
+def test_function_has_event_files(name: str) -> None:
+    assert list((ROOT / "events" / name).glob("*.json"))
+
+
+@pytest.mark.parametrize(
+    "detail_type",
+    [
+        "AWS Console Sign In via CloudTrail",
+        "AWS Console Signin via CloudTrail",
+        "AWS API Call via CloudTrail",
+    ],
+)
+def test_sign_in_is_caught_however_its_detail_type_is_spelled(detail_type: str) -> None:
+    assert _matching(_event("signin", "ConsoleLogin") | {"detail-type": detail_type}) == SIGN_IN
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ChangePassword",
+        "CreateLoginProfile",
+        "CreateUser",
+        "DeactivateMFADevice",
+        "DeleteAccountPasswordPolicy",
+        "DeleteLoginProfile",
+        "DeleteUser",
+        "DeleteVirtualMFADevice",
+        "EnableMFADevice",
+        "ResyncMFADevice",
+        "TagUser",
+        "UntagUser",
+        "UpdateAccountPasswordPolicy",
+        "UpdateLoginProfile",
+        "UpdateUser",
+    ],
+)
+def test_change_is_caught_when_it_succeeds_and_when_it_is_denied(name: str) -> None:
+    assert _matching(_event("iam", name, {"userName": "ana"})) == IAM_CHANGE
+    assert _matching(_event("iam", name, None, errorCode="AccessDenied")) == IAM_CHANGE
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "parameters"),
+    [
+        ("cloudtrail", "StopLogging", {"name": "any-trail"}),
+        ("cloudtrail", "DeleteTrail", {"name": "any-trail"}),
+        ("cloudtrail", "UpdateTrail", {"name": "any-trail"}),
+        ("cloudtrail", "PutEventSelectors", {"trailName": "any-trail"}),
+        ("events", "DisableRule", {"name": f"{STACK}-SignInRule-1A2B3C"}),
+        ("events", "DeleteRule", {"name": f"{STACK}-SignInRule-1A2B3C"}),
+        ("events", "RemoveTargets", {"rule": f"{STACK}-SignInRule-1A2B3C", "ids": ["1"]}),
+        ("iam", "DetachUserPolicy", {"userName": "ana", "policyArn": GUARD}),
+        ("iam", "DetachGroupPolicy", {"groupName": "all", "policyArn": GUARD}),
+        ("iam", "DetachRolePolicy", {"roleName": "ops", "policyArn": GUARD}),
+        ("iam", "CreatePolicyVersion", {"policyArn": GUARD}),
+        ("iam", "SetDefaultPolicyVersion", {"policyArn": GUARD}),
+        ("iam", "DeletePolicyVersion", {"policyArn": GUARD}),
+        ("iam", "DeletePolicy", {"policyArn": GUARD}),
+        *(
+            ("sqs", name, {"queueUrl": TEMPLATE.resolve({"Ref": queue})})
+            for name in ("PurgeQueue", "DeleteQueue")
+            for queue in TEMPLATE.of_type("AWS::SQS::Queue")
+        ),
+    ],
+)
+def test_disturbing_the_watcher_is_caught(
+    source: str, name: str, parameters: dict[str, Any]
+) -> None:
+    assert _matching(_event(source, name, parameters)) == DISTURBANCE
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param(_event("signin", "CheckMfa"), id="the MFA prompt is no sign-in"),
+        pytest.param(_event("signin", "UserAuthentication"), id="sign-in to the SSO portal"),
+        pytest.param(_event("signin", "CredentialVerification"), id="step of the SSO portal"),
+        pytest.param(_event("signin", "ExitRole"), id="leaving a role"),
+        pytest.param(
+            {
+                "source": "aws.signin",
+                "detail-type": "Sign-in Anomaly Alert",
+                "detail": {"eventName": "ConsoleLogin"},
+            },
+            id="an event of the sign-in service itself",
+        ),
+        pytest.param(
+            _event("signin", "ConsoleLogin") | {"source": "custom.signin"}, id="not from AWS"
+        ),
+        pytest.param(
+            _event("sso", "DeleteMfaDeviceForUser"), id="a device of Identity Center's own"
+        ),
+        pytest.param(
+            _event("cognito-idp", "DeleteUser", {"userName": "ana"}),
+            id="same call of another service",
+        ),
+        pytest.param(
+            _event("iam", "DeleteUser", eventSource="sso-directory.amazonaws.com"),
+            id="same call, another event source",
+        ),
+        pytest.param(_event("iam", "ListMFADevices", {"userName": "ana"}), id="a read call"),
+        pytest.param(_event("iam", "GetUser", {"userName": "ana"}), id="our own read call"),
+        pytest.param(_event("iam", "CreateVirtualMFADevice"), id="a device nobody has yet"),
+        pytest.param(_event("iam", "CreateAccessKey", {"userName": "ana"}), id="an access key"),
+        pytest.param(_event("iam", "TagRole", {"roleName": "ops"}), id="a role's tags"),
+        pytest.param(
+            _event("iam", "DetachUserPolicy", {"policyArn": "arn:aws:iam::aws:policy/ReadOnly"}),
+            id="another policy detached",
+        ),
+        pytest.param(
+            _event("iam", "DeletePolicy", {"policyArn": f"{GUARD}-of-another-stack"}),
+            id="a policy whose name only begins like the guard's",
+        ),
+        pytest.param(
+            _event("events", "DisableRule", {"name": "nightly-backup"}), id="another rule disabled"
+        ),
+        pytest.param(
+            _event("sqs", "PurgeQueue", {"queueUrl": "https://sqs/111122223333/orders"}),
+            id="another queue purged",
+        ),
+        pytest.param(_event("cloudtrail", "StartLogging"), id="a trail started"),
+        pytest.param(_event("cloudtrail", "LookupEvents"), id="a trail read"),
+    ],
+)
+def test_look_alike_matches_no_rule(event: dict[str, Any]) -> None:
+    assert _matching(event) == set()
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_rule_hands_over_for_a_day_and_keeps_what_it_cannot(name: str) -> None:
+    for target in RULES[name]["Properties"]["Targets"]:
+        assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] == 24 * 3600
+        assert target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0].endswith("DeadLetters")
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_pattern_fits_eventbridge(name: str) -> None:
+    pattern = TEMPLATE.resolve(RULES[name]["Properties"]["EventPattern"])
+    assert len(json.dumps(pattern)) <= 4096
