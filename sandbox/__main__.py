@@ -1,6 +1,7 @@
 """Command line of the sandbox."""
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -11,9 +12,10 @@ from rich.markup import escape
 from sandbox import report
 from sandbox.account import Account
 from sandbox.cast import Cast
-from sandbox.deploy import DeployError, Stack, build, deploy
+from sandbox.deploy import DeployError
 from sandbox.emulator import DEFAULT_PORT, HOME, REGION, Emulator, EmulatorError
 from sandbox.evidence import Evidence
+from sandbox.stage import Stage
 from sandbox.story import SCENES
 from sandbox.timeline import Played, Timeline
 
@@ -30,6 +32,8 @@ examples:
 def main() -> int:
     """Run the command line; return the exit code."""
     arguments = _parser().parse_args()
+    # Whoever stops us stops the account too: `with Emulator` must come to its end.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(record=True, width=None if sys.stdout.isatty() else 120)
     try:
         match arguments.command:
@@ -47,38 +51,34 @@ def main() -> int:
 
 
 def demo(console: Console, port: int, out: Path, *, keep: bool) -> int:
-    """Tell the story; 0 if everything followed that should."""
+    """Tell the story; 0 if everything followed that should, and nothing else."""
     began = time.monotonic()
     with Emulator(port) as emulator:
-        account, cast, stack = _open(console, emulator)
-        evidence = Evidence.of(account, stack)
+        stage = Stage.set_up(emulator, lambda line: console.print(line, style="dim"))
         timeline = Timeline(console)
-        evidence.look()
-        played = timeline.play(SCENES, cast, evidence)
-        wrong = _verdict(console, played, evidence)
-        page = report.write(evidence, console.export_text(clear=False), out)
+        wrong = _verdict(console, timeline.play(SCENES, stage), stage.evidence)
+        page = report.write(stage.evidence, console.export_text(clear=False), out)
         console.print(
-            f"\n{len(evidence.mails)} mails, {len(evidence.kind('REQUEST'))} change requests, "
-            f"{len(evidence.alerts)} alerts: open [bold]{escape(str(page))}[/]"
-            f"\nThe story took {time.monotonic() - began:.0f} s.",
+            f"\n{len(stage.evidence.mails)} mails, {len(stage.evidence.kind('REQUEST'))} change "
+            f"requests, {len(stage.evidence.alerts)} alerts: open [bold]{escape(str(page))}[/]"
+            f"\nThe demo took {time.monotonic() - began:.0f} s.",
             highlight=False,
+            soft_wrap=True,
         )
         if keep:
-            _invite(console, emulator, cast)
-            timeline.watch(evidence)
+            _invite(console, emulator, stage.cast)
+            timeline.watch(stage.evidence)
         else:
-            console.print("To try it yourself, keep it running: [bold]make sandbox[/]")
+            console.print("To try it yourself, with your own AWS CLI: [bold]make sandbox[/]")
     return 1 if wrong else 0
 
 
 def up(console: Console, port: int) -> int:
     """Keep an account with the watcher running until interrupted."""
     with Emulator(port) as emulator:
-        account, cast, stack = _open(console, emulator)
-        evidence = Evidence.of(account, stack)
-        evidence.look()
-        _invite(console, emulator, cast)
-        Timeline(console).watch(evidence)
+        stage = Stage.set_up(emulator, lambda line: console.print(line, style="dim"))
+        _invite(console, emulator, stage.cast)
+        Timeline(console).watch(stage.evidence)
     return 0
 
 
@@ -90,23 +90,6 @@ def sign_in(console: Console, port: int, user: str, *, mfa: bool | None) -> int:
         raise EmulatorError(f"no sandbox at port {port}: start one with `make sandbox`") from error
     console.print_json(data=entry["record"])
     return 0
-
-
-def _open(console: Console, emulator: Emulator) -> tuple[Account, Cast, Stack]:
-    """Fill the account with people and deploy the watcher into it."""
-    account = Account(emulator.endpoint)
-    cast = Cast(account)
-    began = time.monotonic()
-    with console.status("sam build: functions and layers, for this machine"):
-        build()
-    console.print(f"built in {time.monotonic() - began:.0f} s", style="dim")
-    cast.before_the_watcher()
-    began = time.monotonic()
-    with console.status("sam deploy: the real template.yaml"):
-        stack = deploy(account)
-    console.print(f"deployed in {time.monotonic() - began:.0f} s", style="dim")
-    cast.guard(stack["GuardPolicyArn"])
-    return account, cast, stack
 
 
 def _verdict(console: Console, played: list[Played], evidence: Evidence) -> bool:

@@ -3,6 +3,7 @@
 import json
 import urllib.request
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import boto3
@@ -26,14 +27,23 @@ class Principal:
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - the type depends on the service's name
         """A boto3 client that signs as this principal."""
-        session = boto3.Session(self.access_key_id, self.secret_access_key, region_name=REGION)
-        client = session.client(service, endpoint_url=self.endpoint, config=_CONFIG)  # type: ignore[call-overload]
-        client.meta.events.register("before-send", self._say_where_from)
-        return client
+        return _client(self, service)
 
-    def _say_where_from(self, request: Any, **_: object) -> None:  # noqa: ANN401 - botocore's own
-        """All clients share one machine; the bridge takes the record's address from here."""
-        request.headers["X-Forwarded-For"] = self.source_ip
+
+@cache
+def _client(principal: Principal, service: str) -> Any:  # noqa: ANN401 - as above
+    session = boto3.Session(
+        principal.access_key_id, principal.secret_access_key, region_name=REGION
+    )
+    name: Any = service  # the stubs want a literal
+    client: Any = session.client(name, endpoint_url=principal.endpoint, config=_CONFIG)
+
+    def say_where_from(request: Any, **_: object) -> None:  # noqa: ANN401 - botocore's own
+        # All clients share one machine; the bridge takes the record's address from here.
+        request.headers["X-Forwarded-For"] = principal.source_ip
+
+    client.meta.events.register("before-send", say_where_from)
+    return client
 
 
 @dataclass(frozen=True)

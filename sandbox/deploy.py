@@ -61,7 +61,6 @@ def deploy(account: Account, home: Path = HOME, **overrides: str) -> Stack:
         "Architecture": layer_target()["LAYER_ARCHITECTURE"],
         # Nobody wants to wait: IAM in the emulator is consistent at once.
         "SettleSeconds": "0",
-        "FirstSignInGraceMinutes": "0",
     } | overrides
     _sam(
         "deploy",

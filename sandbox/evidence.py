@@ -40,12 +40,13 @@ class Alert:
 
 @dataclass(frozen=True)
 class Act:
-    """One line of the watcher's history: why it looked, and what it did."""
+    """One line of the watcher's history: why it looked and what it did, or what it delivered."""
 
     event_id: str
     what: str
     effects: tuple[str, ...]
     at: str
+    is_delivery: bool
 
 
 @dataclass
@@ -181,4 +182,10 @@ def _alert(envelope: Json) -> Alert:
 
 
 def _act(item: Json) -> Act:
-    return Act(item["event_id"], item["what"], tuple(item.get("effects", ())), str(item["at"]))
+    return Act(
+        item["event_id"],
+        item["what"],
+        tuple(item.get("effects", ())),
+        str(item["at"]),
+        is_delivery="actor" not in item,
+    )

@@ -10,9 +10,10 @@ from typing import Final
 
 from botocore.exceptions import ClientError
 
-from sandbox.cast import GROUP, Cast
+from sandbox.cast import GROUP
 from sandbox.evidence import Alert, Evidence, Mail
 from sandbox.records import Json
+from sandbox.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Scene:
 
     title: str
     text: str
-    act: Callable[[Cast, Evidence], None]
+    act: Callable[[Stage], None]
     then: tuple[Expectation, ...]
 
 
@@ -145,71 +146,71 @@ def unknown(name: str) -> Expectation:
 # --- the scenes ---------------------------------------------------------------------------------
 
 
-def bob_signs_in(cast: Cast, _: Evidence) -> None:
+def bob_signs_in(stage: Stage) -> None:
     """Sign in as bob."""
-    cast.account.sign_in("bob", source_ip=cast["bob"].source_ip)
+    stage.account.sign_in("bob", source_ip=stage.cast["bob"].source_ip)
 
 
-def alice_joins(cast: Cast, _: Evidence) -> None:
+def alice_joins(stage: Stage) -> None:
     """Olivia makes alice's user and gives it a password."""
-    olivia = cast["olivia"]
-    cast.hire("alice", by=olivia)
+    olivia = stage.cast["olivia"]
+    stage.cast.hire("alice", by=olivia)
     olivia.client("iam").add_user_to_group(GroupName=GROUP, UserName="alice")
-    cast.give_console_access("alice", by=olivia)
+    stage.cast.give_console_access("alice", by=olivia)
 
 
-def alice_signs_in(cast: Cast, _: Evidence) -> None:
+def alice_signs_in(stage: Stage) -> None:
     """Alice signs in for the first time and sets a password of her own."""
-    alice = cast["alice"]
-    cast.account.sign_in("alice", source_ip=alice.source_ip)
+    alice = stage.cast["alice"]
+    stage.account.sign_in("alice", source_ip=alice.source_ip)
     alice.client("iam").change_password(OldPassword="as given", NewPassword="of her own")
 
 
-def alice_enrols(cast: Cast, _: Evidence) -> None:
+def alice_enrols(stage: Stage) -> None:
     """Alice registers her phone and signs in with it."""
-    cast.enrol("alice", device="alice-phone")
-    cast.account.sign_in("alice", source_ip=cast["alice"].source_ip)
+    stage.cast.enrol("alice", device="alice-phone")
+    stage.account.sign_in("alice", source_ip=stage.cast["alice"].source_ip)
 
 
-def carol_tries(cast: Cast, _: Evidence) -> None:
+def carol_tries(stage: Stage) -> None:
     """Carol does what the console's "Remove" does: two calls, both denied."""
-    iam, serial = cast["carol"].client("iam"), cast.serial("carol-phone")
+    iam, serial = stage.cast["carol"].client("iam"), stage.cast.serial("carol-phone")
     denied(iam.deactivate_mfa_device, UserName="carol", SerialNumber=serial)
     denied(iam.delete_virtual_mfa_device, SerialNumber=serial)
 
 
-def all_comes_again(cast: Cast, evidence: Evidence) -> None:
+def all_comes_again(stage: Stage) -> None:
     """Deliver everything that matched a rule ten times more, in any order."""
-    matched = [entry["record"]["eventID"] for entry in evidence.records if entry["rules"]]
+    matched = [entry["record"]["eventID"] for entry in stage.evidence.records if entry["rules"]]
     again = matched * 10
     random.shuffle(again)
     for event_id in again:
-        cast.account.deliver_again(event_id)
+        stage.account.deliver_again(event_id)
 
 
-def olivia_removes(cast: Cast, _: Evidence) -> None:
+def olivia_removes(stage: Stage) -> None:
     """Olivia takes dave's device away without asking anybody."""
-    iam, serial = cast["olivia"].client("iam"), cast.serial("dave-phone")
+    iam, serial = stage.cast["olivia"].client("iam"), stage.cast.serial("dave-phone")
     iam.deactivate_mfa_device(UserName="dave", SerialNumber=serial)
     iam.delete_virtual_mfa_device(SerialNumber=serial)
 
 
-def a_bot_works(cast: Cast, _: Evidence) -> None:
+def a_bot_works(stage: Stage) -> None:
     """A service account gets a key, and uses it."""
-    cast.hire("deploy-bot", by=cast["olivia"])
-    denied(cast["deploy-bot"].client("iam").list_users)
+    stage.cast.hire("deploy-bot", by=stage.cast["olivia"])
+    denied(stage.cast["deploy-bot"].client("iam").list_users)
 
 
-def root_signs_in(cast: Cast, _: Evidence) -> None:
+def root_signs_in(stage: Stage) -> None:
     """Sign in as root."""
-    cast.account.sign_in(source_ip="198.51.100.99")
+    stage.account.sign_in(source_ip="198.51.100.99")
 
 
-def olivia_blinds(cast: Cast, evidence: Evidence) -> None:
+def olivia_blinds(stage: Stage) -> None:
     """Olivia disables the rule that feeds sign-ins, and enables it again."""
-    events = cast["olivia"].client("events")
-    events.disable_rule(Name=evidence.stack["SignInRuleName"])
-    events.enable_rule(Name=evidence.stack["SignInRuleName"])
+    events = stage.cast["olivia"].client("events")
+    events.disable_rule(Name=stage.evidence.stack["SignInRuleName"])
+    events.enable_rule(Name=stage.evidence.stack["SignInRuleName"])
 
 
 SCENES: Final = (
@@ -248,18 +249,6 @@ SCENES: Final = (
         (request("carol"), mailed("carol"), alerted("removal_denied", naming="carol")),
     ),
     Scene(
-        "everything comes ten times",
-        "EventBridge promises at least once, and no order.",
-        all_comes_again,
-        (
-            finding("bob", opened=True),
-            finding("alice", opened=False),
-            request("carol"),
-            mailed(),
-            alerted(),
-        ),
-    ),
-    Scene(
         "olivia removes dave's device",
         "No policy stops an administrator, and no change request was approved.",
         olivia_removes,
@@ -287,5 +276,18 @@ SCENES: Final = (
         "She disables the rule that feeds sign-ins.",
         olivia_blinds,
         (mailed(), alerted("watcher_disturbed", naming="olivia")),
+    ),
+    Scene(
+        "everything comes ten times",
+        "EventBridge promises at least once, and no order.",
+        all_comes_again,
+        (
+            finding("bob", opened=True),
+            finding("alice", opened=False),
+            request("carol"),
+            request("dave", violation=True),
+            mailed(),
+            alerted(),
+        ),
     ),
 )

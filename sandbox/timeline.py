@@ -8,9 +8,9 @@ from typing import Final
 from rich.console import Console
 from rich.markup import escape
 
-from sandbox.cast import Cast
 from sandbox.evidence import Act, Alert, Evidence, Mail
 from sandbox.records import Json
+from sandbox.stage import Stage
 from sandbox.story import Expectation, Scene, Since
 
 SCENE_TAKES_AT_MOST_SECONDS: Final = 20
@@ -33,9 +33,9 @@ class Timeline:
     console: Console
     began: float = field(default_factory=time.monotonic)
 
-    def play(self, scenes: tuple[Scene, ...], cast: Cast, evidence: Evidence) -> list[Played]:
+    def play(self, scenes: tuple[Scene, ...], stage: Stage) -> list[Played]:
         """Play all scenes, even after one that did not end as told."""
-        return [self._play(scene, cast, evidence) for scene in scenes]
+        return [self._play(scene, stage) for scene in scenes]
 
     def watch(self, evidence: Evidence) -> None:
         """Show what others do, until interrupted."""
@@ -50,12 +50,12 @@ class Timeline:
                 at = f"{time.monotonic() - self.began:6.1f} s"
                 self.console.print(f"[dim]{at}[/]  [{style}]{kind:<10}[/] {text}", highlight=False)
 
-    def _play(self, scene: Scene, cast: Cast, evidence: Evidence) -> Played:
+    def _play(self, scene: Scene, stage: Stage) -> Played:
         self.console.print()
         self.console.rule(f"[bold]{escape(scene.title)}", align="left", style="dim")
         self.console.print(f"[italic]{escape(scene.text)}", highlight=False)
-        since, start = Since.now(evidence), time.monotonic()
-        scene.act(cast, evidence)
+        since, start = Since.now(stage.evidence), time.monotonic()
+        scene.act(stage)
         missing = self._wait(scene, since, start)
         for expectation in scene.then:
             failed = expectation in missing
@@ -82,6 +82,9 @@ def _lines(item: Json | Act | Mail | Alert) -> Iterator[tuple[str, str, str]]:
         case Alert():
             yield "alert", "bold red", escape(item.subject)
         case Act():
+            if item.is_delivery:
+                yield "delivered", "dim", escape(item.what)
+                return
             yield "saw", "magenta", escape(item.what)
             for effect in item.effects:
                 yield "did", "bold magenta", escape(effect)

@@ -1,0 +1,43 @@
+"""Setting the stage: people in the account, and the watcher deployed into it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from sandbox.account import Account
+from sandbox.cast import Cast
+from sandbox.deploy import build, deploy
+from sandbox.emulator import Emulator
+from sandbox.evidence import Evidence
+
+
+@dataclass(frozen=True)
+class Stage:
+    """An account with people and a watcher in it, and an eye on what the watcher does."""
+
+    account: Account
+    cast: Cast
+    evidence: Evidence
+
+    @classmethod
+    def set_up(cls, emulator: Emulator, say: Callable[[str], None] = lambda _: None) -> Self:
+        """Build and deploy the real template into a running emulator; `say` hears how far it is."""
+        account = Account(emulator.endpoint)
+        cast = Cast(account)
+        began = time.monotonic()
+
+        def done(what: str) -> None:
+            say(f"{time.monotonic() - began:4.1f} s  {what}")
+
+        build(emulator.home)
+        done("sam build: functions and layers for this machine")
+        cast.before_the_watcher()
+        done(f"people in the account: {', '.join(cast.people)}")
+        stack = deploy(account, emulator.home)
+        done("sam deploy: the real template.yaml")
+        cast.guard(stack["GuardPolicyArn"])
+        evidence = Evidence.of(account, stack)
+        evidence.look()
+        done("guard policy attached to all console users")
+        return cls(account, cast, evidence)
