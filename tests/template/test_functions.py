@@ -5,10 +5,17 @@ from typing import Any
 
 import pytest
 
+from mfa_watcher.settings import DeliverSettings, ObserveSettings
 from tests.template.cloudformation import ROOT, Template
 
 TEMPLATE = Template.read()
 FUNCTIONS = TEMPLATE.of_type("AWS::Serverless::Function")
+SETTINGS: dict[str, type[ObserveSettings | DeliverSettings]] = {
+    "OnSignIn": ObserveSettings,
+    "OnIamChange": ObserveSettings,
+    "Deliver": DeliverSettings,
+    "Redeliver": DeliverSettings,
+}
 ROLES = TEMPLATE.of_type("AWS::IAM::Role")
 
 
@@ -94,12 +101,15 @@ def test_functions_are_traced_by_lambda_and_not_by_the_x_ray_sdk() -> None:
     assert "aws-xray-sdk" not in locked
 
 
-@pytest.mark.parametrize("name", ["Deliver", "Redeliver"])
-def test_mail_goes_to_the_senders_domain_unless_told_otherwise(name: str) -> None:
-    domains = FUNCTIONS[name]["Properties"]["Environment"]["Variables"]["MAIL_DOMAINS"]
-    assert TEMPLATE.resolve(domains) == "example.com"
-    told = Template.read(MailDomains="example.org,example.net")
-    assert told.resolve(domains) == "example.org,example.net"
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_environment_is_what_the_functions_settings_read(name: str) -> None:
+    settings = SETTINGS[name]
+    function = FUNCTIONS[name]["Properties"]
+    common = TEMPLATE.body["Globals"]["Function"]["Environment"]["Variables"]
+    environment = TEMPLATE.resolve(common | function["Environment"]["Variables"])
+    settings.from_environment({key: str(value) for key, value in environment.items()})
+    ours = {key for key in environment if not key.startswith("POWERTOOLS_")}
+    assert ours == {field.alias for field in settings.model_fields.values()}
 
 
 @pytest.mark.parametrize(
