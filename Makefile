@@ -18,6 +18,7 @@ ARCHITECTURE ?= arm64
 ARGS ?=
 
 export SAM_CLI_TELEMETRY := 0
+MAKEFLAGS += --no-print-directory
 
 say = @printf '\n\033[1m» %s\033[0m\n' "$(1)"
 # Locks are complete, so nothing is resolved; what is installed is what their hashes name.
