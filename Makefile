@@ -14,7 +14,7 @@ VERSION := $(if $(INTERPRETER),$(shell "$(INTERPRETER)" -c 'import sys; print("%
 # The processor that the layers are built for, as the template's parameter of that name.
 ARCHITECTURE ?= arm64
 
-# Passed on to the tool that a target runs: make test ARGS="-k denied -x"
+# Passed on to the tool that a target runs: make test ARGS="-k denied -x".
 ARGS ?=
 
 export SAM_CLI_TELEMETRY := 0
@@ -84,7 +84,7 @@ sandbox: $(DEV) $(SAM) $(SANDBOX) ## Keep an emulated account with the watcher r
 
 # --- checking it --------------------------------------------------------------------------
 
-test: $(DEV) ## Run the tests
+test: $(DEV) $(SAM) $(SANDBOX) ## Run the tests; ARGS="-m 'not e2e'" leaves the sandbox out
 	$(call say,Tests)
 	@.venv/bin/python -m pytest --numprocesses=auto $(ARGS)
 
