@@ -54,7 +54,7 @@ class IamReader(Protocol):
         ...
 
     def devices(self, name: str) -> tuple[Device, ...] | None:
-        """Give a user's devices of all kinds; None if there is no such user (``ListMFADevices``)."""
+        """Give a user's devices; None if there is no such user (``ListMFADevices``)."""
         ...
 
     def has_console_access(self, name: str) -> bool:
@@ -121,6 +121,10 @@ class Outbox(Protocol):
         """Leave it for later."""
         ...
 
+    def reopen(self, intent_id: str, *, now: datetime) -> bool:
+        """Make a failed intent due again, its attempts forgotten; False if it has not failed."""
+        ...
+
     def due(self, *, now: datetime) -> Iterator[str]:
         """Give the ids of intents whose time has come and which nobody holds."""
         ...
@@ -167,4 +171,12 @@ class MailRenderer(Protocol):
 
     def render(self, mail: Mail) -> RenderedMail:
         """Give subject, HTML and text."""
+        ...
+
+
+class DeadLetters(Protocol):
+    """Keeps what no retry can mend."""
+
+    def park(self, body: str, *, reason: str, source_queue: str) -> None:
+        """Keep a message as it came, with the reason and where it came from."""
         ...

@@ -54,7 +54,7 @@ _EVIDENCE_ONLY = frozenset(
 )
 
 
-def facts_needed(signal: Signal, user: User) -> frozenset[Fact]:
+def facts_needed(signal: Signal, user: User) -> frozenset[Fact]:  # noqa: PLR0911 - a table
     """Say what must be asked of IAM to decide: as little as possible, often nothing."""
     if signal.kind in _ALWAYS_LOOK:
         return STANDING_FACTS
@@ -291,9 +291,7 @@ def _follow_up_sign_in(situation: Situation, outcome: _Outcome) -> _Outcome:
     if finding.alerted_at and abs(at - finding.alerted_at) < policy.alert_again_after:
         return outcome
     mailed = outcome.user.finding or finding
-    outcome = replace(
-        outcome, user=replace(outcome.user, finding=replace(mailed, alerted_at=at))
-    )
+    outcome = replace(outcome, user=replace(outcome.user, finding=replace(mailed, alerted_at=at)))
     alert = _alert(
         situation.signal,
         AlertKind.SIGN_IN_WITHOUT_MFA,
@@ -403,9 +401,7 @@ def _mail_once(
     return outcome.adding(mail, effect=f"mail: {kind}")
 
 
-def _mail(
-    situation: Situation, outcome: _Outcome, kind: MailKind, *, serial: str | None
-) -> Mail:
+def _mail(situation: Situation, outcome: _Outcome, kind: MailKind, *, serial: str | None) -> Mail:
     user, record = outcome.user, situation.signal.record
     return Mail(
         kind=kind,

@@ -61,7 +61,7 @@ def target_of(message: str) -> Target:
         return UNKNOWN if cut and _MFA_SESSION not in message else CALLER
     rest = denial["rest"]
     if not rest.startswith(_CLAUSE):
-        return UNKNOWN if cut and not rest.split() else CALLER
+        return UNKNOWN if cut and _CLAUSE.startswith(rest) else CALLER
     return _read_clause(rest.removeprefix(_CLAUSE), cut=cut)
 
 
@@ -70,6 +70,8 @@ def _read_clause(clause: str, *, cut: bool) -> Target:
     words = clause.split()
     ends_inside_word = cut and not clause[-1:].isspace()
     match words:
+        case ["user", name] if cut and name in _REASONS:
+            return UNKNOWN  # a user of that name, or an empty name and the reason's first word
         case ["user", name, *tail] if _ends_name(name, tail):
             whole = tail or not ends_inside_word
             return Target(user=name.rsplit("/", 1)[-1]) if whole else UNKNOWN
@@ -85,7 +87,8 @@ def _read_clause(clause: str, *, cut: bool) -> Target:
 
 def _ends_name(name: str, tail: list[str]) -> bool:
     """Tell a user named "because" from an empty name with its reason behind it."""
-    return name not in _REASONS or not tail or tail[0] in _REASONS
+    # The reason's first word may be cut, too; its second ("no", "an") begins no reason.
+    return name not in _REASONS or not tail or any(word.startswith(tail[0]) for word in _REASONS)
 
 
 def _read_arn(arn: str) -> Target:

@@ -56,7 +56,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One CloudTrail record. A field is None where the record lacks it or has another type there."""
+    """One CloudTrail record. A field is None where the record lacks it, or has another type."""
 
     event_id: str | None = None
     event_time: str | None = None

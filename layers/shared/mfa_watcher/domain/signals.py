@@ -95,8 +95,7 @@ class Signal:
         user (IAM API reference): the subject it yields is at best the caller.
         """
         return (
-            self.record.event_name == "DeleteVirtualMFADevice"
-            and self.outcome is Outcome.SUCCEEDED
+            self.record.event_name == "DeleteVirtualMFADevice" and self.outcome is Outcome.SUCCEEDED
         )
 
 
@@ -298,4 +297,11 @@ def _plain(subject: str | None) -> str | None:
 
 
 def _ignored(record: Record, why: str, subject: str | None = None) -> Signal:
-    return Signal(SignalKind.IGNORED, why, record, subject)
+    return Signal(SignalKind.IGNORED, why, record, subject or _named_in(record))
+
+
+def _named_in(record: Record) -> str | None:
+    """Give the user an ignored record names, so that a list of all records can be searched."""
+    signing_in = record.event_source == SIGN_IN_SOURCE
+    caller = record.identity.user_name if signing_in else None
+    return _plain(record.user_name or record.response_user_name or caller)

@@ -131,7 +131,8 @@ class Deliverer:
 
 def wait_after(attempts: int) -> timedelta:
     """Give the wait after that many attempts: doubling from a minute up to an hour."""
-    return min(FIRST_RETRY * 2 ** (attempts - 1), LONGEST_WAIT)
+    doubled: timedelta = FIRST_RETRY * 2 ** (attempts - 1)
+    return min(doubled, LONGEST_WAIT)
 
 
 def _delivery(claim: Claim, result: Result, reason: str | None = None) -> Delivery:

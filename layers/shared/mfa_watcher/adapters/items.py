@@ -1,0 +1,100 @@
+"""How the domain's values lie in the table. See docs/decisions.md, "One table"."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from pydantic import TypeAdapter
+
+from mfa_watcher.domain.change_requests import ChangeRequest
+from mfa_watcher.domain.history import HistoryEntry
+from mfa_watcher.domain.intents import Intent
+from mfa_watcher.domain.users import User, UserKey
+
+Item = dict[str, Any]
+
+STATE: Final = "STATE"
+DUE_INDEX: Final = "due"
+DUE_SHARDS: Final = 8
+"""Undelivered intents are spread over this many keys of the index, so that a storm of them does
+not meet at one (a partition takes 1,000 writes a second)."""
+
+USER: Final = TypeAdapter(User)
+REQUEST: Final = TypeAdapter(ChangeRequest)
+INTENT: Final = TypeAdapter(Intent)
+HISTORY: Final = TypeAdapter(HistoryEntry)
+
+_serializer = TypeSerializer()
+_deserializer = TypeDeserializer()
+
+
+def user_pk(key: UserKey) -> str:
+    """Give the partition key of a user."""
+    return f"USER#{key.account_id}#{key.user_id}"
+
+
+def name_pk(account_id: str, name: str) -> str:
+    """Give the partition key under which a name leads to a user id; IAM ignores a name's case."""
+    return f"NAME#{account_id}#{name.casefold()}"
+
+
+def device_pk(account_id: str, serial: str) -> str:
+    """Give the partition key under which a removed device leads to the id of its user."""
+    return f"DEVICE#{account_id}#{serial}"
+
+
+def request_pk(request_id: str) -> str:
+    """Give the partition key of a change request."""
+    return f"REQUEST#{request_id}"
+
+
+def intent_pk(intent_id: str) -> str:
+    """Give the partition key of an intent."""
+    return f"INTENT#{intent_id}"
+
+
+def event_pk(event_id: str) -> str:
+    """Give the partition key that tells an event was decided."""
+    return f"EVENT#{event_id}"
+
+
+def history_pk(entry: HistoryEntry) -> str:
+    """Give the partition key of a history entry: that of what it is about."""
+    return f"{entry.about.upper()}#{entry.subject_id.replace('/', '#')}"
+
+
+def history_sk(entry: HistoryEntry, part: str = "") -> str:
+    """Give the sort key of a history entry: by time, and one per event and part."""
+    return f"HISTORY#{timestamp(entry.at)}#{entry.event_id}{part}"
+
+
+def timestamp(moment: datetime) -> str:
+    """Write a moment so that texts sort as moments do."""
+    return moment.isoformat(timespec="milliseconds")
+
+
+def epoch(moment: datetime) -> int:
+    """Write a moment as DynamoDB's TTL wants it: whole seconds."""
+    return int(moment.timestamp())
+
+
+def key_of(pk: str, sk: str = STATE) -> Item:
+    """Give an item's key in DynamoDB's form."""
+    return to_wire({"pk": pk, "sk": sk})
+
+
+def to_wire(item: Mapping[str, Any]) -> Item:
+    """Turn plain values into DynamoDB's form."""
+    return {name: _serializer.serialize(value) for name, value in item.items()}
+
+
+def from_wire(item: Mapping[str, Any]) -> Item:
+    """Turn DynamoDB's form into plain values (numbers are Decimals)."""
+    return {name: _deserializer.deserialize(value) for name, value in item.items()}
+
+
+def dump(adapter: TypeAdapter[Any], value: object) -> Item:
+    """Turn a domain value into plain values, leaving out what is None."""
+    plain: Item = adapter.dump_python(value, mode="json", exclude_none=True)
+    return plain

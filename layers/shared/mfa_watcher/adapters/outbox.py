@@ -1,0 +1,193 @@
+"""The outbox in DynamoDB: claims, and what became of each intent."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from mfa_watcher.adapters import items
+from mfa_watcher.adapters.items import Item, from_wire, key_of, to_wire
+from mfa_watcher.adapters.store import due, history_item
+from mfa_watcher.domain.history import About, HistoryEntry
+from mfa_watcher.domain.intents import Alert, Intent, IntentStatus
+from mfa_watcher.ports import Claim
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+CLAIM_HOLDS = timedelta(minutes=2)
+"""How long a claim keeps others away: longer than a function may run."""
+
+
+class DynamoOutbox:
+    """Intents lie in the same table as the state they were decided with."""
+
+    def __init__(
+        self, client: "DynamoDBClient", *, table_name: str, keep_evidence: timedelta
+    ) -> None:
+        """Take a DynamoDB client, and how long finished intents and history are kept."""
+        self._client = client
+        self._table = table_name
+        self._keep_evidence = keep_evidence
+
+    def claim(self, intent_id: str, *, now: datetime) -> Claim | None:
+        """Take an intent that is pending, or whose last claim ran out without an end."""
+        try:
+            answer = self._client.update_item(
+                TableName=self._table,
+                Key=key_of(items.intent_pk(intent_id)),
+                UpdateExpression="SET #status = :claimed, claimed_until = :until,"
+                " due_shard = :shard, due_at = :until ADD attempts :one",
+                ConditionExpression="#status = :pending"
+                " OR (#status = :claimed AND claimed_until <= :now)",
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues=to_wire(
+                    {
+                        ":pending": IntentStatus.PENDING.value,
+                        ":claimed": IntentStatus.CLAIMED.value,
+                        ":until": items.timestamp(now + CLAIM_HOLDS),
+                        ":now": items.timestamp(now),
+                        ":shard": due(intent_id, now)["due_shard"],
+                        ":one": 1,
+                    }
+                ),
+                ReturnValues="ALL_NEW",
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return None
+        item = from_wire(answer["Attributes"])
+        return Claim(items.INTENT.validate_python(item), int(item["attempts"]))
+
+    def mark_sent(self, claim: Claim, *, receipt: str, to: str, now: datetime) -> None:
+        """Record that it went out, in the intent and in its user's history."""
+        outcome = f"{_what(claim.intent)} sent to {to}"
+        self._finish(claim, IntentStatus.SENT, now, outcome, {"receipt": receipt, "sent_to": to})
+
+    def mark_skipped(self, claim: Claim, *, reason: str, now: datetime) -> None:
+        """Record that it is not wanted any more."""
+        outcome = f"{_what(claim.intent)} not sent: {reason}"
+        self._finish(claim, IntentStatus.SKIPPED, now, outcome, {"reason": reason})
+
+    def mark_failed(self, claim: Claim, *, reason: str, now: datetime) -> None:
+        """Give it up, but keep it with the reason."""
+        outcome = f"{_what(claim.intent)} failed: {reason}"
+        self._finish(claim, IntentStatus.FAILED, now, outcome, {"reason": reason})
+
+    def put_back(self, claim: Claim, *, reason: str, due_at: datetime) -> None:
+        """Leave it for later."""
+        self._client.update_item(
+            TableName=self._table,
+            Key=key_of(items.intent_pk(claim.intent.id)),
+            UpdateExpression="SET #status = :pending, reason = :reason, due_at = :due",
+            ConditionExpression=_STILL_OURS,
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues=to_wire(
+                {
+                    ":pending": IntentStatus.PENDING.value,
+                    ":reason": reason,
+                    ":due": items.timestamp(due_at),
+                    **_ours(claim),
+                }
+            ),
+        )
+
+    def reopen(self, intent_id: str, *, now: datetime) -> bool:
+        """Make a failed intent due again, its attempts forgotten."""
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=key_of(items.intent_pk(intent_id)),
+                UpdateExpression="SET #status = :pending, attempts = :none,"
+                " due_shard = :shard, due_at = :now REMOVE expires_at, finished_at",
+                ConditionExpression="#status = :failed",
+                ExpressionAttributeNames={"#status": "status"},
+                ExpressionAttributeValues=to_wire(
+                    {
+                        ":pending": IntentStatus.PENDING.value,
+                        ":failed": IntentStatus.FAILED.value,
+                        ":none": 0,
+                        ":shard": due(intent_id, now)["due_shard"],
+                        ":now": items.timestamp(now),
+                    }
+                ),
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def due(self, *, now: datetime) -> Iterator[str]:
+        """Give the ids of intents whose time has come, page by page, shard by shard."""
+        pages = self._client.get_paginator("query")
+        for shard in range(items.DUE_SHARDS):
+            for page in pages.paginate(
+                TableName=self._table,
+                IndexName=items.DUE_INDEX,
+                KeyConditionExpression="due_shard = :shard AND due_at <= :now",
+                ExpressionAttributeValues=to_wire(
+                    {":shard": f"DUE#{shard}", ":now": items.timestamp(now)}
+                ),
+            ):
+                for item in page["Items"]:
+                    yield str(from_wire(item)["pk"]).removeprefix("INTENT#")
+
+    def _finish(
+        self,
+        claim: Claim,
+        status: IntentStatus,
+        now: datetime,
+        outcome: str,
+        details: dict[str, str],
+    ) -> None:
+        """End an intent and write its outcome into the history, in one transaction."""
+        names = {"#status": "status", **{f"#{name}": name for name in details}}
+        values: dict[str, Any] = {
+            ":status": status.value,
+            ":now": items.timestamp(now),
+            ":expires": items.epoch(now + self._keep_evidence),
+            **{f":{name}": value for name, value in details.items()},
+            **_ours(claim),
+        }
+        sets = ", ".join(f"#{name} = :{name}" for name in details)
+        history = history_item(
+            _entry(claim.intent, outcome, now),
+            now=now,
+            keep=self._keep_evidence,
+            part=f"#{claim.intent.id}#{claim.attempts}",
+        )
+        self._client.transact_write_items(
+            TransactItems=[
+                {
+                    "Update": {
+                        "TableName": self._table,
+                        "Key": key_of(items.intent_pk(claim.intent.id)),
+                        "UpdateExpression": "SET #status = :status, finished_at = :now,"
+                        f" expires_at = :expires, {sets} REMOVE due_shard, due_at, claimed_until",
+                        "ConditionExpression": _STILL_OURS,
+                        "ExpressionAttributeNames": names,
+                        "ExpressionAttributeValues": to_wire(values),
+                    }
+                },
+                {"Put": {"TableName": self._table, "Item": to_wire(history)}},
+            ]
+        )
+
+
+_STILL_OURS = "attempts = :attempts"
+
+
+def _ours(claim: Claim) -> Item:
+    """A claim is ours as long as nobody counted another attempt."""
+    return {":attempts": claim.attempts}
+
+
+def _what(intent: Intent) -> str:
+    return f"{'alert' if isinstance(intent.act, Alert) else 'mail'} {intent.act.kind}"
+
+
+def _entry(intent: Intent, outcome: str, now: datetime) -> HistoryEntry:
+    match intent.act:
+        case Alert(facts=facts):
+            account = dict(facts).get("Account", "unknown")
+            return HistoryEntry(About.ACCOUNT, account, now, intent.event_id, None, outcome)
+        case mail:
+            subject = f"{mail.user.account_id}/{mail.user.user_id}"
+            return HistoryEntry(About.USER, subject, now, intent.event_id, None, outcome)

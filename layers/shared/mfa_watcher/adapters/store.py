@@ -1,0 +1,203 @@
+"""State and decisions in DynamoDB."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from mfa_watcher.adapters import items
+from mfa_watcher.adapters.items import STATE, Item, dump, from_wire, key_of, to_wire
+from mfa_watcher.domain.change_requests import ChangeRequest
+from mfa_watcher.domain.decisions import Decision
+from mfa_watcher.domain.history import HistoryEntry
+from mfa_watcher.domain.intents import Intent, IntentStatus
+from mfa_watcher.domain.users import User, UserKey
+from mfa_watcher.ports import AlreadyDecidedError, LostRaceError
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+STREAM_HEAD_START = timedelta(minutes=2)
+"""How long the stream has to deliver a new intent before the schedule looks after it."""
+
+DEVICE_REMEMBERED = timedelta(days=1)
+"""How long a removed device leads to its user: the deletion of a virtual device follows its
+deactivation within seconds, but events may be late."""
+
+
+class DynamoStore:
+    """The table, as the use cases need it. Reads are strongly consistent."""
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        *,
+        table_name: str,
+        remember_events: timedelta,
+        keep_evidence: timedelta,
+    ) -> None:
+        """Take a DynamoDB client, and how long event ids and history are kept."""
+        self._client = client
+        self._table = table_name
+        self._remember_events = remember_events
+        self._keep_evidence = keep_evidence
+
+    def user(self, key: UserKey) -> User | None:
+        """Give the user's record."""
+        item = self._get(items.user_pk(key))
+        return items.USER.validate_python(item) if item else None
+
+    def user_id_named(self, account_id: str, name: str) -> str | None:
+        """Give the id of the user last known under a name."""
+        return self._pointed_at(items.name_pk(account_id, name))
+
+    def user_id_of_removed_device(self, account_id: str, serial: str) -> str | None:
+        """Give the id of the user from whom a device was lately removed, or tried to be."""
+        return self._pointed_at(items.device_pk(account_id, serial))
+
+    def request(self, request_id: str) -> ChangeRequest | None:
+        """Give a change request."""
+        item = self._get(items.request_pk(request_id))
+        return items.REQUEST.validate_python(item) if item else None
+
+    def commit(self, decision: Decision, *, now: datetime) -> None:
+        """Write state, history, intents and the event's id in one transaction."""
+        intents = decision.intents
+        while True:
+            writes = [
+                self._remember(decision, now),
+                *(self._history(entry, now) for entry in decision.history),
+                *self._user(decision),
+                *self._request(decision, now),
+                *(self._intent(intent, now) for intent in intents),
+            ]
+            refused = self._transact(writes)
+            if not refused:
+                return
+            # An intent's id says what it may happen once for: one that is there was decided
+            # before, so the rest of the decision goes in without it.
+            kept = tuple(
+                intent
+                for intent, position in zip(
+                    intents, range(len(writes) - len(intents), len(writes)), strict=True
+                )
+                if position not in refused
+            )
+            first_intent = len(writes) - len(intents)
+            if any(position <= len(decision.history) for position in refused):
+                raise AlreadyDecidedError(decision.event_id)
+            if any(position < first_intent for position in refused) or kept == intents:
+                raise LostRaceError(f"event {decision.event_id}: the state changed meanwhile")
+            intents = kept
+
+    def _transact(self, writes: list["TransactWriteItemTypeDef"]) -> set[int]:
+        """Write all or nothing; give the positions whose condition did not hold."""
+        try:
+            self._client.transact_write_items(TransactItems=writes)
+        except self._client.exceptions.TransactionCanceledException as error:
+            codes = [reason.get("Code") for reason in error.response["CancellationReasons"]]
+            if "ConditionalCheckFailed" in codes:
+                return {at for at, code in enumerate(codes) if code == "ConditionalCheckFailed"}
+            if "TransactionConflict" in codes:
+                raise LostRaceError("another transaction is at the same item") from error
+            raise
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "TransactionConflictException":
+                raise LostRaceError("another transaction is at the same item") from error
+            raise
+        return set()
+
+    def _remember(self, decision: Decision, now: datetime) -> "TransactWriteItemTypeDef":
+        return self._put_new(
+            {
+                "pk": items.event_pk(decision.event_id),
+                "sk": STATE,
+                "decided_at": items.timestamp(now),
+                "expires_at": items.epoch(now + self._remember_events),
+            }
+        )
+
+    def _history(self, entry: HistoryEntry, now: datetime) -> "TransactWriteItemTypeDef":
+        return self._put_new(history_item(entry, now=now, keep=self._keep_evidence))
+
+    def _user(self, decision: Decision) -> Iterable["TransactWriteItemTypeDef"]:
+        user = decision.user
+        if user is None:
+            return
+        yield self._put_next(items.user_pk(user.key), dump(items.USER, user), user.version)
+        if decision.renamed:
+            name = items.name_pk(user.key.account_id, user.name)
+            yield self._put({"pk": name, "sk": STATE, "user_id": user.key.user_id})
+
+    def _request(self, decision: Decision, now: datetime) -> Iterable["TransactWriteItemTypeDef"]:
+        request = decision.request
+        if request is None:
+            return
+        item = dump(items.REQUEST, request)
+        yield self._put_next(items.request_pk(request.id), item, request.version)
+        if serial := request.attempts[-1].serial:
+            yield self._put(
+                {
+                    "pk": items.device_pk(request.subject.account_id, serial),
+                    "sk": STATE,
+                    "user_id": request.subject.user_id,
+                    "expires_at": items.epoch(now + DEVICE_REMEMBERED),
+                }
+            )
+
+    def _intent(self, intent: Intent, now: datetime) -> "TransactWriteItemTypeDef":
+        return self._put_new(
+            {
+                "pk": items.intent_pk(intent.id),
+                "sk": STATE,
+                **dump(items.INTENT, intent),
+                "status": IntentStatus.PENDING.value,
+                "attempts": 0,
+                **due(intent.id, now + STREAM_HEAD_START),
+            }
+        )
+
+    def _put(self, item: Item) -> "TransactWriteItemTypeDef":
+        return {"Put": {"TableName": self._table, "Item": to_wire(item)}}
+
+    def _put_new(self, item: Item) -> "TransactWriteItemTypeDef":
+        put = self._put(item)
+        put["Put"]["ConditionExpression"] = "attribute_not_exists(pk)"
+        return put
+
+    def _put_next(self, pk: str, item: Item, version: int) -> "TransactWriteItemTypeDef":
+        """Put the next version of an item, if it is still at the given one."""
+        following = {"pk": pk, "sk": STATE, **item, "version": version + 1}
+        if version == 0:
+            return self._put_new(following)
+        put = self._put(following)
+        put["Put"]["ConditionExpression"] = "version = :read"
+        put["Put"]["ExpressionAttributeValues"] = to_wire({":read": version})
+        return put
+
+    def _get(self, pk: str) -> Item | None:
+        found = self._client.get_item(TableName=self._table, Key=key_of(pk), ConsistentRead=True)
+        return from_wire(found["Item"]) if "Item" in found else None
+
+    def _pointed_at(self, pk: str) -> str | None:
+        item = self._get(pk)
+        return str(item["user_id"]) if item else None
+
+
+def history_item(entry: HistoryEntry, *, now: datetime, keep: timedelta, part: str = "") -> Item:
+    """Give a history entry's item: written once, never changed."""
+    return {
+        "pk": items.history_pk(entry),
+        "sk": items.history_sk(entry, part),
+        **dump(items.HISTORY, entry),
+        "recorded_at": items.timestamp(now),
+        "expires_at": items.epoch(now + keep),
+    }
+
+
+def due(intent_id: str, at: datetime) -> dict[str, Any]:
+    """Give the attributes that put an undelivered intent into the sparse index."""
+    shard = sum(intent_id.encode()) % items.DUE_SHARDS
+    return {"due_shard": f"DUE#{shard}", "due_at": items.timestamp(at)}

@@ -1,0 +1,114 @@
+"""The only place that builds clients and puts the parts together."""
+
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+import boto3
+from botocore.config import Config
+
+from mfa_watcher.adapters.dead_letters import SqsDeadLetters
+from mfa_watcher.adapters.iam import BotoIamReader
+from mfa_watcher.adapters.outbox import DynamoOutbox
+from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.settings import DeliverSettings, ObserveSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mfa_watcher.dispatch import Dispatch
+    from mfa_watcher.intake import Intake
+
+# Short enough that retries fit into a function's 30 seconds, and the queue or the schedule can
+# try again later.
+_CONFIG = Config(
+    connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3}
+)
+
+
+class _OnFirstUse:
+    """A boto3 client that is built when it is first used: each costs a cold start 12 to 90 ms."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    @cached_property
+    def _client(self) -> object:
+        # boto3's types know each service by a literal name.
+        build: Callable[..., object] = boto3.client
+        return build(self._service, config=_CONFIG)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._client, name)
+
+
+def _client(service: str) -> Any:  # noqa: ANN401 - it stands for any service's client
+    return cast("Any", _OnFirstUse(service))
+
+
+def now() -> datetime:
+    """The clock of the deployed product."""
+    return datetime.now(UTC)
+
+
+@cache
+def intake() -> "Intake":
+    """The parts of on_sign_in and on_iam_change. Raises SettingsError."""
+    from mfa_watcher.intake import Intake
+    from mfa_watcher.usecases.observe import Observer
+
+    settings = ObserveSettings.from_environment()
+    policy = settings.policy
+    store = DynamoStore(
+        _client("dynamodb"),
+        table_name=settings.table_name,
+        remember_events=policy.remember_events,
+        keep_evidence=settings.keep_evidence,
+    )
+    observer = Observer(
+        account_id=settings.account_id,
+        watcher_name=settings.watcher_name,
+        store=store,
+        iam=BotoIamReader(_client("iam")),
+        policy=policy,
+        clock=now,
+    )
+    dead_letters = SqsDeadLetters(_client("sqs"), queue_url=settings.dead_letter_queue_url)
+    return Intake(observer, dead_letters, max_receives=settings.max_receive_count)
+
+
+@cache
+def dispatch() -> "Dispatch":
+    """The parts of deliver and redeliver. Raises SettingsError."""
+    from mfa_watcher.adapters.ses import SesMailer
+    from mfa_watcher.adapters.sns import SnsAlerter
+    from mfa_watcher.dispatch import Dispatch
+    from mfa_watcher.mail.rendering import JinjaMailRenderer, MailContext
+    from mfa_watcher.usecases.deliver import Deliverer
+
+    settings = DeliverSettings.from_environment()
+    outbox = DynamoOutbox(
+        _client("dynamodb"), table_name=settings.table_name, keep_evidence=settings.keep_evidence
+    )
+    renderer = JinjaMailRenderer(
+        MailContext(
+            account_id=settings.account_id,
+            account_alias=settings.account_alias,
+            partition=settings.partition,
+            security_contact=settings.security_contact,
+        )
+    )
+    deliverer = Deliverer(
+        outbox=outbox,
+        iam=BotoIamReader(_client("iam")),
+        mailer=SesMailer(
+            _client("sesv2"),
+            sender=settings.sender_address,
+            configuration_set=settings.configuration_set,
+        ),
+        alerter=SnsAlerter(_client("sns"), topic_arn=settings.alert_topic_arn),
+        renderer=renderer,
+        addresses=settings.addresses,
+        clock=now,
+    )
+    return Dispatch(deliverer, outbox, clock=now)
