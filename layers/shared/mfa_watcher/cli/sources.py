@@ -66,13 +66,15 @@ def read(
             counted = _Counted(stored, on_bytes)
             plain = io.BufferedReader(counted)
             packed = plain.peek(2)[:2] == _GZIP
-            yield from _records(name, gzip.open(plain) if packed else plain)
+            yield from _records(name, gzip.GzipFile(fileobj=plain) if packed else plain)
     except (OSError, EOFError, zlib.error) as error:
         yield Damage(name, f"cannot be read to its end: {error}")
 
 
 def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
-    return nullcontext(sys.stdin.buffer) if path == STANDARD_INPUT else path.open("rb")
+    if path == STANDARD_INPUT:
+        return nullcontext(sys.stdin.buffer)
+    return path.open("rb")
 
 
 class _Counted(io.RawIOBase):
