@@ -54,21 +54,21 @@ _EVIDENCE_ONLY = frozenset(
 )
 
 
-def facts_needed(signal: Signal, user: User) -> frozenset[Fact]:  # noqa: PLR0911 - a table
+def facts_needed(signal: Signal, user: User) -> frozenset[Fact]:
     """Say what must be asked of IAM to decide: as little as possible, often nothing."""
-    if signal.kind in _ALWAYS_LOOK:
-        return STANDING_FACTS
+    if user.gone_at:  # a late event, or one that shows that he is there after all
+        return STANDING_FACTS | {Fact.IDENTITY}
     match signal.kind:
+        case kind if kind in _ALWAYS_LOOK:
+            return STANDING_FACTS
         case SignalKind.DEVICE_REMOVAL if signal.outcome is Outcome.SUCCEEDED:
             return frozenset() if signal.only_deletes_the_entity else STANDING_FACTS
-        case SignalKind.SIGN_IN_WITH_MFA if user.open_finding or user.gone_at:
+        case SignalKind.SIGN_IN_WITH_MFA if user.open_finding:
             return STANDING_FACTS
         case SignalKind.CONSOLE_ACCESS_REMOVED:
             return frozenset({Fact.CONSOLE_ACCESS})
-        case SignalKind.USER_DELETED:
+        case SignalKind.USER_DELETED | SignalKind.USER_RENAMED:
             return frozenset({Fact.IDENTITY})
-        case SignalKind.USER_RENAMED:
-            return frozenset({Fact.IDENTITY}) | (STANDING_FACTS if user.gone_at else frozenset())
         case _:
             return frozenset()
 
@@ -131,6 +131,12 @@ class _Outcome:
     acts: tuple[Mail | Alert, ...] = ()
     effects: tuple[str, ...] = ()
     request_touched: bool = False
+
+    @property
+    def open_request(self) -> ChangeRequest | None:
+        """Give the user's change request if it is still to be decided."""
+        request = self.request
+        return request if request and request.state is RequestState.OPEN else None
 
     def adding(self, *acts: Mail | Alert, effect: str | None = None) -> "_Outcome":
         effects = (*self.effects, effect) if effect else self.effects
@@ -212,7 +218,9 @@ def _close(situation: Situation, outcome: _Outcome, closure: Closure) -> _Outcom
     finding = outcome.user.open_finding
     if finding is None:
         return outcome
-    closed = replace(finding, closed_at=situation.at, closure=closure, due_at=None)
+    # Who only seems gone may come back (see _reinstate), and goes on where he was.
+    due_at = finding.due_at if closure is Closure.USER_GONE else None
+    closed = replace(finding, closed_at=situation.at, closure=closure, due_at=due_at)
     outcome = replace(outcome, user=replace(outcome.user, finding=closed)).adding(
         effect=f"finding closed: {closure}"
     )
@@ -228,11 +236,10 @@ def _let_go(situation: Situation) -> _Outcome:
     """The user is gone: finding and request end without a word to anybody."""
     if situation.user.gone_at:
         return _Outcome(situation.user, situation.request)
-    gone = replace(situation.user, gone_at=situation.at, devices=(), request_id=None)
+    gone = replace(situation.user, gone_at=situation.at, devices=())
     outcome = _Outcome(gone, situation.request).adding(effect="user gone")
     outcome = _close(situation, outcome, Closure.USER_GONE)
-    request = situation.request
-    if request and request.state is RequestState.OPEN:
+    if request := outcome.open_request:
         outcome = replace(
             outcome, request=request.cancelled(USER_GONE), request_touched=True
         ).adding(effect=f"request {request.id} cancelled: {USER_GONE}")
@@ -252,12 +259,7 @@ def _reinstate(before: User, outcome: _Outcome) -> _Outcome:
         outcome = replace(outcome, user=replace(outcome.user, finding=reopened))
     request = outcome.request
     if request and request.ended_because == USER_GONE:
-        outcome = replace(
-            outcome,
-            user=replace(outcome.user, request_id=request.id),
-            request=request.reopened(),
-            request_touched=True,
-        )
+        outcome = replace(outcome, request=request.reopened(), request_touched=True)
     return outcome
 
 
@@ -324,8 +326,7 @@ def _follow_up_removal(situation: Situation, outcome: _Outcome) -> _Outcome:
         case Outcome.SUCCEEDED if signal.only_deletes_the_entity:
             # The device was taken from its user before, by a deactivation with an event of its
             # own: this one is more evidence for what that opened, or a clean-up.
-            open_ = outcome.user.request_id is not None
-            return _attempt(situation, outcome, violation=True) if open_ else outcome
+            return _attempt(situation, outcome, violation=True) if outcome.open_request else outcome
         case Outcome.SUCCEEDED if situation.policy.is_break_glass(role):
             alert = _removal_alert(situation, outcome, AlertKind.REMOVAL_BREAK_GLASS)
             return outcome.adding(alert, effect="alert: break-glass removal")
@@ -338,7 +339,7 @@ def _follow_up_removal(situation: Situation, outcome: _Outcome) -> _Outcome:
 def _attempt(situation: Situation, outcome: _Outcome, *, violation: bool) -> _Outcome:
     """Open the change request, or join the one that is open: one per subject."""
     attempt = _attempt_of(situation)
-    current = outcome.request if outcome.user.request_id else None
+    current = outcome.open_request
     kind = AlertKind.REMOVAL_UNAPPROVED if violation else AlertKind.REMOVAL_DENIED
     if current is not None:
         again = any(_same(earlier, attempt, situation.policy) for earlier in current.attempts)
@@ -409,7 +410,7 @@ def _mail(situation: Situation, outcome: _Outcome, kind: MailKind, *, serial: st
         user_name=user.name,
         at=situation.at,
         finding_id=user.finding.id if user.finding else None,
-        request_id=user.request_id,
+        request_id=outcome.open_request.id if outcome.open_request else None,
         cause=user.finding.cause if user.finding else None,
         serial=serial,
         actor=record.identity.arn,
@@ -434,7 +435,7 @@ def _removal_alert(situation: Situation, outcome: _Outcome, kind: AlertKind) -> 
         ("User", user.name),
         ("Device", situation.signal.serial or "not named in the record"),
         ("Devices left", "not asked" if left is None else str(left)),
-        ("Change request", user.request_id or "none"),
+        ("Change request", outcome.open_request.id if outcome.open_request else "none"),
     )
 
 

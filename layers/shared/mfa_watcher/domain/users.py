@@ -94,7 +94,7 @@ class User:
     devices: tuple[Device, ...] = ()
     finding: Finding | None = None
     request_id: str | None = None
-    """The id of the user's open change request: there is at most one."""
+    """The id of the user's latest change request: an earlier one is never open."""
     gone_at: datetime | None = None
     version: int = 0
 
