@@ -34,7 +34,11 @@ class Dispatch:
         if not pk.startswith(INTENT_PREFIX):
             logger.warning("Not an intent", pk=pk)
             return
-        _tell(self._deliverer.deliver(pk.removeprefix(INTENT_PREFIX)))
+        try:
+            _tell(self._deliverer.deliver(pk.removeprefix(INTENT_PREFIX)))
+        except Exception:
+            logger.warning("Will be tried again", intent=pk, exc_info=True)
+            raise
 
     def sweep(
         self, *, reopen: Iterable[str] = (), seconds_left: Callable[[], float]

@@ -21,21 +21,23 @@ class Intake:
         self._dead_letters = dead_letters
         self._max_receives = max_receives
 
-    def take(self, message: SQSRecord) -> None:
+    def take(self, record: SQSRecord) -> None:
         """Observe the message's event, or set the message aside. Raises if it may be tried again.
 
         The last receive sets the message aside too, because the queue's own redrive would move it
         without a word about why.
         """
         try:
-            self._observe(message)
+            self._observe(record)
         except (DamagedEventError, UnactionableError) as error:
-            self._park(message, str(error))
+            self._park(record, str(error))
         except Exception as error:
-            if int(message.attributes.approximate_receive_count) < self._max_receives:
+            receives = int(record.attributes.approximate_receive_count)
+            if receives < self._max_receives:
+                logger.warning("Will be tried again", receives=receives, exc_info=True)
                 raise
             logger.exception("The last try failed")
-            self._park(message, f"{type(error).__name__}: {error}")
+            self._park(record, f"{type(error).__name__}: {error}")
         finally:
             logger.remove_keys(["correlation_id"])
 

@@ -54,7 +54,7 @@ _EVIDENCE_ONLY = frozenset(
 )
 
 
-def facts_needed(signal: Signal, user: User) -> frozenset[Fact]:
+def facts_needed(signal: Signal, user: User) -> frozenset[Fact]:  # noqa: PLR0911 - a table
     """Say what must be asked of IAM to decide: as little as possible, often nothing."""
     if user.gone_at:  # a late event, or one that shows that he is there after all
         return STANDING_FACTS | {Fact.IDENTITY}
