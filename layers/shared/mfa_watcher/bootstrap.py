@@ -11,6 +11,7 @@ from mfa_watcher.adapters.dead_letters import SqsDeadLetters
 from mfa_watcher.adapters.iam import BotoIamReader
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.domain.policy import Policy
 from mfa_watcher.settings import DeliverSettings, ObserveSettings
 
 if TYPE_CHECKING:
@@ -87,8 +88,15 @@ def dispatch() -> "Dispatch":
     from mfa_watcher.usecases.deliver import Deliverer
 
     settings = DeliverSettings.from_environment()
+    dynamodb = _client("dynamodb")
     outbox = DynamoOutbox(
-        _client("dynamodb"), table_name=settings.table_name, keep_evidence=settings.keep_evidence
+        dynamodb, table_name=settings.table_name, keep_evidence=settings.keep_evidence
+    )
+    store = DynamoStore(
+        dynamodb,
+        table_name=settings.table_name,
+        remember_events=Policy().remember_events,
+        keep_evidence=settings.keep_evidence,
     )
     renderer = JinjaMailRenderer(
         MailContext(
@@ -100,6 +108,7 @@ def dispatch() -> "Dispatch":
     )
     deliverer = Deliverer(
         outbox=outbox,
+        store=store,
         iam=BotoIamReader(_client("iam")),
         mailer=SesMailer(
             _client("sesv2"),

@@ -38,6 +38,7 @@ class Dispatch:
             _tell(self._deliverer.deliver(pk.removeprefix(INTENT_PREFIX)))
         except Exception:
             logger.warning("Will be tried again", intent=pk, exc_info=True)
+            metrics.add_metric("IntentsRetried", MetricUnit.Count, 1)
             raise
 
     def sweep(
@@ -64,6 +65,7 @@ class Dispatch:
                 continue
             _tell(delivery)
             counts[delivery.result.value] = counts.get(delivery.result.value, 0) + 1
+        metrics.add_metric("IntentsDue", MetricUnit.Count, sum(counts.values()) + len(errors))
         if errors:
             raise ExceptionGroup("intents that could not be delivered", errors)
         return counts

@@ -35,6 +35,7 @@ class Intake:
             receives = int(record.attributes.approximate_receive_count)
             if receives < self._max_receives:
                 logger.warning("Will be tried again", receives=receives, exc_info=True)
+                metrics.add_metric("EventsRetried", MetricUnit.Count, 1)
                 raise
             logger.exception("The last try failed")
             self._park(record, f"{type(error).__name__}: {error}")

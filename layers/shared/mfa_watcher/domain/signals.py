@@ -66,7 +66,10 @@ class Signal:
     @property
     def subject_is_root(self) -> bool:
         """Tell whether the signal is about the root user itself."""
-        return self.subject == "root" and (self.root or self.record.user_name == ROOT_USER_NAME)
+        named = self.record.user_name
+        if named is None:
+            return self.root and self.subject == "root"
+        return named == ROOT_USER_NAME  # an IAM user may be called "root"
 
     @property
     def subject_acted(self) -> bool:

@@ -14,12 +14,14 @@ from mfa_watcher.ports import (
     Claim,
     IamReader,
     IamReadError,
+    IamUser,
     Mailer,
     MailRenderer,
     Message,
     NotSentError,
     Outbox,
     RefusedError,
+    Store,
 )
 from mfa_watcher.usecases.look import look
 
@@ -59,6 +61,7 @@ class Deliverer:
     """
 
     outbox: Outbox
+    store: Store
     iam: IamReader
     mailer: Mailer
     alerter: Alerter
@@ -91,11 +94,11 @@ class Deliverer:
             return self._put_back(claim, str(error))
 
     def _mail(self, claim: Claim, mail: Mail) -> Delivery:
-        user = self.iam.user(mail.user_name)
-        if user is None or user.user_id != mail.user.user_id:
-            return self._skipped(claim, "the user is gone, or has another name by now")
+        user = self._current(mail)
+        if user is None:
+            return self._skipped(claim, "the user is gone")
         facts = facts_needed_to_send(mail)
-        live = look(self.iam, mail.user, (mail.user_name,), facts) or LiveUser(exists=True)
+        live = look(self.iam, mail.user, (user.name,), facts) or LiveUser(exists=True)
         if (reason := reason_to_skip(mail, live)) is not None:
             return self._skipped(claim, reason)
         address = self.addresses.find(user.name, user.tags)
@@ -108,6 +111,15 @@ class Deliverer:
         tags = {"mail": mail.kind.value, "intent": claim.intent.id}
         message = Message(address.address, words.subject, words.html, words.text, tags)
         return self._sent(claim, self.mailer.send(message), address.address)
+
+    def _current(self, mail: Mail) -> IamUser | None:
+        """Find the user as IAM has him now: he may have been renamed since the decision."""
+        known = self.store.user(mail.user)
+        for name in dict.fromkeys([known.name if known else mail.user_name, mail.user_name]):
+            user = self.iam.user(name)
+            if user and user.user_id == mail.user.user_id:
+                return user
+        return None
 
     def _sent(self, claim: Claim, receipt: str, to: str) -> Delivery:
         self.outbox.mark_sent(claim, receipt=receipt, to=to, now=self.clock())
