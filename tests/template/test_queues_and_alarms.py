@@ -99,13 +99,6 @@ def test_failing_function_raises_an_alarm(name: str) -> None:
     assert _alarmed("Errors", {"Ref": name})
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_throttled_function_raises_an_alarm(name: str) -> None:
-    metrics = [m for m in TEMPLATE.properties("ThrottlesAlarm")["Metrics"] if "MetricStat" in m]
-    watched = [m["MetricStat"]["Metric"]["Dimensions"][0]["Value"] for m in metrics]
-    assert {"Ref": name} in watched
-
-
 def test_finally_failed_intents_raise_an_alarm_under_the_service_that_powertools_reports() -> None:
     variables = TEMPLATE.body["Globals"]["Function"]["Environment"]["Variables"]
     alarm = TEMPLATE.properties("IntentsFailedAlarm")
