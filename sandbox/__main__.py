@@ -44,7 +44,8 @@ def main() -> int:
             case _:
                 return sign_in(console, arguments.port, arguments.user, mfa=arguments.mfa)
     except (EmulatorError, DeployError) as error:
-        console.print(f"[bold red]{escape(str(error))}", highlight=False)
+        for line in [str(error), *getattr(error, "__notes__", [])]:
+            console.print(f"[bold red]{escape(line)}", highlight=False)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -102,6 +103,7 @@ def _verdict(console: Console, played: list[Played], evidence: Evidence) -> bool
         f"{refusal['action']} on {refusal['resource']}"
         for refusal in evidence.refusals()
     ]
+    wrong += [f"logged by {error[:600]}" for error in evidence.errors()]
     wrong += [
         f"in a dead-letter queue: {letter['Body'][:200]}" for letter in evidence.dead_letters()
     ]

@@ -7,7 +7,8 @@ MiniStack decides who may do what; nothing here decides for it. What is correcte
 - sending mail is authorised on the identity that sends, not on "*",
 - a denial names its resource and the policy that denies, as on AWS,
 - virtual devices get a real base-32 seed, and EnableMFADevice checks its two codes,
-- ChangePassword exists.
+- ChangePassword exists,
+- an alarm on a metric expression deploys, as an alarm on its first metric.
 
 Replacing fails loudly if a release of MiniStack no longer has the original.
 """
@@ -24,6 +25,7 @@ from typing import Any, Final
 
 from ministack.core import iam_actions, iam_evaluator
 from ministack.services import iam, ses_v2
+from ministack.services.cloudformation import provisioners
 
 from sandbox import totp, wire
 
@@ -45,6 +47,7 @@ def install(observe: Callable[[Decision], None]) -> None:
     _replace(iam_actions, "extract_resource_arn", _with_iam_resources)
     _replace(iam_actions, "_ses_v2_resource_arn", _with_sending_identity)
     _replace(iam_actions, "access_denied_response", _as_aws_words_it)
+    _replace(provisioners, "_cw_metric_alarm_record", _without_metric_math)
     for name, handler in iam._IAM_HANDLERS.items():
         iam._IAM_HANDLERS[name] = _for_the_caller(name, handler)
     iam._IAM_HANDLERS["CreateVirtualMFADevice"] = _with_real_seed(
@@ -245,6 +248,24 @@ def _change_password(_form: dict[str, Any]) -> Any:
         )
     iam._login_profiles[_calling_user()]["PasswordResetRequired"] = False
     return iam._xml(200, "ChangePasswordResponse", "")
+
+
+# --- CloudFormation -----------------------------------------------------------------------------
+
+
+def _without_metric_math(record: Any) -> Any:
+    @wraps(record)
+    def plain(name: str, properties: dict[str, Any]) -> Any:
+        metrics = properties.get("Metrics", [])
+        first = next((one["MetricStat"]["Metric"] for one in metrics if "MetricStat" in one), {})
+        named = {key: first[key] for key in ("MetricName", "Namespace") if key in first}
+        kept = {key: value for key, value in properties.items() if key != "Metrics"}
+        return record(name, named | kept)
+
+    return plain
+
+
+# --- reading a request --------------------------------------------------------------------------
 
 
 def _defaults_to_caller(action: str) -> bool:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
@@ -57,22 +57,42 @@ def deploy(account: Account, home: Path = HOME, **overrides: str) -> Stack:
     parameters = {
         "SenderAddress": SENDER,
         "SecurityAddress": SECURITY,
+        "MailDomains": DOMAIN,
         "AccountAlias": "sandbox",
         "Architecture": layer_target()["LAYER_ARCHITECTURE"],
         # Nobody wants to wait: IAM in the emulator is consistent at once.
         "SettleSeconds": "0",
     } | overrides
-    _sam(
-        "deploy",
-        *("--template-file", str(home / "build" / "template.yaml"), "--stack-name", STACK),
-        *("--s3-bucket", BUCKET, "--capabilities", "CAPABILITY_NAMED_IAM"),
-        *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
-        *("--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())),
-        home=home,
-        AWS_ENDPOINT_URL=account.endpoint,
-    )
-    described = root.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+    cloudformation = root.client("cloudformation")
+    try:
+        _sam(
+            "deploy",
+            *("--template-file", str(home / "build" / "template.yaml"), "--stack-name", STACK),
+            *("--s3-bucket", BUCKET, "--capabilities", "CAPABILITY_NAMED_IAM"),
+            *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
+            *("--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())),
+            home=home,
+            AWS_ENDPOINT_URL=account.endpoint,
+        )
+    except DeployError as error:
+        for line in _failures(cloudformation):
+            error.add_note(line)
+        raise
+    described = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
     return Stack({output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]})
+
+
+def _failures(cloudformation: Any) -> list[str]:  # noqa: ANN401 - a boto3 client
+    """Why resources failed, which SAM breaks into narrow columns."""
+    try:
+        events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
+    except ClientError:
+        return []  # it failed before there was a stack
+    return [
+        f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
+        for event in events
+        if event["ResourceStatus"].endswith("_FAILED")
+    ]
 
 
 def verify_sender(account: Account) -> None:
@@ -114,5 +134,5 @@ def _sam(command: str, *arguments: str, home: Path, **environment: str) -> None:
     )
     (home / f"sam-{command}.log").write_text(finished.stdout)
     if finished.returncode:
-        last = "\n".join(finished.stdout.splitlines()[-25:])
+        last = "\n".join(finished.stdout.splitlines()[-12:])
         raise DeployError(f"sam {command} failed; see {home / f'sam-{command}.log'}\n{last}")

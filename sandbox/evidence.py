@@ -141,6 +141,20 @@ class Evidence:
             if not decision["allowed"] and ":assumed-role/" in decision["principal_arn"]
         ]
 
+    def errors(self) -> list[str]:
+        """What the functions logged as errors, and tracebacks, by log group."""
+        logs = self.account.root.client("logs")
+        groups = logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]
+        return [
+            f"{group['logGroupName'].rpartition('/')[2]}: {event['message'].strip()}"
+            for group in groups
+            for page in logs.get_paginator("filter_log_events").paginate(
+                logGroupName=group["logGroupName"]
+            )
+            for event in page["events"]
+            if '"level":"ERROR"' in event["message"] or "Traceback" in event["message"]
+        ]
+
     def _history(self) -> list[Json]:
         return [item for item in self.items if item["sk"].startswith("HISTORY#")]
 

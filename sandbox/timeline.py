@@ -14,6 +14,8 @@ from sandbox.stage import Stage
 from sandbox.story import Expectation, Scene, Since
 
 SCENE_TAKES_AT_MOST_SECONDS: Final = 20
+# Once something is missing, what follows will probably miss something too.
+THEN_AT_MOST_SECONDS: Final = 4
 LOOK_EVERY_SECONDS: Final = 0.25
 
 
@@ -32,6 +34,7 @@ class Timeline:
 
     console: Console
     began: float = field(default_factory=time.monotonic)
+    patience: float = SCENE_TAKES_AT_MOST_SECONDS
 
     def play(self, scenes: tuple[Scene, ...], stage: Stage) -> list[Played]:
         """Play all scenes, even after one that did not end as told."""
@@ -57,6 +60,8 @@ class Timeline:
         since, start = Since.now(stage.evidence), time.monotonic()
         scene.act(stage)
         missing = self._wait(scene, since, start)
+        if missing:
+            self.patience = THEN_AT_MOST_SECONDS
         for expectation in scene.then:
             failed = expectation in missing
             mark, style = ("✗ MISSING", "bold red") if failed else ("✓", "green")
@@ -69,7 +74,7 @@ class Timeline:
             settled = since.evidence.settled()
             self.show(since.evidence.look())
             missing = tuple(claim for claim in scene.then if not claim.holds(since))
-            too_long = time.monotonic() - start > SCENE_TAKES_AT_MOST_SECONDS
+            too_long = time.monotonic() - start > self.patience
             if (settled and not missing and since.evidence.settled()) or too_long:
                 return missing
             time.sleep(LOOK_EVERY_SECONDS)
