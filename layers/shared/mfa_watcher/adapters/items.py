@@ -1,7 +1,7 @@
 """How the domain's values lie in the table. See docs/decisions.md, "One table"."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
@@ -71,7 +71,7 @@ def history_sk(entry: HistoryEntry, part: str = "") -> str:
 
 def timestamp(moment: datetime) -> str:
     """Write a moment so that texts sort as moments do."""
-    return moment.isoformat(timespec="milliseconds")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def epoch(moment: datetime) -> int:

@@ -240,6 +240,11 @@ def _removal(
         Outcome.FAILED: f"was to be removed, which failed ({record.error_code or 'no code'})",
     }[outcome]
     why = f"An MFA device of {subject or 'an unknown user'} {what}; {how}"
+    if outcome is Outcome.SUCCEEDED and record.event_name == "DeleteVirtualMFADevice":
+        why = (
+            f"The virtual MFA device {serial or '(unnamed)'} was deleted, after it had been"
+            f" deactivated; the call names no user"
+        )
     return Signal(SignalKind.DEVICE_REMOVAL, why, record, subject, outcome, serial)
 
 
