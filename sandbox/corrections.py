@@ -24,6 +24,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from ministack.core import iam_actions, iam_evaluator
+from ministack.core.responses import get_account_id
 from ministack.services import iam, ses_v2
 from ministack.services.cloudformation import provisioners
 
@@ -76,7 +77,9 @@ def _observed(enforce: Any, observe: Callable[[Decision], None]) -> Any:
     ) -> Any:
         verdict = enforce(access_key, action, service, region, resource_arn=resource_arn, **rest)
         if not isinstance(verdict, iam_evaluator.AuthError):
-            observe(Decision(_caller_arn(), action, resource_arn, allowed=verdict is None))
+            found = iam_evaluator.resolve_credential(access_key, get_account_id())
+            principal = getattr(found, "principal_arn", "anonymous")
+            observe(Decision(principal, action, resource_arn, allowed=verdict is None))
         return verdict
 
     return observed
@@ -257,7 +260,9 @@ def _without_metric_math(record: Any) -> Any:
     @wraps(record)
     def plain(name: str, properties: dict[str, Any]) -> Any:
         metrics = properties.get("Metrics", [])
-        first = next((one["MetricStat"]["Metric"] for one in metrics if "MetricStat" in one), {})
+        first: dict[str, Any] = next(
+            (one["MetricStat"]["Metric"] for one in metrics if "MetricStat" in one), {}
+        )
         named = {key: first[key] for key in ("MetricName", "Namespace") if key in first}
         kept = {key: value for key, value in properties.items() if key != "Metrics"}
         return record(name, named | kept)

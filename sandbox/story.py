@@ -64,11 +64,11 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Scene:
-    """One thing that happens."""
+    """One thing that happens. What `act` returns is shown, if anything."""
 
     title: str
     text: str
-    act: Callable[[Stage], None]
+    act: Callable[[Stage], str | None]
     then: tuple[Expectation, ...]
 
 
@@ -179,13 +179,14 @@ def carol_tries(stage: Stage) -> None:
     denied(iam.delete_virtual_mfa_device, SerialNumber=serial)
 
 
-def all_comes_again(stage: Stage) -> None:
+def all_comes_again(stage: Stage) -> str:
     """Deliver everything that matched a rule ten times more, in any order."""
     matched = [entry["record"]["eventID"] for entry in stage.evidence.records if entry["rules"]]
     again = matched * 10
     random.shuffle(again)
     for event_id in again:
         stage.account.deliver_again(event_id)
+    return f"{len(again)} deliveries of {len(matched)} events, in random order"
 
 
 def olivia_removes(stage: Stage) -> None:

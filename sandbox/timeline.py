@@ -50,15 +50,20 @@ class Timeline:
         """Print what is new."""
         for item in news:
             for kind, style, text in _lines(item):
-                at = f"{time.monotonic() - self.began:6.1f} s"
-                self.console.print(f"[dim]{at}[/]  [{style}]{kind:<10}[/] {text}", highlight=False)
+                self._line(kind, style, text)
+
+    def _line(self, kind: str, style: str, text: str) -> None:
+        at = f"{time.monotonic() - self.began:6.1f} s"
+        line = f"[dim]{at}[/]  [{style}]{kind:<10}[/] {text}"
+        self.console.print(line, highlight=False, soft_wrap=True)
 
     def _play(self, scene: Scene, stage: Stage) -> Played:
         self.console.print()
         self.console.rule(f"[bold]{escape(scene.title)}", align="left", style="dim")
         self.console.print(f"[italic]{escape(scene.text)}", highlight=False)
         since, start = Since.now(stage.evidence), time.monotonic()
-        scene.act(stage)
+        if note := scene.act(stage):
+            self._line("again", "cyan", escape(note))
         missing = self._wait(scene, since, start)
         if missing:
             self.patience = THEN_AT_MOST_SECONDS
