@@ -11,9 +11,6 @@ else
 endif
 VERSION := $(if $(INTERPRETER),$(shell "$(INTERPRETER)" -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
 
-# The processor that the layers are built for, as the template's parameter of that name.
-ARCHITECTURE ?= arm64
-
 # Passed on to the tool that a target runs: make test ARGS="-k denied -x".
 ARGS ?=
 
@@ -115,10 +112,9 @@ pr: lint types contract template test ## Everything a change must pass
 # --- shipping it --------------------------------------------------------------------------
 
 build: $(SAM) ## Build for deployment; then: .venv-sam/bin/sam deploy --guided
-	$(call say,Layers for $(ARCHITECTURE))
+	$(call say,Layers and functions)
 	@find functions -name __pycache__ -prune -exec rm -rf {} +
-	@PYTHON="$(INTERPRETER)" LAYER_ARCHITECTURE=$(ARCHITECTURE) \
-	  .venv-sam/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE) $(ARGS)
+	@PYTHON="$(INTERPRETER)" .venv-sam/bin/sam build $(ARGS)
 
 lock: $(LOCK) ## Write the lock files anew; ARGS=--upgrade takes the newest releases
 	@for name in layers/dependencies/requirements requirements/dev requirements/sam requirements/sandbox requirements/lock; do \

@@ -1,9 +1,11 @@
-"""Build one Lambda layer into a folder, for an interpreter and a processor this machine may lack.
+"""Build one Lambda layer into a folder, for an interpreter and processors this machine may lack.
 
     python tools/build_layer.py {dependencies,shared} FOLDER
 
-LAYER_PYTHON (default 3.13) and LAYER_ARCHITECTURE (default arm64, or x86_64) name the target.
-`sam build` shows what is printed to standard output, and hides standard error unless it fails.
+The layer fits both of Lambda's processors, because `sam build` does not tell which of them the
+template's parameter will name. LAYER_ARCHITECTURE (arm64 or x86_64) keeps it to one, LAYER_PYTHON
+(default 3.13) names another interpreter. `sam build` shows what is printed to standard output,
+and hides standard error unless the build fails.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 LAYERS = Path(__file__).resolve().parent.parent / "layers"
@@ -25,22 +28,28 @@ PROCESSORS = {"arm64": "aarch64", "x86_64": "x86_64"}
 
 
 def install_dependencies(folder: Path, python: str, architecture: str) -> None:
-    """Install the locked packages as wheels for the target; their hashes decide what may come."""
-    processor = PROCESSORS[architecture]
+    """Install the locked packages as wheels for the target; their hashes decide what may come.
+
+    Into a folder that holds them for another processor already, this adds what differs: compiled
+    modules, whose file names say which processor they are for.
+    """
     libcs = ["manylinux2014", "manylinux_2_17"]
     if python not in ("3.10", "3.11"):  # from 3.12 on, the runtime is Amazon Linux 2023
         libcs.append("manylinux_2_28")
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check"),
-            *("--root-user-action=ignore", "--no-compile", "--no-deps", "--require-hashes"),
-            *("--only-binary=:all:", "--python-version", python, "--implementation", "cp"),
-            *(flag for libc in libcs for flag in ("--platform", f"{libc}_{processor}")),
-            *("--requirement", str(LAYERS / "dependencies" / "requirements.txt")),
-            *("--target", str(folder)),
-        ],
-        check=True,
-    )
+    platforms = [f"{libc}_{PROCESSORS[architecture]}" for libc in libcs]
+    with tempfile.TemporaryDirectory() as fresh:
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check"),
+                *("--root-user-action=ignore", "--no-compile", "--no-deps", "--require-hashes"),
+                *("--only-binary=:all:", "--python-version", python, "--implementation", "cp"),
+                *(flag for platform in platforms for flag in ("--platform", platform)),
+                *("--requirement", str(LAYERS / "dependencies" / "requirements.txt")),
+                *("--target", fresh),
+            ],
+            check=True,
+        )
+        shutil.copytree(fresh, folder, dirs_exist_ok=True)
     for pattern in PRUNED:
         for path in list(folder.glob(pattern)):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -86,23 +95,28 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     arguments = parser.parse_args()
     python = os.environ.get("LAYER_PYTHON", "3.13")
-    architecture = os.environ.get("LAYER_ARCHITECTURE", "arm64")
-    if architecture not in PROCESSORS:
-        parser.error(f"LAYER_ARCHITECTURE is {architecture!r}, not one of {', '.join(PROCESSORS)}")
+    wanted = os.environ.get("LAYER_ARCHITECTURE")
+    architectures = [wanted] if wanted else list(PROCESSORS)
+    if not PROCESSORS.keys() >= set(architectures):
+        parser.error(f"LAYER_ARCHITECTURE is {wanted!r}, not one of {', '.join(PROCESSORS)}")
 
     folder = arguments.folder.resolve() / "python"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    if arguments.layer == "dependencies":
-        install_dependencies(folder, python, architecture)
-    else:
-        copy_shared(folder)
+    match arguments.layer:
+        case "dependencies":
+            for architecture in architectures:
+                install_dependencies(folder, python, architecture)
+            target = f"Python {python}, {' and '.join(architectures)}"
+        case _:
+            copy_shared(folder)
+            target = f"Python {python}"
 
     interpreter = find_interpreter(python)
     if interpreter:
         compile_bytecode(folder, interpreter)
     bytecode = "bytecode included" if interpreter else f"NO BYTECODE: no python{python} found here"
-    print(f"layer {arguments.layer}: Python {python}, {architecture}, {bytecode}", flush=True)
+    print(f"layer {arguments.layer}: {target}, {bytecode}", flush=True)
     if not interpreter:
         print("  It works, but every cold start compiles it anew and takes about 4 times as long.")
 
