@@ -81,6 +81,12 @@ def test_no_role_changes_anything_in_iam(role: str) -> None:
     assert [a for a in actions if re.match(r"iam:(?!Get|List)", a)] == []
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_no_role_can_delete_evidence(role: str) -> None:
+    actions = {action for s in _statements(role) for action in _listed(s["Action"])}
+    assert actions.isdisjoint({"dynamodb:DeleteItem", "dynamodb:BatchWriteItem"})
+
+
 @pytest.mark.parametrize("role", ["OnSignInRole", "OnIamChangeRole"])
 def test_deciding_sends_nothing(role: str) -> None:
     actions = {action for s in _statements(role) for action in _listed(s["Action"])}
