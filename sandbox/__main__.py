@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from urllib.error import URLError
 
 from rich.console import Console
 from rich.markup import escape
@@ -87,7 +88,7 @@ def sign_in(console: Console, port: int, user: str, *, mfa: bool | None) -> int:
     """Post a console sign-in to a running account."""
     try:
         entry = Account(Emulator(port).endpoint).sign_in(user, mfa=mfa)
-    except ConnectionError as error:
+    except URLError as error:
         raise EmulatorError(f"no sandbox at port {port}: start one with `make sandbox`") from error
     console.print_json(data=entry["record"])
     return 0
