@@ -30,14 +30,18 @@ class DynamoOutbox:
         self._keep_evidence = keep_evidence
 
     def claim(self, intent_id: str, *, now: datetime) -> Claim | None:
-        """Take an intent that is pending, or whose last claim ran out without an end."""
+        """Take an intent that is pending, or whose last claim ran out without an end.
+
+        One that was put back waits for its time, even if the stream hands it over again (it does
+        so with all records behind one that failed); a new one need not wait.
+        """
         try:
             answer = self._client.update_item(
                 TableName=self._table,
                 Key=key_of(items.intent_pk(intent_id)),
                 UpdateExpression="SET #status = :claimed, claimed_until = :until,"
                 " due_shard = :shard, due_at = :until ADD attempts :one",
-                ConditionExpression="#status = :pending"
+                ConditionExpression="(#status = :pending AND (attempts = :none OR due_at <= :now))"
                 " OR (#status = :claimed AND claimed_until <= :now)",
                 ExpressionAttributeNames={"#status": "status"},
                 ExpressionAttributeValues=to_wire(
@@ -47,6 +51,7 @@ class DynamoOutbox:
                         ":until": items.timestamp(now + CLAIM_HOLDS),
                         ":now": items.timestamp(now),
                         ":shard": due(intent_id, now)["due_shard"],
+                        ":none": 0,
                         ":one": 1,
                     }
                 ),
@@ -171,12 +176,12 @@ class DynamoOutbox:
         )
 
 
-_STILL_OURS = "attempts = :attempts"
+_STILL_OURS = "#status = :claimed AND attempts = :attempts"
 
 
 def _ours(claim: Claim) -> Item:
-    """A claim is ours as long as nobody counted another attempt."""
-    return {":attempts": claim.attempts}
+    """A claim is ours until we end it, or somebody counts another attempt."""
+    return {":claimed": IntentStatus.CLAIMED.value, ":attempts": claim.attempts}
 
 
 def _what(intent: Intent) -> str:
@@ -187,7 +192,7 @@ def _entry(intent: Intent, outcome: str, now: datetime) -> HistoryEntry:
     match intent.act:
         case Alert(facts=facts):
             account = dict(facts).get("Account", "unknown")
-            return HistoryEntry(About.ACCOUNT, account, now, intent.event_id, None, outcome)
+            return HistoryEntry(About.ACCOUNT, account, now, intent.event_id, outcome)
         case mail:
             subject = f"{mail.user.account_id}/{mail.user.user_id}"
-            return HistoryEntry(About.USER, subject, now, intent.event_id, None, outcome)
+            return HistoryEntry(About.USER, subject, now, intent.event_id, outcome)

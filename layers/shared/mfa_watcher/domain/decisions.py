@@ -163,8 +163,8 @@ def decide_for_account(event_id: str, at: datetime, account_id: str, signal: Sig
         account_id,
         at,
         event_id,
-        signal.record.identity.arn,
         signal.why,
+        signal.record.identity.arn,
         (f"alert: {alert.title}",) if alert else (),
     )
     intents = (_intent(event_id, at, alert, alert.kind),) if alert else ()
@@ -532,8 +532,8 @@ def _decision(situation: Situation, outcome: _Outcome) -> Decision:
         f"{key.account_id}/{key.user_id}",
         situation.at,
         situation.event_id,
-        record.identity.arn,
         situation.signal.why,
+        record.identity.arn,
         outcome.effects,
     )
     history: tuple[HistoryEntry, ...] = (entry,)

@@ -24,6 +24,6 @@ class HistoryEntry:
     subject_id: str
     at: datetime
     event_id: str
-    actor: str | None
     what: str
+    actor: str | None = None
     effects: tuple[str, ...] = ()
