@@ -318,6 +318,12 @@ def test_a_removal_by_a_break_glass_role_is_alerted_as_such_and_opens_no_request
     assert alerts(decision) == [AlertKind.REMOVAL_BREAK_GLASS]
 
 
+def test_removals_of_a_user_without_console_access_are_left_alone() -> None:
+    decision = after(removal(), live=NO_PASSWORD)
+    assert decision.request is None
+    assert not decision.intents
+
+
 def test_removals_of_a_user_who_is_gone_are_offboarding() -> None:
     assert not after(removal(), live=GONE).intents
 

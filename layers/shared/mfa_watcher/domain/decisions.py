@@ -327,6 +327,9 @@ def _follow_up_removal(situation: Situation, outcome: _Outcome) -> _Outcome:
             # The device was taken from its user before, by a deactivation with an event of its
             # own: this one is more evidence for what that opened, or a clean-up.
             return _attempt(situation, outcome, violation=True) if outcome.open_request else outcome
+        case Outcome.SUCCEEDED if situation.live and situation.live.console_access is False:
+            # Out of scope, and the way of an off-boarding: password first, then the devices.
+            return outcome.adding(effect="no console access: left alone")
         case Outcome.SUCCEEDED if situation.policy.is_break_glass(role):
             alert = _removal_alert(situation, outcome, AlertKind.REMOVAL_BREAK_GLASS)
             return outcome.adding(alert, effect="alert: break-glass removal")
@@ -439,29 +442,37 @@ def _removal_alert(situation: Situation, outcome: _Outcome, kind: AlertKind) -> 
     )
 
 
-_ROOT_SEVERITY = {
-    SignalKind.SIGN_IN_WITHOUT_MFA: Severity.CRITICAL,
-    SignalKind.DEVICE_REMOVAL: Severity.CRITICAL,
-    SignalKind.SIGN_IN_WITH_MFA: Severity.MEDIUM,
-    SignalKind.DEVICE_ENABLED: Severity.MEDIUM,
-}
-
-
 def _root_alert(signal: Signal) -> Alert:
-    title = {
-        SignalKind.SIGN_IN_WITHOUT_MFA: "Root user signed in without MFA",
-        SignalKind.SIGN_IN_WITH_MFA: "Root user signed in",
-        SignalKind.DEVICE_REMOVAL: "MFA device of the root user: removal",
-        SignalKind.DEVICE_ENABLED: "MFA device of the root user enabled",
-    }
-    severity = _ROOT_SEVERITY.get(signal.kind, Severity.HIGH)
-    if signal.subject_is_root:
-        text = title.get(signal.kind, "Root user acted on its own account")
+    if not signal.subject_is_root:
+        severity, title = Severity.HIGH, "Root user acted on an IAM user or the account"
     else:
-        severity, text = Severity.HIGH, "Root user acted on an IAM user"
-    return _alert(
-        signal, AlertKind.ROOT_ACTIVITY, severity, text, ("User", signal.subject or "unknown")
-    )
+        severity, title = _ROOT_ALERTS.get(
+            (signal.kind, signal.outcome), (Severity.HIGH, "Root user acted on itself")
+        )
+    facts = (("User", signal.subject),) if signal.subject else ()
+    return _alert(signal, AlertKind.ROOT_ACTIVITY, severity, title, *facts)
+
+
+_ROOT_ALERTS = {
+    (SignalKind.SIGN_IN_WITHOUT_MFA, None): (
+        Severity.CRITICAL,
+        "Root user signed in without MFA",
+    ),
+    (SignalKind.SIGN_IN_WITH_MFA, None): (Severity.MEDIUM, "Root user signed in"),
+    (SignalKind.DEVICE_ENABLED, None): (Severity.MEDIUM, "Root user's MFA device enabled"),
+    (SignalKind.DEVICE_REMOVAL, Outcome.SUCCEEDED): (
+        Severity.CRITICAL,
+        "Root user's MFA device removed",
+    ),
+    (SignalKind.DEVICE_REMOVAL, Outcome.DENIED): (
+        Severity.HIGH,
+        "Attempt to remove the root user's MFA device was denied",
+    ),
+    (SignalKind.DEVICE_REMOVAL, Outcome.FAILED): (
+        Severity.HIGH,
+        "Attempt to remove the root user's MFA device failed",
+    ),
+}
 
 
 def _account_alert(signal: Signal) -> Alert | None:
