@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _REFUSALS = frozenset({"MessageRejected", "BadRequestException"})
 """What SES says of the message itself; all else is about the account or the moment."""
 
+_ADDRESS = re.compile(r"[^\s<>,;:]+@[^\s<>,;:]+")
 _ILLEGAL_IN_TAG = re.compile(r"[^A-Za-z0-9_-]")
 _TAG_LENGTH = 256
 
@@ -56,7 +57,9 @@ class SesMailer:
             return self._client.send_email(**request)["MessageId"]
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            text = f"SES: {code}: {error.response['Error'].get('Message', '')}"
+            # SES names addresses in its refusals, and the reason goes to the logs.
+            said = _ADDRESS.sub("(address)", error.response["Error"].get("Message", ""))
+            text = f"SES: {code}: {said}"
             if code in _REFUSALS:
                 raise RefusedError(text) from error
             raise NotSentError(text) from error

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _SUBJECT_LENGTH = 100
 _VALUE_LENGTH = 1024
 
-_REFUSALS = frozenset({"InvalidParameter", "InvalidParameterValue"})
+_REFUSALS = frozenset({"InvalidParameter", "ParameterValueInvalid", "ValidationException"})
 
 
 class SnsAlerter:
