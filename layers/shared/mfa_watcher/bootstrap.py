@@ -25,26 +25,30 @@ if TYPE_CHECKING:
 _CONFIG = Config(
     connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3}
 )
+# What sends is asked once: after a lost answer a second try would send again. The outbox tries
+# again later, and knows how often it did.
+_ONCE = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
 
 
 class _OnFirstUse:
     """A boto3 client that is built when it is first used: each costs a cold start 12 to 90 ms."""
 
-    def __init__(self, service: str) -> None:
+    def __init__(self, service: str, config: Config) -> None:
         self._service = service
+        self._config = config
 
     @cached_property
     def _client(self) -> object:
         # boto3's types know each service by a literal name.
         build: Callable[..., object] = boto3.client
-        return build(self._service, config=_CONFIG)
+        return build(self._service, config=self._config)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._client, name)
 
 
-def _client(service: str) -> Any:  # noqa: ANN401 - it stands for any service's client
-    return cast("Any", _OnFirstUse(service))
+def _client(service: str, config: Config = _CONFIG) -> Any:  # noqa: ANN401 - any service's client
+    return cast("Any", _OnFirstUse(service, config))
 
 
 def now() -> datetime:
@@ -111,11 +115,11 @@ def dispatch() -> "Dispatch":
         store=store,
         iam=BotoIamReader(_client("iam")),
         mailer=SesMailer(
-            _client("sesv2"),
+            _client("sesv2", _ONCE),
             sender=settings.sender_address,
             configuration_set=settings.configuration_set,
         ),
-        alerter=SnsAlerter(_client("sns"), topic_arn=settings.alert_topic_arn),
+        alerter=SnsAlerter(_client("sns", _ONCE), topic_arn=settings.alert_topic_arn),
         renderer=renderer,
         addresses=settings.addresses,
         clock=now,
