@@ -47,12 +47,16 @@ class BotoIamReader:
 
 
 def _asked(call: str, ask: Callable[[], Answer]) -> Answer | None:
-    """Ask; None for NoSuchEntity, IamReadError for whatever else went wrong."""
+    """Ask; None where there is no such user, IamReadError for whatever else went wrong.
+
+    A failed call's record may hold any text as the user's name. IAM calls one that no user can
+    have (too long, odd characters) a ``ValidationError``: there is no such user either.
+    """
     try:
         return ask()
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        if code.startswith("NoSuchEntity"):
+        if code.startswith("NoSuchEntity") or code == "ValidationError":
             return None
         raise IamReadError(f"IAM did not answer {call}: {code}") from error
     except BotoCoreError as error:

@@ -27,6 +27,10 @@ DEVICE_REMEMBERED = timedelta(days=1)
 deactivation within seconds, but events may be late."""
 
 
+_LONGEST_KEY = 2048
+"""Bytes (DynamoDB quotas). A failed call's record may hold any text as the user's name."""
+
+
 class DynamoStore:
     """The table, as the use cases need it. Reads are strongly consistent."""
 
@@ -182,6 +186,8 @@ class DynamoStore:
         return from_wire(found["Item"]) if "Item" in found else None
 
     def _pointed_at(self, pk: str) -> str | None:
+        if len(pk.encode()) > _LONGEST_KEY:
+            return None
         item = self._get(pk)
         return str(item["user_id"]) if item else None
 
