@@ -17,7 +17,8 @@ from mfa_watcher.domain.records import Event, Identity, Record
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    """Take a text. JSON may hold half a character (a lone surrogate), which no service takes."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) and value else None
 
 
 def _flag(value: object) -> bool | None:
@@ -219,14 +220,14 @@ def parse_event(body: str) -> Event:
     """
     try:
         envelope = Envelope.model_validate(json.loads(body))
-    except json.JSONDecodeError as error:
-        raise DamagedEventError(f"the message is not JSON: {error}") from error
-    except RecursionError as error:
-        raise DamagedEventError("the message is nested too deeply") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the message"
         raise DamagedEventError(f"no EventBridge event: {where}: {first['msg']}") from error
+    except ValueError as error:  # also for a number of more digits than Python reads
+        raise DamagedEventError(f"the message is not JSON: {error}") from error
+    except RecursionError as error:
+        raise DamagedEventError("the message is nested too deeply") from error
     record = parse_record(envelope.detail)
     match record:
         case Record(event_id=str(id_), at=datetime() as at, account_id=str(account)):
