@@ -1,0 +1,299 @@
+"""An emulated AWS account for tests: what template.yaml puts into it, and every call made to it."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.model import OperationModel
+from moto import mock_aws
+
+from mfa_watcher.adapters.items import from_wire
+from tests.builders import ACCOUNT, NOW, SENDER
+from tests.template.cloudformation import Template
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_iam import IAMClient
+    from types_boto3_sesv2 import SESV2Client
+    from types_boto3_sns import SNSClient
+    from types_boto3_sqs import SQSClient
+
+REGION = "us-east-1"
+TABLE = "mfa-watcher-Table"
+QUEUES = ("SignInDeadLetters", "IamChangeDeadLetters", "Alerts")
+
+Answer = Callable[[AWSRequest], AWSResponse | None]
+
+
+class Crash(BaseException):
+    """The function's process ends here. Nothing may catch it, as nothing survives a crash."""
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    time: datetime = NOW
+
+    def __call__(self) -> datetime:
+        """Give the time."""
+        return self.time
+
+    def move(self, by: timedelta) -> datetime:
+        """Let time go by."""
+        self.time += by
+        return self.time
+
+
+@dataclass
+class Calls:
+    """Watches the product's AWS calls from inside botocore, and makes some of them go wrong.
+
+    ``answers`` maps an operation (``iam:GetUser``) to what AWS says instead of moto; a crash
+    comes right before the call of that number is made, or right after it was answered.
+    """
+
+    made: list[str] = field(default_factory=list)
+    sent: Counter[str] = field(default_factory=Counter)
+    """Mails and alerts that SES and SNS accepted, by kind."""
+    answers: dict[str, Answer] = field(default_factory=dict)
+    crash_before: int | None = None
+    crash_after: int | None = None
+
+    def watch(self, session: boto3.Session) -> None:
+        """Look at all calls of clients that this session makes from now on."""
+        session.events.register("before-call", self._before)
+        answer: Any = self._send  # botocore's types do not know that a handler may answer
+        session.events.register_first("before-send", answer)
+        session.events.register("after-call", self._after)
+
+    def reset(self) -> None:
+        """Forget what was called, and let all calls go well."""
+        self.made.clear()
+        self.sent.clear()
+        self.answers.clear()
+        self.crash_before = self.crash_after = None
+
+    def tally(self, service: str) -> Counter[str]:
+        """Count the calls made to one service, by operation."""
+        return Counter(call.split(":")[1] for call in self.made if call.startswith(f"{service}:"))
+
+    def _before(
+        self, model: OperationModel, params: dict[str, Any], context: dict[str, Any], **_: object
+    ) -> None:
+        context["sending"] = _kind_of(params["body"])
+        self.made.append(_name(model))
+        if len(self.made) == self.crash_before:
+            self.crash_before = None
+            raise Crash
+
+    def _send(self, event_name: str, request: AWSRequest, **_: object) -> AWSResponse | None:
+        service, operation = event_name.split(".")[1:]
+        answer = self.answers.get(f"{service.removesuffix('v2')}:{operation}")
+        return answer(request) if answer else None
+
+    def _after(self, http_response: AWSResponse, context: dict[str, Any], **_: object) -> None:
+        if context.get("sending") and http_response.status_code == 200:
+            self.sent[context["sending"]] += 1
+        if len(self.made) == self.crash_after:
+            self.crash_after = None
+            raise Crash
+
+
+def _name(model: OperationModel) -> str:
+    """Give a call the name of the permission it needs."""
+    return f"{model.service_model.signing_name}:{model.name}"
+
+
+def _kind_of(body: object) -> str | None:
+    """Tell from a request to SES or SNS which mail or alert it carries."""
+    if isinstance(body, dict):
+        for at in range(1, 10):
+            if body.get(f"MessageAttributes.entry.{at}.Name") == "kind":
+                return f"alert {body[f'MessageAttributes.entry.{at}.Value.StringValue']}"
+        return None
+    if isinstance(body, bytes) and b"EmailTags" in body:
+        tags = {tag["Name"]: tag["Value"] for tag in json.loads(body)["EmailTags"]}
+        return f"mail {tags['mail']}"
+    return None
+
+
+def refusal(code: str, message: str = "no", status: int = 400) -> Answer:
+    """Make AWS refuse a call: as IAM (XML), or as SES says it (JSON)."""
+
+    def answer(request: AWSRequest) -> AWSResponse:
+        url = str(request.url)
+        body = (
+            json.dumps({"message": message})
+            if "email" in url
+            else f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+            "</ErrorResponse>"
+        )
+        headers: Any = {"x-amzn-ErrorType": code}
+        return AWSResponse(url, status, headers, _Body(body))
+
+    return answer
+
+
+@dataclass
+class _Body:
+    text: str
+
+    def stream(self) -> Iterator[bytes]:
+        yield self.text.encode()
+
+
+CALLS = Calls()
+
+
+@cache
+def _session() -> boto3.Session:
+    boto3.setup_default_session(region_name=REGION)
+    session = boto3.DEFAULT_SESSION
+    assert session is not None
+    CALLS.watch(session)
+    return session
+
+
+@cache
+def client(service: str, config: object = None) -> Any:
+    """Give the product's client: real, watched, and built once per process (20 ms each)."""
+    build: Any = _session().client
+    return build(service, config=config)
+
+
+@cache
+def _unwatched(service: str) -> Any:
+    build: Any = boto3.Session(region_name=REGION).client
+    return build(service)
+
+
+@dataclass
+class Account:
+    """The account, with clients for arranging and examining it, whose calls nobody counts."""
+
+    clock: Clock
+    calls: Calls
+    topic_arn: str
+    queue_urls: dict[str, str]
+    table: str = TABLE
+
+    @property
+    def iam(self) -> "IAMClient":
+        """IAM, for making users."""
+        return _unwatched("iam")  # type: ignore[no-any-return]
+
+    @property
+    def dynamodb(self) -> "DynamoDBClient":
+        """The table, for looking at it."""
+        return _unwatched("dynamodb")  # type: ignore[no-any-return]
+
+    @property
+    def sqs(self) -> "SQSClient":
+        """The dead-letter queues, for reading them."""
+        return _unwatched("sqs")  # type: ignore[no-any-return]
+
+    def new_user(self, name: str, *, password: bool = True, device: bool = False) -> str:
+        """Make an IAM user; gives the unique id."""
+        user_id = self.iam.create_user(UserName=name)["User"]["UserId"]
+        if password:
+            self.iam.create_login_profile(UserName=name, Password="Correct-horse-1")  # noqa: S106
+        if device:
+            self.enrol(name)
+        return user_id
+
+    def enrol(self, name: str, device: str = "phone") -> str:
+        """Give a user a virtual MFA device; gives its serial number."""
+        made = self.iam.create_virtual_mfa_device(VirtualMFADeviceName=f"{device}-{name}")
+        serial = made["VirtualMFADevice"]["SerialNumber"]
+        self.iam.enable_mfa_device(
+            UserName=name,
+            SerialNumber=serial,
+            AuthenticationCode1="123456",
+            AuthenticationCode2="654321",
+        )
+        return serial
+
+    def items(self, prefix: str, sort: str = "") -> list[dict[str, Any]]:
+        """Give the items whose keys begin so, in the order of their keys."""
+        found = (
+            from_wire(item)
+            for page in self.dynamodb.get_paginator("scan").paginate(TableName=TABLE)
+            for item in page["Items"]
+        )
+        chosen = (i for i in found if i["pk"].startswith(prefix) and i["sk"].startswith(sort))
+        return sorted(chosen, key=lambda item: (item["pk"], item["sk"]))
+
+    def parked(self, queue: str) -> list[tuple[str, dict[str, str]]]:
+        """Take what lies in a queue: bodies and attributes."""
+        messages = self.sqs.receive_message(
+            QueueUrl=self.queue_urls[queue],
+            MaxNumberOfMessages=10,
+            MessageAttributeNames=["All"],
+        ).get("Messages", [])
+        return [
+            (
+                message["Body"],
+                {
+                    name: attribute["StringValue"]
+                    for name, attribute in message.get("MessageAttributes", {}).items()
+                },
+            )
+            for message in messages
+        ]
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Take the alerts as a subscribed queue gets them."""
+        return [json.loads(body) for body, _ in self.parked("Alerts")]
+
+
+@contextmanager
+def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    """Open an empty account, watched and with the product's clients going there."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    with mock_aws():
+        monkeypatch.setattr(boto3, "client", client)
+        _create_table(_unwatched("dynamodb"))
+        sqs: SQSClient = _unwatched("sqs")
+        sns: SNSClient = _unwatched("sns")
+        ses: SESV2Client = _unwatched("sesv2")
+        queues = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in QUEUES}
+        topic = sns.create_topic(Name="mfa-watcher-AlertTopic")["TopicArn"]
+        queue_arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:Alerts"
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue_arn)
+        ses.create_email_identity(EmailIdentity=SENDER)
+        CALLS.reset()
+        yield Account(Clock(), CALLS, topic, queues)
+        CALLS.reset()
+
+
+@cache
+def _declared_table() -> dict[str, Any]:
+    return Template.read().properties("Table")
+
+
+def _create_table(dynamodb: "DynamoDBClient") -> None:
+    """Make the table that template.yaml declares, less its key, which moto does not use."""
+    declared = _declared_table()
+    dynamodb.create_table(
+        TableName=TABLE,
+        BillingMode=declared["BillingMode"],
+        AttributeDefinitions=declared["AttributeDefinitions"],
+        KeySchema=declared["KeySchema"],
+        GlobalSecondaryIndexes=declared["GlobalSecondaryIndexes"],
+        StreamSpecification={
+            "StreamEnabled": True,
+            "StreamViewType": declared["StreamSpecification"]["StreamViewType"],
+        },
+    )
+    dynamodb.update_time_to_live(
+        TableName=TABLE, TimeToLiveSpecification=declared["TimeToLiveSpecification"]
+    )

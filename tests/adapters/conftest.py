@@ -1,0 +1,31 @@
+"""An emulated account, and the adapters on real clients of it."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from mfa_watcher.adapters.outbox import DynamoOutbox
+from mfa_watcher.adapters.store import DynamoStore
+from tests.account import Account, client, opened
+
+KEEP = timedelta(days=400)
+REMEMBER = timedelta(days=35)
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    with opened(monkeypatch) as account:
+        yield account
+
+
+@pytest.fixture
+def store(account: Account) -> DynamoStore:
+    return DynamoStore(
+        client("dynamodb"), table_name=account.table, remember_events=REMEMBER, keep_evidence=KEEP
+    )
+
+
+@pytest.fixture
+def outbox(account: Account) -> DynamoOutbox:
+    return DynamoOutbox(client("dynamodb"), table_name=account.table, keep_evidence=KEEP)

@@ -1,0 +1,198 @@
+from datetime import timedelta
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from mfa_watcher.adapters.items import DUE_SHARDS
+from mfa_watcher.adapters.outbox import CLAIM_HOLDS, DynamoOutbox
+from mfa_watcher.adapters.store import STREAM_HEAD_START, DynamoStore
+from mfa_watcher.domain.intents import Intent
+from mfa_watcher.ports import Claim
+from tests.account import Account, client
+from tests.adapters.conftest import KEEP
+from tests.builders import HOSTILE, NOW, a_decision, a_mail, an_alert, later
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+MAIL = a_mail()
+INSTANT = timedelta(milliseconds=1)
+
+
+@pytest.fixture
+def pending(store: DynamoStore) -> str:
+    """The id of a new intent: a mail."""
+    store.commit(a_decision("e1", MAIL), now=NOW)
+    return MAIL.id
+
+
+def item(account: Account) -> dict[str, object]:
+    return account.items("INTENT#")[0]
+
+
+def claimed(outbox: DynamoOutbox, intent_id: str, minutes: float = 0) -> Claim:
+    claim = outbox.claim(intent_id, now=later(minutes))
+    assert claim is not None
+    return claim
+
+
+def test_an_intent_is_claimed_once(outbox: DynamoOutbox, pending: str) -> None:
+    assert outbox.claim(pending, now=NOW) == Claim(MAIL, attempts=1)
+    assert outbox.claim(pending, now=NOW) is None
+    assert outbox.claim(pending, now=NOW + CLAIM_HOLDS - INSTANT) is None
+
+
+def test_a_claim_that_ran_out_is_taken_over_and_counts_as_another_attempt(
+    outbox: DynamoOutbox, pending: str
+) -> None:
+    claimed(outbox, pending)
+    assert outbox.claim(pending, now=NOW + CLAIM_HOLDS) == Claim(MAIL, attempts=2)
+
+
+def test_nothing_is_claimed_under_an_unknown_id_and_nothing_is_made(
+    outbox: DynamoOutbox, account: Account
+) -> None:
+    assert outbox.claim("no such intent", now=NOW) is None
+    assert not account.items("")
+
+
+def test_what_is_put_back_is_due_at_its_time_and_not_before(
+    outbox: DynamoOutbox, pending: str, account: Account
+) -> None:
+    outbox.put_back(claimed(outbox, pending), reason=HOSTILE, due_at=later(10))
+    assert item(account)["reason"] == HOSTILE
+    assert list(outbox.due(now=later(9.99))) == []
+    assert list(outbox.due(now=later(10))) == [pending]
+    assert claimed(outbox, pending, 10).attempts == 2
+
+
+def test_what_is_put_back_is_not_claimed_before_its_time(
+    outbox: DynamoOutbox, pending: str
+) -> None:
+    """The stream hands a batch over again when one of its records failed: all behind it too."""
+    outbox.put_back(claimed(outbox, pending), reason="throttled", due_at=later(10))
+    assert outbox.claim(pending, now=later(9.99)) is None
+    assert outbox.claim(pending, now=later(10)) is not None
+
+
+def test_a_new_intent_is_left_to_the_stream_for_a_while(outbox: DynamoOutbox, pending: str) -> None:
+    assert list(outbox.due(now=NOW + STREAM_HEAD_START - INSTANT)) == []
+    assert list(outbox.due(now=NOW + STREAM_HEAD_START)) == [pending]
+
+
+def test_a_claimed_intent_is_due_only_when_its_claim_runs_out(
+    outbox: DynamoOutbox, pending: str
+) -> None:
+    claimed(outbox, pending, 5)
+    assert list(outbox.due(now=later(5) + CLAIM_HOLDS - INSTANT)) == []
+    assert list(outbox.due(now=later(5) + CLAIM_HOLDS)) == [pending]
+
+
+@pytest.mark.parametrize("end", ["sent", "skipped", "failed"])
+def test_what_has_ended_is_never_due_never_claimed_and_expires(
+    outbox: DynamoOutbox, pending: str, account: Account, end: str
+) -> None:
+    finish(outbox, claimed(outbox, pending), end)
+    assert list(outbox.due(now=later(10**6))) == []
+    assert outbox.claim(pending, now=later(10**6)) is None
+    assert item(account)["status"] == end
+    assert item(account)["expires_at"] == (later(1) + KEEP).timestamp()
+
+
+@pytest.mark.parametrize("end", ["sent", "skipped", "failed"])
+@pytest.mark.parametrize("intent", [MAIL, an_alert()])
+def test_each_end_is_history_of_whom_it_is_about(
+    store: DynamoStore, outbox: DynamoOutbox, account: Account, end: str, intent: Intent
+) -> None:
+    store.commit(a_decision("e1", intent, user=None), now=NOW)
+    finish(outbox, claimed(outbox, intent.id), end)
+    prefix = "USER#" if intent is MAIL else "ACCOUNT#"
+    texts = [entry["what"] for entry in account.items(prefix, "HISTORY#")]
+    told = {"sent": "sent to a@example.com", "skipped": "not sent: why", "failed": "failed: why"}
+    assert any(text.endswith(told[end]) for text in texts)
+
+
+@pytest.mark.parametrize("end", ["sent", "skipped", "failed", "put back"])
+def test_whose_claim_was_taken_over_can_end_nothing_any_more(
+    outbox: DynamoOutbox, pending: str, account: Account, end: str
+) -> None:
+    late = claimed(outbox, pending)
+    claimed(outbox, pending, 3)
+    before = account.items("")
+    with pytest.raises(cast("DynamoDBClient", client("dynamodb")).exceptions.ClientError):
+        finish(outbox, late, end)
+    assert account.items("") == before
+
+
+@pytest.mark.parametrize("end", ["sent", "skipped", "failed", "put back"])
+def test_who_has_ended_an_intent_cannot_end_it_again(
+    outbox: DynamoOutbox, pending: str, account: Account, end: str
+) -> None:
+    claim = claimed(outbox, pending)
+    finish(outbox, claim, "sent")
+    before = account.items("")
+    with pytest.raises(cast("DynamoDBClient", client("dynamodb")).exceptions.ClientError):
+        finish(outbox, claim, end)
+    assert account.items("") == before
+
+
+def test_what_failed_can_be_reopened_and_starts_anew(
+    outbox: DynamoOutbox, pending: str, account: Account
+) -> None:
+    claimed(outbox, pending)
+    finish(outbox, claimed(outbox, pending, 3), "failed")
+    assert outbox.reopen(pending, now=later(10))
+    assert "expires_at" not in item(account)
+    assert list(outbox.due(now=later(10))) == [pending]
+    assert claimed(outbox, pending, 10) == Claim(MAIL, attempts=1)
+
+
+@pytest.mark.parametrize("state", ["pending", "claimed", "sent", "skipped", "unknown"])
+def test_only_what_failed_can_be_reopened(
+    outbox: DynamoOutbox, pending: str, account: Account, state: str
+) -> None:
+    if state != "pending":
+        claim = claimed(outbox, pending)
+        if state in {"sent", "skipped"}:
+            finish(outbox, claim, state)
+    before = account.items("")
+    assert not outbox.reopen("other" if state == "unknown" else pending, now=later(10))
+    assert account.items("") == before
+
+
+def test_all_that_is_due_is_found_over_all_shards_and_pages(
+    store: DynamoStore,
+    outbox: DynamoOutbox,
+    account: Account,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("moto.dynamodb.models.table.RESULT_SIZE_LIMIT", 500)
+    intents = [a_mail(f"mail-{n}") for n in range(60)]
+    store.commit(a_decision("e1", *intents), now=NOW)
+    account.calls.reset()
+    assert sorted(outbox.due(now=later(2))) == sorted(intent.id for intent in intents)
+    assert account.calls.tally("dynamodb")["Query"] > DUE_SHARDS
+
+
+def test_what_others_finish_while_the_due_ones_are_delivered_does_no_harm(
+    store: DynamoStore, outbox: DynamoOutbox
+) -> None:
+    store.commit(a_decision("e1", *(a_mail(f"mail-{n}") for n in range(20))), now=NOW)
+    seen = []
+    for intent_id in outbox.due(now=later(2)):
+        seen.append(intent_id)
+        finish(outbox, claimed(outbox, intent_id, 2), "sent")
+    assert len(seen) == len(set(seen)) == 20
+    assert list(outbox.due(now=later(2))) == []
+
+
+def finish(outbox: DynamoOutbox, claim: Claim, end: str) -> None:
+    match end:
+        case "sent":
+            outbox.mark_sent(claim, receipt="id-1", to="a@example.com", now=later(1))
+        case "skipped":
+            outbox.mark_skipped(claim, reason="why", now=later(1))
+        case "failed":
+            outbox.mark_failed(claim, reason="why", now=later(1))
+        case _:
+            outbox.put_back(claim, reason="why", due_at=later(1))

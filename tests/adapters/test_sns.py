@@ -1,0 +1,95 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ReadTimeoutError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mfa_watcher.adapters.sns import SnsAlerter, body_of, subject_of
+from mfa_watcher.domain.intents import Alert, AlertKind, Severity
+from mfa_watcher.ports import NotSentError, RefusedError
+from tests.account import Account, client, refusal
+from tests.builders import HOSTILE
+
+FACTS = (("User", HOSTILE), ("What", "ana\nUser: bob"), ("With", "x" * 5000), ("Empty", ""))
+ALERT = Alert(AlertKind.REMOVAL_DENIED, Severity.HIGH, "It happened", FACTS)
+
+
+@pytest.fixture
+def alerter(account: Account) -> SnsAlerter:
+    once = Config(retries={"total_max_attempts": 1})
+    return SnsAlerter(client("sns", once), topic_arn=account.topic_arn)
+
+
+def test_an_alert_reaches_whoever_subscribed(alerter: SnsAlerter, account: Account) -> None:
+    message_id = alerter.send(ALERT, intent_id="alert-1")
+    [received] = account.alerts()
+    assert received["MessageId"] == message_id
+    assert received["Subject"] == "[MFA Watcher] HIGH: It happened"
+    assert received["Message"] == body_of(ALERT, "alert-1")
+    attributes = {name: value["Value"] for name, value in received["MessageAttributes"].items()}
+    assert attributes == {"kind": "removal_denied", "severity": "high"}
+
+
+def test_one_fact_stands_on_one_line_whatever_its_value() -> None:
+    lines = body_of(ALERT, "alert-1").splitlines()
+    assert lines[0] == "It happened"
+    assert lines[-1] == "Alert id: alert-1"
+    assert [line.split(":")[0] for line in lines[2:-2]] == ["User", "What", "With", "Empty"]
+
+
+@given(st.text())
+def test_no_value_breaks_its_line_or_turns_its_direction(value: str) -> None:
+    alert = replace(ALERT, facts=(("User", value),))
+    body = body_of(alert, "id")
+    assert len(body.splitlines()) == 5
+    assert body.replace("\n", "").isprintable()
+
+
+@given(st.sampled_from(Severity), st.text(st.characters(categories=["L", "N", "P", "S", "Zs"])))
+def test_a_subject_is_one_line_of_ascii_of_at_most_100_characters(
+    severity: Severity, title: str
+) -> None:
+    subject = subject_of(replace(ALERT, severity=severity, title=title))
+    assert subject.isascii()
+    assert subject.isprintable()
+    assert len(subject) <= 100
+    assert subject.startswith(f"[MFA Watcher] {severity.upper()}: ")
+
+
+@pytest.mark.parametrize("code", ["InvalidParameter", "ParameterValueInvalid"])
+def test_what_sns_says_of_the_message_is_final(
+    alerter: SnsAlerter, account: Account, code: str
+) -> None:
+    account.calls.answers["sns:Publish"] = refusal(code, "Invalid parameter: Subject")
+    with pytest.raises(RefusedError, match=code):
+        alerter.send(ALERT, intent_id="alert-1")
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("Throttled", 429),
+        ("NotFound", 404),
+        ("AuthorizationError", 403),
+        ("KMSAccessDenied", 400),
+        ("InternalError", 500),
+    ],
+)
+def test_what_sns_says_of_the_topic_or_the_moment_may_pass(
+    alerter: SnsAlerter, account: Account, code: str, status: int
+) -> None:
+    account.calls.answers["sns:Publish"] = refusal(code, "no", status)
+    with pytest.raises(NotSentError, match=code):
+        alerter.send(ALERT, intent_id="alert-1")
+
+
+def test_sns_out_of_reach_may_pass(alerter: SnsAlerter, account: Account) -> None:
+    def unreachable(request: Any) -> None:
+        raise ReadTimeoutError(endpoint_url=request.url)
+
+    account.calls.answers["sns:Publish"] = unreachable
+    with pytest.raises(NotSentError, match="ReadTimeoutError"):
+        alerter.send(ALERT, intent_id="alert-1")

@@ -1,0 +1,262 @@
+from dataclasses import replace
+from datetime import timedelta, timezone
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mfa_watcher.adapters import items
+from mfa_watcher.adapters.outbox import DynamoOutbox
+from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.domain.change_requests import ChangeRequest
+from mfa_watcher.domain.devices import Device
+from mfa_watcher.domain.history import HistoryEntry
+from mfa_watcher.domain.intents import Alert, Intent, Mail
+from mfa_watcher.domain.users import Cause, Closure, Finding, MailKind, Standing, User, UserKey
+from mfa_watcher.ports import AlreadyDecidedError, LostRaceError
+from tests.account import Account
+from tests.adapters.conftest import KEEP, REMEMBER
+from tests.builders import (
+    ACCOUNT,
+    ALICE,
+    HOSTILE,
+    NOW,
+    a_decision,
+    a_mail,
+    a_request,
+    an_alert,
+    an_attempt,
+    later,
+)
+
+STORED = replace(ALICE, version=1)
+
+
+def test_a_decision_is_committed_whole(store: DynamoStore, account: Account) -> None:
+    request = a_request()
+    user = replace(ALICE, request_id=request.id)
+    decision = a_decision("e1", a_mail(), an_alert(), user=user, request=request)
+    store.commit(decision, now=NOW)
+    assert store.user(ALICE.key) == replace(user, version=1)
+    assert store.request(request.id) == replace(request, version=1)
+    assert [item["pk"] for item in account.items("INTENT#")] == [
+        "INTENT#alert-1",
+        "INTENT#mail-guide-F-1",
+    ]
+    [entry] = account.items("USER#", "HISTORY#")
+    assert items.HISTORY.validate_python(entry) == decision.history[0]
+
+
+def test_a_duplicate_event_is_already_decided_and_writes_nothing(
+    store: DynamoStore, account: Account
+) -> None:
+    store.commit(a_decision("e1"), now=NOW)
+    before = account.items("")
+    again = a_decision("e1", an_alert(), user=replace(STORED, name="other"))
+    with pytest.raises(AlreadyDecidedError):
+        store.commit(again, now=later(1))
+    assert account.items("") == before
+
+
+def test_of_two_decisions_from_the_same_version_one_loses_the_race_and_writes_nothing(
+    store: DynamoStore, account: Account
+) -> None:
+    store.commit(a_decision("e0"), now=NOW)
+    store.commit(a_decision("e1", user=STORED), now=NOW)
+    before = account.items("")
+    with pytest.raises(LostRaceError):
+        store.commit(a_decision("e2", an_alert(), user=STORED), now=NOW)
+    assert account.items("") == before
+
+
+def test_of_two_first_decisions_about_a_user_one_loses_the_race(store: DynamoStore) -> None:
+    store.commit(a_decision("e1"), now=NOW)
+    with pytest.raises(LostRaceError):
+        store.commit(a_decision("e2"), now=NOW)
+
+
+def test_a_request_changed_meanwhile_loses_the_race_too(
+    store: DynamoStore, account: Account
+) -> None:
+    store.commit(a_decision("e0", request=a_request()), now=NOW)
+    joined = replace(a_request(), version=1).joined_by(an_attempt("e1"), violation=False)
+    store.commit(a_decision("e1", user=STORED, request=joined), now=NOW)
+    before = account.items("")
+    newer = replace(STORED, version=2)
+    with pytest.raises(LostRaceError):
+        store.commit(a_decision("e2", user=newer, request=joined), now=NOW)
+    assert account.items("") == before
+
+
+def test_an_intent_that_is_there_already_does_not_stop_the_rest(
+    store: DynamoStore, outbox: DynamoOutbox, account: Account
+) -> None:
+    store.commit(a_decision("e0", a_mail()), now=NOW)
+    claim = outbox.claim("mail-guide-F-1", now=NOW)
+    assert claim
+    outbox.mark_sent(claim, receipt="id", to="a@example.com", now=NOW)
+    store.commit(a_decision("e1", a_mail(), an_alert(), user=STORED), now=later(1))
+    found = {item["pk"]: item["status"] for item in account.items("INTENT#")}
+    assert found == {"INTENT#mail-guide-F-1": "sent", "INTENT#alert-1": "pending"}
+    assert store.user(ALICE.key) == replace(ALICE, version=2)
+
+
+def test_an_intent_that_is_there_already_does_not_hide_a_lost_race(
+    store: DynamoStore, account: Account
+) -> None:
+    store.commit(a_decision("e0", a_mail()), now=NOW)
+    before = account.items("")
+    with pytest.raises(LostRaceError):
+        store.commit(a_decision("e1", a_mail(), an_alert(), user=ALICE), now=NOW)
+    assert account.items("") == before
+
+
+def test_a_decision_about_the_account_needs_no_user(store: DynamoStore, account: Account) -> None:
+    store.commit(a_decision("e1", an_alert(), user=None), now=NOW)
+    assert account.items("INTENT#")
+    assert not account.items("USER#", "STATE")
+
+
+@pytest.mark.parametrize("name", ["alice", "ALICE", "Alice"])
+def test_a_name_leads_to_its_user_whatever_its_case(store: DynamoStore, name: str) -> None:
+    store.commit(a_decision("e1", user=replace(ALICE, name="aLice")), now=NOW)
+    assert store.user_id_named(ACCOUNT, name) == "AIDAALICE"
+    assert store.user_id_named("210987654321", name) is None
+
+
+def test_a_new_name_leads_to_its_user_and_the_old_one_is_left_to_whoever_gets_it(
+    store: DynamoStore,
+) -> None:
+    store.commit(a_decision("e1"), now=NOW)
+    renamed = replace(STORED, name="alicia")
+    store.commit(a_decision("e2", user=renamed, renamed=True), now=NOW)
+    successor = User(UserKey(ACCOUNT, "AIDANEXT"), "alice")
+    store.commit(a_decision("e3", user=successor), now=NOW)
+    assert store.user_id_named(ACCOUNT, "alicia") == "AIDAALICE"
+    assert store.user_id_named(ACCOUNT, "alice") == "AIDANEXT"
+
+
+def test_a_removed_device_leads_to_its_user_for_a_day(store: DynamoStore, account: Account) -> None:
+    serial = f"arn:aws:iam::{ACCOUNT}:mfa/any text"
+    request = a_request(an_attempt(serial=serial))
+    store.commit(a_decision("e1", request=request), now=NOW)
+    assert store.user_id_of_removed_device(ACCOUNT, serial) == "AIDAALICE"
+    assert store.user_id_of_removed_device(ACCOUNT, f"{serial}2") is None
+    [pointer] = account.items("DEVICE#")
+    assert pointer["expires_at"] == later(24 * 60).timestamp()
+
+
+def test_history_is_never_overwritten(store: DynamoStore, account: Account) -> None:
+    store.commit(a_decision("e1"), now=NOW)
+    [first] = account.items("USER#", "HISTORY#")
+    # As if the event's own key had expired: the history alone still tells.
+    account.dynamodb.delete_item(TableName="mfa-watcher-Table", Key=items.key_of("EVENT#e1"))
+    with pytest.raises(AlreadyDecidedError):
+        store.commit(a_decision("e1", user=STORED), now=later(1))
+    assert account.items("USER#", "HISTORY#") == [first]
+
+
+def test_only_what_may_be_forgotten_expires(store: DynamoStore, account: Account) -> None:
+    request = a_request(an_attempt(serial="GAKT123"))
+    store.commit(a_decision("e1", a_mail(), request=request), now=NOW)
+    expiry = {
+        f"{item['pk'].split('#')[0]} {item['sk'].split('#')[0]}": item["expires_at"]
+        for item in account.items("")
+        if "expires_at" in item
+    }
+    assert expiry == {
+        "EVENT STATE": (NOW + REMEMBER).timestamp(),
+        "USER HISTORY": (NOW + KEEP).timestamp(),
+        "DEVICE STATE": later(24 * 60).timestamp(),
+    }
+
+
+def test_history_sorts_by_time_whatever_the_time_zone_of_the_record(
+    store: DynamoStore, account: Account
+) -> None:
+    elsewhere = later(1).astimezone(timezone(timedelta(hours=-5)))
+    store.commit(a_decision("e2", user=None, at=elsewhere), now=NOW)
+    store.commit(a_decision("e1", user=None), now=NOW)
+    assert [entry["event_id"] for entry in account.items("USER#", "HISTORY#")] == ["e1", "e2"]
+
+
+# Round trips -------------------------------------------------------------------------------------
+
+EIGHT = tuple(Device(f"arn:aws:iam::{ACCOUNT}:u2f/user/alice/k{n}-{HOSTILE}") for n in range(8))
+FULL = User(
+    UserKey(ACCOUNT, "AIDAALICE"),
+    HOSTILE,
+    Standing.UNPROTECTED,
+    EIGHT,
+    Finding(
+        id="F-1",
+        cause=Cause.DEVICE_REMOVED,
+        opened_at=NOW,
+        mailed=frozenset(MailKind),
+        alerted_at=later(1),
+        ladder_step=3,
+        due_at=later(2),
+        closed_at=later(3),
+        closure=Closure.USER_GONE,
+    ),
+    request_id="PR-1",
+    gone_at=later(4),
+)
+
+
+@pytest.mark.parametrize("user", [ALICE, FULL, replace(FULL, name="", request_id="")])
+def test_a_user_comes_back_as_stored(store: DynamoStore, user: User) -> None:
+    store.commit(a_decision("e1", user=user), now=NOW)
+    assert store.user(user.key) == replace(user, version=1)
+
+
+def test_a_request_comes_back_as_stored(store: DynamoStore) -> None:
+    attempts = [
+        an_attempt(serial=HOSTILE, source_ip=HOSTILE, user_agent=HOSTILE * 10),
+        an_attempt(serial="", source_ip="", user_agent="", actor=""),
+        *(an_attempt(f"e{n}") for n in range(25)),
+    ]
+    request = a_request(attempts[0])
+    for attempt in attempts[1:]:
+        request = request.joined_by(attempt, violation=True)
+    store.commit(a_decision("e1", request=request, user=None), now=NOW)
+    assert store.request(request.id) == replace(request, version=1)
+    cancelled = replace(request, version=1).cancelled(HOSTILE)
+    store.commit(a_decision("e2", request=cancelled, user=None), now=NOW)
+    assert store.request(request.id) == replace(cancelled, version=2)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "kind"),
+    [
+        (items.USER, User),
+        (items.REQUEST, ChangeRequest),
+        (items.INTENT, Intent),
+        (items.HISTORY, HistoryEntry),
+    ],
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_every_value_survives_the_form_it_has_in_the_table(
+    adapter: object, kind: type, data: st.DataObject
+) -> None:
+    value = data.draw(st.from_type(kind))
+    wire = items.to_wire(items.dump(adapter, value))  # type: ignore[arg-type]
+    assert adapter.validate_python(items.from_wire(wire)) == value  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "intent",
+    [
+        a_mail(serial=HOSTILE, cause=Cause.DEVICE_REMOVED, own_doing=True),
+        an_alert("alert-2", (HOSTILE, HOSTILE), ("Empty", "")),
+    ],
+)
+def test_an_intent_comes_back_as_stored(
+    store: DynamoStore, outbox: DynamoOutbox, intent: Intent
+) -> None:
+    assert isinstance(intent.act, Mail | Alert)
+    store.commit(a_decision("e1", intent), now=NOW)
+    claim = outbox.claim(intent.id, now=NOW)
+    assert claim
+    assert claim.intent == intent
