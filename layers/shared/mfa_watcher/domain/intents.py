@@ -30,23 +30,52 @@ class AlertKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Mail:
-    """A mail to one user. The address is looked up when it is sent, not when it is decided.
+class Case:
+    """One user in a mail to the security team. ``note`` says why he is in it."""
 
-    ``actor`` and the texts after it are as the record has them: hostile until escaped.
+    user_name: str
+    since: datetime
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail to one user, or about users to the security team.
+
+    The address is looked up when it is sent, not when it is decided. ``user`` is None only for a
+    mail to security about several users, who stand in ``cases``. ``actor``, ``serial``,
+    ``source_ip``, ``reason`` and all names are as records and people wrote them: hostile until
+    escaped.
     """
 
     kind: MailKind
-    user: UserKey
-    user_name: str
+    account_id: str
     at: datetime
+    """When what the mail is about happened."""
+    user: UserKey | None = None
+    user_name: str = ""
     finding_id: str | None = None
     request_id: str | None = None
     cause: Cause | None = None
     serial: str | None = None
+    devices: tuple[str, ...] = ()
+    """Serial numbers of the devices that the user has."""
     actor: str | None = None
     own_doing: bool = False
     source_ip: str | None = None
+    step: int = 0
+    """Of a reminder: which one it is, from 1 on."""
+    opened_at: datetime | None = None
+    """Since when the finding or request is open."""
+    next_at: datetime | None = None
+    """When the next thing happens, if nothing is done: see each mail's words."""
+    approved: bool | None = None
+    """Of a decided request."""
+    reason: str | None = None
+    """Of a decision, an exemption or a quarantine."""
+    dry_run: bool = False
+    """Of a quarantine that only reports what it would do."""
+    cases: tuple[Case, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

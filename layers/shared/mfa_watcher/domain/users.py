@@ -41,12 +41,28 @@ class Closure(StrEnum):
 
 
 class MailKind(StrEnum):
-    """The mails a user can get."""
+    """The mails there are. The last three go to the security team, all others to the user."""
 
     GUIDE = "guide"
     WELCOME = "welcome"
+    REMINDER = "reminder"
+    FINAL_WARNING = "final_warning"
+    QUARANTINED = "quarantined"
     ENROLLED = "enrolled"
+    SECOND_DEVICE = "second_device"
+    DEVICE_LOST = "device_lost"
     REMOVAL_DENIED = "removal_denied"
+    REQUEST_NEEDS_DETAILS = "request_needs_details"
+    REQUEST_DECIDED = "request_decided"
+    REQUEST_FULFILLED = "request_fulfilled"
+    EXEMPTION_ENDING = "exemption_ending"
+    SECURITY_CASE = "security_case"
+    UNREACHABLE = "unreachable"
+
+    @property
+    def to_security(self) -> bool:
+        """Tell whether the mail goes to the security team."""
+        return self in {self.EXEMPTION_ENDING, self.SECURITY_CASE, self.UNREACHABLE}
 
 
 @dataclass(frozen=True, slots=True)
