@@ -1,7 +1,7 @@
 """Where a user can be reached by mail."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 # SES takes ASCII only before the @, and an address may not smuggle in a second one.
@@ -23,26 +23,68 @@ class AddressBook:
     """How addresses are found.
 
     Only addresses in ``domains`` are ever used: a tag or a user name is something that a user may
-    be able to write, and a mail names devices and requests.
+    be able to write, and a mail names devices and requests. ``tags`` are tried in their order.
     """
 
     domains: frozenset[str]
-    tag: str = "email"
+    tags: tuple[str, ...] = ("email",)
     default_domain: str | None = None
+    manager_tag: str = "manager"
+    language_tag: str = "language"
 
-    def find(self, user_name: str, tags: Mapping[str, str]) -> Address | None:
-        """Find a user's address: his tag, his name if it is one, his name at the own domain."""
-        wanted = self.tag.casefold()
-        # Tag keys of IAM users are unique without regard to case (IAM: tagging conventions).
-        tagged = next((v for k, v in tags.items() if k.casefold() == wanted), None)
-        if tagged and self._allowed(tagged.strip()):
-            return Address(tagged.strip(), f"tag {self.tag}")
-        if self._allowed(user_name):
-            return Address(user_name, "user name")
-        if self.default_domain and self._allowed(guess := f"{user_name}@{self.default_domain}"):
-            return Address(guess, "user name at the default domain")
+    def find(
+        self,
+        user_name: str,
+        tags: Mapping[str, str],
+        *,
+        override: str | None = None,
+        bad: Container[str] = (),
+    ) -> Address | None:
+        """Find a user's address.
+
+        In this order: what security set by hand, his tags, his name if it is an address, his name
+        at the account's domain. Addresses in ``bad`` (casefolded) are passed over.
+        """
+        for address in self._candidates(user_name, tags, override):
+            if self.allows(address.address) and address.address.casefold() not in bad:
+                return address
         return None
 
-    def _allowed(self, text: str) -> bool:
-        found = _ADDRESS.fullmatch(text)
+    def manager(self, tags: Mapping[str, str]) -> str | None:
+        """Find the address of a user's manager, under the same rule as his own."""
+        address = _tagged(tags, self.manager_tag)
+        return address if address and self.allows(address) else None
+
+    def language(self, tags: Mapping[str, str]) -> str | None:
+        """Give the language that a tag asks for, as it is written there."""
+        return _tagged(tags, self.language_tag)
+
+    def allows(self, address: str) -> bool:
+        """Tell whether an address is one, and in an allowed domain."""
+        found = _ADDRESS.fullmatch(address)
         return found is not None and found["domain"].casefold() in self.domains
+
+    def leads_away(self, tags: Mapping[str, str]) -> tuple[str, ...]:
+        """Give the keys of address tags whose address is not an allowed one."""
+        wanted = (*self.tags, self.manager_tag)
+        return tuple(key for key in wanted if (found := _tagged(tags, key)) and not self.allows(found))
+
+    def _candidates(
+        self, user_name: str, tags: Mapping[str, str], override: str | None
+    ) -> Iterator[Address]:
+        if override:
+            yield Address(override, "set by security")
+        for key in self.tags:
+            if address := _tagged(tags, key):
+                yield Address(address, f"tag {key}")
+        yield Address(user_name, "user name")
+        if self.default_domain:
+            yield Address(f"{user_name}@{self.default_domain}", "user name at the account's domain")
+
+
+def _tagged(tags: Mapping[str, str], wanted: str) -> str | None:
+    """Read a tag. Keys of IAM users' tags are unique without regard to case (IAM: tagging)."""
+    for key, value in tags.items():
+        if key.casefold() == wanted.casefold():
+            return value.strip() or None
+    return None

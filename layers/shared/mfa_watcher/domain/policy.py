@@ -1,7 +1,29 @@
 """The choices a security team makes: every compliance knob of the product stands here."""
 
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from enum import StrEnum
+
+
+class Quarantine(StrEnum):
+    """Whether a user who does not enrol is shut in at the end of the ladder."""
+
+    OFF = "off"
+    DRY_RUN = "dry_run"
+    ON = "on"
+
+
+@dataclass(frozen=True, slots=True)
+class MailHours:
+    """When reminders may go out, in the account's own time: from ``start`` until before ``end``."""
+
+    start: time = time(8)
+    end: time = time(18)
+    zone: tzinfo = UTC
+
+    def include(self, moment: datetime) -> bool:
+        """Tell whether a reminder may go out at a moment."""
+        return self.start <= moment.astimezone(self.zone).time() < self.end
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,7 +31,23 @@ class Policy:
     """How strict, how patient and how loud the watcher is."""
 
     ladder: tuple[timedelta, ...] = tuple(timedelta(days=days) for days in (0, 1, 3, 7, 14))
-    """When a user is written to, counted from the opening of the finding; the first is day 0."""
+    """When a user is written to, counted from the opening of the finding; the first is day 0, the
+    last but one the final warning, and on the last the security team gets the case."""
+
+    then_every: timedelta = timedelta(days=7)
+    """How often he is reminded after that."""
+
+    reminder_gap: timedelta = timedelta(days=1)
+    """A user gets no two reminders within this time, however late the schedule is."""
+
+    mail_hours: MailHours = field(default_factory=MailHours)
+
+    quarantine: Quarantine = Quarantine.OFF
+    quarantine_after: timedelta = timedelta(days=21)
+    """When a user is shut in, counted from the opening of the finding, if he is at all."""
+
+    exemption_warning: timedelta = timedelta(days=7)
+    """How long before an exemption ends the security team is told."""
 
     first_sign_in_grace: timedelta = timedelta(minutes=60)
     """A new console user has to sign in once without MFA to enrol: for this long after the

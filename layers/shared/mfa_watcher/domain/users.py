@@ -21,6 +21,7 @@ class Standing(StrEnum):
     PROTECTED = "protected"
     UNPROTECTED = "unprotected"
     NO_CONSOLE_ACCESS = "no_console_access"
+    EXEMPT = "exempt"
 
 
 class Cause(StrEnum):
@@ -38,6 +39,7 @@ class Closure(StrEnum):
     ENROLLED = "enrolled"
     CONSOLE_ACCESS_REMOVED = "console_access_removed"
     USER_GONE = "user_gone"
+    EXEMPTED = "exempted"
 
 
 class MailKind(StrEnum):
@@ -91,6 +93,18 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Exemption:
+    """Security's word that a user may go without MFA until a day, and why."""
+
+    reason: str
+    granted_by: str
+    granted_at: datetime
+    until: datetime
+    warned_at: datetime | None = None
+    """When security was told that it is about to end."""
+
+
+@dataclass(frozen=True, slots=True)
 class LiveUser:
     """What IAM said of a user just now; None stands for what was not asked."""
 
@@ -112,6 +126,14 @@ class User:
     request_id: str | None = None
     """The id of the user's latest change request: an earlier one is never open."""
     gone_at: datetime | None = None
+    exemption: Exemption | None = None
+    address: str | None = None
+    """An address that security set by hand; it comes before any other."""
+    bad_addresses: frozenset[str] = frozenset()
+    """Addresses that mail bounced from, casefolded."""
+    unreachable_since: datetime | None = None
+    """Since when no address is left to write to."""
+    quarantined_at: datetime | None = None
     version: int = 0
 
     @property
