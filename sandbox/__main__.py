@@ -14,7 +14,7 @@ from sandbox import report
 from sandbox.account import Account
 from sandbox.cast import Cast
 from sandbox.deploy import DeployError
-from sandbox.emulator import DEFAULT_PORT, HOME, REGION, Emulator, EmulatorError
+from sandbox.emulator import DEFAULT_PORT, HOME, REGION, Emulator, EmulatorError, home_of
 from sandbox.evidence import Evidence
 from sandbox.stage import Stage
 from sandbox.story import SCENES
@@ -55,7 +55,7 @@ def main() -> int:
 def demo(console: Console, port: int, out: Path, *, keep: bool) -> int:
     """Tell the story; 0 if everything followed that should, and nothing else."""
     began = time.monotonic()
-    with Emulator(port) as emulator:
+    with Emulator(port, home_of(port)) as emulator:
         stage = Stage.set_up(emulator, lambda line: console.print(line, style="dim"))
         timeline = Timeline(console)
         wrong = _verdict(console, timeline.play(SCENES, stage), stage.evidence)
@@ -77,7 +77,7 @@ def demo(console: Console, port: int, out: Path, *, keep: bool) -> int:
 
 def up(console: Console, port: int) -> int:
     """Keep an account with the watcher running until interrupted."""
-    with Emulator(port) as emulator:
+    with Emulator(port, home_of(port)) as emulator:
         stage = Stage.set_up(emulator, lambda line: console.print(line, style="dim"))
         _invite(console, emulator, stage.cast)
         Timeline(console).watch(stage.evidence)
@@ -120,7 +120,7 @@ def _verdict(console: Console, played: list[Played], evidence: Evidence) -> bool
 
 def _invite(console: Console, emulator: Emulator, cast: Cast) -> None:
     """Say how to go on with one's own AWS CLI."""
-    config, credentials = HOME / "aws-config", HOME / "aws-credentials"
+    config, credentials = emulator.home / "aws-config", emulator.home / "aws-credentials"
     config.write_text(
         "".join(
             f"[profile {name}]\nregion = {REGION}\nendpoint_url = {emulator.endpoint}\n\n"

@@ -72,9 +72,9 @@ class Account:
         entry: Json = self._ask("/_sandbox/sign-in", {"user": user, **details})
         return entry
 
-    def deliver_again(self, event_id: str) -> None:
-        """Deliver a record once more, as EventBridge may."""
-        self._ask(f"/_sandbox/deliver/{event_id}", {})
+    def deliver_again(self, event_ids: list[str]) -> None:
+        """Deliver records once more, as EventBridge may."""
+        self._ask("/_sandbox/deliver", event_ids)
 
     def inbox(self) -> list[Json]:
         """The mails that SES has accepted, oldest first."""
@@ -84,8 +84,8 @@ class Account:
             key=lambda mail: float(mail["Timestamp"]),
         )
 
-    def _ask(self, path: str, body: Json | None = None) -> Any:  # noqa: ANN401 - any JSON
+    def _ask(self, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.endpoint + path, data=data)  # noqa: S310 - our own loopback address
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
             return json.load(response)

@@ -11,7 +11,7 @@ Beside the AWS APIs it answers:
     GET  /_sandbox/records?after=N    what CloudTrail has recorded, and which rules matched
     GET  /_sandbox/decisions          each answer of the policy evaluation, counted
     POST /_sandbox/sign-in            a console sign-in, which no API makes
-    POST /_sandbox/deliver/EVENT_ID   deliver a record once more, as EventBridge sometimes does
+    POST /_sandbox/deliver            deliver the records with the given event ids once more
 """
 
 import json
@@ -168,11 +168,9 @@ class Bridge:
             case "POST", ["sign-in"]:
                 attempt = inside.sign_in_attempt(**json.loads(body))
                 return 200, self.trail.publish(records.sign_in(attempt))
-            case "POST", ["deliver", event_id]:
-                found = [one for one in self.trail.entries if one["record"]["eventID"] == event_id]
-                if not found:
-                    return 404, f"no record {event_id}"
-                return 200, inside.deliver(found[0]["record"])
+            case "POST", ["deliver"]:
+                known = {one["record"]["eventID"]: one["record"] for one in self.trail.entries}
+                return 200, [inside.deliver(known[event_id]) for event_id in json.loads(body)]
             case _:
                 return 404, __doc__
 

@@ -7,7 +7,7 @@ MiniStack decides who may do what; nothing here decides for it. What is correcte
 - sending mail is authorised on the identity that sends, not on "*",
 - a denial names its resource and the policy that denies, as on AWS,
 - virtual devices get a real base-32 seed, and EnableMFADevice checks its two codes,
-- ChangePassword exists,
+- ChangePassword and UpdateUser exist,
 - an alarm on a metric expression deploys, as an alarm on its first metric.
 
 Replacing fails loudly if a release of MiniStack no longer has the original.
@@ -56,6 +56,7 @@ def install(observe: Callable[[Decision], None]) -> None:
     )
     iam._IAM_HANDLERS["EnableMFADevice"] = _with_codes_checked(iam._IAM_HANDLERS["EnableMFADevice"])
     iam._IAM_HANDLERS["ChangePassword"] = _change_password
+    iam._IAM_HANDLERS["UpdateUser"] = _update_user
 
 
 def _replace(module: Any, name: str, make: Callable[[Any], Any]) -> None:
@@ -251,6 +252,30 @@ def _change_password(_form: dict[str, Any]) -> Any:
         )
     iam._login_profiles[_calling_user()]["PasswordResetRequired"] = False
     return iam._xml(200, "ChangePasswordResponse", "")
+
+
+def _update_user(form: dict[str, Any]) -> Any:
+    old = _first(form, "UserName")
+    new = _first(form, "NewUserName") or old
+    user = iam._users.get(old)
+    if user is None:
+        return iam._error(404, "NoSuchEntity", f"The user with name {old} cannot be found.")
+    if new != old and new in iam._users:
+        return iam._error(409, "EntityAlreadyExists", f"User with name {new} already exists.")
+    path = _first(form, "NewPath") or user["Path"]
+    arn = f"{user['Arn'].partition(':user/')[0]}:user{path}{new}"
+    user.update(UserName=new, Path=path, Arn=arn)
+    for store in (iam._users, iam._login_profiles, iam._user_inline_policies):
+        if old in store:
+            store[new] = store.pop(old)
+    for holder, name in ((iam._access_keys, "UserName"), (iam._mfa_devices, "User")):
+        for held in holder.values():
+            held[name] = new if held[name] == old else held[name]
+    if new in iam._login_profiles:
+        iam._login_profiles[new]["UserName"] = new
+    for group in iam._groups.values():
+        group["Users"] = [new if name == old else name for name in group.get("Users", [])]
+    return iam._xml(200, "UpdateUserResponse", "")
 
 
 # --- CloudFormation -----------------------------------------------------------------------------

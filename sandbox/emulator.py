@@ -48,6 +48,11 @@ def free_port() -> int:
         return port
 
 
+def home_of(port: int) -> Path:
+    """The folder of the account at a port, so that two of them do not meet."""
+    return HOME if port == DEFAULT_PORT else HOME / str(port)
+
+
 @dataclass
 class Emulator:
     """One emulated account, in memory, from `start` to `stop`."""

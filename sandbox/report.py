@@ -4,6 +4,7 @@ import html
 import json
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Final
@@ -40,7 +41,8 @@ def write(evidence: Evidence, timeline: str, folder: Path) -> Path:
     for old in mails.iterdir():
         old.unlink()
     names = [_write_mail(mail, number, mails) for number, mail in enumerate(evidence.mails, 1)]
-    requests = "\n\n".join(map(_request_text, evidence.kind("REQUEST")))
+    in_order = sorted(evidence.kind("REQUEST"), key=lambda item: str(item["opened_at"]))
+    requests = "\n\n".join(map(_request_text, in_order))
     alerts = "\n\n".join(f"{alert.subject}\n\n{alert.message}" for alert in evidence.alerts)
     rows = "".join(
         f"<tr><td>{html.escape(mail.to)}</td><td>{html.escape(mail.subject)}</td><td>"
@@ -77,8 +79,19 @@ def _write_mail(mail: Mail, number: int, folder: Path) -> str:
 
 
 def _request_text(item: Json) -> str:
-    hidden = {"pk", "sk", "version"}
-    return _pretty({name: value for name, value in item.items() if name not in hidden})
+    lines = [
+        f"{item['id']}  {item['state']}{', a violation' if item['violation'] else ''}",
+        f"  about   {item['subject_name']} ({item['subject']['user_id']})",
+        f"  opened  {item['opened_at']}",
+    ]
+    for attempt in item["attempts"]:
+        device = attempt.get("serial", "a device that the record does not name")
+        lines += [
+            f"  tried   {attempt['at']}  {attempt['call']}: {attempt['outcome']}",
+            f"          on {device}",
+            f"          by {attempt['actor']} from {attempt.get('source_ip', 'unknown')}",
+        ]
+    return "\n".join(lines)
 
 
 def _pretty(value: Json | Sequence[Json]) -> str:
@@ -87,4 +100,10 @@ def _pretty(value: Json | Sequence[Json]) -> str:
 
 def _plain(value: object) -> object:
     """DynamoDB's sets and numbers as JSON has them."""
-    return sorted(value) if isinstance(value, set) else str(value)
+    match value:
+        case set():
+            return sorted(value)
+        case Decimal():
+            return int(value)
+        case _:
+            return str(value)

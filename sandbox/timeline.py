@@ -13,7 +13,7 @@ from sandbox.records import Json
 from sandbox.stage import Stage
 from sandbox.story import Expectation, Scene, Since
 
-SCENE_TAKES_AT_MOST_SECONDS: Final = 20
+SCENE_TAKES_AT_MOST_SECONDS: Final = 30
 # Once something is missing, what follows will probably miss something too.
 THEN_AT_MOST_SECONDS: Final = 4
 LOOK_EVERY_SECONDS: Final = 0.25
@@ -61,9 +61,10 @@ class Timeline:
         self.console.print()
         self.console.rule(f"[bold]{escape(scene.title)}", align="left", style="dim")
         self.console.print(f"[italic]{escape(scene.text)}", highlight=False)
-        since, start = Since.now(stage.evidence), time.monotonic()
+        since = Since.now(stage.evidence)
         if note := scene.act(stage):
             self._line("again", "cyan", escape(note))
+        start = time.monotonic()
         missing = self._wait(scene, since, start)
         if missing:
             self.patience = THEN_AT_MOST_SECONDS

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from sandbox.emulator import HOME, Emulator, EmulatorError, free_port, interpreter
+from sandbox.emulator import Emulator, EmulatorError, free_port, interpreter
 from sandbox.stage import Stage
 from sandbox.story import SCENES
 from sandbox.timeline import Played, Timeline
@@ -20,12 +20,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def told() -> Iterator[tuple[Stage, list[Played]]]:
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, list[Played]]]:
     try:
         interpreter()
     except EmulatorError as error:
         pytest.skip(str(error))
-    home = HOME / "e2e"
+    home = tmp_path_factory.mktemp("sandbox")
     with Emulator(free_port(), home) as emulator:
         stage = Stage.set_up(emulator)
         with (home / "timeline.txt").open("w") as transcript:

@@ -60,7 +60,9 @@ class Dispatch:
                 break
             try:
                 delivery = self._deliverer.deliver(intent_id)
-            except Exception as error:  # noqa: BLE001 - kept, and raised with the others below
+            except Exception as error:
+                logger.warning("Will be tried again", intent=intent_id, exc_info=True)
+                metrics.add_metric("IntentsRetried", MetricUnit.Count, 1)
                 errors.append(error)
                 continue
             _tell(delivery)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -89,8 +89,7 @@ class Observer:
         self._refuse_what_is_not_ours(event)
         for _ in range(RACES):
             try:
-                if signal.kind is SignalKind.USER_CREATED:
-                    self._let_predecessor_go(event, signal)
+                self._let_predecessor_go(event, signal)
                 decision = self._decide(event, signal)
                 if decision is None:
                     return Observation(signal, Result.NOTHING_TO_DO)
@@ -133,6 +132,8 @@ class Observer:
     def _subject(self, signal: Signal) -> User | None:
         """Find whom the signal is about: by the id in the record, in our table, then in IAM."""
         if (user_id := signal.subject_id) is not None:
+            if self._other_of_that_name(signal):
+                return None  # created so long ago that another has the name by now
             key = UserKey(self.account_id, user_id)
             name = signal.subject or signal.record.identity.name_in_arn
             return self.store.user(key) or (User(key, name) if name else None)
@@ -156,14 +157,21 @@ class Observer:
             return None
         user_id = self.store.user_id_named(self.account_id, signal.subject)
         user = self.store.user(UserKey(self.account_id, user_id)) if user_id else None
-        if user is None or user.gone_at or user.name.casefold() != signal.subject.casefold():
+        if user is None or user.name.casefold() != signal.subject.casefold():
             return None
-        return user
+        # Who was renamed is nowhere under his old name, and so may only seem gone.
+        return None if user.gone_at and signal.kind is not SignalKind.USER_RENAMED else user
 
     def _let_predecessor_go(self, event: Event, signal: Signal) -> None:
-        """A name that was created anew was free: whoever we knew under it is gone."""
-        predecessor = self._known(signal)
-        if predecessor is None or predecessor.key.user_id == signal.subject_id:
+        """A name that was created anew was free: whoever we knew under it is gone.
+
+        Unless the record is late, and about a user who had the name before him: IAM tells.
+        """
+        predecessor = self._other_of_that_name(signal)
+        if predecessor is None:
+            return
+        found = self.iam.user(predecessor.name)
+        if found and found.user_id == predecessor.key.user_id:
             return
         request_id = predecessor.request_id
         situation = Situation(
@@ -176,7 +184,15 @@ class Observer:
             LiveUser(exists=False),
         )
         with suppress(AlreadyDecidedError):
-            self.store.commit(decide(situation), now=self.clock())
+            # Nobody is told of it, not even if root created the successor: that is told as such.
+            self.store.commit(replace(decide(situation), intents=()), now=self.clock())
+
+    def _other_of_that_name(self, signal: Signal) -> User | None:
+        """Find the user whom we know by the name of one who was just created."""
+        if signal.kind is not SignalKind.USER_CREATED:
+            return None
+        known = self._known(signal)
+        return known if known and known.key.user_id != signal.subject_id else None
 
 
 def _names(signal: Signal, user: User) -> tuple[str, ...]:

@@ -1,0 +1,38 @@
+"""The functions in an emulated account."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.account import Account, opened
+from tests.functions.product import Output, Product
+from tests.template.cloudformation import STACK
+
+# Powertools reads these when the functions' modules are imported, once per process.
+os.environ["POWERTOOLS_SERVICE_NAME"] = STACK
+os.environ["POWERTOOLS_METRICS_NAMESPACE"] = "MfaWatcher"
+os.environ["POWERTOOLS_LOG_LEVEL"] = "INFO"
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Botocore waits between its tries."""
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    with opened(monkeypatch) as account:
+        yield account
+
+
+@pytest.fixture
+def product(account: Account, monkeypatch: pytest.MonkeyPatch) -> Product:
+    return Product(account, monkeypatch)
+
+
+@pytest.fixture
+def output(capsys: pytest.CaptureFixture[str]) -> Callable[[], Output]:
+    """Reads what the functions wrote since it was last asked."""
+    return lambda: Output.read(capsys.readouterr().out)

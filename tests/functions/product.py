@@ -1,0 +1,220 @@
+"""The four functions as Lambda runs them, in an emulated account."""
+
+import importlib.util
+import json
+import logging
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+from types import ModuleType
+
+import pytest
+
+from mfa_watcher import bootstrap
+from tests.account import Account
+from tests.builders import ACCOUNT, SENDER, Json, envelope
+from tests.template.cloudformation import ROOT, STACK
+
+OBSERVING = ("on_sign_in", "on_iam_change")
+MAX_RECEIVES = 5
+VISIBILITY = timedelta(seconds=180)
+
+
+@cache
+def app(function: str) -> ModuleType:
+    """Import a function's app.py, as Lambda does: by its path, once per process."""
+    path = ROOT / "functions" / function / "app.py"
+    spec = importlib.util.spec_from_file_location(f"app_of_{function}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Stdout:
+    """Writes to what is standard output now: Powertools keeps the one of its first import."""
+
+    def write(self, text: str) -> int:
+        """Write a piece."""
+        return sys.stdout.write(text)
+
+    def flush(self) -> None:
+        """Write it through."""
+        sys.stdout.flush()
+
+
+@dataclass
+class Context:
+    """What Lambda tells a function of its invocation."""
+
+    function_name: str
+    memory_limit_in_mb: int = 512
+    aws_request_id: str = "c0ffee"
+    milliseconds: int = 30_000
+
+    @property
+    def invoked_function_arn(self) -> str:
+        """The function's ARN."""
+        return f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:{self.function_name}"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Give the time left."""
+        return self.milliseconds
+
+
+@dataclass
+class Product:
+    """The functions, their environment, and what AWS does between them."""
+
+    account: Account
+    monkeypatch: pytest.MonkeyPatch
+    running: str = ""
+    streamed: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Give all functions the account's clock."""
+        self.monkeypatch.setattr(bootstrap, "now", self.account.clock)
+        for handler in logging.getLogger(STACK).handlers:
+            self.monkeypatch.setattr(handler, "stream", Stdout())
+
+    def observe(self, *records: Json, receives: int = 1) -> list[str]:
+        """Hand records to the functions that their rules feed; gives the bodies to try again."""
+        failed = []
+        for function in OBSERVING:
+            bodies = [envelope(record) for record in records if _fed_by(record) == function]
+            if bodies:
+                failed += self.take(function, *bodies, receives=receives)
+        return failed
+
+    def take(self, function: str, *bodies: str, receives: int = 1) -> list[str]:
+        """Hand over a batch of a queue's messages; gives the bodies to try again."""
+        answer = self._invoke(function, {"Records": _messages(function, bodies, receives)})
+        return [
+            bodies[int(failure["itemIdentifier"].removeprefix("message-"))]
+            for failure in answer["batchItemFailures"]
+        ]
+
+    def new_intents(self) -> list[Json]:
+        """Give the stream's records of intents that were put into the table since last asked."""
+        new = [item for item in self.account.items("INTENT#") if item["pk"] not in self.streamed]
+        self.streamed |= {item["pk"] for item in new}
+        return [_inserted(item) for item in new]
+
+    def deliver(self, records: Iterable[Json] | None = None) -> list[str]:
+        """Hand the stream's new records to deliver; gives those to try again."""
+        taken = self.new_intents() if records is None else list(records)
+        if not taken:
+            return []
+        answer = self._invoke("deliver", {"Records": taken})
+        return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+    def redeliver(self, *intent_ids: str, milliseconds: int = 30_000) -> dict[str, int]:
+        """Run redeliver, as the schedule does, or by hand with failed intents."""
+        event = {"intent_ids": list(intent_ids)} if intent_ids else {}
+        answer: dict[str, int] = self._invoke("redeliver", event, milliseconds)
+        return answer
+
+    def _invoke(self, function: str, event: Json, milliseconds: int = 30_000) -> Json:
+        self._start(function)
+        answer: Json = app(function).handler(
+            event, Context(f"{STACK}-{function}", milliseconds=milliseconds)
+        )
+        return answer
+
+    def _start(self, function: str) -> None:
+        """Set a function's environment, as template.yaml does, if another one ran before."""
+        if self.running == function:
+            return
+        for name, value in _environment(function, self.account).items():
+            self.monkeypatch.setenv(name, value)
+        bootstrap.intake.cache_clear()
+        bootstrap.dispatch.cache_clear()
+        self.running = function
+
+
+def _environment(function: str, account: Account) -> dict[str, str]:
+    common = {"TABLE_NAME": account.table, "ACCOUNT_ID": ACCOUNT, "RETENTION_DAYS": "400"}
+    if function in OBSERVING:
+        queue = "SignInDeadLetters" if function == "on_sign_in" else "IamChangeDeadLetters"
+        return {
+            **common,
+            "DEAD_LETTER_QUEUE_URL": account.queue_urls[queue],
+            "MAX_RECEIVE_COUNT": str(MAX_RECEIVES),
+            "WATCHER_NAME": STACK,
+            "BREAK_GLASS_ROLES": "Emergency",
+            "FIRST_SIGN_IN_GRACE_MINUTES": "60",
+            "LADDER_DAYS": "0,1,3,7,14",
+        }
+    return {
+        **common,
+        "SENDER_ADDRESS": SENDER,
+        "SECURITY_CONTACT": "security@example.com",
+        "MAIL_DOMAINS": "example.com",
+        "DEFAULT_MAIL_DOMAIN": "example.com",
+        "ADDRESS_TAG": "email",
+        "ALERT_TOPIC_ARN": account.topic_arn,
+        "CONFIGURATION_SET": "",
+        "ACCOUNT_ALIAS": "acme",
+    }
+
+
+def _fed_by(record: Json) -> str:
+    return "on_sign_in" if record["eventName"] == "ConsoleLogin" else "on_iam_change"
+
+
+def _messages(function: str, bodies: Iterable[str], receives: int) -> list[Json]:
+    queue = "SignInQueue" if function == "on_sign_in" else "IamChangeQueue"
+    return [
+        {
+            "messageId": f"message-{number}",
+            "receiptHandle": "handle",
+            "body": body,
+            "attributes": {"ApproximateReceiveCount": str(receives), "SentTimestamp": "0"},
+            "messageAttributes": {},
+            "md5OfBody": "0",
+            "eventSource": "aws:sqs",
+            "eventSourceARN": f"arn:aws:sqs:us-east-1:{ACCOUNT}:{STACK}-{queue}-1A2B3C",
+            "awsRegion": "us-east-1",
+        }
+        for number, body in enumerate(bodies)
+    ]
+
+
+def _inserted(item: Json) -> Json:
+    return {
+        "eventID": item["pk"],
+        "eventName": "INSERT",
+        "eventVersion": "1.1",
+        "eventSource": "aws:dynamodb",
+        "awsRegion": "us-east-1",
+        "dynamodb": {
+            "Keys": {"pk": {"S": item["pk"]}, "sk": {"S": item["sk"]}},
+            "SequenceNumber": item["pk"],
+            "StreamViewType": "NEW_IMAGE",
+        },
+        "eventSourceARN": f"arn:aws:dynamodb:us-east-1:{ACCOUNT}:table/t/stream/s",
+    }
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the functions wrote: log lines and metrics, both JSON, as CloudWatch gets them."""
+
+    lines: tuple[Json, ...]
+    metrics: dict[str, float]
+
+    @classmethod
+    def read(cls, text: str) -> "Output":
+        """Sort what stands in standard output."""
+        lines = [json.loads(line) for line in text.splitlines()]
+        metrics: dict[str, float] = {}
+        for line in lines:
+            for directive in line.get("_aws", {}).get("CloudWatchMetrics", ()):
+                for metric in directive["Metrics"]:
+                    values = line[metric["Name"]]
+                    total = sum(values) if isinstance(values, list) else values
+                    metrics[metric["Name"]] = metrics.get(metric["Name"], 0) + total
+        return cls(tuple(line for line in lines if "_aws" not in line), metrics)
