@@ -122,6 +122,7 @@ def dispatch() -> "Dispatch":
         alerter=SnsAlerter(_client("sns", _ONCE), topic_arn=settings.alert_topic_arn),
         renderer=renderer,
         addresses=settings.addresses,
+        security_address=settings.security_contact,
         clock=now,
     )
     return Dispatch(deliverer, outbox, clock=now)

@@ -66,12 +66,23 @@ class UserIdentity(_Lenient):
     session_context: Annotated[_SessionContext, BeforeValidator(_mapping)] = _SessionContext()
 
 
+def _tags(value: object) -> tuple[tuple[str, str], ...]:
+    """Read a list of ``{"key": …, "value": …}``; what is no such pair is left out."""
+    pairs = value if isinstance(value, list) else []
+    return tuple(
+        (pair["key"], _text(pair.get("value")) or "")
+        for pair in pairs
+        if isinstance(pair, Mapping) and _text(pair.get("key"))
+    )
+
+
 class RequestParameters(_Lenient):
     """The request parameters we use, of every call that we look at."""
 
     user_name: Text = None
     new_user_name: Text = None
     serial_number: Text = None
+    tags: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_tags)] = ()
     policy_arn: Text = None
     name: Text = None
     rule: Text = None
@@ -161,6 +172,7 @@ class CloudTrailRecord(_Lenient):
             new_user_name=asked.new_user_name,
             serial=asked.serial_number,
             resource_name=asked.resource_name,
+            tags=asked.tags,
             console_login=answered.console_login,
             response_user_name=user.user_name or profile.user_name,
             response_user_id=user.user_id,
@@ -212,14 +224,13 @@ class Envelope(BaseModel):
     replay_name: Annotated[Text, Field(alias="replay-name")] = None
 
 
-def parse_event(body: str) -> Event:
+def parse_envelope(body: str) -> Envelope:
     """Read an EventBridge envelope from the body of a queue message.
 
-    Raises DamagedEventError for what no retry can mend: no JSON, no ``detail``, or a record
-    without the id that duplicates are told by, its time or its account.
+    Raises DamagedEventError for what no retry can mend: no JSON, or no ``detail``.
     """
     try:
-        envelope = Envelope.model_validate(json.loads(body))
+        return Envelope.model_validate(json.loads(body))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the message"
@@ -228,6 +239,15 @@ def parse_event(body: str) -> Event:
         raise DamagedEventError(f"the message is not JSON: {error}") from error
     except RecursionError as error:
         raise DamagedEventError("the message is nested too deeply") from error
+
+
+def parse_event(body: str) -> Event:
+    """Read the event around a CloudTrail record from the body of a queue message.
+
+    Raises DamagedEventError for what no retry can mend: no envelope, or a record without the id
+    that duplicates are told by, its time or its account.
+    """
+    envelope = parse_envelope(body)
     record = parse_record(envelope.detail)
     match record:
         case Record(event_id=str(id_), at=datetime() as at, account_id=str(account)):

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from mfa_watcher.domain.casework import Decision
 from mfa_watcher.domain.change_requests import ChangeRequest
-from mfa_watcher.domain.decisions import Decision
 from mfa_watcher.domain.devices import Device
-from mfa_watcher.domain.intents import Alert, Intent, Mail
+from mfa_watcher.domain.intents import Alert, Case, Intent, Mail
 from mfa_watcher.domain.users import User, UserKey
 
 
@@ -81,6 +81,18 @@ class Store(Protocol):
         """Give a change request."""
         ...
 
+    def due_users(self, *, now: datetime) -> Iterator[UserKey]:
+        """Give the users whom the schedule is to look at, page by page."""
+        ...
+
+    def unreachable(self, *, now: datetime) -> list[tuple[UserKey, Case]]:
+        """Give users out of reach whom security has not been told of, as many as fit one mail."""
+        ...
+
+    def exempted(self) -> Iterator[User]:
+        """Give all users with an exemption. Reads the whole table: for a person, not a function."""
+        ...
+
     def commit(self, decision: Decision, *, now: datetime) -> None:
         """Write a decision in one transaction: all of it or nothing.
 
@@ -121,6 +133,10 @@ class Outbox(Protocol):
         """Leave it for later."""
         ...
 
+    def note_unreachable(self, mail: Mail, *, why: str, now: datetime) -> None:
+        """Put a user on the list of those whom no address leads to, unless he is on it."""
+        ...
+
     def reopen(self, intent_id: str, *, now: datetime) -> bool:
         """Make a failed intent due again, its attempts forgotten; False if it has not failed."""
         ...
@@ -146,6 +162,9 @@ class Message:
     subject: str
     html: str
     text: str
+    cc: str | None = None
+    thread: str | None = None
+    """What the mail belongs to: mail clients keep together what has the same thread."""
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -169,8 +188,8 @@ class RenderedMail:
 class MailRenderer(Protocol):
     """Puts a mail into words."""
 
-    def render(self, mail: Mail) -> RenderedMail:
-        """Give subject, HTML and text."""
+    def render(self, mail: Mail, language: str | None) -> RenderedMail:
+        """Give subject, HTML and text, in a language if it is there, else in the account's."""
         ...
 
 

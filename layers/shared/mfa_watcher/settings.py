@@ -82,7 +82,11 @@ class DeliverSettings(_Settings):
     security_contact: str = ""
     mail_domains: Annotated[list[str], Listed] = []
     default_mail_domain: Annotated[str | None, Optional] = None
-    address_tag: str = "email"
+    address_tags: Annotated[list[str], Listed] = ["email"]
+    manager_tag: str = "manager"
+    language_tag: str = "language"
+    default_language: str = "en"
+    time_zone: str = "UTC"
     alert_topic_arn: str = Field(pattern=r"^arn:")
     configuration_set: Annotated[str | None, Optional] = None
     account_alias: Annotated[str | None, Optional] = None
@@ -93,8 +97,10 @@ class DeliverSettings(_Settings):
         domains = self.mail_domains or [self.sender_address.rsplit("@", 1)[-1]]
         return AddressBook(
             frozenset(domain.casefold() for domain in domains),
-            self.address_tag,
+            tuple(self.address_tags),
             self.default_mail_domain,
+            self.manager_tag,
+            self.language_tag,
         )
 
     @property

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from mfa_watcher.domain.change_requests import ChangeRequest
 from mfa_watcher.domain.history import HistoryEntry
-from mfa_watcher.domain.intents import Intent
+from mfa_watcher.domain.intents import Case, Intent
 from mfa_watcher.domain.users import User, UserKey
 
 Item = dict[str, Any]
@@ -17,12 +17,17 @@ Item = dict[str, Any]
 STATE: Final = "STATE"
 DUE_INDEX: Final = "due"
 DUE_SHARDS: Final = 8
-"""Undelivered intents are spread over this many keys of the index, so that a storm of them does
-not meet at one (a partition takes 1,000 writes a second)."""
+"""What is due is spread over this many keys of the index, so that a storm does not meet at one (a
+partition takes 1,000 writes a second)."""
+
+DUE_INTENTS: Final = "DUE"
+DUE_USERS: Final = "USER"
+DUE_UNREACHABLE: Final = "UNREACHABLE#0"
 
 USER: Final = TypeAdapter(User)
 REQUEST: Final = TypeAdapter(ChangeRequest)
 INTENT: Final = TypeAdapter(Intent)
+CASE: Final = TypeAdapter(Case)
 HISTORY: Final = TypeAdapter(HistoryEntry)
 
 _serializer = TypeSerializer()
@@ -42,6 +47,11 @@ def name_pk(account_id: str, name: str) -> str:
 def device_pk(account_id: str, serial: str) -> str:
     """Give the partition key under which a removed device leads to the id of its user."""
     return f"DEVICE#{account_id}#{serial}"
+
+
+def unreachable_pk(key: UserKey) -> str:
+    """Give the partition key of the note that a user is out of reach."""
+    return f"UNREACHABLE#{key.account_id}#{key.user_id}"
 
 
 def request_pk(request_id: str) -> str:
@@ -77,6 +87,12 @@ def timestamp(moment: datetime) -> str:
 def epoch(moment: datetime) -> int:
     """Write a moment as DynamoDB's TTL wants it: whole seconds."""
     return int(moment.timestamp())
+
+
+def due(prefix: str, id_: str, at: datetime) -> Item:
+    """Give the attributes that put an item into the sparse index of what is due."""
+    shard = sum(id_.encode()) % DUE_SHARDS
+    return {"due_shard": f"{prefix}#{shard}", "due_at": timestamp(at)}
 
 
 def key_of(pk: str, sk: str = STATE) -> Item:

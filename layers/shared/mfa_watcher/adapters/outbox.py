@@ -1,14 +1,16 @@
 """The outbox in DynamoDB: claims, and what became of each intent."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mfa_watcher.adapters import items
-from mfa_watcher.adapters.items import Item, from_wire, key_of, to_wire
-from mfa_watcher.adapters.store import due, history_item
+from mfa_watcher.adapters.items import Item, dump, from_wire, key_of, to_wire
+from mfa_watcher.adapters.store import history_item
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.intents import Alert, Intent, IntentStatus
+from mfa_watcher.domain.intents import Alert, Case, Intent, IntentStatus, Mail
+from mfa_watcher.domain.users import UserKey
 from mfa_watcher.ports import Claim
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class DynamoOutbox:
                         ":claimed": IntentStatus.CLAIMED.value,
                         ":until": items.timestamp(now + CLAIM_HOLDS),
                         ":now": items.timestamp(now),
-                        ":shard": due(intent_id, now)["due_shard"],
+                        ":shard": items.due(items.DUE_INTENTS, intent_id, now)["due_shard"],
                         ":none": 0,
                         ":one": 1,
                     }
@@ -95,6 +97,25 @@ class DynamoOutbox:
             ),
         )
 
+    def note_unreachable(self, mail: Mail, *, why: str, now: datetime) -> None:
+        """Put a user on the list of those whom no address leads to, unless he is on it."""
+        if mail.user is None:
+            return
+        case = dump(items.CASE, Case(mail.user_name, now, why))
+        item = {
+            "pk": items.unreachable_pk(mail.user),
+            "sk": items.STATE,
+            **case,
+            "due_shard": items.DUE_UNREACHABLE,
+            "due_at": items.timestamp(now),
+        }
+        with suppress(self._client.exceptions.ConditionalCheckFailedException):
+            self._client.put_item(
+                TableName=self._table,
+                Item=to_wire(item),
+                ConditionExpression="attribute_not_exists(pk)",
+            )
+
     def reopen(self, intent_id: str, *, now: datetime) -> bool:
         """Make a failed intent due again, its attempts forgotten."""
         try:
@@ -110,7 +131,7 @@ class DynamoOutbox:
                         ":pending": IntentStatus.PENDING.value,
                         ":failed": IntentStatus.FAILED.value,
                         ":none": 0,
-                        ":shard": due(intent_id, now)["due_shard"],
+                        ":shard": items.due(items.DUE_INTENTS, intent_id, now)["due_shard"],
                         ":now": items.timestamp(now),
                     }
                 ),
@@ -128,7 +149,7 @@ class DynamoOutbox:
                 IndexName=items.DUE_INDEX,
                 KeyConditionExpression="due_shard = :shard AND due_at <= :now",
                 ExpressionAttributeValues=to_wire(
-                    {":shard": f"DUE#{shard}", ":now": items.timestamp(now)}
+                    {":shard": f"{items.DUE_INTENTS}#{shard}", ":now": items.timestamp(now)}
                 ),
             ):
                 for item in page["Items"]:
@@ -190,9 +211,10 @@ def _what(intent: Intent) -> str:
 
 def _entry(intent: Intent, outcome: str, now: datetime) -> HistoryEntry:
     match intent.act:
-        case Alert(facts=facts):
-            account = dict(facts).get("Account", "unknown")
-            return HistoryEntry(About.ACCOUNT, account, now, intent.event_id, outcome)
-        case mail:
-            subject = f"{mail.user.account_id}/{mail.user.user_id}"
-            return HistoryEntry(About.USER, subject, now, intent.event_id, outcome)
+        case Mail(user=UserKey(account_id=account, user_id=user_id)):
+            about, subject = About.USER, f"{account}/{user_id}"
+        case Mail(account_id=account):
+            about, subject = About.ACCOUNT, account
+        case act:
+            about, subject = About.ACCOUNT, dict(act.facts).get("Account", "unknown")
+    return HistoryEntry(about, subject, now, intent.event_id, outcome)

@@ -1,17 +1,18 @@
 """State and decisions in DynamoDB."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from mfa_watcher.adapters import items
 from mfa_watcher.adapters.items import STATE, Item, dump, from_wire, key_of, to_wire
+from mfa_watcher.domain.casework import Decision
 from mfa_watcher.domain.change_requests import ChangeRequest
-from mfa_watcher.domain.decisions import Decision
 from mfa_watcher.domain.history import HistoryEntry
-from mfa_watcher.domain.intents import Intent, IntentStatus
+from mfa_watcher.domain.intents import Case, Intent, IntentStatus
 from mfa_watcher.domain.users import User, UserKey
 from mfa_watcher.ports import AlreadyDecidedError, LostRaceError
 
@@ -26,6 +27,9 @@ DEVICE_REMEMBERED = timedelta(days=1)
 """How long a removed device leads to its user: the deletion of a virtual device follows its
 deactivation within seconds, but events may be late."""
 
+CASES_PER_MAIL = 50
+"""How many users out of reach one mail tells of: they are noted as told in its transaction, which
+takes at most a hundred writes."""
 
 _LONGEST_KEY = 2048
 """Bytes (DynamoDB quotas). A failed call's record may hold any text as the user's name."""
@@ -66,6 +70,34 @@ class DynamoStore:
         item = self._get(items.request_pk(request_id))
         return items.REQUEST.validate_python(item) if item else None
 
+    def due_users(self, *, now: datetime) -> Iterator[UserKey]:
+        """Give the users whom the schedule is to look at, page by page, shard by shard."""
+        for shard in range(items.DUE_SHARDS):
+            for pk in self._due(f"{items.DUE_USERS}#{shard}", now):
+                _, account_id, user_id = pk.split("#")
+                yield UserKey(account_id, user_id)
+
+    def unreachable(self, *, now: datetime) -> list[tuple[UserKey, Case]]:
+        """Give users out of reach whom security has not been told of, as many as fit one mail."""
+        found = []
+        for pk in islice(self._due(items.DUE_UNREACHABLE, now), CASES_PER_MAIL):
+            if item := self._get(pk):
+                _, account_id, user_id = pk.split("#")
+                case = items.CASE.validate_python(item)
+                found.append((UserKey(account_id, user_id), case))
+        return found
+
+    def exempted(self) -> Iterator[User]:
+        """Give all users with an exemption, by reading the whole table."""
+        pages = self._client.get_paginator("scan").paginate(
+            TableName=self._table,
+            FilterExpression="begins_with(pk, :user) AND sk = :state"
+            " AND attribute_exists(exemption)",
+            ExpressionAttributeValues=to_wire({":user": "USER#", ":state": STATE}),
+        )
+        for page in pages:
+            yield from (items.USER.validate_python(from_wire(item)) for item in page["Items"])
+
     def commit(self, decision: Decision, *, now: datetime) -> None:
         """Write state, history, intents and the event's id in one transaction."""
         intents = decision.intents
@@ -75,6 +107,7 @@ class DynamoStore:
                 *(self._history(entry, now) for entry in decision.history),
                 *self._user(decision),
                 *self._request(decision, now),
+                *(self._reported(key, now) for key in decision.reported),
                 *(self._intent(intent, now) for intent in intents),
             ]
             refused = self._transact(writes)
@@ -130,7 +163,10 @@ class DynamoStore:
         user = decision.user
         if user is None:
             return
-        yield self._put_next(items.user_pk(user.key), dump(items.USER, user), user.version)
+        item = dump(items.USER, user)
+        if user.due_at:
+            item |= items.due(items.DUE_USERS, user.key.user_id, user.due_at)
+        yield self._put_next(items.user_pk(user.key), item, user.version)
         if decision.renamed:
             name = items.name_pk(user.key.account_id, user.name)
             yield self._put({"pk": name, "sk": STATE, "user_id": user.key.user_id})
@@ -159,9 +195,30 @@ class DynamoStore:
                 **dump(items.INTENT, intent),
                 "status": IntentStatus.PENDING.value,
                 "attempts": 0,
-                **due(intent.id, now + STREAM_HEAD_START),
+                **items.due(items.DUE_INTENTS, intent.id, now + STREAM_HEAD_START),
             }
         )
+
+    def _reported(self, key: UserKey, now: datetime) -> "TransactWriteItemTypeDef":
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": key_of(items.unreachable_pk(key)),
+                "UpdateExpression": "SET reported_at = :now REMOVE due_shard, due_at",
+                "ConditionExpression": "attribute_exists(due_shard)",
+                "ExpressionAttributeValues": to_wire({":now": items.timestamp(now)}),
+            }
+        }
+
+    def _due(self, shard: str, now: datetime) -> Iterator[str]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName=items.DUE_INDEX,
+            KeyConditionExpression="due_shard = :shard AND due_at <= :now",
+            ExpressionAttributeValues=to_wire({":shard": shard, ":now": items.timestamp(now)}),
+        )
+        for page in pages:
+            yield from (str(from_wire(item)["pk"]) for item in page["Items"])
 
     def _put(self, item: Item) -> "TransactWriteItemTypeDef":
         return {"Put": {"TableName": self._table, "Item": to_wire(item)}}
@@ -201,9 +258,3 @@ def history_item(entry: HistoryEntry, *, now: datetime, keep: timedelta, part: s
         "recorded_at": items.timestamp(now),
         "expires_at": items.epoch(now + keep),
     }
-
-
-def due(intent_id: str, at: datetime) -> dict[str, Any]:
-    """Give the attributes that put an undelivered intent into the sparse index."""
-    shard = sum(intent_id.encode()) % items.DUE_SHARDS
-    return {"due_shard": f"DUE#{shard}", "due_at": items.timestamp(at)}

@@ -45,10 +45,15 @@ class AddressBook:
         In this order: what security set by hand, his tags, his name if it is an address, his name
         at the account's domain. Addresses in ``bad`` (casefolded) are passed over.
         """
-        for address in self._candidates(user_name, tags, override):
-            if self.allows(address.address) and address.address.casefold() not in bad:
-                return address
-        return None
+        found = self.candidates(user_name, tags, override=override)
+        return next((one for one in found if one.address.casefold() not in bad), None)
+
+    def candidates(
+        self, user_name: str, tags: Mapping[str, str], *, override: str | None = None
+    ) -> tuple[Address, ...]:
+        """Give all allowed addresses of a user, the one to use first."""
+        named = self._named(user_name, tags, override)
+        return tuple(address for address in named if self.allows(address.address))
 
     def manager(self, tags: Mapping[str, str]) -> str | None:
         """Find the address of a user's manager, under the same rule as his own."""
@@ -67,9 +72,11 @@ class AddressBook:
     def leads_away(self, tags: Mapping[str, str]) -> tuple[str, ...]:
         """Give the keys of address tags whose address is not an allowed one."""
         wanted = (*self.tags, self.manager_tag)
-        return tuple(key for key in wanted if (found := _tagged(tags, key)) and not self.allows(found))
+        return tuple(
+            key for key in wanted if (found := _tagged(tags, key)) and not self.allows(found)
+        )
 
-    def _candidates(
+    def _named(
         self, user_name: str, tags: Mapping[str, str], override: str | None
     ) -> Iterator[Address]:
         if override:

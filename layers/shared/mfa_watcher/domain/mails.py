@@ -1,10 +1,19 @@
 """Whether a decided mail is still wanted when it is about to leave."""
 
-from mfa_watcher.domain.decisions import Fact
+from mfa_watcher.domain.casework import Fact
 from mfa_watcher.domain.intents import Mail
 from mfa_watcher.domain.users import LiveUser, MailKind
 
-_ASKS_TO_ENROL = frozenset({MailKind.GUIDE, MailKind.WELCOME})
+_ASKS_TO_ENROL = frozenset(
+    {
+        MailKind.GUIDE,
+        MailKind.WELCOME,
+        MailKind.REMINDER,
+        MailKind.FINAL_WARNING,
+        MailKind.DEVICE_LOST,
+        MailKind.SECURITY_CASE,
+    }
+)
 
 
 def facts_needed_to_send(mail: Mail) -> frozenset[Fact]:

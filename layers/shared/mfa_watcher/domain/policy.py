@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 
+from mfa_watcher.domain.addresses import AddressBook
+
 
 class Quarantine(StrEnum):
     """Whether a user who does not enrol is shut in at the end of the ladder."""
@@ -67,6 +69,17 @@ class Policy:
 
     break_glass_roles: frozenset[str] = frozenset()
     """Names of roles that may remove a device in an emergency, casefolded."""
+
+    addresses: AddressBook | None = None
+    """Where users may be written to; by it a tag that leads mail elsewhere is told."""
+
+    def step_due_at(self, opened_at: datetime, step: int) -> datetime | None:
+        """Say when a step of the ladder is due; None only for a ladder without that step."""
+        if step < len(self.ladder):
+            return opened_at + self.ladder[step]
+        if not self.ladder:
+            return None
+        return opened_at + self.ladder[-1] + self.then_every * (step - len(self.ladder) + 1)
 
     def is_break_glass(self, role_name: str | None) -> bool:
         """Tell whether a role is one of the named emergency roles."""

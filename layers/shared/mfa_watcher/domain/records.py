@@ -78,6 +78,8 @@ class Record:
     resource_name: str | None = None
     """The trail, rule, queue or policy that an act on the watcher itself names."""
 
+    tags: tuple[tuple[str, str], ...] = ()
+
     # responseElements
     console_login: str | None = None
     response_user_name: str | None = None

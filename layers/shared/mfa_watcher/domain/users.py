@@ -100,8 +100,13 @@ class Exemption:
     granted_by: str
     granted_at: datetime
     until: datetime
-    warned_at: datetime | None = None
-    """When security was told that it is about to end."""
+    warn_at: datetime | None = None
+    """When security is to be told that it ends; None once that is done."""
+
+    @property
+    def due_at(self) -> datetime:
+        """Say when the exemption is to be looked at next."""
+        return self.warn_at or self.until
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +139,26 @@ class User:
     unreachable_since: datetime | None = None
     """Since when no address is left to write to."""
     quarantined_at: datetime | None = None
+    look_at: datetime | None = None
+    """When to look at him although nothing else is due: an exemption was taken back."""
     version: int = 0
 
     @property
     def open_finding(self) -> Finding | None:
         """Give the finding if it still stands."""
         return self.finding if self.finding and self.finding.is_open else None
+
+    @property
+    def due_at(self) -> datetime | None:
+        """Say when the schedule is to look at the user next; None: not before an event does."""
+        if self.gone_at:
+            return None
+        moments = [
+            self.open_finding.due_at if self.open_finding else None,
+            self.exemption.due_at if self.exemption else None,
+            self.look_at,
+        ]
+        return min((moment for moment in moments if moment), default=None)
 
     def seen(self, live: LiveUser) -> "User":
         """Give the record with what IAM said of an existing user taken over."""

@@ -8,7 +8,7 @@ from enum import StrEnum
 from mfa_watcher.domain.addresses import AddressBook
 from mfa_watcher.domain.intents import Alert, Mail
 from mfa_watcher.domain.mails import facts_needed_to_send, reason_to_skip
-from mfa_watcher.domain.users import LiveUser
+from mfa_watcher.domain.users import LiveUser, MailKind, UserKey
 from mfa_watcher.ports import (
     Alerter,
     Claim,
@@ -52,6 +52,14 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Reader:
+    """In which language somebody is written to, and who gets a copy."""
+
+    language: str | None = None
+    cc: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Deliverer:
     """Delivers intents, one at a time.
 
@@ -67,6 +75,7 @@ class Deliverer:
     alerter: Alerter
     renderer: MailRenderer
     addresses: AddressBook
+    security_address: str
     clock: Callable[[], datetime]
 
     def deliver(self, intent_id: str) -> Delivery:
@@ -94,30 +103,53 @@ class Deliverer:
             return self._put_back(claim, str(error))
 
     def _mail(self, claim: Claim, mail: Mail) -> Delivery:
-        user = self._current(mail)
+        if mail.user is None:
+            return self._send(claim, mail, self._security(), Reader())
+        known = self.store.user(mail.user)
+        user = self._current(mail.user, known.name if known else mail.user_name, mail.user_name)
         if user is None:
             return self._skipped(claim, "the user is gone")
         facts = facts_needed_to_send(mail)
         live = look(self.iam, mail.user, (user.name,), facts) or LiveUser(exists=True)
         if (reason := reason_to_skip(mail, live)) is not None:
             return self._skipped(claim, reason)
-        address = self.addresses.find(user.name, user.tags)
+        if mail.kind.to_security:
+            return self._send(claim, mail, self._security(), Reader())
+        bad = known.bad_addresses if known else frozenset()
+        override = known.address if known else None
+        address = self.addresses.find(user.name, user.tags, override=override, bad=bad)
         if address is None:
-            raise RefusedError(
-                f"no address for {user.name} in the allowed mail domains: set the tag"
-                f" {self.addresses.tag!r} on the IAM user"
-            )
-        words = self.renderer.render(mail)
-        tags = {"mail": mail.kind.value, "intent": claim.intent.id}
-        message = Message(address.address, words.subject, words.html, words.text, tags)
-        return self._sent(claim, self.mailer.send(message), address.address)
+            reason = "no address that is allowed and does not bounce"
+            self.outbox.note_unreachable(mail, why=reason, now=self.clock())
+            return self._skipped(claim, reason)
+        manager = self.addresses.manager(user.tags)
+        copied = mail.kind is MailKind.FINAL_WARNING and manager and manager.casefold() not in bad
+        reader = Reader(self.addresses.language(user.tags), manager if copied else None)
+        return self._send(claim, mail, address.address, reader)
 
-    def _current(self, mail: Mail) -> IamUser | None:
+    def _security(self) -> str:
+        if not self.security_address:
+            raise RefusedError("there is no SecurityAddress to send it to")
+        return self.security_address
+
+    def _send(self, claim: Claim, mail: Mail, to: str, reader: Reader) -> Delivery:
+        words = self.renderer.render(mail, reader.language)
+        message = Message(
+            to,
+            words.subject,
+            words.html,
+            words.text,
+            cc=reader.cc,
+            thread=mail.request_id or mail.finding_id,
+            tags={"mail": mail.kind.value, "intent": claim.intent.id},
+        )
+        return self._sent(claim, self.mailer.send(message), to)
+
+    def _current(self, key: UserKey, *names: str) -> IamUser | None:
         """Find the user as IAM has him now: he may have been renamed since the decision."""
-        known = self.store.user(mail.user)
-        for name in dict.fromkeys([known.name if known else mail.user_name, mail.user_name]):
+        for name in dict.fromkeys(names):
             user = self.iam.user(name)
-            if user and user.user_id == mail.user.user_id:
+            if user and user.user_id == key.user_id:
                 return user
         return None
 

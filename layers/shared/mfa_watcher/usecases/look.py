@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from mfa_watcher.domain.decisions import Fact
+from mfa_watcher.domain.casework import Fact
 from mfa_watcher.domain.users import LiveUser, UserKey
 from mfa_watcher.ports import IamReader
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from mfa_watcher.domain.casework import Decision, Situation
 from mfa_watcher.domain.decisions import (
-    Decision,
-    Situation,
     changes_nothing,
     decide,
     decide_for_account,
@@ -127,9 +126,10 @@ class Observer:
             return None
         live = look(self.iam, user.key, _names(signal, user), facts)
         request = self.store.request(user.request_id) if user.request_id else None
-        return decide(Situation(event.id, event.at, signal, user, self.policy, request, live))
+        situation = Situation(event.id, event.at, signal, user, self.policy, request, live)
+        return decide(situation, signal)
 
-    def _subject(self, signal: Signal) -> User | None:
+    def _subject(self, signal: Signal) -> User | None:  # noqa: PLR0911 - each way ends it
         """Find whom the signal is about: by the id in the record, in our table, then in IAM."""
         if (user_id := signal.subject_id) is not None:
             if self._other_of_that_name(signal):
@@ -137,10 +137,11 @@ class Observer:
             key = UserKey(self.account_id, user_id)
             name = signal.subject or signal.record.identity.name_in_arn
             return self.store.user(key) or (User(key, name) if name else None)
-        known = self._known(signal)
-        if known or signal.subject is None or signal.kind in _OF_KNOWN_USERS_ONLY:
+        if known := self._known(signal):
             return known
-        if signal.only_deletes_the_entity:
+        if signal.subject is None or signal.only_deletes_the_entity:
+            return None
+        if signal.kind in _OF_KNOWN_USERS_ONLY and not signal.record.tags:
             return None
         found = self.iam.user(signal.subject)
         if found is None:
@@ -185,7 +186,7 @@ class Observer:
         )
         with suppress(AlreadyDecidedError):
             # Nobody is told of it, not even if root created the successor: that is told as such.
-            self.store.commit(replace(decide(situation), intents=()), now=self.clock())
+            self.store.commit(replace(decide(situation, signal), intents=()), now=self.clock())
 
     def _other_of_that_name(self, signal: Signal) -> User | None:
         """Find the user whom we know by the name of one who was just created."""

@@ -1,0 +1,122 @@
+"""The words of alerts."""
+
+from mfa_watcher.domain.casework import Draft, Situation
+from mfa_watcher.domain.intents import Alert, AlertKind, Severity
+from mfa_watcher.domain.signals import Outcome, Signal, SignalKind
+
+
+def alert(
+    signal: Signal,
+    kind: AlertKind,
+    severity: Severity,
+    title: str,
+    *facts: tuple[str, str],
+) -> Alert:
+    """Make an alert: our own title, its facts, and what every alert says of its record."""
+    record = signal.record
+    common = (
+        ("What", signal.why),
+        ("Who", record.identity.arn or record.identity.type or "unknown"),
+        ("When", record.event_time or "unknown"),
+        ("From", record.source_ip or "unknown"),
+        ("With", record.user_agent or "unknown"),
+        ("Account", record.account_id or "unknown"),
+        ("CloudTrail event", record.event_id or "unknown"),
+    )
+    return Alert(kind, severity, title, (*facts, *common))
+
+
+def removal_alert(situation: Situation, signal: Signal, draft: Draft, kind: AlertKind) -> Alert:
+    """Make the alert for a removal, or a try at one."""
+    severity, title = {
+        AlertKind.REMOVAL_DENIED: (Severity.MEDIUM, "Attempt to remove an MFA device was denied"),
+        AlertKind.REMOVAL_UNAPPROVED: (Severity.HIGH, "MFA device removed without approval"),
+        AlertKind.REMOVAL_BREAK_GLASS: (Severity.HIGH, "MFA device removed by a break-glass role"),
+    }[kind]
+    user = draft.user
+    left = len(user.devices) if situation.live and situation.live.devices is not None else None
+    return alert(
+        signal,
+        kind,
+        severity,
+        title,
+        ("User", user.name),
+        ("Device", signal.serial or "not named in the record"),
+        ("Devices left", "not asked" if left is None else str(left)),
+        ("Change request", draft.open_request.id if draft.open_request else "none"),
+    )
+
+
+def root_alert(signal: Signal) -> Alert:
+    """Make the alert for an act of the root user."""
+    if not signal.subject_is_root:
+        severity, title = Severity.HIGH, "Root user acted on an IAM user or the account"
+    else:
+        severity, title = _ROOT_ALERTS.get(
+            (signal.kind, signal.outcome), (Severity.HIGH, "Root user acted on itself")
+        )
+    facts = (("User", signal.subject),) if signal.subject else ()
+    return alert(signal, AlertKind.ROOT_ACTIVITY, severity, title, *facts)
+
+
+_ROOT_ALERTS = {
+    (SignalKind.SIGN_IN_WITHOUT_MFA, None): (
+        Severity.CRITICAL,
+        "Root user signed in without MFA",
+    ),
+    (SignalKind.SIGN_IN_WITH_MFA, None): (Severity.MEDIUM, "Root user signed in"),
+    (SignalKind.DEVICE_ENABLED, None): (Severity.MEDIUM, "Root user's MFA device enabled"),
+    (SignalKind.DEVICE_REMOVAL, Outcome.SUCCEEDED): (
+        Severity.CRITICAL,
+        "Root user's MFA device removed",
+    ),
+    (SignalKind.DEVICE_REMOVAL, Outcome.DENIED): (
+        Severity.HIGH,
+        "Attempt to remove the root user's MFA device was denied",
+    ),
+    (SignalKind.DEVICE_REMOVAL, Outcome.FAILED): (
+        Severity.HIGH,
+        "Attempt to remove the root user's MFA device failed",
+    ),
+}
+
+
+def account_alert(signal: Signal) -> Alert | None:
+    """Give the alert for what no user's record is behind; None where the evidence is enough."""
+    if signal.root or signal.subject_is_root:
+        return root_alert(signal)
+    match signal.kind:
+        case SignalKind.WATCHER_DISTURBED:
+            return alert(
+                signal, AlertKind.WATCHER_DISTURBED, Severity.HIGH, "The watcher was disturbed"
+            )
+        case SignalKind.PASSWORD_POLICY_CHANGED:
+            return alert(
+                signal,
+                AlertKind.PASSWORD_POLICY_CHANGED,
+                Severity.MEDIUM,
+                "The account's password policy changed",
+            )
+        case SignalKind.DEVICE_REMOVAL if signal.outcome is Outcome.DENIED:
+            return alert(
+                signal,
+                AlertKind.REMOVAL_DENIED,
+                Severity.MEDIUM,
+                "Attempt to remove an MFA device of an unknown user was denied",
+                ("User", signal.subject or "not named in the record"),
+                ("Device", signal.serial or "not named in the record"),
+            )
+        case SignalKind.DEVICE_REMOVAL if (
+            signal.outcome is Outcome.SUCCEEDED
+            and signal.subject is None
+            and not signal.only_deletes_the_entity
+        ):
+            return alert(
+                signal,
+                AlertKind.REMOVAL_UNAPPROVED,
+                Severity.HIGH,
+                "MFA device removed, and the record names no user",
+                ("Device", signal.serial or "not named in the record"),
+            )
+        case _:
+            return None

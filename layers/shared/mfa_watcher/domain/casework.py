@@ -1,0 +1,289 @@
+"""A user's case: what was known, what IAM says now, and the decision that is drafted from it.
+
+Settling moves the user's record to what IAM says, opening or closing the finding, whatever made
+us look: a signal, or the clock.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from mfa_watcher.domain.change_requests import ChangeRequest, RequestState
+from mfa_watcher.domain.history import About, HistoryEntry
+from mfa_watcher.domain.intents import Alert, Intent, Mail
+from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.signals import Signal, SignalKind
+from mfa_watcher.domain.users import (
+    Cause,
+    Closure,
+    Finding,
+    LiveUser,
+    MailKind,
+    Standing,
+    User,
+    UserKey,
+)
+
+USER_GONE = "the user was deleted"
+
+
+class Fact(StrEnum):
+    """What may have to be asked of IAM; each costs at most one call."""
+
+    IDENTITY = "identity"  # GetUser
+    DEVICES = "devices"  # ListMFADevices
+    CONSOLE_ACCESS = "console_access"  # GetLoginProfile, left out if there are devices
+
+
+STANDING_FACTS = frozenset({Fact.DEVICES, Fact.CONSOLE_ACCESS})
+
+
+STANDING_FACTS = frozenset({Fact.DEVICES, Fact.CONSOLE_ACCESS})
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to commit in one transaction. ``user`` None: the decision is about the account."""
+
+    event_id: str
+    history: tuple[HistoryEntry, ...] = ()
+    intents: tuple[Intent, ...] = ()
+    user: User | None = None
+    request: ChangeRequest | None = None
+    reported: tuple[UserKey, ...] = ()
+    """Users whom this decision reports to security as out of reach."""
+    renamed: bool = False
+    """Whether the user is known by another name than before (or for the first time)."""
+
+    @property
+    def effects(self) -> tuple[str, ...]:
+        """Say in short what is done, for logs and the timeline."""
+        return tuple(effect for entry in self.history for effect in entry.effects)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a decision about a user rests on.
+
+    ``signal`` is None if the clock made us look. ``request`` is the change request that the user's
+    record names, if any. ``live`` is None where the record alone decides.
+    """
+
+    event_id: str
+    at: datetime
+    signal: Signal | None
+    user: User
+    policy: Policy
+    request: ChangeRequest | None = None
+    live: LiveUser | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A decision in the making."""
+
+    user: User
+    request: ChangeRequest | None
+    acts: tuple[Mail | Alert, ...] = ()
+    effects: tuple[str, ...] = ()
+    request_touched: bool = False
+
+    @property
+    def open_request(self) -> ChangeRequest | None:
+        """Give the user's change request if it is still to be decided."""
+        request = self.request
+        return request if request and request.state is RequestState.OPEN else None
+
+    def adding(self, *acts: Mail | Alert, effect: str | None = None) -> "Draft":
+        """Give the draft with more to do."""
+        effects = (*self.effects, effect) if effect else self.effects
+        return replace(self, acts=(*self.acts, *acts), effects=effects)
+
+    def with_user(self, **changes: object) -> "Draft":
+        """Give the draft with some of the user's fields changed."""
+        return replace(self, user=replace(self.user, **changes))  # type: ignore[arg-type]
+
+
+def begin(situation: Situation) -> Draft:
+    """Begin a draft in which nothing has changed yet."""
+    return Draft(situation.user, situation.request)
+
+
+def settle(situation: Situation) -> Draft:
+    """Move the record to what IAM says of an existing user, and the finding with it."""
+    before, live = situation.user, situation.live
+    if live is None:
+        return begin(situation)
+    draft = replace(begin(situation), user=before.seen(live))
+    if before.gone_at:
+        draft = _reinstate(before, draft)
+    draft = _end_exemption(situation, draft)
+    if live.devices:
+        return _close(situation, draft, Closure.ENROLLED)
+    if live.console_access is False:
+        return _close(situation, draft, Closure.CONSOLE_ACCESS_REMOVED)
+    if live.console_access and live.devices is not None:
+        if draft.user.exemption:
+            draft = draft.with_user(standing=Standing.EXEMPT)
+            return _close(situation, draft, Closure.EXEMPTED)
+        return _open(situation, draft)
+    return draft
+
+
+def _end_exemption(situation: Situation, draft: Draft) -> Draft:
+    exemption = draft.user.exemption
+    if exemption is None or situation.at < exemption.until:
+        return draft
+    return draft.with_user(exemption=None).adding(effect="exemption ended")
+
+
+def _open(situation: Situation, draft: Draft) -> Draft:
+    if draft.user.open_finding:
+        return draft
+    at, cause = situation.at, _cause(situation)
+    finding = Finding(
+        id=f"F-{situation.event_id}",
+        cause=cause,
+        opened_at=at,
+        due_at=situation.policy.step_due_at(at, 1),
+    )
+    draft = draft.with_user(finding=finding).adding(effect=f"finding opened: {cause}")
+    kinds = {
+        Cause.CONSOLE_ACCESS_GRANTED: MailKind.WELCOME,
+        Cause.DEVICE_REMOVED: MailKind.DEVICE_LOST,
+    }
+    return mail_once(situation, draft, kinds.get(cause, MailKind.GUIDE))
+
+
+def _cause(situation: Situation) -> Cause:
+    causes = {
+        SignalKind.SIGN_IN_WITHOUT_MFA: Cause.SIGNED_IN_WITHOUT_MFA,
+        SignalKind.CONSOLE_ACCESS_GRANTED: Cause.CONSOLE_ACCESS_GRANTED,
+        SignalKind.DEVICE_REMOVAL: Cause.DEVICE_REMOVED,
+    }
+    if situation.signal and (cause := causes.get(situation.signal.kind)):
+        return cause
+    # He had a device when we last looked: it was lost without our seeing it.
+    return Cause.DEVICE_REMOVED if situation.user.devices else Cause.FOUND_UNPROTECTED
+
+
+def _close(situation: Situation, draft: Draft, closure: Closure) -> Draft:
+    finding = draft.user.open_finding
+    if finding is None:
+        return draft
+    # Who only seems gone may come back (see _reinstate), and goes on where he was.
+    due_at = finding.due_at if closure is Closure.USER_GONE else None
+    closed = replace(finding, closed_at=situation.at, closure=closure, due_at=due_at)
+    draft = draft.with_user(finding=closed).adding(effect=f"finding closed: {closure}")
+    if closure is not Closure.ENROLLED:
+        return draft
+    devices = draft.user.devices
+    serial = situation.signal.serial if situation.signal else None
+    named = serial if any(device.serial == serial for device in devices) else devices[-1].serial
+    return mail_once(situation, draft, MailKind.ENROLLED, serial=named)
+
+
+def let_go(situation: Situation) -> Draft:
+    """The user is gone: finding and request end without a word to anybody."""
+    draft = begin(situation)
+    if situation.user.gone_at:
+        return draft
+    draft = draft.with_user(gone_at=situation.at, devices=()).adding(effect="user gone")
+    draft = _close(situation, draft, Closure.USER_GONE)
+    if request := draft.open_request:
+        draft = replace(draft, request=request.cancelled(USER_GONE), request_touched=True).adding(
+            effect=f"request {request.id} cancelled: {USER_GONE}"
+        )
+    return draft
+
+
+def _reinstate(before: User, draft: Draft) -> Draft:
+    """Take back what was ended for a user who seemed gone.
+
+    Events come in any order: a read under a user's old name, before his rename was seen, finds
+    nobody.
+    """
+    draft = draft.adding(effect="user is there after all")
+    finding = before.finding
+    if finding and finding.closure is Closure.USER_GONE:
+        draft = draft.with_user(finding=replace(finding, closed_at=None, closure=None))
+    request = draft.request
+    if request and request.ended_because == USER_GONE:
+        draft = replace(draft, request=request.reopened(), request_touched=True)
+    return draft
+
+
+def mail_once(
+    situation: Situation, draft: Draft, kind: MailKind, *, serial: str | None = None
+) -> Draft:
+    """Mail, if this finding has not caused that kind of mail before."""
+    finding = draft.user.finding
+    if finding is None or kind in finding.mailed:
+        return draft
+    draft = draft.with_user(finding=replace(finding, mailed=finding.mailed | {kind}))
+    return draft.adding(mail(situation, draft, kind, serial=serial), effect=f"mail: {kind}")
+
+
+def mail(situation: Situation, draft: Draft, kind: MailKind, *, serial: str | None = None) -> Mail:
+    """Make a mail about a draft's user."""
+    user, signal = draft.user, situation.signal
+    finding, request = user.finding, draft.open_request
+    return Mail(
+        kind=kind,
+        account_id=user.key.account_id,
+        at=situation.at,
+        user=user.key,
+        user_name=user.name,
+        finding_id=finding.id if finding else None,
+        request_id=request.id if request else None,
+        cause=finding.cause if finding else None,
+        serial=serial,
+        devices=tuple(device.serial for device in user.devices),
+        actor=signal.record.identity.arn if signal else None,
+        own_doing=signal.subject_acted if signal else False,
+        source_ip=signal.record.source_ip if signal else None,
+        opened_at=finding.opened_at if finding else None,
+        next_at=finding.due_at if finding else None,
+    )
+
+
+def finish(situation: Situation, draft: Draft, why: str, actor: str | None) -> Decision:
+    """Make the decision: state, history and intents."""
+    key = draft.user.key
+    entry = HistoryEntry(
+        About.USER,
+        f"{key.account_id}/{key.user_id}",
+        situation.at,
+        situation.event_id,
+        why,
+        actor,
+        draft.effects,
+    )
+    history: tuple[HistoryEntry, ...] = (entry,)
+    if draft.request_touched and draft.request:
+        history = (entry, replace(entry, about=About.REQUEST, subject_id=draft.request.id))
+    return Decision(
+        situation.event_id,
+        history,
+        tuple(intent(situation.event_id, situation.at, act) for act in draft.acts),
+        draft.user,
+        draft.request if draft.request_touched else None,
+        renamed=draft.user.name != situation.user.name or situation.user.version == 0,
+    )
+
+
+def intent(event_id: str, at: datetime, act: Mail | Alert) -> Intent:
+    """Make an intent, under an id that is the same however often the decision is made.
+
+    The id says what an act may happen once for: an alert, an event; a mail, what it is about.
+    """
+    match act:
+        case Alert(kind=kind):
+            return Intent(f"alert-{kind}-{event_id}", event_id, at, act)
+        case Mail(kind=MailKind.REMOVAL_DENIED, request_id=request_id):
+            return Intent(f"mail-removal_denied-{request_id}", event_id, at, act)
+        case Mail(kind=kind, finding_id=str(finding_id), step=step):
+            number = f"-{step}" if step else ""
+            return Intent(f"mail-{kind}{number}-{finding_id}", event_id, at, act)
+        case Mail(kind=kind):
+            return Intent(f"mail-{kind}-{event_id}", event_id, at, act)

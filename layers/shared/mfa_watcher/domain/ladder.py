@@ -1,0 +1,70 @@
+"""What the watcher does when a user is due: the steps of reminding, and the end of exemptions.
+
+Step 0 is the guide, which the finding's opening sends. With the usual days 0, 1, 3, 7 and 14 the
+others are: a reminder, another, the final warning with a copy to the manager, and on the last day
+a reminder while the security team gets the case. After that, a reminder every week.
+"""
+
+from dataclasses import replace
+
+from mfa_watcher.domain.casework import Decision, Draft, Situation, finish, let_go, mail, settle
+from mfa_watcher.domain.intents import Mail
+from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.users import MailKind
+
+
+def decide_due(situation: Situation) -> Decision:
+    """Decide about a user who is due, from what IAM says of him now. ``live`` must be given.
+
+    Steps are taken one at a time and in order, however late the schedule is: nobody's first
+    reminder is the final warning.
+    """
+    live = situation.live
+    if live is not None and not live.exists:
+        return finish(situation, let_go(situation), "Looked at on schedule", None)
+    draft = settle(situation)
+    draft = draft.with_user(look_at=None)
+    draft = _warn_of_ending_exemption(situation, draft)
+    draft = _climb(situation, draft)
+    return finish(situation, draft, "Looked at on schedule", None)
+
+
+def _climb(situation: Situation, draft: Draft) -> Draft:
+    """Take the next step, if it is due."""
+    finding, policy, now = draft.user.open_finding, situation.policy, situation.at
+    if finding is None or finding.due_at is None or finding.due_at > now:
+        return draft
+    step = finding.ladder_step + 1
+    following = policy.step_due_at(finding.opened_at, step + 1)
+    due_at = max(following, now + policy.reminder_gap) if following else None
+    draft = draft.with_user(finding=replace(finding, ladder_step=step, due_at=due_at))
+    for reminder in _mails_of(situation, draft, policy, step):
+        draft = draft.adding(reminder, effect=f"mail: {reminder.kind}, step {step}")
+    return draft
+
+
+def _mails_of(situation: Situation, draft: Draft, policy: Policy, step: int) -> tuple[Mail, ...]:
+    last = len(policy.ladder) - 1
+    if step == last - 1:
+        return (replace(mail(situation, draft, MailKind.FINAL_WARNING), step=step),)
+    number = step if step < last else max(1, step - 1)  # the final warning is not counted
+    reminder = replace(mail(situation, draft, MailKind.REMINDER), step=number)
+    if step != last:
+        return (reminder,)
+    return (reminder, replace(mail(situation, draft, MailKind.SECURITY_CASE), step=step))
+
+
+def _warn_of_ending_exemption(situation: Situation, draft: Draft) -> Draft:
+    exemption = draft.user.exemption
+    if exemption is None or exemption.warn_at is None or situation.at < exemption.warn_at:
+        return draft
+    draft = draft.with_user(exemption=replace(exemption, warn_at=None))
+    warning = replace(
+        mail(situation, draft, MailKind.EXEMPTION_ENDING),
+        finding_id=None,
+        actor=exemption.granted_by,
+        reason=exemption.reason,
+        opened_at=exemption.granted_at,
+        next_at=exemption.until,
+    )
+    return draft.adding(warning, effect="mail: exemption_ending")

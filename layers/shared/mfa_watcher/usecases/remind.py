@@ -1,0 +1,94 @@
+"""From a user who is due to a committed decision: the clock's part of the watch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from mfa_watcher.domain.casework import STANDING_FACTS, Decision, Fact, Situation
+from mfa_watcher.domain.history import About, HistoryEntry
+from mfa_watcher.domain.intents import Case, Intent, Mail
+from mfa_watcher.domain.ladder import decide_due
+from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.users import MailKind, UserKey
+from mfa_watcher.ports import AlreadyDecidedError, IamReader, LostRaceError, Store
+from mfa_watcher.usecases.look import look
+
+
+class Result(StrEnum):
+    """What became of a user who was due."""
+
+    DECIDED = "decided"
+    NOT_DUE = "not_due"
+    LOST_RACE = "lost_race"
+
+
+@dataclass(frozen=True, slots=True)
+class Reminding:
+    """What became of one user, and what was done."""
+
+    key: UserKey
+    result: Result
+    effects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reminder:
+    """Looks at users who are due. Safe to run twice, late, and at the same time.
+
+    Each look is committed under the version of the user's record that it was decided from, so of
+    two runs that meet at a user one changes nothing.
+    """
+
+    account_id: str
+    store: Store
+    iam: IamReader
+    policy: Policy
+    clock: Callable[[], datetime]
+
+    def is_open(self) -> bool:
+        """Tell whether reminders may go out now."""
+        return self.policy.mail_hours.include(self.clock())
+
+    def remind(self, key: UserKey) -> Reminding:
+        """Look at one user. Raises IamReadError if IAM does not answer: he stays due."""
+        user, now = self.store.user(key), self.clock()
+        if user is None or user.due_at is None or user.due_at > now:
+            return Reminding(key, Result.NOT_DUE)
+        facts = STANDING_FACTS | {Fact.IDENTITY}
+        live = look(self.iam, key, (user.name,), facts)
+        request = self.store.request(user.request_id) if user.request_id else None
+        event_id = f"due-{key.user_id}-{user.version}"
+        situation = Situation(event_id, now, None, user, self.policy, request, live)
+        decision = decide_due(situation)
+        try:
+            self.store.commit(decision, now=now)
+        except (LostRaceError, AlreadyDecidedError):
+            return Reminding(key, Result.LOST_RACE)
+        return Reminding(key, Result.DECIDED, decision.effects)
+
+    def report_unreachable(self) -> int:
+        """Tell security in one mail of all users whom no address leads to; gives their number."""
+        now = self.clock()
+        found = self.store.unreachable(now=now)
+        if not found:
+            return 0
+        keys, cases = zip(*found, strict=True)
+        decision = _report(self.account_id, now, keys, cases)
+        try:
+            self.store.commit(decision, now=now)
+        except (LostRaceError, AlreadyDecidedError):
+            return 0
+        return len(found)
+
+
+def _report(
+    account_id: str, now: datetime, keys: tuple[UserKey, ...], cases: tuple[Case, ...]
+) -> Decision:
+    # One list never has the same first user twice: he is noted as reported with it.
+    event_id = f"unreachable-{keys[0].user_id}"
+    mail = Mail(MailKind.UNREACHABLE, account_id, now, cases=cases)
+    what = f"{len(cases)} users out of reach reported to security"
+    history = HistoryEntry(About.ACCOUNT, account_id, now, event_id, what)
+    intent = Intent(f"mail-{mail.kind}-{event_id}", event_id, now, mail)
+    return Decision(event_id, (history,), (intent,), reported=keys)
