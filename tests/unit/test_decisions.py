@@ -7,11 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mfa_watcher.domain.casework import Decision, Fact, Situation
 from mfa_watcher.domain.change_requests import ChangeRequest, RequestState
 from mfa_watcher.domain.decisions import (
-    Decision,
-    Fact,
-    Situation,
     decide,
     decide_for_account,
     facts_needed,
@@ -102,7 +100,7 @@ def after(  # noqa: PLR0913 - each part of a situation, with its usual value
     policy: Policy | None = None,
 ) -> Decision:
     event_id = what.record.event_id or ""
-    return decide(Situation(event_id, at, what, user, policy or Policy(), request, live))
+    return decide(Situation(event_id, at, what, user, policy or Policy(), request, live), what)
 
 
 def user_of(decision: Decision) -> User:
@@ -266,7 +264,7 @@ def test_a_removal_nobody_approved_is_a_violation_and_a_finding_if_it_was_the_la
     finding = user_of(decision).open_finding
     assert finding is not None
     assert finding.cause is Cause.DEVICE_REMOVED
-    assert mails(decision) == [MailKind.GUIDE]
+    assert mails(decision) == [MailKind.DEVICE_LOST]
     (alert,) = (i.act for i in decision.intents if isinstance(i.act, Alert))
     assert (alert.kind, alert.severity) == (AlertKind.REMOVAL_UNAPPROVED, Severity.HIGH)
 

@@ -12,13 +12,14 @@ from mfa_watcher.adapters.iam import BotoIamReader
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.settings import DeliverSettings, ObserveSettings
+from mfa_watcher.settings import DeliverSettings, ObserveSettings, RemindSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mfa_watcher.dispatch import Dispatch
     from mfa_watcher.intake import Intake
+    from mfa_watcher.rounds import Rounds
 
 # Short enough that retries fit into a function's 30 seconds, and the queue or the schedule can
 # try again later.
@@ -83,6 +84,24 @@ def intake() -> "Intake":
 
 
 @cache
+def rounds() -> "Rounds":
+    """The parts of remind. Raises SettingsError."""
+    from mfa_watcher.rounds import Rounds
+    from mfa_watcher.usecases.remind import Reminder
+
+    settings = RemindSettings.from_environment()
+    policy = settings.policy
+    store = DynamoStore(
+        _client("dynamodb"),
+        table_name=settings.table_name,
+        remember_events=policy.remember_events,
+        keep_evidence=settings.keep_evidence,
+    )
+    iam = BotoIamReader(_client("iam"))
+    return Rounds(Reminder(settings.account_id, store, iam, policy, now))
+
+
+@cache
 def dispatch() -> "Dispatch":
     """The parts of deliver and redeliver. Raises SettingsError."""
     from mfa_watcher.adapters.ses import SesMailer
@@ -108,6 +127,8 @@ def dispatch() -> "Dispatch":
             account_alias=settings.account_alias,
             partition=settings.partition,
             security_contact=settings.security_contact,
+            default_language=settings.default_language,
+            time_zone=settings.time_zone.key,
         )
     )
     deliverer = Deliverer(

@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Annotated, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_snake
 
 from mfa_watcher.domain.addresses import AddressBook
-from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.policy import MailHours, Policy, Quarantine
 
 
 class SettingsError(Exception):
@@ -22,13 +23,46 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
+def _rising(days: list[int]) -> list[int]:
+    if days != sorted(set(days)) or not days or days[0] != 0:
+        raise ValueError("the days must rise, from 0 on")
+    return days
+
+
+def _hours(value: object) -> object:
+    """Read "8-18": from eight until before six in the evening."""
+    if not isinstance(value, str):
+        return value
+    start, _, end = value.partition("-")
+    if not (start.isdigit() and end.isdigit() and int(start) < int(end) <= _HOURS_A_DAY):
+        raise ValueError("must be two hours, the first before the second, such as 8-18")
+    last = time.max if int(end) == _HOURS_A_DAY else time(int(end))
+    return time(int(start)), last
+
+
+def _zone(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError(
+            f"no time zone {value!r}; an IANA name is needed, such as Europe/Berlin"
+        ) from error
+
+
+_HOURS_A_DAY = 24
+
 Listed = BeforeValidator(_split)
 Optional = BeforeValidator(lambda value: value or None)
 
 
 class _Settings(BaseModel):
     model_config = ConfigDict(
-        extra="ignore", frozen=True, alias_generator=lambda name: to_snake(name).upper()
+        extra="ignore",
+        frozen=True,
+        arbitrary_types_allowed=True,
+        alias_generator=lambda name: to_snake(name).upper(),
     )
 
     table_name: str = Field(min_length=1)
@@ -53,43 +87,15 @@ class _Settings(BaseModel):
             raise SettingsError(f"the function's environment is not usable: {faults}") from error
 
 
-class ObserveSettings(_Settings):
-    """The environment of on_sign_in and on_iam_change."""
-
-    dead_letter_queue_url: str = Field(min_length=1)
-    max_receive_count: int = Field(default=5, ge=1)
-    watcher_name: str = Field(min_length=1)
-    break_glass_roles: Annotated[list[str], Listed] = []
-    first_sign_in_grace_minutes: int = Field(default=60, ge=0)
-    ladder_days: Annotated[list[int], Listed] = [0, 1, 3, 7, 14]
-
-    @property
-    def policy(self) -> Policy:
-        """The security team's choices."""
-        return Policy(
-            ladder=tuple(timedelta(days=days) for days in self.ladder_days),
-            first_sign_in_grace=timedelta(minutes=self.first_sign_in_grace_minutes),
-            break_glass_roles=frozenset(
-                role.rsplit("/", 1)[-1].casefold() for role in self.break_glass_roles
-            ),
-        )
-
-
-class DeliverSettings(_Settings):
-    """The environment of deliver and redeliver."""
+class _AddressSettings(_Settings):
+    """Where users may be written to."""
 
     sender_address: str = Field(min_length=3)
-    security_contact: str = ""
     mail_domains: Annotated[list[str], Listed] = []
     default_mail_domain: Annotated[str | None, Optional] = None
     address_tags: Annotated[list[str], Listed] = ["email"]
     manager_tag: str = "manager"
     language_tag: str = "language"
-    default_language: str = "en"
-    time_zone: str = "UTC"
-    alert_topic_arn: str = Field(pattern=r"^arn:")
-    configuration_set: Annotated[str | None, Optional] = None
-    account_alias: Annotated[str | None, Optional] = None
 
     @property
     def addresses(self) -> AddressBook:
@@ -102,6 +108,69 @@ class DeliverSettings(_Settings):
             self.manager_tag,
             self.language_tag,
         )
+
+
+class _LadderSettings(_Settings):
+    """When users are reminded. The ladder's days must rise, from day 0 on."""
+
+    ladder_days: Annotated[list[int], Listed, AfterValidator(_rising)] = [0, 1, 3, 7, 14]
+
+    @property
+    def ladder(self) -> tuple[timedelta, ...]:
+        """The ladder's steps."""
+        return tuple(timedelta(days=days) for days in self.ladder_days)
+
+
+class ObserveSettings(_AddressSettings, _LadderSettings):
+    """The environment of on_sign_in and on_iam_change."""
+
+    dead_letter_queue_url: str = Field(min_length=1)
+    max_receive_count: int = Field(default=5, ge=1)
+    watcher_name: str = Field(min_length=1)
+    break_glass_roles: Annotated[list[str], Listed] = []
+    first_sign_in_grace_minutes: int = Field(default=60, ge=0)
+
+    @property
+    def policy(self) -> Policy:
+        """The security team's choices."""
+        return Policy(
+            ladder=self.ladder,
+            first_sign_in_grace=timedelta(minutes=self.first_sign_in_grace_minutes),
+            break_glass_roles=frozenset(
+                role.rsplit("/", 1)[-1].casefold() for role in self.break_glass_roles
+            ),
+            addresses=self.addresses,
+        )
+
+
+class RemindSettings(_LadderSettings):
+    """The environment of remind."""
+
+    mail_hours: Annotated[tuple[time, time], BeforeValidator(_hours)] = (time(8), time(18))
+    time_zone: Annotated[ZoneInfo, BeforeValidator(_zone)] = ZoneInfo("UTC")
+    quarantine: Quarantine = Quarantine.OFF
+    quarantine_days: int = Field(default=21, ge=1)
+
+    @property
+    def policy(self) -> Policy:
+        """The security team's choices."""
+        return Policy(
+            ladder=self.ladder,
+            mail_hours=MailHours(*self.mail_hours, self.time_zone),
+            quarantine=self.quarantine,
+            quarantine_after=timedelta(days=self.quarantine_days),
+        )
+
+
+class DeliverSettings(_AddressSettings):
+    """The environment of deliver and redeliver."""
+
+    security_contact: str = ""
+    default_language: str = "en"
+    time_zone: Annotated[ZoneInfo, BeforeValidator(_zone)] = ZoneInfo("UTC")
+    alert_topic_arn: str = Field(pattern=r"^arn:")
+    configuration_set: Annotated[str | None, Optional] = None
+    account_alias: Annotated[str | None, Optional] = None
 
     @property
     def partition(self) -> str:

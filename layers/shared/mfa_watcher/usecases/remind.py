@@ -1,6 +1,6 @@
 """From a user who is due to a committed decision: the clock's part of the watch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -49,6 +49,10 @@ class Reminder:
     def is_open(self) -> bool:
         """Tell whether reminders may go out now."""
         return self.policy.mail_hours.include(self.clock())
+
+    def due(self) -> Iterator[UserKey]:
+        """Give the users who are due now."""
+        return self.store.due_users(now=self.clock())
 
     def remind(self, key: UserKey) -> Reminding:
         """Look at one user. Raises IamReadError if IAM does not answer: he stays due."""

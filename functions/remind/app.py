@@ -1,0 +1,20 @@
+"""Users who are due, on a schedule: remind them, unless IAM says that they have enrolled."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from mfa_watcher import bootstrap
+
+logger = Logger()
+metrics = Metrics()
+
+
+@metrics.log_metrics(capture_cold_start_metric=True)
+@logger.inject_lambda_context
+def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    """Look at every user who is due; gives how many ended how."""
+    return bootstrap.rounds().make(
+        seconds_left=lambda: context.get_remaining_time_in_millis() / 1000
+    )

@@ -1,0 +1,58 @@
+"""The rounds the watcher makes by the clock: which users are due, and what is told of each."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from mfa_watcher.usecases.remind import Reminder
+
+logger = Logger()
+metrics = Metrics()
+
+_SECONDS_FOR_ONE = 5.0
+"""Enough for the slowest user: three reads of IAM and one commit."""
+
+
+class Rounds:
+    """Hands users who are due to the reminder."""
+
+    def __init__(self, reminder: Reminder) -> None:
+        """Take the reminder."""
+        self._reminder = reminder
+
+    def make(self, *, seconds_left: Callable[[], float]) -> dict[str, int]:
+        """Look at all users who are due, if it is mailing time; gives how many ended how.
+
+        Stops when the time is nearly over: the next run goes on. A user who raises does not stop
+        the others; the errors are raised at the end, and he stays due.
+        """
+        counts: Counter[str] = Counter()
+        errors: list[Exception] = []
+        metrics.add_metric("RemindRuns", MetricUnit.Count, 1)
+        if not self._reminder.is_open():
+            logger.info("No mailing time")
+            return {}
+        for key in self._reminder.due():
+            if seconds_left() < _SECONDS_FOR_ONE:
+                logger.warning("Out of time, the next run goes on")
+                break
+            try:
+                reminding = self._reminder.remind(key)
+            except Exception as error:
+                logger.exception("Stays due", user_id=key.user_id)
+                errors.append(error)
+                continue
+            counts[reminding.result] += 1
+            logger.info(
+                "Looked at",
+                user_id=key.user_id,
+                result=reminding.result.value,
+                effects=reminding.effects,
+            )
+        counts["unreachable"] = self._reminder.report_unreachable()
+        metrics.add_metric("UsersLookedAt", MetricUnit.Count, counts.total() + len(errors))
+        if errors:
+            raise ExceptionGroup("users who could not be looked at", errors)
+        return dict(counts)
