@@ -12,7 +12,7 @@ from mfa_watcher.adapters.iam import BotoIamReader
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.settings import DeliverSettings, ObserveSettings, RemindSettings
+from mfa_watcher.settings import DeliverSettings, FeedbackSettings, ObserveSettings, RemindSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,7 @@ def now() -> datetime:
 @cache
 def intake() -> "Intake":
     """The parts of on_sign_in and on_iam_change. Raises SettingsError."""
-    from mfa_watcher.intake import Intake
+    from mfa_watcher.intake import Intake, observing
     from mfa_watcher.usecases.observe import Observer
 
     settings = ObserveSettings.from_environment()
@@ -80,7 +80,30 @@ def intake() -> "Intake":
         clock=now,
     )
     dead_letters = SqsDeadLetters(_client("sqs"), queue_url=settings.dead_letter_queue_url)
-    return Intake(observer, dead_letters, max_receives=settings.max_receive_count)
+    return Intake(observing(observer), dead_letters, max_receives=settings.max_receive_count)
+
+
+@cache
+def mail_intake() -> "Intake":
+    """The parts of on_mail_feedback. Raises SettingsError."""
+    from mfa_watcher.intake import Intake, reading
+    from mfa_watcher.usecases.feedback import Postmaster
+
+    settings = FeedbackSettings.from_environment()
+    policy = Policy()
+    dynamodb = _client("dynamodb")
+    store = DynamoStore(
+        dynamodb,
+        table_name=settings.table_name,
+        remember_events=policy.remember_events,
+        keep_evidence=settings.keep_evidence,
+    )
+    outbox = DynamoOutbox(
+        dynamodb, table_name=settings.table_name, keep_evidence=settings.keep_evidence
+    )
+    postmaster = Postmaster(store, outbox, policy, now)
+    dead_letters = SqsDeadLetters(_client("sqs"), queue_url=settings.dead_letter_queue_url)
+    return Intake(reading(postmaster), dead_letters, max_receives=settings.max_receive_count)
 
 
 @cache

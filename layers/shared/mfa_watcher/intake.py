@@ -1,34 +1,41 @@
-"""The way in: from a queue's message to an observed event."""
+"""The way in: from a queue's message to an observed event, or a report about a mail."""
+
+from collections.abc import Callable
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from mfa_watcher.cloudtrail import DamagedEventError, parse_event
-from mfa_watcher.ports import DeadLetters
-from mfa_watcher.usecases.observe import Observation, Observer, UnactionableError
+from mfa_watcher.ports import DeadLetters, UnactionableError
+from mfa_watcher.sesevents import parse_report
+from mfa_watcher.usecases.feedback import Postmaster, Reading
+from mfa_watcher.usecases.observe import Observation, Observer
 
 logger = Logger()
 metrics = Metrics()
+
+Act = Callable[[str], None]
+"""Acts on a message's body. Raises DamagedEventError or UnactionableError for what no retry mends."""
 
 
 class Intake:
     """Takes messages one by one. What cannot be acted on is set aside with the reason."""
 
-    def __init__(self, observer: Observer, dead_letters: DeadLetters, *, max_receives: int) -> None:
-        """Take the observer, and how often the queue tries before it gives a message up."""
-        self._observer = observer
+    def __init__(self, act: Act, dead_letters: DeadLetters, *, max_receives: int) -> None:
+        """Take what acts on a message, and how often the queue tries before it gives one up."""
+        self._act = act
         self._dead_letters = dead_letters
         self._max_receives = max_receives
 
     def take(self, record: SQSRecord) -> None:
-        """Observe the message's event, or set the message aside. Raises if it may be tried again.
+        """Act on the message, or set it aside. Raises if it may be tried again.
 
         The last receive sets the message aside too, because the queue's own redrive would move it
         without a word about why.
         """
         try:
-            self._observe(record)
+            self._act(record.body)
         except (DamagedEventError, UnactionableError) as error:
             self._park(record, str(error))
         except Exception as error:
@@ -42,12 +49,6 @@ class Intake:
         finally:
             logger.remove_keys(["correlation_id"])
 
-    def _observe(self, message: SQSRecord) -> None:
-        event = parse_event(message.body)
-        logger.set_correlation_id(event.id)
-        observation = self._observer.observe(event)
-        _tell(observation)
-
     def _park(self, message: SQSRecord, reason: str) -> None:
         source = message.event_source_arn.rsplit(":", 1)[-1]
         self._dead_letters.park(message.body, reason=reason, source_queue=source)
@@ -55,7 +56,27 @@ class Intake:
         metrics.add_metric("EventsSetAside", MetricUnit.Count, 1)
 
 
-def _tell(observation: Observation) -> None:
+def observing(observer: Observer) -> Act:
+    """Give what acts on CloudTrail's events."""
+
+    def observe(body: str) -> None:
+        event = parse_event(body)
+        logger.set_correlation_id(event.id)
+        _tell_observed(observer.observe(event))
+
+    return observe
+
+
+def reading(postmaster: Postmaster) -> Act:
+    """Give what acts on SES's reports."""
+
+    def read(body: str) -> None:
+        _tell_read(postmaster.read(parse_report(body)))
+
+    return read
+
+
+def _tell_observed(observation: Observation) -> None:
     signal = observation.signal
     logger.info(
         "Observed",
@@ -68,3 +89,17 @@ def _tell(observation: Observation) -> None:
     )
     metrics.add_metric("EventsObserved", MetricUnit.Count, 1)
     metrics.add_metric(f"Events_{observation.result.value}", MetricUnit.Count, 1)
+
+
+def _tell_read(done: Reading) -> None:
+    # The mail goes back to a CloudTrail event: one id follows it from there to the mailbox.
+    logger.set_correlation_id(done.event_id)
+    logger.info(
+        "Read",
+        report=done.report.id,
+        intent=done.report.intent_id,
+        outcome=done.report.outcome.value,
+        result=done.result.value,
+        effects=done.effects,
+    )
+    metrics.add_metric(f"Mails_{done.report.outcome.value}", MetricUnit.Count, 1)

@@ -1,6 +1,6 @@
 """What the use cases need of the world, and the errors it may answer with."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -8,6 +8,7 @@ from typing import Protocol
 from mfa_watcher.domain.casework import Decision
 from mfa_watcher.domain.change_requests import ChangeRequest
 from mfa_watcher.domain.devices import Device
+from mfa_watcher.domain.feedback import MailOutcome
 from mfa_watcher.domain.intents import Alert, Case, Intent, Mail
 from mfa_watcher.domain.users import User, UserKey
 
@@ -28,12 +29,32 @@ class AlreadyDecidedError(Exception):
     """The event was decided before: a duplicate, and nothing to do."""
 
 
+class UnactionableError(Exception):
+    """An event that is well-formed but must not be acted on; the text says why."""
+
+
 class RefusedError(Exception):
     """The receiving side will never take this message. The text says why."""
 
 
+class BadAddressError(RefusedError):
+    """The address is none that a mail can go to."""
+
+
 class NotSentError(WorldError):
-    """The message could not be sent now: throttled, paused, over the quota, or unreachable."""
+    """The message could not be sent now."""
+
+
+class ThrottledError(NotSentError):
+    """Too much at once. It may go soon."""
+
+
+class QuotaUsedUpError(NotSentError):
+    """The day's quota is used up. It becomes free bit by bit, as what was sent grows a day old."""
+
+
+class SendingStoppedError(NotSentError):
+    """The account may not send at all until a person has seen to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +129,21 @@ class Claim:
 
     intent: Intent
     attempts: int
+    waits: int = 0
+    """How many of the attempts only found that it was not the intent's turn."""
+
+    @property
+    def tries(self) -> int:
+        """Count the attempts that something went wrong with, and this one."""
+        return self.attempts - self.waits
+
+
+@dataclass(frozen=True, slots=True)
+class SentIntent:
+    """An intent, and to whom it went, if it did."""
+
+    intent: Intent
+    to: str | None = None
 
 
 class Outbox(Protocol):
@@ -129,8 +165,10 @@ class Outbox(Protocol):
         """Give it up, but keep it with the reason."""
         ...
 
-    def put_back(self, claim: Claim, *, reason: str, due_at: datetime) -> None:
-        """Leave it for later."""
+    def put_back(
+        self, claim: Claim, *, reason: str, due_at: datetime, waited: bool = False
+    ) -> None:
+        """Leave it for later. ``waited``: it was not its turn, and that is no failed try."""
         ...
 
     def note_unreachable(self, mail: Mail, *, why: str, now: datetime) -> None:
@@ -142,7 +180,45 @@ class Outbox(Protocol):
         ...
 
     def due(self, *, now: datetime) -> Iterator[str]:
-        """Give the ids of intents whose time has come and which nobody holds."""
+        """Give the ids of mails whose time has come and which nobody holds."""
+        ...
+
+    def due_alerts(self, *, now: datetime) -> Iterator[str]:
+        """Give the ids of such alerts."""
+        ...
+
+    def look_up(self, intent_id: str) -> SentIntent | None:
+        """Give an intent, whatever has become of it."""
+        ...
+
+    def record_outcome(self, intent_id: str, outcome: MailOutcome, *, at: datetime) -> bool:
+        """Note how a sent mail ended; False if as much or more is known."""
+        ...
+
+
+class Pace(Protocol):
+    """Keeps all who send at one time under the rate that the account may send at."""
+
+    def wait_for_turn(self) -> None:
+        """Come back when the next mail may go. Raises ThrottledError if that is not soon."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An alert's place among those of its time."""
+
+    number: int
+    """Which alert of its urgency it is, from 1 on."""
+    until: datetime
+    """When those that wait are told together."""
+
+
+class AlertWindow(Protocol):
+    """Counts the alerts of one time: a window opens with the first and closes a while later."""
+
+    def count(self, *, urgent: bool, now: datetime) -> Turn:
+        """Count one more alert."""
         ...
 
 
@@ -150,7 +226,7 @@ class Mailer(Protocol):
     """Sends mails."""
 
     def send(self, message: "Message") -> str:
-        """Send, and give the message id. Raises RefusedError or NotSentError."""
+        """Send, and give the message id. Raises RefusedError or NotSentError, or one of theirs."""
         ...
 
 
@@ -173,6 +249,10 @@ class Alerter(Protocol):
 
     def send(self, alert: Alert, *, intent_id: str) -> str:
         """Publish, and give the message id. Raises RefusedError or NotSentError."""
+        ...
+
+    def send_digest(self, alerts: Sequence[Alert]) -> str:
+        """Publish several alerts as one message, and give its id. Raises as ``send`` does."""
         ...
 
 

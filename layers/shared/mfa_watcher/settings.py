@@ -121,6 +121,13 @@ class _LadderSettings(_Settings):
         return tuple(timedelta(days=days) for days in self.ladder_days)
 
 
+class FeedbackSettings(_Settings):
+    """The environment of on_mail_feedback."""
+
+    dead_letter_queue_url: str = Field(min_length=1)
+    max_receive_count: int = Field(default=5, ge=1)
+
+
 class ObserveSettings(_AddressSettings, _LadderSettings):
     """The environment of on_sign_in and on_iam_change."""
 

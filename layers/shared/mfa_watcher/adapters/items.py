@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from mfa_watcher.domain.change_requests import ChangeRequest
 from mfa_watcher.domain.history import HistoryEntry
-from mfa_watcher.domain.intents import Case, Intent
+from mfa_watcher.domain.intents import Alert, Case, Intent
 from mfa_watcher.domain.users import User, UserKey
 
 Item = dict[str, Any]
@@ -21,6 +21,7 @@ DUE_SHARDS: Final = 8
 partition takes 1,000 writes a second)."""
 
 DUE_INTENTS: Final = "DUE"
+DUE_ALERTS: Final = "ALERT"
 DUE_USERS: Final = "USER"
 DUE_UNREACHABLE: Final = "UNREACHABLE#0"
 
@@ -87,6 +88,11 @@ def timestamp(moment: datetime) -> str:
 def epoch(moment: datetime) -> int:
     """Write a moment as DynamoDB's TTL wants it: whole seconds."""
     return int(moment.timestamp())
+
+
+def due_prefix(intent: Intent) -> str:
+    """Give the part of the index for an intent: alerts are found together, to be told together."""
+    return DUE_ALERTS if isinstance(intent.act, Alert) else DUE_INTENTS
 
 
 def due(prefix: str, id_: str, at: datetime) -> Item:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from mfa_watcher.adapters import items
 from mfa_watcher.adapters.items import Item, dump, from_wire, key_of, to_wire
 from mfa_watcher.adapters.store import history_item
+from mfa_watcher.domain.feedback import MailOutcome
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.intents import Alert, Case, Intent, IntentStatus, Mail
 from mfa_watcher.domain.users import UserKey
-from mfa_watcher.ports import Claim
+from mfa_watcher.ports import Claim, SentIntent
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -41,8 +42,8 @@ class DynamoOutbox:
             answer = self._client.update_item(
                 TableName=self._table,
                 Key=key_of(items.intent_pk(intent_id)),
-                UpdateExpression="SET #status = :claimed, claimed_until = :until,"
-                " due_shard = :shard, due_at = :until ADD attempts :one",
+                UpdateExpression="SET #status = :claimed, claimed_until = :until, due_at = :until"
+                " ADD attempts :one",
                 ConditionExpression="(#status = :pending AND (attempts = :none OR due_at <= :now))"
                 " OR (#status = :claimed AND claimed_until <= :now)",
                 ExpressionAttributeNames={"#status": "status"},
@@ -52,7 +53,6 @@ class DynamoOutbox:
                         ":claimed": IntentStatus.CLAIMED.value,
                         ":until": items.timestamp(now + CLAIM_HOLDS),
                         ":now": items.timestamp(now),
-                        ":shard": items.due(items.DUE_INTENTS, intent_id, now)["due_shard"],
                         ":none": 0,
                         ":one": 1,
                     }
@@ -62,7 +62,8 @@ class DynamoOutbox:
         except self._client.exceptions.ConditionalCheckFailedException:
             return None
         item = from_wire(answer["Attributes"])
-        return Claim(items.INTENT.validate_python(item), int(item["attempts"]))
+        intent = items.INTENT.validate_python(item)
+        return Claim(intent, int(item["attempts"]), int(item.get("waits", 0)))
 
     def mark_sent(self, claim: Claim, *, receipt: str, to: str, now: datetime) -> None:
         """Record that it went out, in the intent and in its user's history."""
@@ -79,12 +80,15 @@ class DynamoOutbox:
         outcome = f"{_what(claim.intent)} failed: {reason}"
         self._finish(claim, IntentStatus.FAILED, now, outcome, {"reason": reason})
 
-    def put_back(self, claim: Claim, *, reason: str, due_at: datetime) -> None:
+    def put_back(
+        self, claim: Claim, *, reason: str, due_at: datetime, waited: bool = False
+    ) -> None:
         """Leave it for later."""
         self._client.update_item(
             TableName=self._table,
             Key=key_of(items.intent_pk(claim.intent.id)),
-            UpdateExpression="SET #status = :pending, reason = :reason, due_at = :due",
+            UpdateExpression="SET #status = :pending, reason = :reason, due_at = :due"
+            " ADD waits :waits",
             ConditionExpression=_STILL_OURS,
             ExpressionAttributeNames={"#status": "status"},
             ExpressionAttributeValues=to_wire(
@@ -92,6 +96,7 @@ class DynamoOutbox:
                     ":pending": IntentStatus.PENDING.value,
                     ":reason": reason,
                     ":due": items.timestamp(due_at),
+                    ":waits": int(waited),
                     **_ours(claim),
                 }
             ),
@@ -118,12 +123,16 @@ class DynamoOutbox:
 
     def reopen(self, intent_id: str, *, now: datetime) -> bool:
         """Make a failed intent due again, its attempts forgotten."""
+        found = self.look_up(intent_id)
+        if found is None:
+            return False
+        shard = items.due(items.due_prefix(found.intent), intent_id, now)["due_shard"]
         try:
             self._client.update_item(
                 TableName=self._table,
                 Key=key_of(items.intent_pk(intent_id)),
                 UpdateExpression="SET #status = :pending, attempts = :none,"
-                " due_shard = :shard, due_at = :now REMOVE expires_at, finished_at",
+                " due_shard = :shard, due_at = :now REMOVE expires_at, finished_at, waits",
                 ConditionExpression="#status = :failed",
                 ExpressionAttributeNames={"#status": "status"},
                 ExpressionAttributeValues=to_wire(
@@ -131,7 +140,7 @@ class DynamoOutbox:
                         ":pending": IntentStatus.PENDING.value,
                         ":failed": IntentStatus.FAILED.value,
                         ":none": 0,
-                        ":shard": items.due(items.DUE_INTENTS, intent_id, now)["due_shard"],
+                        ":shard": shard,
                         ":now": items.timestamp(now),
                     }
                 ),
@@ -140,8 +149,46 @@ class DynamoOutbox:
             return False
         return True
 
+    def look_up(self, intent_id: str) -> SentIntent | None:
+        """Give an intent, whatever has become of it."""
+        found = self._client.get_item(
+            TableName=self._table, Key=key_of(items.intent_pk(intent_id)), ConsistentRead=True
+        )
+        if "Item" not in found:
+            return None
+        item = from_wire(found["Item"])
+        return SentIntent(items.INTENT.validate_python(item), item.get("sent_to"))
+
+    def record_outcome(self, intent_id: str, outcome: MailOutcome, *, at: datetime) -> bool:
+        """Note how a sent mail ended; False if as much or more is known."""
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=key_of(items.intent_pk(intent_id)),
+                UpdateExpression="SET outcome = :outcome, outcome_rank = :rank, outcome_at = :at",
+                ConditionExpression="attribute_exists(pk)"
+                " AND (attribute_not_exists(outcome_rank) OR outcome_rank < :rank)",
+                ExpressionAttributeValues=to_wire(
+                    {
+                        ":outcome": outcome.value,
+                        ":rank": outcome.rank,
+                        ":at": items.timestamp(at),
+                    }
+                ),
+            )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
     def due(self, *, now: datetime) -> Iterator[str]:
-        """Give the ids of intents whose time has come, page by page, shard by shard."""
+        """Give the ids of mails whose time has come, page by page, shard by shard."""
+        yield from self._due(items.DUE_INTENTS, now)
+
+    def due_alerts(self, *, now: datetime) -> Iterator[str]:
+        """Give the ids of such alerts."""
+        yield from self._due(items.DUE_ALERTS, now)
+
+    def _due(self, prefix: str, now: datetime) -> Iterator[str]:
         pages = self._client.get_paginator("query")
         for shard in range(items.DUE_SHARDS):
             for page in pages.paginate(
@@ -149,7 +196,7 @@ class DynamoOutbox:
                 IndexName=items.DUE_INDEX,
                 KeyConditionExpression="due_shard = :shard AND due_at <= :now",
                 ExpressionAttributeValues=to_wire(
-                    {":shard": f"{items.DUE_INTENTS}#{shard}", ":now": items.timestamp(now)}
+                    {":shard": f"{prefix}#{shard}", ":now": items.timestamp(now)}
                 ),
             ):
                 for item in page["Items"]:

@@ -195,7 +195,7 @@ class DynamoStore:
                 **dump(items.INTENT, intent),
                 "status": IntentStatus.PENDING.value,
                 "attempts": 0,
-                **items.due(items.DUE_INTENTS, intent.id, now + STREAM_HEAD_START),
+                **items.due(items.due_prefix(intent), intent.id, now + STREAM_HEAD_START),
             }
         )
 

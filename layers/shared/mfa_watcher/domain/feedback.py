@@ -69,10 +69,13 @@ class MailReport:
         return frozenset(address.casefold() for address in self.recipients)
 
 
-def decide_feedback(report: MailReport, intent: Intent, user: User | None) -> Decision | None:
+def decide_feedback(
+    report: MailReport, intent: Intent, user: User | None, *, in_hand: bool = False
+) -> Decision | None:
     """Decide about a report; None if it says no more than that SES took the mail.
 
-    ``user`` is the record of whom the mail went to, None if it went to security.
+    ``user`` is the record of whom the mail went to, None if it went to security. A mail that SES
+    did not take is still ``in_hand``: whoever holds it tries the next address itself.
     """
     mail = intent.act
     if report.outcome is MailOutcome.SENT or not isinstance(mail, Mail):
@@ -84,7 +87,8 @@ def decide_feedback(report: MailReport, intent: Intent, user: User | None) -> De
     new = report.bad_addresses - user.bad_addresses
     if new:
         effects = ("address not used any more",)
-        if report.unreachable and report.concerns(report.to) and (again := _again(report, intent)):
+        lost = report.unreachable and report.concerns(report.to) and not in_hand
+        if lost and (again := _again(report, intent)):
             intents = (again,)
             effects = (*effects, f"mail: {mail.kind} again")
         if not user.bad_addresses:
@@ -94,34 +98,6 @@ def decide_feedback(report: MailReport, intent: Intent, user: User | None) -> De
     key = user.key
     entry = _entry(report, mail, About.USER, f"{key.account_id}/{key.user_id}", effects)
     return Decision(report.id, (entry,), intents, user if new else None)
-
-
-def decide_bad_address(
-    event_id: str, intent: Intent, user: User, address: str, said: str, at: datetime
-) -> Decision | None:
-    """Decide about an address that SES would not even take; None if that is known.
-
-    The mail itself is still in our hands, so nothing is sent anew.
-    """
-    bad = address.casefold()
-    if bad in user.bad_addresses or not isinstance(intent.act, Mail):
-        return None
-    report = MailReport(
-        event_id,
-        at,
-        "none",
-        intent.id,
-        MailOutcome.REJECTED,
-        address,
-        (address,),
-        unreachable=True,
-        detail=said,
-    )
-    decision = decide_feedback(report, intent, user)
-    if decision is None:
-        return None
-    alerts = tuple(one for one in decision.intents if isinstance(one.act, Alert))
-    return replace(decision, intents=alerts)
 
 
 def _about_security(report: MailReport, intent: Intent, mail: Mail) -> Decision:

@@ -27,6 +27,7 @@ class AlertKind(StrEnum):
     PASSWORD_POLICY_CHANGED = "password_policy_changed"  # noqa: S105 - an alert's name
     EXEMPTION_CLAIMED = "exemption_claimed"
     ADDRESS_LEADS_AWAY = "address_leads_away"
+    MAIL_UNDELIVERABLE = "mail_undeliverable"
     ROOT_ACTIVITY = "root_activity"
     WATCHER_DISTURBED = "watcher_disturbed"
 

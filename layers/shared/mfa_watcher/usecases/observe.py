@@ -17,7 +17,13 @@ from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.records import Event
 from mfa_watcher.domain.signals import Signal, SignalKind, classify
 from mfa_watcher.domain.users import LiveUser, User, UserKey
-from mfa_watcher.ports import AlreadyDecidedError, IamReader, LostRaceError, Store
+from mfa_watcher.ports import (
+    AlreadyDecidedError,
+    IamReader,
+    LostRaceError,
+    Store,
+    UnactionableError,
+)
 from mfa_watcher.usecases.look import look
 
 RACES = 5
@@ -39,10 +45,6 @@ _OF_KNOWN_USERS_ONLY = frozenset(
     }
 )
 """Signals that change nothing for a user we never heard of: no reason to ask IAM who it is."""
-
-
-class UnactionableError(Exception):
-    """An event that is well-formed but must not be acted on; the text says why."""
 
 
 class Result(StrEnum):

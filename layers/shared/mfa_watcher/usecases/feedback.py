@@ -1,0 +1,83 @@
+"""From SES's report about a mail to what follows: history, a bad address, the same mail again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from mfa_watcher.domain.feedback import MailReport, decide_feedback
+from mfa_watcher.domain.intents import Intent, Mail
+from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.users import User
+from mfa_watcher.ports import AlreadyDecidedError, LostRaceError, Outbox, Store, UnactionableError
+
+RACES = 5
+"""How often a decision that lost a race is made anew before the queue has to try again."""
+
+
+class Result(StrEnum):
+    """What became of a report."""
+
+    DECIDED = "decided"
+    NOTED = "noted"
+    DUPLICATE = "duplicate"
+    NOT_OURS = "not_ours"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was done about a report. ``event_id`` is the CloudTrail event behind the mail."""
+
+    report: MailReport
+    result: Result
+    event_id: str | None = None
+    effects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Postmaster:
+    """Takes what SES reports about our mails."""
+
+    store: Store
+    outbox: Outbox
+    policy: Policy
+    clock: Callable[[], datetime]
+
+    def read(self, report: MailReport) -> Reading:
+        """Act on a report. Safe to call any number of times, and in any order of reports.
+
+        The decision is committed first and the intent's outcome noted after it, whether the
+        decision is new or not: a crash in between is made up for when the queue hands the report
+        over again. Raises UnactionableError for a report too old to tell from a duplicate,
+        LostRaceError if others keep winning.
+        """
+        sent = self.outbox.look_up(report.intent_id) if report.intent_id else None
+        if sent is None or not isinstance(sent.intent.act, Mail):
+            return Reading(report, Result.NOT_OURS)
+        if self.clock() - report.at > self.policy.remember_events:
+            raise UnactionableError(
+                f"the report is of {report.at:%Y-%m-%d}, too old to tell whether it was read before"
+            )
+        report = replace(report, to=sent.to or report.to)
+        reading = self._decide(report, sent.intent)
+        if report.concerns(report.to):
+            self.outbox.record_outcome(sent.intent.id, report.outcome, at=report.at)
+        return reading
+
+    def _decide(self, report: MailReport, intent: Intent) -> Reading:
+        for _ in range(RACES):
+            decision = decide_feedback(report, intent, self._user(intent))
+            if decision is None:
+                return Reading(report, Result.NOTED, intent.event_id)
+            try:
+                self.store.commit(decision, now=self.clock())
+            except LostRaceError:
+                continue
+            except AlreadyDecidedError:
+                return Reading(report, Result.DUPLICATE, intent.event_id)
+            return Reading(report, Result.DECIDED, intent.event_id, decision.effects)
+        raise LostRaceError(f"report {report.id}: lost {RACES} races for the same user")
+
+    def _user(self, intent: Intent) -> User | None:
+        mail = intent.act
+        return self.store.user(mail.user) if isinstance(mail, Mail) and mail.user else None
