@@ -12,14 +12,20 @@ from mfa_watcher.adapters.iam import BotoIamReader
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.settings import DeliverSettings, FeedbackSettings, ObserveSettings, RemindSettings
+from mfa_watcher.settings import (
+    DeliverSettings,
+    FeedbackSettings,
+    ObserveSettings,
+    QuarantineSettings,
+    RemindSettings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mfa_watcher.dispatch import Dispatch
     from mfa_watcher.intake import Intake
-    from mfa_watcher.rounds import Rounds
+    from mfa_watcher.rounds import Rounds, WardRounds
 
 # Short enough that retries fit into a function's 30 seconds, and the queue or the schedule can
 # try again later.
@@ -125,9 +131,29 @@ def rounds() -> "Rounds":
 
 
 @cache
+def ward_rounds() -> "WardRounds":
+    """The parts of quarantine. Raises SettingsError."""
+    from mfa_watcher.adapters.iam import BotoIamWarden
+    from mfa_watcher.rounds import WardRounds
+    from mfa_watcher.usecases.quarantine import Warden
+
+    settings = QuarantineSettings.from_environment()
+    store = DynamoStore(
+        _client("dynamodb"),
+        table_name=settings.table_name,
+        remember_events=Policy().remember_events,
+        keep_evidence=settings.keep_evidence,
+    )
+    iam = _client("iam")
+    warden = BotoIamWarden(iam, policy_arn=settings.quarantine_policy_arn)
+    return WardRounds(Warden(store, BotoIamReader(iam), warden, now))
+
+
+@cache
 def dispatch() -> "Dispatch":
     """The parts of deliver and redeliver. Raises SettingsError."""
-    from mfa_watcher.adapters.ses import SesMailer
+    from mfa_watcher.adapters.pace import DynamoAlertWindow, DynamoPace
+    from mfa_watcher.adapters.ses import SesMailer, SesRate
     from mfa_watcher.adapters.sns import SnsAlerter
     from mfa_watcher.dispatch import Dispatch
     from mfa_watcher.mail.rendering import JinjaMailRenderer, MailContext
@@ -167,6 +193,15 @@ def dispatch() -> "Dispatch":
         renderer=renderer,
         addresses=settings.addresses,
         security_address=settings.security_contact,
+        pace=DynamoPace(
+            dynamodb,
+            table_name=settings.table_name,
+            rate=SesRate(_client("sesv2"), clock=now),
+            clock=now,
+        ),
+        window=DynamoAlertWindow(
+            dynamodb, table_name=settings.table_name, length=settings.alert_digest
+        ),
         clock=now,
     )
     return Dispatch(deliverer, outbox, clock=now)

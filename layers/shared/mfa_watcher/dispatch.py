@@ -1,12 +1,16 @@
 """The way out: which intents a function is to deliver, and what is told of each."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
 
+from mfa_watcher.domain.digests import MOST_IN_ONE
 from mfa_watcher.ports import Outbox
 from mfa_watcher.usecases.deliver import Deliverer, Delivery, Result
 
@@ -46,41 +50,70 @@ class Dispatch:
     ) -> dict[str, int]:
         """Deliver all that is due, after making the named failed intents due again.
 
-        Gives how many intents ended how. Stops when the time is nearly over: the next run goes
-        on. An intent that raises does not stop the others; the errors are raised at the end.
+        Alerts go first, and together. Gives how many intents ended how. Stops when the time is
+        nearly over: the next run goes on. Mails stop too when the account may send none. An intent
+        that raises does not stop the others; the errors are raised at the end.
         """
         now = self._clock()
         for intent_id in reopen:
             self._outbox.reopen(intent_id, now=now)
-        counts: dict[str, int] = {}
-        errors: list[Exception] = []
+        swept = _Swept()
+        alerts = list(self._outbox.due_alerts(now=now))
+        for at in range(0, len(alerts), MOST_IN_ONE):
+            if seconds_left() < _SECONDS_FOR_A_DIGEST:
+                logger.warning("Out of time, the next run goes on")
+                break
+            batch = alerts[at : at + MOST_IN_ONE]
+            swept.take(partial(self._deliverer.deliver_together, batch), *batch)
         for intent_id in self._outbox.due(now=now):
             if seconds_left() < _SECONDS_FOR_ONE:
                 logger.warning("Out of time, the next run goes on")
                 break
-            try:
-                delivery = self._deliverer.deliver(intent_id)
-            except Exception as error:
-                logger.warning("Will be tried again", intent=intent_id, exc_info=True)
-                metrics.add_metric("IntentsRetried", MetricUnit.Count, 1)
-                errors.append(error)
-                continue
+            swept.take(partial(self._one, intent_id), intent_id)
+            if swept.counts[Result.STOPPED]:
+                break
+        total = swept.counts.total() + len(swept.errors)
+        metrics.add_metric("IntentsDue", MetricUnit.Count, total)
+        if swept.errors:
+            raise ExceptionGroup("intents that could not be delivered", swept.errors)
+        return {result.value: count for result, count in swept.counts.items()}
+
+    def _one(self, intent_id: str) -> list[Delivery]:
+        return [self._deliverer.deliver(intent_id)]
+
+
+@dataclass(slots=True)
+class _Swept:
+    """What a sweep has done so far."""
+
+    counts: Counter[Result] = field(default_factory=Counter)
+    errors: list[Exception] = field(default_factory=list)
+
+    def take(self, deliver: Callable[[], list[Delivery]], *intent_ids: str) -> None:
+        """Deliver, and keep what came of it, also an error."""
+        try:
+            deliveries = deliver()
+        except Exception as error:
+            logger.warning("Will be tried again", intent=", ".join(intent_ids), exc_info=True)
+            metrics.add_metric("IntentsRetried", MetricUnit.Count, len(intent_ids))
+            self.errors.append(error)
+            return
+        for delivery in deliveries:
             _tell(delivery)
-            counts[delivery.result.value] = counts.get(delivery.result.value, 0) + 1
-        metrics.add_metric("IntentsDue", MetricUnit.Count, sum(counts.values()) + len(errors))
-        if errors:
-            raise ExceptionGroup("intents that could not be delivered", errors)
-        return counts
+            self.counts[delivery.result] += 1
 
 
-_SECONDS_FOR_ONE = 5.0
-"""Enough for the slowest intent: three reads of IAM and one mail."""
+_SECONDS_FOR_ONE = 8.0
+"""Enough for the slowest intent: three reads of IAM, the wait for its turn, and one mail."""
+
+_SECONDS_FOR_A_DIGEST = 20.0
+"""Enough to claim and mark as many alerts as are told in one message."""
 
 
 def _tell(delivery: Delivery) -> None:
     logger.set_correlation_id(delivery.event_id)
-    failed = delivery.result is Result.FAILED
-    (logger.error if failed else logger.info)(
+    failed, stopped = delivery.result is Result.FAILED, delivery.result is Result.STOPPED
+    (logger.error if failed or stopped else logger.info)(
         "Delivered" if delivery.result is Result.SENT else "Not delivered",
         intent=delivery.intent_id,
         result=delivery.result.value,
@@ -89,4 +122,6 @@ def _tell(delivery: Delivery) -> None:
     metrics.add_metric(f"Intents_{delivery.result.value}", MetricUnit.Count, 1)
     if failed:
         metrics.add_metric("IntentsFailed", MetricUnit.Count, 1)
+    if stopped:
+        metrics.add_metric("SendingStopped", MetricUnit.Count, 1)
     logger.remove_keys(["correlation_id"])

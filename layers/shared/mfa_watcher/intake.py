@@ -16,7 +16,7 @@ logger = Logger()
 metrics = Metrics()
 
 Act = Callable[[str], None]
-"""Acts on a message's body. Raises DamagedEventError or UnactionableError for what no retry mends."""
+"""Acts on a message's body. DamagedEventError and UnactionableError: no retry can mend it."""
 
 
 class Intake:

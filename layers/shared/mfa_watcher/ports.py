@@ -21,6 +21,10 @@ class IamReadError(WorldError):
     """IAM could not be read: throttled, denied or out of reach."""
 
 
+class IamWriteError(WorldError):
+    """IAM could not be changed: throttled, denied or out of reach."""
+
+
 class LostRaceError(WorldError):
     """Somebody else changed the user or the request first: read again and decide again."""
 
@@ -83,6 +87,21 @@ class IamReader(Protocol):
         ...
 
 
+class IamWarden(Protocol):
+    """Shuts users in and lets them out.
+
+    Each method is one call, can be repeated, and raises IamWriteError.
+    """
+
+    def shut_in(self, name: str) -> None:
+        """Leave the user nothing but enrolling a device (``AttachUserPolicy``)."""
+        ...
+
+    def let_out(self, name: str) -> None:
+        """Take that back, if it is so (``DetachUserPolicy``)."""
+        ...
+
+
 class Store(Protocol):
     """The state that decisions read and commit."""
 
@@ -108,6 +127,14 @@ class Store(Protocol):
 
     def unreachable(self, *, now: datetime) -> list[tuple[UserKey, Case]]:
         """Give users out of reach whom security has not been told of, as many as fit one mail."""
+        ...
+
+    def due_quarantines(self, *, now: datetime) -> Iterator[UserKey]:
+        """Give the users who are to be shut in or let out, as their records say."""
+        ...
+
+    def quarantine_done(self, key: UserKey, *, decided_at: datetime) -> None:
+        """Take a user off that list, unless there was a decision after the given moment."""
         ...
 
     def exempted(self) -> Iterator[User]:
@@ -199,8 +226,8 @@ class Outbox(Protocol):
 class Pace(Protocol):
     """Keeps all who send at one time under the rate that the account may send at."""
 
-    def wait_for_turn(self) -> None:
-        """Come back when the next mail may go. Raises ThrottledError if that is not soon."""
+    def wait_for_turn(self, recipients: int) -> None:
+        """Come back when a mail may go. Raises ThrottledError if that is not soon."""
         ...
 
 
@@ -251,7 +278,7 @@ class Alerter(Protocol):
         """Publish, and give the message id. Raises RefusedError or NotSentError."""
         ...
 
-    def send_digest(self, alerts: Sequence[Alert]) -> str:
+    def send_digest(self, intents: Sequence[Intent]) -> str:
         """Publish several alerts as one message, and give its id. Raises as ``send`` does."""
         ...
 

@@ -169,6 +169,12 @@ class RemindSettings(_LadderSettings):
         )
 
 
+class QuarantineSettings(_Settings):
+    """The environment of quarantine."""
+
+    quarantine_policy_arn: str = Field(pattern=r"^arn:")
+
+
 class DeliverSettings(_AddressSettings):
     """The environment of deliver and redeliver."""
 
@@ -176,8 +182,14 @@ class DeliverSettings(_AddressSettings):
     default_language: str = "en"
     time_zone: Annotated[ZoneInfo, BeforeValidator(_zone)] = ZoneInfo("UTC")
     alert_topic_arn: str = Field(pattern=r"^arn:")
+    alert_digest_seconds: int = Field(default=60, ge=0)
     configuration_set: Annotated[str | None, Optional] = None
     account_alias: Annotated[str | None, Optional] = None
+
+    @property
+    def alert_digest(self) -> timedelta:
+        """How long alerts are gathered that come after a first one; not at all: each is told."""
+        return timedelta(seconds=self.alert_digest_seconds)
 
     @property
     def partition(self) -> str:

@@ -1,22 +1,77 @@
 """Sending mails with SES v2."""
 
 import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from email.header import Header
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mfa_watcher.ports import Message, NotSentError, RefusedError
+from mfa_watcher.domain.tags import to_tag
+from mfa_watcher.ports import (
+    BadAddressError,
+    Message,
+    NotSentError,
+    QuotaUsedUpError,
+    RefusedError,
+    SendingStoppedError,
+    ThrottledError,
+)
 
 if TYPE_CHECKING:
     from types_boto3_sesv2 import SESV2Client
-    from types_boto3_sesv2.type_defs import SendEmailRequestTypeDef
+    from types_boto3_sesv2.type_defs import MessageHeaderTypeDef, SendEmailRequestTypeDef
 
-_REFUSALS = frozenset({"MessageRejected", "BadRequestException"})
-"""What SES says of the message itself; all else is about the account or the moment."""
+SendError = type[RefusedError] | type[NotSentError]
+
+_BY_CODE: dict[str, SendError] = {
+    "TooManyRequestsException": ThrottledError,
+    "ThrottlingException": ThrottledError,
+    "Throttling": ThrottledError,
+    "LimitExceededException": QuotaUsedUpError,
+    "AccountSuspendedException": SendingStoppedError,
+    "SendingPausedException": SendingStoppedError,
+    "MailFromDomainNotVerifiedException": SendingStoppedError,
+    # The configuration set is gone, or the role or a policy of the identity forbids to send.
+    "NotFoundException": SendingStoppedError,
+    "AccessDeniedException": SendingStoppedError,
+    "MessageRejected": RefusedError,
+    "BadRequestException": RefusedError,
+}
+"""What SES says by a code (API reference: ``SendEmail``). Any other is about the moment."""
+
+_ADDRESS_FAULTS = (
+    r"(missing|empty|illegal|invalid) (final '@domain'|local name|local part|domain|address|email)"
+    r"|(local address|domain) (contains|starts|ends)"
+)
+
+_BY_TEXT: tuple[tuple[frozenset[str], str, SendError], ...] = (
+    (
+        frozenset({"TooManyRequestsException", "ThrottlingException", "Throttling"}),
+        r"daily (message|sending) quota",
+        QuotaUsedUpError,
+    ),
+    (frozenset({"MessageRejected"}), r"sending (suspended|paused) for", SendingStoppedError),
+    (
+        frozenset({"BadRequestException", "MessageRejected"}),
+        _ADDRESS_FAULTS,
+        BadAddressError,
+    ),
+)
+"""What SES says by a text alone (developer guide: *Errors related to the sending quotas*; the
+texts about addresses are JavaMail's, which SES passes on)."""
+
+_NOT_VERIFIED = re.compile(
+    r"address(es)? (is|are) not verified|address not verified", re.IGNORECASE
+)
 
 _ADDRESS = re.compile(r"[^\s<>,;:]+@[^\s<>,;:]+")
-_ILLEGAL_IN_TAG = re.compile(r"[^A-Za-z0-9_-]")
-_TAG_LENGTH = 256
+
+LEAST_RATE = 1.0
+"""Mails a second: what SES gives a new account."""
+
+_RATE_IS_FRESH = timedelta(minutes=5)
 
 
 class SesMailer:
@@ -31,42 +86,107 @@ class SesMailer:
         self._configuration_set = configuration_set
 
     def send(self, message: Message) -> str:
-        """Send one mail to one address; gives SES's message id."""
+        """Send one mail to one address, and perhaps a copy; gives SES's message id."""
         request: SendEmailRequestTypeDef = {
             "FromEmailAddress": self._sender,
             "Destination": {"ToAddresses": [message.to]},
             "Content": {
                 "Simple": {
-                    "Subject": {"Data": message.subject, "Charset": "UTF-8"},
+                    # In ASCII by itself: SES takes a subject as it is.
+                    "Subject": {"Data": encoded(message.subject)},
                     "Body": {
                         "Html": {"Data": message.html, "Charset": "UTF-8"},
                         "Text": {"Data": message.text, "Charset": "UTF-8"},
                     },
-                    # RFC 3834: keeps out-of-office replies from answering.
-                    "Headers": [{"Name": "Auto-Submitted", "Value": "auto-generated"}],
+                    "Headers": self._headers(message),
                 }
             },
             "EmailTags": [
-                {"Name": _legal(name), "Value": _legal(value)}
+                {"Name": to_tag(name), "Value": to_tag(value)}
                 for name, value in message.tags.items()
             ],
         }
+        if message.cc:
+            request["Destination"]["CcAddresses"] = [message.cc]
         if self._configuration_set:
             request["ConfigurationSetName"] = self._configuration_set
         try:
             return self._client.send_email(**request)["MessageId"]
         except ClientError as error:
-            code = error.response["Error"]["Code"]
-            # SES names addresses in its refusals, and the reason goes to the logs.
-            said = _ADDRESS.sub("(address)", error.response["Error"].get("Message", ""))
-            text = f"SES: {code}: {said}"
-            if code in _REFUSALS:
-                raise RefusedError(text) from error
-            raise NotSentError(text) from error
+            raise self._meaning(error) from error
         except BotoCoreError as error:
             raise NotSentError(f"SES: {type(error).__name__}") from error
 
+    def _headers(self, message: Message) -> "list[MessageHeaderTypeDef]":
+        # Both keep out-of-office replies from answering: RFC 3834, and Exchange's own.
+        headers: list[MessageHeaderTypeDef] = [
+            {"Name": "Auto-Submitted", "Value": "auto-generated"},
+            {"Name": "X-Auto-Response-Suppress", "Value": "All"},
+        ]
+        if message.thread:
+            # No mail has this id, SES gives each its own; but clients keep together what answers
+            # the same mail (RFC 5322, 3.6.4), also one that they have never seen.
+            thread = f"<{to_tag(message.thread)}@{self._sender.rsplit('@', 1)[-1]}>"
+            headers += [
+                {"Name": "In-Reply-To", "Value": thread},
+                {"Name": "References", "Value": thread},
+            ]
+        return headers
 
-def _legal(text: str) -> str:
-    """SES allows letters, digits, ``_`` and ``-`` in a tag (API reference: ``MessageTag``)."""
-    return _ILLEGAL_IN_TAG.sub("_", text)[:_TAG_LENGTH]
+    def _meaning(self, error: ClientError) -> RefusedError | NotSentError:
+        code = error.response["Error"]["Code"]
+        said = error.response["Error"].get("Message", "")
+        # SES names addresses in its refusals, and the reason goes to the logs.
+        text = f"SES: {code}: {_ADDRESS.sub('(address)', said)}"
+        return meaning_of(code, said, self._sender)(text)
+
+
+def meaning_of(code: str, text: str, sender: str) -> SendError:
+    """Tell what a refusal of SES's means: by its code, and by its text where that says more."""
+    if code == "MessageRejected" and _NOT_VERIFIED.search(text):
+        # Either the sender is not verified, and nobody gets a mail; or the account is in the
+        # sandbox, where each recipient must be verified too, and this one is not.
+        domain = sender.rsplit("@", 1)[-1].casefold()
+        named = {found.rstrip(".").casefold() for found in re.findall(r"[^\s,<>:]+", text)}
+        ours = named & {sender.casefold(), domain}
+        return SendingStoppedError if ours else RefusedError
+    for codes, pattern, meaning in _BY_TEXT:
+        if code in codes and re.search(pattern, text, re.IGNORECASE):
+            return meaning
+    return _BY_CODE.get(code, NotSentError)
+
+
+def encoded(subject: str) -> str:
+    """Write a subject in ASCII, on one line: as it is, or in encoded words (RFC 2047)."""
+    if subject.isascii() and subject.isprintable():
+        return subject
+    line = "".join(char if char.isprintable() else " " for char in subject)
+    return Header(line, "utf-8", header_name="Subject").encode(linesep="")
+
+
+class SesRate:
+    """How many mails a second the account may send, asked anew every few minutes."""
+
+    def __init__(self, client: "SESV2Client", *, clock: Callable[[], datetime]) -> None:
+        """Take an SES v2 client and a clock."""
+        self._client = client
+        self._clock = clock
+        self._known: float | None = None
+        self._read_at: datetime | None = None
+
+    def __call__(self) -> float:
+        """Give the rate. Raises NotSentError if SES does not tell, and never did."""
+        now = self._clock()
+        if self._known is None or self._read_at is None or now - self._read_at >= _RATE_IS_FRESH:
+            self._known = self._read() or self._known
+            self._read_at = now
+        if self._known is None:
+            raise NotSentError("SES does not tell how fast the account may send")
+        return self._known
+
+    def _read(self) -> float | None:
+        try:
+            quota = self._client.get_account().get("SendQuota", {})
+        except (BotoCoreError, ClientError):
+            return None
+        return max(quota.get("MaxSendRate", LEAST_RATE), LEAST_RATE)

@@ -1,10 +1,13 @@
 """Alerting with SNS."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mfa_watcher.domain.intents import Alert
+from mfa_watcher.domain.digests import in_order, worst
+from mfa_watcher.domain.intents import Alert, Intent, Severity
 from mfa_watcher.ports import NotSentError, RefusedError
 
 if TYPE_CHECKING:
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
 
 _SUBJECT_LENGTH = 100
 _VALUE_LENGTH = 1024
+_LINE_BYTES = 400
 
 _REFUSALS = frozenset({"InvalidParameter", "ParameterValueInvalid", "ValidationException"})
 
@@ -26,14 +30,24 @@ class SnsAlerter:
 
     def send(self, alert: Alert, *, intent_id: str) -> str:
         """Publish one alert; gives SNS's message id."""
+        subject, body = subject_of(alert), body_of(alert, intent_id)
+        return self._publish(subject, body, alert.kind.value, alert.severity)
+
+    def send_digest(self, intents: Sequence[Intent]) -> str:
+        """Publish several alerts as one message, under the severity of the worst of them."""
+        ordered, severity = in_order(intents), worst(intents)
+        subject = _subject(f"{len(ordered)} alerts, the most severe is {severity.upper()}")
+        return self._publish(subject, body_of_digest(ordered), "digest", severity)
+
+    def _publish(self, subject: str, body: str, kind: str, severity: Severity) -> str:
         try:
             answer = self._client.publish(
                 TopicArn=self._topic_arn,
-                Subject=subject_of(alert),
-                Message=body_of(alert, intent_id),
+                Subject=subject,
+                Message=body,
                 MessageAttributes={
-                    "kind": {"DataType": "String", "StringValue": alert.kind.value},
-                    "severity": {"DataType": "String", "StringValue": alert.severity.value},
+                    "kind": {"DataType": "String", "StringValue": kind},
+                    "severity": {"DataType": "String", "StringValue": severity.value},
                 },
             )
         except ClientError as error:
@@ -49,8 +63,11 @@ class SnsAlerter:
 
 def subject_of(alert: Alert) -> str:
     """Give the mail subject SNS uses: ASCII, one line, at most 100 characters (API reference)."""
-    text = f"[MFA Watcher] {alert.severity.upper()}: {alert.title}"
-    return text.encode("ascii", "replace").decode()[:_SUBJECT_LENGTH]
+    return _subject(f"{alert.severity.upper()}: {alert.title}")
+
+
+def _subject(text: str) -> str:
+    return f"[MFA Watcher] {text}".encode("ascii", "replace").decode()[:_SUBJECT_LENGTH]
 
 
 def body_of(alert: Alert, intent_id: str) -> str:
@@ -58,6 +75,27 @@ def body_of(alert: Alert, intent_id: str) -> str:
     width = max(len(name) for name, _ in alert.facts) + 1
     lines = [f"{name + ':':<{width}} {one_line(value)}" for name, value in alert.facts]
     return "\n".join([alert.title, "", *lines, "", f"Alert id: {intent_id}"])
+
+
+def body_of_digest(intents: Sequence[Intent]) -> str:
+    """Give the text: how many of each, then one alert a line."""
+    alerts = [intent.act for intent in intents if isinstance(intent.act, Alert)]
+    counts = Counter((alert.severity, alert.title) for alert in alerts)
+    numbers = [
+        f"{count:>4} x {severity.upper()}: {title}" for (severity, title), count in counts.items()
+    ]
+    lines = [_line(intent.act, intent.id) for intent in intents if isinstance(intent.act, Alert)]
+    head = f"{len(alerts)} alerts came within a short time, so they are told together:"
+    return "\n".join([head, "", *numbers, "", *lines])
+
+
+def _line(alert: Alert, intent_id: str) -> str:
+    facts = dict(alert.facts)
+    told = [f"{name}: {one_line(facts[name])}" for name in ("User", "Who", "When") if name in facts]
+    line = " | ".join([f"{alert.severity.upper()}: {alert.title}", *told])
+    # In bytes, by which SNS measures a message.
+    short = line.encode()[:_LINE_BYTES].decode(errors="ignore")
+    return f"{short} | {intent_id}"
 
 
 def one_line(value: str) -> str:

@@ -1,16 +1,20 @@
 """From an intent in the outbox to a mail or an alert: claim, send, mark."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from mfa_watcher.domain.addresses import AddressBook
-from mfa_watcher.domain.intents import Alert, Mail
+from mfa_watcher.domain.digests import goes_at_once, is_urgent
+from mfa_watcher.domain.feedback import MailOutcome, MailReport
+from mfa_watcher.domain.intents import Alert, Intent, Mail
 from mfa_watcher.domain.mails import facts_needed_to_send, reason_to_skip
 from mfa_watcher.domain.users import LiveUser, MailKind, UserKey
 from mfa_watcher.ports import (
     Alerter,
+    AlertWindow,
+    BadAddressError,
     Claim,
     IamReader,
     IamReadError,
@@ -20,15 +24,27 @@ from mfa_watcher.ports import (
     Message,
     NotSentError,
     Outbox,
+    Pace,
+    QuotaUsedUpError,
     RefusedError,
+    SendingStoppedError,
     Store,
+    ThrottledError,
 )
+from mfa_watcher.usecases.feedback import act_on
 from mfa_watcher.usecases.look import look
 
 FIRST_RETRY = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=1)
 MAX_ATTEMPTS = 30
-"""With the waits above about 25 hours: a daily mail quota that is used up is free again by then."""
+"""With the waits above about 25 hours of something going wrong."""
+
+NEXT_TURN = timedelta(seconds=30)
+QUOTA_WAIT = timedelta(hours=1)
+STOPPED_WAIT = timedelta(minutes=15)
+GIVE_UP_AFTER = timedelta(days=14)
+"""How long an intent waits for its turn, a free quota or an account that may send again. That is
+no failed attempt, but what is two weeks old is news to nobody."""
 
 
 class Result(StrEnum):
@@ -37,6 +53,8 @@ class Result(StrEnum):
     SENT = "sent"
     SKIPPED = "skipped"
     PUT_BACK = "put_back"
+    STOPPED = "stopped"
+    """Put back, and the account may send no mail at all: there is no use in trying others."""
     FAILED = "failed"
     NOT_OURS = "not_ours"
 
@@ -76,6 +94,8 @@ class Deliverer:
     renderer: MailRenderer
     addresses: AddressBook
     security_address: str
+    pace: Pace
+    window: AlertWindow
     clock: Callable[[], datetime]
 
     def deliver(self, intent_id: str) -> Delivery:
@@ -88,19 +108,62 @@ class Deliverer:
         claim = self.outbox.claim(intent_id, now=self.clock())
         if claim is None:
             return Delivery(intent_id, Result.NOT_OURS)
-        if claim.attempts > MAX_ATTEMPTS:
+        if claim.tries > MAX_ATTEMPTS:
             return self._failed(claim, f"given up after {MAX_ATTEMPTS} attempts without an end")
         try:
             match claim.intent.act:
                 case Mail() as mail:
                     return self._mail(claim, mail)
                 case Alert() as alert:
-                    receipt = self.alerter.send(alert, intent_id=intent_id)
-                    return self._sent(claim, receipt, "security")
+                    return self._alert(claim, alert)
         except RefusedError as error:
             return self._failed(claim, str(error))
         except (NotSentError, IamReadError) as error:
-            return self._put_back(claim, str(error))
+            return self._put_back(claim, error)
+
+    def deliver_together(self, intent_ids: Iterable[str]) -> list[Delivery]:
+        """Deliver alerts that are due, in one message, if they are more than one.
+
+        All are claimed first and marked after, each by itself: what a crash leaves claimed is due
+        again when its claim runs out, and is told once more.
+        """
+        claims, deliveries = [], []
+        for intent_id in intent_ids:
+            claim = self.outbox.claim(intent_id, now=self.clock())
+            if claim is None:
+                deliveries.append(Delivery(intent_id, Result.NOT_OURS))
+            elif claim.tries > MAX_ATTEMPTS:
+                reason = f"given up after {MAX_ATTEMPTS} attempts without an end"
+                deliveries.append(self._failed(claim, reason))
+            else:
+                claims.append(claim)
+        if not claims:
+            return deliveries
+        try:
+            receipt = self._tell([claim.intent for claim in claims])
+        except RefusedError as error:
+            return deliveries + [self._failed(claim, str(error)) for claim in claims]
+        except NotSentError as error:
+            return deliveries + [self._put_back(claim, error) for claim in claims]
+        return deliveries + [self._sent(claim, receipt, "security") for claim in claims]
+
+    def _tell(self, intents: list[Intent]) -> str:
+        match intents:
+            case [Intent(id=intent_id, act=Alert() as alert)]:
+                return self.alerter.send(alert, intent_id=intent_id)
+            case _:
+                return self.alerter.send_digest(intents)
+
+    def _alert(self, claim: Claim, alert: Alert) -> Delivery:
+        """Tell the first of a window at once; the schedule tells the others together."""
+        now = self.clock()
+        turn = self.window.count(urgent=is_urgent(alert), now=now)
+        if not goes_at_once(alert, turn.number):
+            reason = "told together with others of its time"
+            self.outbox.put_back(claim, reason=reason, due_at=turn.until, waited=True)
+            return _delivery(claim, Result.PUT_BACK, reason)
+        receipt = self.alerter.send(alert, intent_id=claim.intent.id)
+        return self._sent(claim, receipt, "security")
 
     def _mail(self, claim: Claim, mail: Mail) -> Delivery:
         if mail.user is None:
@@ -117,15 +180,36 @@ class Deliverer:
             return self._send(claim, mail, self._security(), Reader())
         bad = known.bad_addresses if known else frozenset()
         override = known.address if known else None
-        address = self.addresses.find(user.name, user.tags, override=override, bad=bad)
-        if address is None:
-            reason = "no address that is allowed and does not bounce"
-            self.outbox.note_unreachable(mail, why=reason, now=self.clock())
-            return self._skipped(claim, reason)
         manager = self.addresses.manager(user.tags)
         copied = mail.kind is MailKind.FINAL_WARNING and manager and manager.casefold() not in bad
         reader = Reader(self.addresses.language(user.tags), manager if copied else None)
-        return self._send(claim, mail, address.address, reader)
+        while address := self.addresses.find(user.name, user.tags, override=override, bad=bad):
+            try:
+                return self._send(claim, mail, address.address, reader)
+            except BadAddressError as error:
+                if reader.cc:  # SES does not say which of the two it is
+                    reader = replace(reader, cc=None)
+                    continue
+                self._mark_bad(claim.intent, address.address, str(error))
+                bad |= {address.address.casefold()}
+        reason = "no address that is allowed and does not bounce"
+        self.outbox.note_unreachable(mail, why=reason, now=self.clock())
+        return self._skipped(claim, reason)
+
+    def _mark_bad(self, intent: Intent, address: str, said: str) -> None:
+        """Note an address that SES does not even take. The mail tries the next one itself."""
+        report = MailReport(
+            id=f"{intent.id}/{address.casefold()}",
+            at=self.clock(),
+            message_id="none",
+            intent_id=intent.id,
+            outcome=MailOutcome.REJECTED,
+            to=address,
+            recipients=(address,),
+            unreachable=True,
+            detail=said,
+        )
+        act_on(self.store, report, intent, now=self.clock(), in_hand=True)
 
     def _security(self) -> str:
         if not self.security_address:
@@ -143,6 +227,7 @@ class Deliverer:
             thread=mail.request_id or mail.finding_id,
             tags={"mail": mail.kind.value, "intent": claim.intent.id},
         )
+        self.pace.wait_for_turn(2 if message.cc else 1)
         return self._sent(claim, self.mailer.send(message), to)
 
     def _current(self, key: UserKey, *names: str) -> IamUser | None:
@@ -165,12 +250,30 @@ class Deliverer:
         self.outbox.mark_failed(claim, reason=reason, now=self.clock())
         return _delivery(claim, Result.FAILED, reason)
 
-    def _put_back(self, claim: Claim, reason: str) -> Delivery:
-        if claim.attempts >= MAX_ATTEMPTS:
-            return self._failed(claim, f"given up after {claim.attempts} attempts: {reason}")
-        due_at = self.clock() + wait_after(claim.attempts)
-        self.outbox.put_back(claim, reason=reason, due_at=due_at)
-        return _delivery(claim, Result.PUT_BACK, reason)
+    def _put_back(self, claim: Claim, error: NotSentError | IamReadError) -> Delivery:
+        reason, now = str(error), self.clock()
+        wait = _wait_for(error)
+        if wait is None and claim.tries >= MAX_ATTEMPTS:
+            return self._failed(claim, f"given up after {claim.tries} attempts: {reason}")
+        if wait is not None and now - claim.intent.created_at >= GIVE_UP_AFTER:
+            return self._failed(claim, f"given up after {GIVE_UP_AFTER.days} days: {reason}")
+        due_at = now + (wait_after(claim.tries) if wait is None else wait)
+        self.outbox.put_back(claim, reason=reason, due_at=due_at, waited=wait is not None)
+        stopped = isinstance(error, SendingStoppedError)
+        return _delivery(claim, Result.STOPPED if stopped else Result.PUT_BACK, reason)
+
+
+def _wait_for(error: NotSentError | IamReadError) -> timedelta | None:
+    """Say how long to wait where nothing is wrong with the mail; None: each failure longer."""
+    match error:
+        case ThrottledError():
+            return NEXT_TURN
+        case QuotaUsedUpError():
+            return QUOTA_WAIT
+        case SendingStoppedError():
+            return STOPPED_WAIT
+        case _:
+            return None
 
 
 def wait_after(attempts: int) -> timedelta:

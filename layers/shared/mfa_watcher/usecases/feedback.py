@@ -8,7 +8,6 @@ from enum import StrEnum
 from mfa_watcher.domain.feedback import MailReport, decide_feedback
 from mfa_watcher.domain.intents import Intent, Mail
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.users import User
 from mfa_watcher.ports import AlreadyDecidedError, LostRaceError, Outbox, Store, UnactionableError
 
 RACES = 5
@@ -59,25 +58,30 @@ class Postmaster:
                 f"the report is of {report.at:%Y-%m-%d}, too old to tell whether it was read before"
             )
         report = replace(report, to=sent.to or report.to)
-        reading = self._decide(report, sent.intent)
+        reading = act_on(self.store, report, sent.intent, now=self.clock())
         if report.concerns(report.to):
             self.outbox.record_outcome(sent.intent.id, report.outcome, at=report.at)
         return reading
 
-    def _decide(self, report: MailReport, intent: Intent) -> Reading:
-        for _ in range(RACES):
-            decision = decide_feedback(report, intent, self._user(intent))
-            if decision is None:
-                return Reading(report, Result.NOTED, intent.event_id)
-            try:
-                self.store.commit(decision, now=self.clock())
-            except LostRaceError:
-                continue
-            except AlreadyDecidedError:
-                return Reading(report, Result.DUPLICATE, intent.event_id)
-            return Reading(report, Result.DECIDED, intent.event_id, decision.effects)
-        raise LostRaceError(f"report {report.id}: lost {RACES} races for the same user")
 
-    def _user(self, intent: Intent) -> User | None:
+def act_on(
+    store: Store, report: MailReport, intent: Intent, *, now: datetime, in_hand: bool = False
+) -> Reading:
+    """Decide about a report and commit the decision.
+
+    A mail that is still ``in_hand`` is not sent anew. Raises LostRaceError if others keep winning.
+    """
+    for _ in range(RACES):
         mail = intent.act
-        return self.store.user(mail.user) if isinstance(mail, Mail) and mail.user else None
+        user = store.user(mail.user) if isinstance(mail, Mail) and mail.user else None
+        decision = decide_feedback(report, intent, user, in_hand=in_hand)
+        if decision is None:
+            return Reading(report, Result.NOTED, intent.event_id)
+        try:
+            store.commit(decision, now=now)
+        except LostRaceError:
+            continue
+        except AlreadyDecidedError:
+            return Reading(report, Result.DUPLICATE, intent.event_id)
+        return Reading(report, Result.DECIDED, intent.event_id, decision.effects)
+    raise LostRaceError(f"report {report.id}: lost {RACES} races for the same user")
