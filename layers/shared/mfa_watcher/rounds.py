@@ -6,6 +6,7 @@ from collections.abc import Callable
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
+from mfa_watcher.usecases.quarantine import Warden
 from mfa_watcher.usecases.remind import Reminder
 
 logger = Logger()
@@ -56,3 +57,31 @@ class Rounds:
         if errors:
             raise ExceptionGroup("users who could not be looked at", errors)
         return dict(counts)
+
+
+class WardRounds:
+    """Hands users who are to be shut in or let out to the warden."""
+
+    def __init__(self, warden: Warden) -> None:
+        """Take the warden."""
+        self._warden = warden
+
+    def make(self) -> dict[str, str]:
+        """Attend to all users who are due; gives what was done, by user id.
+
+        A user who raises stays due and does not stop the others; the errors are raised at the end.
+        """
+        done: dict[str, str] = {}
+        errors: list[Exception] = []
+        for key in self._warden.due():
+            try:
+                done[key.user_id] = self._warden.attend_to(key)
+            except Exception as error:
+                logger.exception("Stays due", user_id=key.user_id)
+                errors.append(error)
+                continue
+            logger.info("Attended to", user_id=key.user_id, done=done[key.user_id])
+        metrics.add_metric("QuarantinesAttendedTo", MetricUnit.Count, len(done))
+        if errors:
+            raise ExceptionGroup("users who could not be attended to", errors)
+        return done

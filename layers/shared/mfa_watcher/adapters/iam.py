@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from mfa_watcher.domain.devices import Device
-from mfa_watcher.ports import IamReadError, IamUser
+from mfa_watcher.ports import IamReadError, IamUser, IamWriteError
 
 if TYPE_CHECKING:
     from types_boto3_iam import IAMClient
@@ -61,3 +61,37 @@ def _asked(call: str, ask: Callable[[], Answer]) -> Answer | None:
         raise IamReadError(f"IAM did not answer {call}: {code}") from error
     except BotoCoreError as error:
         raise IamReadError(f"IAM did not answer {call}: {type(error).__name__}") from error
+
+
+class BotoIamWarden:
+    """Attaches and detaches the quarantine policy."""
+
+    def __init__(self, client: "IAMClient", *, policy_arn: str) -> None:
+        """Take an IAM client and the ARN of the policy that leaves nothing but enrolling."""
+        self._client = client
+        self._policy_arn = policy_arn
+
+    def shut_in(self, name: str) -> None:
+        """Attach the policy; IAM takes it twice as once. A user who is gone needs none."""
+        _changed(
+            "AttachUserPolicy",
+            lambda: self._client.attach_user_policy(UserName=name, PolicyArn=self._policy_arn),
+        )
+
+    def let_out(self, name: str) -> None:
+        """Detach the policy; if it is not attached, or the user is gone, that is as good."""
+        _changed(
+            "DetachUserPolicy",
+            lambda: self._client.detach_user_policy(UserName=name, PolicyArn=self._policy_arn),
+        )
+
+
+def _changed(call: str, change: Callable[[], object]) -> None:
+    try:
+        change()
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if not code.startswith("NoSuchEntity"):
+            raise IamWriteError(f"IAM did not do {call}: {code}") from error
+    except BotoCoreError as error:
+        raise IamWriteError(f"IAM did not do {call}: {type(error).__name__}") from error

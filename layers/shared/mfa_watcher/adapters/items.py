@@ -23,6 +23,7 @@ partition takes 1,000 writes a second)."""
 DUE_INTENTS: Final = "DUE"
 DUE_ALERTS: Final = "ALERT"
 DUE_USERS: Final = "USER"
+DUE_QUARANTINE: Final = "QUARANTINE#0"
 DUE_UNREACHABLE: Final = "UNREACHABLE#0"
 
 USER: Final = TypeAdapter(User)
@@ -48,6 +49,11 @@ def name_pk(account_id: str, name: str) -> str:
 def device_pk(account_id: str, serial: str) -> str:
     """Give the partition key under which a removed device leads to the id of its user."""
     return f"DEVICE#{account_id}#{serial}"
+
+
+def quarantine_pk(key: UserKey) -> str:
+    """Give the partition key of the note that a user is to be shut in or let out."""
+    return f"QUARANTINE#{key.account_id}#{key.user_id}"
 
 
 def unreachable_pk(key: UserKey) -> str:

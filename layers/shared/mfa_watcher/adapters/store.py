@@ -1,6 +1,7 @@
 """State and decisions in DynamoDB."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -87,6 +88,23 @@ class DynamoStore:
                 found.append((UserKey(account_id, user_id), case))
         return found
 
+    def due_quarantines(self, *, now: datetime) -> Iterator[UserKey]:
+        """Give the users who are to be shut in or let out."""
+        for pk in self._due(items.DUE_QUARANTINE, now):
+            _, account_id, user_id = pk.split("#")
+            yield UserKey(account_id, user_id)
+
+    def quarantine_done(self, key: UserKey, *, decided_at: datetime) -> None:
+        """Take a user off that list, unless there was a decision after the given moment."""
+        with suppress(self._client.exceptions.ConditionalCheckFailedException):
+            self._client.update_item(
+                TableName=self._table,
+                Key=key_of(items.quarantine_pk(key)),
+                UpdateExpression="REMOVE due_shard, due_at",
+                ConditionExpression="due_at <= :seen",
+                ExpressionAttributeValues=to_wire({":seen": items.timestamp(decided_at)}),
+            )
+
     def exempted(self) -> Iterator[User]:
         """Give all users with an exemption, by reading the whole table."""
         pages = self._client.get_paginator("scan").paginate(
@@ -107,6 +125,7 @@ class DynamoStore:
                 *(self._history(entry, now) for entry in decision.history),
                 *self._user(decision),
                 *self._request(decision, now),
+                *self._quarantine(decision, now),
                 *(self._reported(key, now) for key in decision.reported),
                 *(self._intent(intent, now) for intent in intents),
             ]
@@ -198,6 +217,19 @@ class DynamoStore:
                 **items.due(items.due_prefix(intent), intent.id, now + STREAM_HEAD_START),
             }
         )
+
+    def _quarantine(
+        self, decision: Decision, now: datetime
+    ) -> Iterable["TransactWriteItemTypeDef"]:
+        if decision.quarantine and decision.user:
+            yield self._put(
+                {
+                    "pk": items.quarantine_pk(decision.user.key),
+                    "sk": STATE,
+                    "due_shard": items.DUE_QUARANTINE,
+                    "due_at": items.timestamp(now),
+                }
+            )
 
     def _reported(self, key: UserKey, now: datetime) -> "TransactWriteItemTypeDef":
         return {

@@ -1,5 +1,7 @@
 """The words of alerts."""
 
+from datetime import datetime
+
 from mfa_watcher.domain.casework import Draft, Situation
 from mfa_watcher.domain.intents import Alert, AlertKind, Severity
 from mfa_watcher.domain.signals import Outcome, Signal, SignalKind
@@ -44,6 +46,24 @@ def removal_alert(situation: Situation, signal: Signal, draft: Draft, kind: Aler
         ("Device", signal.serial or "not named in the record"),
         ("Devices left", "not asked" if left is None else str(left)),
         ("Change request", draft.open_request.id if draft.open_request else "none"),
+    )
+
+
+def quarantine_alert(draft: Draft, at: datetime, *, dry_run: bool) -> Alert:
+    """Make the alert for a user who is shut in, or would be."""
+    user = draft.user
+    since = user.finding.opened_at if user.finding else at
+    would = "would be" if dry_run else "was"
+    return Alert(
+        AlertKind.QUARANTINED,
+        Severity.LOW if dry_run else Severity.MEDIUM,
+        f"A user without MFA {would} quarantined{' (dry run)' if dry_run else ''}",
+        (
+            ("User", user.name),
+            ("Without MFA since", f"{since:%Y-%m-%d}"),
+            ("Ends", "by itself, when the user has enrolled a device"),
+            ("Account", user.key.account_id),
+        ),
     )
 
 

@@ -50,6 +50,8 @@ class Decision:
     intents: tuple[Intent, ...] = ()
     user: User | None = None
     request: ChangeRequest | None = None
+    quarantine: bool = False
+    """Whether the user is to be shut in or let out now, as his record says."""
     reported: tuple[UserKey, ...] = ()
     """Users whom this decision reports to security as out of reach."""
     renamed: bool = False
@@ -87,6 +89,7 @@ class Draft:
     acts: tuple[Mail | Alert, ...] = ()
     effects: tuple[str, ...] = ()
     request_touched: bool = False
+    quarantine_touched: bool = False
 
     @property
     def open_request(self) -> ChangeRequest | None:
@@ -175,6 +178,9 @@ def _close(situation: Situation, draft: Draft, closure: Closure) -> Draft:
     due_at = finding.due_at if closure is Closure.USER_GONE else None
     closed = replace(finding, closed_at=situation.at, closure=closure, due_at=due_at)
     draft = draft.with_user(finding=closed).adding(effect=f"finding closed: {closure}")
+    if draft.user.quarantined_at and closure is not Closure.USER_GONE:
+        draft = draft.with_user(quarantined_at=None).adding(effect="quarantine lifted")
+        draft = replace(draft, quarantine_touched=True)
     if closure is not Closure.ENROLLED:
         return draft
     devices = draft.user.devices
@@ -268,6 +274,7 @@ def finish(situation: Situation, draft: Draft, why: str, actor: str | None) -> D
         tuple(intent(situation.event_id, situation.at, act) for act in draft.acts),
         draft.user,
         draft.request if draft.request_touched else None,
+        quarantine=draft.quarantine_touched,
         renamed=draft.user.name != situation.user.name or situation.user.version == 0,
     )
 

@@ -25,6 +25,7 @@ class AlertKind(StrEnum):
     REMOVAL_BREAK_GLASS = "removal_break_glass"
     PASSWORD_KEPT = "password_kept"  # noqa: S105 - an alert's name, no password
     PASSWORD_POLICY_CHANGED = "password_policy_changed"  # noqa: S105 - an alert's name
+    QUARANTINED = "quarantined"
     EXEMPTION_CLAIMED = "exemption_claimed"
     ADDRESS_LEADS_AWAY = "address_leads_away"
     MAIL_UNDELIVERABLE = "mail_undeliverable"

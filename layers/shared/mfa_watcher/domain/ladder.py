@@ -2,14 +2,25 @@
 
 Step 0 is the guide, which the finding's opening sends. With the usual days 0, 1, 3, 7 and 14 the
 others are: a reminder, another, the final warning with a copy to the manager, and on the last day
-a reminder while the security team gets the case. After that, a reminder every week.
+a reminder while the security team gets the case. After that, a reminder every week; and, if the
+security team wants it, a quarantine.
 """
 
 from dataclasses import replace
 
-from mfa_watcher.domain.casework import Decision, Draft, Situation, finish, let_go, mail, settle
+from mfa_watcher.domain.alerts import quarantine_alert
+from mfa_watcher.domain.casework import (
+    Decision,
+    Draft,
+    Situation,
+    finish,
+    let_go,
+    mail,
+    mail_once,
+    settle,
+)
 from mfa_watcher.domain.intents import Mail
-from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.policy import Policy, Quarantine
 from mfa_watcher.domain.users import MailKind
 
 
@@ -40,7 +51,25 @@ def _climb(situation: Situation, draft: Draft) -> Draft:
     draft = draft.with_user(finding=replace(finding, ladder_step=step, due_at=due_at))
     for reminder in _mails_of(situation, draft, policy, step):
         draft = draft.adding(reminder, effect=f"mail: {reminder.kind}, step {step}")
-    return draft
+    return _quarantine(situation, draft)
+
+
+def _quarantine(situation: Situation, draft: Draft) -> Draft:
+    """Shut the user in with the first step on or after the day for it, or say that it is due."""
+    finding, policy, now = draft.user.open_finding, situation.policy, situation.at
+    off = policy.quarantine is Quarantine.OFF
+    if off or finding is None or MailKind.QUARANTINED in finding.mailed:
+        return draft
+    if now < finding.opened_at + policy.quarantine_after:
+        return draft
+    dry_run = policy.quarantine is Quarantine.DRY_RUN
+    told = quarantine_alert(draft, now, dry_run=dry_run)
+    draft = draft.adding(told, effect=f"alert: quarantined{', dry run' if dry_run else ''}")
+    if dry_run:
+        noted = replace(finding, mailed=finding.mailed | {MailKind.QUARANTINED})
+        return draft.with_user(finding=noted)
+    draft = mail_once(situation, draft, MailKind.QUARANTINED)
+    return replace(draft.with_user(quarantined_at=now), quarantine_touched=True)
 
 
 def _mails_of(situation: Situation, draft: Draft, policy: Policy, step: int) -> tuple[Mail, ...]:

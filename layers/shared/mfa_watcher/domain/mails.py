@@ -11,6 +11,7 @@ _ASKS_TO_ENROL = frozenset(
         MailKind.REMINDER,
         MailKind.FINAL_WARNING,
         MailKind.DEVICE_LOST,
+        MailKind.QUARANTINED,
         MailKind.SECURITY_CASE,
     }
 )

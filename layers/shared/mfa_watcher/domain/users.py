@@ -139,6 +139,7 @@ class User:
     unreachable_since: datetime | None = None
     """Since when no address is left to write to."""
     quarantined_at: datetime | None = None
+    """Since when he may do nothing but enrol a device."""
     look_at: datetime | None = None
     """When to look at him although nothing else is due: an exemption was taken back."""
     version: int = 0
