@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from mfa_watcher import __version__
-from mfa_watcher.cli import replay
+from mfa_watcher.cli import exemptions, mail, replay
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,6 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     replay.add_command(commands)
+    exemptions.add_command(commands)
+    mail.add_command(commands)
     options = parser.parse_args(arguments)
     try:
         code: int = options.run(options)

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfa_watcher.cli.sources import STANDARD_INPUT, Damage, Found, files_in, read
+from mfa_watcher.cli.terminal import console, plain
 from mfa_watcher.cloudtrail import parse_record
 from mfa_watcher.domain.signals import Signal, SignalKind, classify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from rich.console import Console
 
 _BAR_FROM_BYTES = 2_000_000
 """Input shorter than this is read in about a second: no progress bar."""
@@ -109,7 +108,7 @@ class _Totals:
 def _take(found: Found | Damage, totals: _Totals, options: argparse.Namespace) -> None:
     if isinstance(found, Damage):
         totals.damaged += 1
-        _complain(f"{_plain(found.where)}: {_plain(found.why)}")
+        _complain(f"{plain(found.where)}: {plain(found.why)}")
         return
     totals.records += 1
     signal = classify(parse_record(found.record), options.watcher_name)
@@ -152,7 +151,7 @@ def _print_summary(totals: _Totals, files: list[Path]) -> None:
     from rich.text import Text
 
     # Cells are Text, not markup: a user's name must not be able to colour or link anything.
-    console = _console()
+    screen = console()
     counts = Table(
         title=f"{totals.records} records in {len(files)} {'file' if len(files) == 1 else 'files'}"
     )
@@ -161,34 +160,23 @@ def _print_summary(totals: _Totals, files: list[Path]) -> None:
     order = [str(kind) for kind in SignalKind]
     for row in sorted(totals.seen, key=lambda row: (order.index(row.split()[0]), row)):
         seen = totals.seen[row]
-        names = [_plain(name) for name, _ in seen.users.most_common(_NAMES_SHOWN)]
+        names = [plain(name) for name, _ in seen.users.most_common(_NAMES_SHOWN)]
         more = len(seen.users) - len(names)
         users = ", ".join(names) + (f" and {more} more" if more > 0 else "")
-        cells = (row, str(seen.count), users, _plain(seen.last)[:_MINUTE])
+        cells = (row, str(seen.count), users, plain(seen.last)[:_MINUTE])
         style = "red" if row.split()[0] in _LOUD else ""
         counts.add_row(*(Text(cell, style=style) for cell in cells))
-    console.print(counts)
+    screen.print(counts)
     if totals.worth_a_look:
-        console.print(f"\nThe last {len(totals.worth_a_look)} that deserve a look:")
+        screen.print(f"\nThe last {len(totals.worth_a_look)} that deserve a look:")
     for signal in totals.worth_a_look:
-        when = _plain(signal.record.event_time or "(no time)")
-        console.print(Text(f"  {when}  {_plain(signal.why)}"), soft_wrap=True)
-    console.print("\n--json gives one line per record, with its reason.")
-
-
-def _console(*, stderr: bool = False) -> "Console":
-    from rich.console import Console
-
-    return Console(stderr=stderr, highlight=False)
+        when = plain(signal.record.event_time or "(no time)")
+        screen.print(Text(f"  {when}  {plain(signal.why)}"), soft_wrap=True)
+    screen.print("\n--json gives one line per record, with its reason.")
 
 
 def _complain(text: str) -> None:
     sys.stderr.write(text + "\n")
-
-
-def _plain(text: str) -> str:
-    """Take out what could drive the terminal that the text is shown on."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 @contextmanager
@@ -203,6 +191,6 @@ def _progress(files: list[Path]) -> "Iterator[Callable[[int], object]]":
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("Reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=_console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
         task = progress.add_task("Reading", total=total)
         yield lambda count: progress.advance(task, count)

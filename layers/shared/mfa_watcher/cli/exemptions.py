@@ -1,0 +1,122 @@
+"""``mfa-watcher exemptions``: who may go without MFA, until when, why, and by whose word."""
+
+import argparse
+import json
+import sys
+from datetime import UTC, date, datetime, time
+from uuid import uuid4
+
+from mfa_watcher.cli.aws import AccountError, add_account_options, deployment, now
+from mfa_watcher.cli.terminal import console, plain
+from mfa_watcher.domain.exemptions import ExemptionError
+from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.users import User
+from mfa_watcher.ports import WorldError
+from mfa_watcher.usecases.exempt import Exemptions, NoSuchUserError
+
+
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "exemptions",
+        help="list, grant and take back exemptions",
+        description=(
+            "Exemptions are granted by the security team, with a reason and an end. They lie in the"
+            " watcher's table, so it takes write access to that; a tag on a user grants nothing."
+        ),
+        epilog="Exit code: 0; 1 if it could not be done; 2 for a wrong call.",
+    )
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="all exemptions, the next to end first")
+    listing.add_argument("--json", action="store_true", help="one JSON line per exemption")
+    granting = actions.add_parser("grant", help="exempt a user")
+    granting.add_argument("user", metavar="USER", help="IAM user name")
+    granting.add_argument(
+        "--until", required=True, type=_day, metavar="YYYY-MM-DD", help="the last day"
+    )
+    granting.add_argument("--reason", required=True, metavar="TEXT", help="why, for the auditor")
+    revoking = actions.add_parser("revoke", help="take an exemption back")
+    revoking.add_argument("user", metavar="USER", help="IAM user name")
+    for action, do in ((listing, _list), (granting, _grant), (revoking, _revoke)):
+        add_account_options(action)
+        action.set_defaults(run=run, do=do)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do one action; gives the exit code."""
+    try:
+        found = deployment(options)
+        exemptions = Exemptions(
+            found.account_id,
+            found.caller_arn,
+            found.store,
+            found.iam,
+            Policy(),
+            now,
+            lambda: f"exemption-{uuid4()}",
+        )
+        options.do(exemptions, options)
+    except (AccountError, ExemptionError, NoSuchUserError, WorldError) as error:
+        sys.stderr.write(f"mfa-watcher exemptions: {error}\n")
+        return 1
+    return 0
+
+
+def _list(exemptions: Exemptions, options: argparse.Namespace) -> None:
+    users = sorted(exemptions.all(), key=_ends_at)
+    if options.json:
+        for user in users:
+            sys.stdout.write(json.dumps(_line(user)) + "\n")
+        return
+    if not users:
+        sys.stdout.write("Nobody is exempt.\n")
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for column in ("user", "until", "reason", "granted by"):
+        table.add_column(column)
+    for user in users:
+        line = _line(user)
+        cells = (line["user"], line["until"], line["reason"], line["granted_by"])
+        table.add_row(*(Text(plain(cell)) for cell in cells))
+    console().print(table)
+
+
+def _grant(exemptions: Exemptions, options: argparse.Namespace) -> None:
+    # The day named is the last one of the exemption.
+    until = datetime.combine(options.until, time.max, tzinfo=UTC).replace(microsecond=0)
+    user = exemptions.grant(options.user, reason=options.reason, until=until)
+    sys.stdout.write(f"{user.name} is exempt until the end of {options.until} (UTC).\n")
+
+
+def _revoke(exemptions: Exemptions, options: argparse.Namespace) -> None:
+    user = exemptions.revoke(options.user)
+    sys.stdout.write(f"{user.name} is not exempt any more; the watcher looks within the hour.\n")
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"not a day as YYYY-MM-DD: {text!r}") from error
+
+
+def _ends_at(user: User) -> datetime:
+    return user.exemption.until if user.exemption else datetime.max.replace(tzinfo=UTC)
+
+
+def _line(user: User) -> dict[str, str]:
+    exemption = user.exemption
+    if exemption is None:
+        return {}
+    return {
+        "user": user.name,
+        "user_id": user.key.user_id,
+        "account_id": user.key.account_id,
+        "until": f"{exemption.until:%Y-%m-%d}",
+        "reason": exemption.reason,
+        "granted_by": exemption.granted_by,
+        "granted_at": exemption.granted_at.isoformat(),
+    }
