@@ -1,28 +1,41 @@
 """From a decided mail to subject, HTML and text.
 
-Each mail's words stand once, in ``templates/words``. They are set twice, with the macros of
-``templates/html/kit.jinja`` and of ``templates/text/kit.jinja``: the same names in both.
+Each mail's words stand once per language, in ``templates/words/<language>``. They are set twice,
+with the macros of ``templates/html/kit.jinja`` and of ``templates/text/kit.jinja``: the same names
+in both.
 """
 
 import textwrap
 import unicodedata
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import tzinfo
 from functools import cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from mfa_watcher.domain.devices import Device, DeviceKind
-from mfa_watcher.domain.intents import Mail
+from mfa_watcher.domain.intents import Case, Mail
+from mfa_watcher.mail.languages import (
+    TEMPLATES,
+    WORDS,
+    Language,
+    choose,
+    known,
+    moment,
+    zone_named,
+)
 from mfa_watcher.ports import RenderedMail
 
-TEMPLATES = Path(__file__).parent / "templates"
 TEXT_WIDTH = 72
 LONGEST_VALUE = 256
 """Longer than any legal name; a role session's ARN may be longer, and is cut with an ellipsis."""
+LONGEST_REASON = 2000
+LONGEST_IN_SUBJECT = 64
+"""As long as an IAM user's name may be."""
+CASES_SHOWN = 100
+"""Of a mail about many users; mail clients cut what is longer."""
 
 _UNSEEN = "�"
 _SIGN_IN_DOMAINS = {
@@ -30,23 +43,26 @@ _SIGN_IN_DOMAINS = {
     "aws-us-gov": "signin.amazonaws-us-gov.com",
     "aws-cn": "signin.amazonaws.cn",
 }
-_KINDS = {
-    DeviceKind.FIDO: "passkey or security key",
-    DeviceKind.VIRTUAL: "authenticator app",
-    DeviceKind.HARDWARE_TOTP: "hardware TOTP token",
-    DeviceKind.SMS: "text messages (SMS)",
-}
+_OFFERED = (DeviceKind.FIDO, DeviceKind.VIRTUAL, DeviceKind.HARDWARE_TOTP)
+"""The kinds of device to enrol, the best first."""
 
 
 @dataclass(frozen=True, slots=True)
 class MailContext:
-    """What is the same in all mails of an account. ``security_contact`` may be empty."""
+    """What is the same in all mails of an account. ``security_contact`` may be empty.
+
+    ``time_zone`` is an IANA name. ``address_tag`` is the tag that security is told to set on a
+    user who cannot be reached.
+    """
 
     account_id: str
     account_alias: str | None
     partition: str
     security_contact: str
     product_name: str = "MFA Watcher"
+    default_language: str = "en"
+    time_zone: str = "UTC"
+    address_tag: str = "email"
 
     @property
     def sign_in_url(self) -> str:
@@ -60,15 +76,23 @@ class JinjaMailRenderer:
     """Renders mails of one account. Templates are compiled once per process."""
 
     def __init__(self, context: MailContext) -> None:
+        """Take the account's facts. Raises LanguageError for a language or zone not there."""
         self._common = _common(context)
+        self._zone = zone_named(context.time_zone)
+        self._default = known(context.default_language).code
 
-    def render(self, mail: Mail) -> RenderedMail:
-        """Give subject, HTML and text. Whatever a user can influence comes out harmless."""
-        values = self._common | _values(mail)
-        text = _template("text", mail.kind)
+    def render(self, mail: Mail, language: str | None = None) -> RenderedMail:
+        """Give subject, HTML and text. Whatever a user can influence comes out harmless.
+
+        ``language`` may be anything; what is no language of ours is the account's default.
+        """
+        words = choose(language, self._default)
+        values = self._common | _values(mail, words, self._zone)
+        text = _template("text", words.code, mail.kind)
+        title = "".join(text.blocks["title"](text.new_context(values))).strip()
         return RenderedMail(
-            subject=_subject(text, values),
-            html=_template("html", mail.kind).render(values),
+            subject=words.subject.format(account=self._common["account_short"], title=title),
+            html=_template("html", words.code, mail.kind).render(values),
             text=_tidy(text.render(values)),
         )
 
@@ -88,10 +112,10 @@ def one_line(value: str, limit: int = LONGEST_VALUE) -> str:
 
 
 @cache
-def _environment(part: str) -> Environment:
+def _environment(part: str, language: str) -> Environment:
     html = part == "html"
     environment = Environment(
-        loader=FileSystemLoader([TEMPLATES / part, TEMPLATES / "words"]),
+        loader=FileSystemLoader([TEMPLATES / part, WORDS / language]),
         autoescape=html,  # noqa: S701 - the other part is plain text, where nothing is markup
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -102,12 +126,8 @@ def _environment(part: str) -> Environment:
     return environment
 
 
-def _template(part: str, name: str) -> Template:
-    return _environment(part).get_template(f"{name}.jinja")
-
-
-def _subject(template: Template, values: dict[str, Any]) -> str:
-    return "".join(template.blocks["subject"](template.new_context(values))).strip()
+def _template(part: str, language: str, name: str) -> Template:
+    return _environment(part, language).get_template(f"{name}.jinja")
 
 
 def _fill(text: str, first: str = "", rest: str | None = None) -> str:
@@ -137,47 +157,79 @@ def _common(context: MailContext) -> dict[str, Any]:
     contact = one_line(context.security_contact)
     return {
         "account": f"{alias} ({number})" if alias else number,
+        "account_short": alias or number,
         "sign_in_url": context.sign_in_url,
         "contact": contact or None,
         "contact_url": f"mailto:{quote(contact, safe='@')}",
         "product_name": one_line(context.product_name),
+        "address_tag": one_line(context.address_tag),
     }
 
 
-def _values(mail: Mail) -> dict[str, Any]:
+def _values(mail: Mail, words: Language, zone: tzinfo) -> dict[str, Any]:
     device = Device(mail.serial) if mail.serial else None
+    devices = [Device(serial) for serial in mail.devices]
+    kinds = {device.kind for device in devices}
     reference = mail.request_id or mail.finding_id
     return {
+        "language": words.code,
+        "direction": words.direction,
+        "to_security": mail.kind.to_security or mail.dry_run,
         "user_name": one_line(mail.user_name),
+        "user_short": one_line(mail.user_name, LONGEST_IN_SUBJECT),
         "cause": mail.cause.value if mail.cause else None,
-        "when": _moment(mail.at),
+        "cause_said": words.causes[mail.cause] if mail.cause else None,
+        "when": moment(mail.at, zone, words),
+        "since": moment(mail.opened_at, zone, words) if mail.opened_at else None,
+        "next": moment(mail.next_at, zone, words) if mail.next_at else None,
+        "device": _device(device, words) if device else None,
         "device_name": one_line(device.name) if device else None,
-        "device_kind": _KINDS[device.kind] if device else None,
-        "device_is_fido": device is not None and device.kind is DeviceKind.FIDO,
+        "device_kind": words.devices[device.kind] if device else None,
+        "devices": [_device(device, words) for device in devices],
+        "has_fido": DeviceKind.FIDO in kinds or (device and device.kind is DeviceKind.FIDO),
+        # The guide offers what the user does not have yet; who has everything, everything.
+        "offered": [kind.value for kind in _OFFERED if kind not in kinds] or list(_OFFERED),
         "actor": one_line(mail.actor) if mail.actor else None,
-        "who": _who(mail.actor),
+        "who": _who(mail.actor, words),
         "own_doing": mail.own_doing,
         "source_ip": one_line(mail.source_ip) if mail.source_ip else None,
         "request_id": one_line(mail.request_id) if mail.request_id else None,
         "reference": one_line(reference) if reference else None,
+        "step": mail.step,
+        "approved": mail.approved,
+        "reason": one_line(mail.reason, LONGEST_REASON) if mail.reason else None,
+        "dry_run": mail.dry_run,
+        "cases": [_case(case, words, zone) for case in mail.cases[:CASES_SHOWN]],
+        "case_count": len(mail.cases),
+        "cases_left_out": len(mail.cases[CASES_SHOWN:]),
     }
 
 
-def _moment(at: datetime) -> str:
-    moment = at.astimezone(UTC)
-    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
+def _case(case: Case, words: Language, zone: tzinfo) -> dict[str, Any]:
+    """Give a row. A note that is a kind of mail, or a reason we know, is said in words."""
+    return {
+        "user": one_line(case.user_name),
+        "since": moment(case.since, zone, words),
+        "note": {**words.mails, **words.notes}.get(case.note) or one_line(case.note),
+    }
 
 
-def _who(arn: str | None) -> str:
+def _device(device: Device, words: Language) -> str:
+    return f"{one_line(device.name)} ({words.devices[device.kind]})"
+
+
+def _who(arn: str | None, words: Language) -> str:
     """Say in words who acted (ARNs of identities: IAM user guide, *IAM identifiers*)."""
+    said = words.actors
     match (arn or "").split(":", 5):
         case [_, _, "iam", _, _, "root"]:
-            return "the account's root user"
+            return said["root"]
         case [_, _, "iam", _, _, resource] if resource.startswith("user/"):
-            return f"the user {one_line(resource.rsplit('/', 1)[-1])}"
+            return said["user"].format(name=one_line(resource.rsplit("/", 1)[-1]))
         case [_, _, "sts", _, _, resource] if resource.startswith("assumed-role/"):
-            _, role, *session = resource.split("/", 2)
-            by = f" (session {one_line(session[0])})" if session else ""
-            return f"somebody in the role {one_line(role)}{by}"
-        case _:
-            return "somebody"
+            match resource.split("/", 2):
+                case [_, role, session]:
+                    return said["session"].format(name=one_line(role), session=one_line(session))
+                case [_, role]:
+                    return said["role"].format(name=one_line(role))
+    return said["somebody"]
