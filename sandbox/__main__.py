@@ -14,7 +14,7 @@ from sandbox import local, report
 from sandbox.account import Account
 from sandbox.cast import Cast
 from sandbox.deploy import DeployError
-from sandbox.emulator import DEFAULT_PORT, HOME, REGION, Emulator, EmulatorError, home_of
+from sandbox.emulator import DEFAULT_PORT, REGION, Emulator, EmulatorError, home_of
 from sandbox.evidence import Evidence
 from sandbox.stage import Stage
 from sandbox.story import SCENES
@@ -58,14 +58,16 @@ def main() -> int:
         return 130
 
 
-def demo(console: Console, port: int, out: Path, *, keep: bool) -> int:
+def demo(console: Console, port: int, out: Path | None, *, keep: bool) -> int:
     """Tell the story; 0 if everything followed that should, and nothing else."""
     began = time.monotonic()
     with Emulator(port, home_of(port)) as emulator:
         stage = Stage.set_up(emulator, lambda line: console.print(line, style="dim"))
         timeline = Timeline(console)
         wrong = _verdict(console, timeline.play(SCENES, stage), stage.evidence)
-        page = report.write(stage.evidence, console.export_text(clear=False), out)
+        page = report.write(
+            stage.evidence, console.export_text(clear=False), out or emulator.home / "out"
+        )
         console.print(
             f"\n{len(stage.evidence.mails)} mails, {len(stage.evidence.kind('REQUEST'))} change "
             f"requests, {len(stage.evidence.alerts)} alerts: open [bold]{escape(str(page))}[/]"
@@ -183,7 +185,10 @@ def _parser() -> argparse.ArgumentParser:
     told = commands.add_parser("demo", parents=[common], help="tell the story and check it")
     told.add_argument("--keep", action="store_true", help="keep the account running afterwards")
     told.add_argument(
-        "--out", type=Path, default=HOME / "out", metavar="DIR", help="folder for mails and alerts"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for mails and alerts (default: .sandbox/out)",
     )
     kept = commands.add_parser("up", parents=[common], help="keep an account running until Ctrl-C")
     kept.add_argument(
