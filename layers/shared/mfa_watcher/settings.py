@@ -69,9 +69,7 @@ class ObserveSettings(_Settings):
         return Policy(
             ladder=tuple(timedelta(days=days) for days in self.ladder_days),
             first_sign_in_grace=timedelta(minutes=self.first_sign_in_grace_minutes),
-            break_glass_roles=frozenset(
-                role.rsplit("/", 1)[-1].casefold() for role in self.break_glass_roles
-            ),
+            break_glass_roles=frozenset(self.break_glass_roles),
         )
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from fnmatch import fnmatchcase
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,12 @@ class Policy:
     cannot be told from a duplicate, so it is set aside instead of acted on."""
 
     break_glass_roles: frozenset[str] = frozenset()
-    """Names of roles that may remove a device in an emergency, casefolded."""
+    """Names of roles that may remove a device in an emergency, with their paths, and with ``*`` and
+    ``?`` as the guard policy takes them."""
 
     def is_break_glass(self, role_name: str | None) -> bool:
         """Tell whether a role is one of the named emergency roles."""
-        return role_name is not None and role_name.casefold() in self.break_glass_roles
+        return role_name is not None and any(
+            fnmatchcase(role_name.casefold(), pattern.casefold())
+            for pattern in self.break_glass_roles
+        )
