@@ -15,6 +15,7 @@ from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.exceptions import ReadTimeoutError
 from botocore.model import OperationModel
 from moto import mock_aws
+from moto.dynamodb.models import dynamodb_backends
 
 from mfa_watcher.adapters.items import from_wire
 from tests.builders import ACCOUNT, NOW, SENDER
@@ -222,11 +223,9 @@ class Account:
 
     def items(self, prefix: str, sort: str = "") -> list[dict[str, Any]]:
         """Give the items whose keys begin so, in the order of their keys."""
-        found = (
-            from_wire(item)
-            for page in self.dynamodb.get_paginator("scan").paginate(TableName=TABLE)
-            for item in page["Items"]
-        )
+        # Past moto's API, which takes a third of the time of all tests.
+        stored = dynamodb_backends[ACCOUNT][REGION].tables[TABLE].all_items()
+        found = (from_wire(item.to_json()["Attributes"]) for item in stored)
         chosen = (i for i in found if i["pk"].startswith(prefix) and i["sk"].startswith(sort))
         return sorted(chosen, key=lambda item: (item["pk"], item["sk"]))
 

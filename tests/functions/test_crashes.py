@@ -67,8 +67,9 @@ def account() -> None:
     """Each run opens an account of its own."""
 
 
-@pytest.mark.parametrize("streaming", [True, False], ids=["stream", "schedule alone"])
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(
+    ("moment", "streaming"), [("before", True), ("after", True), ("after", False)]
+)
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 def test_a_crash_at_any_call_loses_nothing_and_repeats_nothing(
     path: Path, moment: str, monkeypatch: pytest.MonkeyPatch, *, streaming: bool
@@ -77,7 +78,9 @@ def test_a_crash_at_any_call_loses_nothing_and_repeats_nothing(
         calls = run(path, Product(account, monkeypatch), streaming=streaming)
         assert account.calls.sent == path.sent
         check(path, account)
-    for number in range(1, len(calls) + 1):
+    for number, call in enumerate(calls, start=1):
+        if call == calls[number - 2] == "dynamodb:Query":
+            continue  # one shard of the index is like the other
         with opened(monkeypatch) as account:
             run(
                 path,
