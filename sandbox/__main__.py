@@ -10,11 +10,11 @@ from urllib.error import URLError
 from rich.console import Console
 from rich.markup import escape
 
-from sandbox import report
+from sandbox import local, report
 from sandbox.account import Account
 from sandbox.cast import Cast
 from sandbox.deploy import DeployError
-from sandbox.emulator import DEFAULT_PORT, HOME, REGION, Emulator, EmulatorError, home_of
+from sandbox.emulator import DEFAULT_PORT, REGION, Emulator, EmulatorError, home_of
 from sandbox.evidence import Evidence
 from sandbox.stage import Stage
 from sandbox.story import SCENES
@@ -27,6 +27,9 @@ examples:
   python -m sandbox up                   an account with the watcher in it, for your own AWS CLI
   python -m sandbox sign-in bob          sign in to the console of the running account as bob
   python -m sandbox sign-in              ... as root
+  python -m sandbox invoke OnSignIn events/on_sign_in/iam_user_without_mfa.json
+                                         one function in Docker, against the running account
+                                         (needs `make build`, and `up --bind` on Linux)
 """
 
 
@@ -41,7 +44,10 @@ def main() -> int:
             case "demo":
                 return demo(console, arguments.port, arguments.out, keep=arguments.keep)
             case "up":
-                return up(console, arguments.port)
+                return up(console, arguments.port, arguments.bind)
+            case "invoke":
+                account = _running(arguments.port)
+                return local.invoke(account, arguments.port, arguments.function, arguments.event)
             case _:
                 return sign_in(console, arguments.port, arguments.user, mfa=arguments.mfa)
     except (EmulatorError, DeployError) as error:
@@ -52,14 +58,16 @@ def main() -> int:
         return 130
 
 
-def demo(console: Console, port: int, out: Path, *, keep: bool) -> int:
+def demo(console: Console, port: int, out: Path | None, *, keep: bool) -> int:
     """Tell the story; 0 if everything followed that should, and nothing else."""
     began = time.monotonic()
     with Emulator(port, home_of(port)) as emulator:
         stage = Stage.set_up(emulator, lambda line: console.print(line, style="dim"))
         timeline = Timeline(console)
         wrong = _verdict(console, timeline.play(SCENES, stage), stage.evidence)
-        page = report.write(stage.evidence, console.export_text(clear=False), out)
+        page = report.write(
+            stage.evidence, console.export_text(clear=False), out or emulator.home / "out"
+        )
         console.print(
             f"\n{len(stage.evidence.mails)} mails, {len(stage.evidence.kind('REQUEST'))} change "
             f"requests, {len(stage.evidence.alerts)} alerts: open [bold]{escape(str(page))}[/]"
@@ -75,9 +83,9 @@ def demo(console: Console, port: int, out: Path, *, keep: bool) -> int:
     return 1 if wrong else 0
 
 
-def up(console: Console, port: int) -> int:
+def up(console: Console, port: int, bind: str | None) -> int:
     """Keep an account with the watcher running until interrupted."""
-    with Emulator(port, home_of(port)) as emulator:
+    with Emulator(port, home_of(port), bind) as emulator:
         stage = Stage.set_up(emulator, lambda line: console.print(line, style="dim"))
         _invite(console, emulator, stage.cast)
         Timeline(console).watch(stage.evidence)
@@ -86,12 +94,18 @@ def up(console: Console, port: int) -> int:
 
 def sign_in(console: Console, port: int, user: str, *, mfa: bool | None) -> int:
     """Post a console sign-in to a running account."""
+    console.print_json(data=_running(port).sign_in(user, mfa=mfa)["record"])
+    return 0
+
+
+def _running(port: int) -> Account:
+    """The account that another terminal keeps running."""
+    account = Account(Emulator(port).endpoint)
     try:
-        entry = Account(Emulator(port).endpoint).sign_in(user, mfa=mfa)
+        account.records()
     except URLError as error:
         raise EmulatorError(f"no sandbox at port {port}: start one with `make sandbox`") from error
-    console.print_json(data=entry["record"])
-    return 0
+    return account
 
 
 def _verdict(console: Console, played: list[Played], evidence: Evidence) -> bool:
@@ -171,9 +185,15 @@ def _parser() -> argparse.ArgumentParser:
     told = commands.add_parser("demo", parents=[common], help="tell the story and check it")
     told.add_argument("--keep", action="store_true", help="keep the account running afterwards")
     told.add_argument(
-        "--out", type=Path, default=HOME / "out", metavar="DIR", help="folder for mails and alerts"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="folder for mails and alerts (default: .sandbox/out)",
     )
-    commands.add_parser("up", parents=[common], help="keep an account running until Ctrl-C")
+    kept = commands.add_parser("up", parents=[common], help="keep an account running until Ctrl-C")
+    kept.add_argument(
+        "--bind", metavar="ADDRESS", help=f"listen there too, for containers: {local.HOST} on Linux"
+    )
     signed = commands.add_parser("sign-in", parents=[common], help="sign in to the console")
     signed.add_argument("user", nargs="?", default="", help="IAM user; without one, root signs in")
     signed.add_argument(
@@ -181,6 +201,11 @@ def _parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="whether a device was used (default: if the user has one)",
     )
+    invoked = commands.add_parser(
+        "invoke", parents=[common], help="sam local invoke one function, on Lambda's image"
+    )
+    invoked.add_argument("function", help="logical id in template.yaml: OnSignIn, Deliver, …")
+    invoked.add_argument("event", type=Path, help="file under events/")
     return parser
 
 

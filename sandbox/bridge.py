@@ -84,37 +84,23 @@ class Bridge:
             return
         # The laptop speaks plain HTTP; policies that demand TLS must find it all the same.
         scope = {**scope, "headers": [*scope["headers"], (b"x-forwarded-proto", b"https")]}
+        signed = wire.signature(_headers(scope))
         if scope["path"].startswith("/_sandbox/"):
             status, answer = self._answer(scope, await _body(receive))
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": status,
-                    "headers": [(b"content-type", b"application/json")],
-                }
-            )
+            kind = (b"content-type", b"application/json")
+            await send({"type": "http.response.start", "status": status, "headers": [kind]})
             await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+        elif signed and signed.service in DATA_EVENTS:
+            await self._watch(signed, scope, receive, send)
         else:
-            headers = {
-                name.decode("latin-1").lower(): value.decode("latin-1")
-                for name, value in scope["headers"]
-            }
-            signed = wire.signature(headers)
-            if signed and signed.service in DATA_EVENTS:
-                await self._watch(scope, receive, send, headers, signed)
-            else:
-                await self.emulator(scope, receive, send)
+            await self.emulator(scope, receive, send)
 
     async def _watch(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        headers: dict[str, str],
-        signed: wire.Signature,
+        self, signed: wire.Signature, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        body = await _body(receive)
-        called = wire.operation(signed.service, headers, scope["query_string"], body)
+        """Let MiniStack answer, and record the call if CloudTrail would."""
+        request = wire.Request(_headers(scope), scope["query_string"], await _body(receive))
+        called = wire.operation(signed.service, request)
         # Read before the call, which may delete the caller's own key.
         who = inside.caller(signed.access_key_id)
         answered: list[Message] = []
@@ -123,20 +109,10 @@ class Bridge:
             answered.append(message)
             await send(message)
 
-        await self.emulator(scope, _replay(body, receive), relay)
-        if (
-            called is None
-            or who is None
-            or called.name in DATA_EVENTS[signed.service]
-            or records.is_read_only(called.name)
-        ):
+        await self.emulator(scope, _replay(request.body, receive), relay)
+        if who is None or called is None or not _is_recorded(signed.service, called.name):
             return
-        start, *rest = answered
-        response_headers = {
-            name.decode().lower(): value.decode() for name, value in start["headers"]
-        }
-        content = b"".join(part.get("body", b"") for part in rest)
-        members = wire.outcome(called, start["status"], response_headers, content)
+        members = wire.outcome(called, _response(answered))
         error = members.pop("Error", {})
         if error.get("Code") in UNAUTHENTICATED:
             return
@@ -146,9 +122,9 @@ class Bridge:
             region=signed.region,
             at=datetime.now(UTC),
             # All clients share one machine; who wants another address says so, as proxies do.
-            source_ip=headers.get("x-forwarded-for", (scope.get("client") or ["127.0.0.1"])[0]),
-            user_agent=headers.get("user-agent", ""),
-            parameters=wire.parameters(called, headers, scope["query_string"], body),
+            source_ip=request.headers.get("x-forwarded-for", scope["client"][0]),
+            user_agent=request.headers.get("user-agent", ""),
+            parameters=wire.parameters(called, request),
             response=wire.camel(members),
             error_code=error.get("Code", ""),
             error_message=error.get("Message", ""),
@@ -173,6 +149,23 @@ class Bridge:
                 return 200, [inside.deliver(known[event_id]) for event_id in json.loads(body)]
             case _:
                 return 404, __doc__
+
+
+def _is_recorded(service: str, event_name: str) -> bool:
+    return event_name not in DATA_EVENTS[service] and not records.is_read_only(event_name)
+
+
+def _headers(message: Message) -> dict[str, str]:
+    return {
+        name.decode("latin-1").lower(): value.decode("latin-1")
+        for name, value in message["headers"]
+    }
+
+
+def _response(messages: list[Message]) -> wire.Response:
+    start, *parts = messages
+    body = b"".join(part.get("body", b"") for part in parts)
+    return wire.Response(start["status"], _headers(start), body)
 
 
 async def _body(receive: Receive) -> bytes:

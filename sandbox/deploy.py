@@ -105,8 +105,12 @@ def verify_sender(account: Account) -> None:
             raise
 
 
+def sam() -> str:
+    """The SAM CLI, which lives in an environment of its own."""
+    return os.environ.get("SANDBOX_SAM", str(ROOT / ".venv-sam" / "bin" / "sam"))
+
+
 def _sam(command: str, *arguments: str, home: Path, **environment: str) -> None:
-    sam = os.environ.get("SANDBOX_SAM", str(ROOT / ".venv-sam" / "bin" / "sam"))
     # A file of its own, so that no stage in samconfig.toml gets mixed in.
     settings = home / "samconfig.toml"
     settings.parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +119,7 @@ def _sam(command: str, *arguments: str, home: Path, **environment: str) -> None:
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SAM_"))
     }
     finished = subprocess.run(
-        [sam, command, "--config-file", str(settings), "--region", REGION, *arguments],
+        [sam(), command, "--config-file", str(settings), "--region", REGION, *arguments],
         cwd=ROOT,
         env=kept
         | {

@@ -59,6 +59,8 @@ class Emulator:
 
     port: int = DEFAULT_PORT
     home: Path = HOME
+    # A further address to listen at, such as Docker's bridge.
+    bind: str | None = None
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -87,6 +89,7 @@ class Emulator:
                 [
                     *(str(interpreter()), "-m", "hypercorn", "sandbox.bridge:app"),
                     *("--bind", f"127.0.0.1:{self.port}", "--keep-alive", "75"),
+                    *(("--bind", f"{self.bind}:{self.port}") if self.bind else ()),
                 ],
                 cwd=ROOT,
                 env=self._environment(temporary),
@@ -163,6 +166,9 @@ def layer_target() -> dict[str, str]:
         capture_output=True,
         text=True,
     ).stdout.strip()
-    machine = os.uname().machine
-    architecture = "arm64" if machine in {"arm64", "aarch64"} else "x86_64"
-    return {"LAYER_PYTHON": version, "LAYER_ARCHITECTURE": architecture}
+    return {"LAYER_PYTHON": version, "LAYER_ARCHITECTURE": architecture()}
+
+
+def architecture() -> str:
+    """This machine's processor, in Lambda's words."""
+    return "arm64" if os.uname().machine in {"arm64", "aarch64"} else "x86_64"

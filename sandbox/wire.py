@@ -38,6 +38,24 @@ class Signature:
     service: str
 
 
+@dataclass(frozen=True)
+class Request:
+    """A request in the query or the JSON protocol."""
+
+    headers: Mapping[str, str]
+    query: bytes
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Response:
+    """What was answered to one."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 def signature(headers: Mapping[str, str]) -> Signature | None:
     """Who claims to have signed for which service, or None for an unsigned request."""
     found = _SCOPE.search(headers.get("authorization", ""))
@@ -50,43 +68,41 @@ def service_model(service: str) -> ServiceModel:
     return botocore.session.get_session().get_service_model(service)
 
 
-def operation(
-    service: str, headers: Mapping[str, str], query: bytes, body: bytes
-) -> OperationModel | None:
-    """The operation that a query or JSON request calls; None if the service has no such."""
-    if target := headers.get("x-amz-target"):
+def operation(service: str, request: Request) -> OperationModel | None:
+    """The operation that a request calls; None if the service has no such."""
+    if target := request.headers.get("x-amz-target"):
         name = target.rpartition(".")[2]
     else:
-        name = _form(query, body).get("Action", "")
+        name = _form(request).get("Action", "")
     model = service_model(service)
     return model.operation_model(name) if name in model.operation_names else None
 
 
-def parameters(
-    called: OperationModel, headers: Mapping[str, str], query: bytes, body: bytes
-) -> Json:
+def parameters(called: OperationModel, request: Request) -> Json:
     """What a record's `requestParameters` says about the request."""
-    shape = called.input_shape
-    if shape is None:
+    if called.input_shape is None:
         return {}
-    if "x-amz-target" in headers:
-        return camel(json.loads(body or b"{}"))
-    return camel(_read_form(shape, _form(query, body), ""))
+    if "x-amz-target" in request.headers:
+        return camel(json.loads(request.body or b"{}"))
+    return camel(_read_form(called.input_shape, _form(request), ""))
 
 
-def outcome(called: OperationModel, status: int, headers: Mapping[str, str], body: bytes) -> Json:
+def outcome(called: OperationModel, response: Response) -> Json:
     """The parsed response: the output's members, or `Error` with `Code` and `Message`."""
-    protocol = "json" if "json" in headers.get("content-type", "") else "query"
-    response = {"status_code": status, "headers": dict(headers), "body": body}
+    protocol = "json" if "json" in response.headers.get("content-type", "") else "query"
+    raw = {
+        "status_code": response.status,
+        "headers": dict(response.headers),
+        "body": response.body,
+    }
     # The stub says that every operation has an output; None is what the parser takes for none.
-    shape = cast("Shape", called.output_shape)
-    parsed: Json = create_parser(protocol).parse(response, shape)
+    parsed: Json = create_parser(protocol).parse(raw, cast("Shape", called.output_shape))
     parsed.pop("ResponseMetadata", None)
     return parsed
 
 
-def _form(query: bytes, body: bytes) -> dict[str, str]:
-    text = (body or query).decode(errors="replace")
+def _form(request: Request) -> dict[str, str]:
+    text = (request.body or request.query).decode(errors="replace")
     return {name: values[0] for name, values in parse_qs(text, keep_blank_values=True).items()}
 
 

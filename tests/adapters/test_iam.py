@@ -2,13 +2,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.awsrequest import AWSRequest, AWSResponse
-from botocore.exceptions import ConnectTimeoutError
 
 from mfa_watcher.adapters.iam import BotoIamReader
 from mfa_watcher.domain.devices import Device
 from mfa_watcher.ports import IamReadError
-from tests.account import Account, client, refusal
+from tests.account import Account, Refusal, client
 
 NAME = "ana+=,.@_-x"
 READS: dict[str, Callable[[BotoIamReader], Any]] = {
@@ -71,13 +69,13 @@ def test_console_access_is_a_login_profile(iam: BotoIamReader, account: Account)
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize(
     "says",
-    [refusal("NoSuchEntity", status=404), refusal("ValidationError", "The specified value ...")],
+    [Refusal("NoSuchEntity", status=404), Refusal("ValidationError", "The specified value ...")],
     ids=["unknown", "no legal name"],
 )
 def test_who_is_not_there_is_an_answer_and_no_error(
-    iam: BotoIamReader, account: Account, read: str, says: Callable[[AWSRequest], AWSResponse]
+    iam: BotoIamReader, account: Account, read: str, says: Refusal
 ) -> None:
-    account.calls.answers[f"iam:{read}"] = says
+    account.calls.refused[f"iam:{read}"] = says
     assert not READS[read](iam)
 
 
@@ -95,16 +93,13 @@ def test_who_is_not_there_is_an_answer_and_no_error(
 def test_no_answer_is_an_error_that_names_call_and_code(
     iam: BotoIamReader, account: Account, read: str, code: str, status: int
 ) -> None:
-    account.calls.answers[f"iam:{read}"] = refusal(code, "no", status)
+    account.calls.refused[f"iam:{read}"] = Refusal(code, "no", status)
     with pytest.raises(IamReadError, match=f"{read}: {code}"):
         READS[read](iam)
 
 
 @pytest.mark.parametrize("read", READS)
 def test_iam_out_of_reach_is_an_error_too(iam: BotoIamReader, account: Account, read: str) -> None:
-    def unreachable(request: AWSRequest) -> AWSResponse:
-        raise ConnectTimeoutError(endpoint_url=str(request.url))
-
-    account.calls.answers[f"iam:{read}"] = unreachable
-    with pytest.raises(IamReadError, match=f"{read}: ConnectTimeoutError"):
+    account.calls.unreachable.add(f"iam:{read}")
+    with pytest.raises(IamReadError, match=f"{read}: ReadTimeoutError"):
         READS[read](iam)

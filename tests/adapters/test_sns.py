@@ -1,16 +1,14 @@
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mfa_watcher.adapters.sns import SnsAlerter, body_of, subject_of
 from mfa_watcher.domain.intents import Alert, AlertKind, Severity
 from mfa_watcher.ports import NotSentError, RefusedError
-from tests.account import Account, client, refusal
+from tests.account import Account, Refusal, client
 from tests.builders import HOSTILE
 
 FACTS = (("User", HOSTILE), ("What", "ana\nUser: bob"), ("With", "x" * 5000), ("Empty", ""))
@@ -63,7 +61,7 @@ def test_a_subject_is_one_line_of_ascii_of_at_most_100_characters(
 def test_what_sns_says_of_the_message_is_final(
     alerter: SnsAlerter, account: Account, code: str
 ) -> None:
-    account.calls.answers["sns:Publish"] = refusal(code, "Invalid parameter: Subject")
+    account.calls.refused["sns:Publish"] = Refusal(code, "Invalid parameter: Subject")
     with pytest.raises(RefusedError, match=code):
         alerter.send(ALERT, intent_id="alert-1")
 
@@ -81,15 +79,12 @@ def test_what_sns_says_of_the_message_is_final(
 def test_what_sns_says_of_the_topic_or_the_moment_may_pass(
     alerter: SnsAlerter, account: Account, code: str, status: int
 ) -> None:
-    account.calls.answers["sns:Publish"] = refusal(code, "no", status)
+    account.calls.refused["sns:Publish"] = Refusal(code, "no", status)
     with pytest.raises(NotSentError, match=code):
         alerter.send(ALERT, intent_id="alert-1")
 
 
 def test_sns_out_of_reach_may_pass(alerter: SnsAlerter, account: Account) -> None:
-    def unreachable(request: Any) -> None:
-        raise ReadTimeoutError(endpoint_url=request.url)
-
-    account.calls.answers["sns:Publish"] = unreachable
+    account.calls.unreachable.add("sns:Publish")
     with pytest.raises(NotSentError, match="ReadTimeoutError"):
         alerter.send(ALERT, intent_id="alert-1")

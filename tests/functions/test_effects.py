@@ -263,7 +263,6 @@ def test_redeliver_stops_when_its_time_is_nearly_over(
     assert product.redeliver() == {"sent": 2}
 
 
-@pytest.mark.filterwarnings("ignore:No application metrics")
 def test_of_the_stream_only_intents_are_delivered(product: Product, account: Account) -> None:
     keys = {"pk": {"S": "USER#1#2"}, "sk": {"S": "STATE"}}
     assert product.deliver([{"eventName": "INSERT", "dynamodb": {"Keys": keys}}]) == []

@@ -6,10 +6,10 @@ from sandbox.records import Json
 
 
 def parameters(action: str, **form: str) -> Json:
-    body = urlencode({"Action": action, **form}).encode()
-    called = wire.operation("iam", {}, b"", body)
+    request = wire.Request({}, b"", urlencode({"Action": action, **form}).encode())
+    called = wire.operation("iam", request)
     assert called is not None
-    return wire.parameters(called, {}, b"", body)
+    return wire.parameters(called, request)
 
 
 def test_parameters_are_typed_and_spelled_as_in_a_record() -> None:
@@ -51,16 +51,17 @@ def test_no_secret_of_a_request_reaches_a_record() -> None:
 
 def test_json_request_is_read_as_well() -> None:
     headers = {"x-amz-target": "AWSEvents.DisableRule"}
-    called = wire.operation("events", headers, b"", b'{"Name": "a-rule"}')
+    request = wire.Request(headers, b"", b'{"Name": "a-rule"}')
+    called = wire.operation("events", request)
     assert called is not None
-    assert wire.parameters(called, headers, b"", b'{"Name": "a-rule"}') == {"name": "a-rule"}
+    assert wire.parameters(called, request) == {"name": "a-rule"}
 
 
 def test_error_is_read_from_the_response() -> None:
     called = wire.service_model("iam").operation_model("DeactivateMFADevice")
     inner = b"<Error><Code>AccessDenied</Code><Message>No</Message></Error>"
     body = b"<ErrorResponse>" + inner + b"</ErrorResponse>"
-    error = wire.outcome(called, 403, {"content-type": "text/xml"}, body)["Error"]
+    error = wire.outcome(called, wire.Response(403, {"content-type": "text/xml"}, body))["Error"]
     assert (error["Code"], error["Message"]) == ("AccessDenied", "No")
 
 

@@ -310,10 +310,28 @@ def test_a_success_after_a_denial_makes_the_request_a_violation_even_within_the_
 
 
 def test_a_removal_by_a_break_glass_role_is_alerted_as_such_and_opens_no_request() -> None:
-    policy = Policy(break_glass_roles=frozenset({"emergency"}))
+    policy = Policy(break_glass_roles=frozenset({"Emergency"}))
     decision = after(removal(BREAK_GLASS), policy=policy)
     assert decision.request is None
     assert alerts(decision) == [AlertKind.REMOVAL_BREAK_GLASS]
+
+
+@pytest.mark.parametrize(
+    ("role", "is_break_glass"),
+    [
+        ("Emergency", True),
+        ("emergency", True),
+        ("Emergency2", False),
+        ("aws-reserved/sso.amazonaws.com/AWSReservedSSO_Security_0123", True),
+        ("AWSReservedSSO_Security_0123", False),
+        (None, False),
+    ],
+)
+def test_break_glass_roles_are_known_as_the_guard_policy_knows_them(
+    role: str | None, *, is_break_glass: bool
+) -> None:
+    names = {"Emergency", "aws-reserved/sso.amazonaws.com/AWSReservedSSO_Security_*"}
+    assert Policy(break_glass_roles=frozenset(names)).is_break_glass(role) is is_break_glass
 
 
 def test_removals_of_a_user_without_console_access_are_left_alone() -> None:

@@ -143,9 +143,7 @@ class ObserveSettings(_AddressSettings, _LadderSettings):
         return Policy(
             ladder=self.ladder,
             first_sign_in_grace=timedelta(minutes=self.first_sign_in_grace_minutes),
-            break_glass_roles=frozenset(
-                role.rsplit("/", 1)[-1].casefold() for role in self.break_glass_roles
-            ),
+            break_glass_roles=frozenset(self.break_glass_roles),
             addresses=self.addresses,
         )
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from enum import StrEnum
+from fnmatch import fnmatchcase
 
 from mfa_watcher.domain.addresses import AddressBook
 
@@ -68,7 +69,8 @@ class Policy:
     cannot be told from a duplicate, so it is set aside instead of acted on."""
 
     break_glass_roles: frozenset[str] = frozenset()
-    """Names of roles that may remove a device in an emergency, casefolded."""
+    """Names of roles that may remove a device in an emergency, with their paths, and with ``*`` and
+    ``?`` as the guard policy takes them."""
 
     addresses: AddressBook | None = None
     """Where users may be written to; by it a tag that leads mail elsewhere is told."""
@@ -83,4 +85,7 @@ class Policy:
 
     def is_break_glass(self, role_name: str | None) -> bool:
         """Tell whether a role is one of the named emergency roles."""
-        return role_name is not None and role_name.casefold() in self.break_glass_roles
+        return role_name is not None and any(
+            fnmatchcase(role_name.casefold(), pattern.casefold())
+            for pattern in self.break_glass_roles
+        )

@@ -50,8 +50,9 @@ class Identity:
 
     @property
     def role_name(self) -> str | None:
-        """Give the name of the role whose session acted, or None."""
-        return self.issuer_arn.rsplit("/", 1)[-1] if self.issuer_arn else None
+        """Give the name of the role whose session acted, with its path if it has one, or None."""
+        _, is_role, name = (self.issuer_arn or "").partition(":role/")
+        return name if is_role else None
 
 
 @dataclass(frozen=True, slots=True)
