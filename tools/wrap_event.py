@@ -18,7 +18,11 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 ACCOUNT = "111122223333"
-QUEUES = {"on_sign_in": "SignInQueue", "on_iam_change": "IamChangeQueue"}
+QUEUES = {
+    "on_sign_in": "SignInQueue",
+    "on_iam_change": "IamChangeQueue",
+    "on_mail_feedback": "MailFeedbackQueue",
+}
 SENT = "1795507560000"  # 24 November 2026, 08:06 UTC, in milliseconds
 
 

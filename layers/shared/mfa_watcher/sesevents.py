@@ -6,6 +6,7 @@ Source: SES developer guide, *Contents of event data that Amazon SES publishes*.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -145,15 +146,17 @@ def parse_report(body: str) -> MailReport:
         missing = "mail.messageId" if mail.message_id is None else "timestamp"
         raise DamagedEventError(f"the report lacks a readable {missing}")
     tags = mail.tags.get(INTENT_TAG, ())
+    recipients = about.addresses or mail.destination
+    # Not the envelope's id: what SES publishes twice is told by what it says.
+    said = about.feedback_id or sha256(f"{at.isoformat()} {recipients}".encode()).hexdigest()[:16]
     return MailReport(
-        # Not the envelope's id: what SES publishes twice is told by what it says.
-        id=f"ses-{mail.message_id}-{kind}-{about.feedback_id or at.isoformat()}",
+        id=f"ses-{mail.message_id}-{kind}-{said}",
         at=at,
         message_id=mail.message_id,
         intent_id=from_tag(tags[0]) if tags else None,
         outcome=_OUTCOMES[kind],
         to=mail.destination[0] if mail.destination else None,
-        recipients=about.addresses or mail.destination,
+        recipients=recipients,
         unreachable=about.unreachable,
         detail=about.detail,
     )
