@@ -171,7 +171,7 @@ def a_mail(
 ) -> Intent:
     """Give a mail on its way out."""
     values = {"user": ALICE.key, "user_name": ALICE.name, "at": NOW, "finding_id": "F-1"}
-    return Intent(seed, "e1", NOW, Mail(kind, **{**values, **fields}))
+    return Intent(seed, "e1", NOW, Mail(kind, ACCOUNT, **{**values, **fields}))
 
 
 def an_alert(seed: str = "alert-1", *facts: tuple[str, str], title: str = "It happened") -> Intent:

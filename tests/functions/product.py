@@ -138,6 +138,14 @@ class Product:
         self.running = function
 
 
+_ADDRESSES = {
+    "SENDER_ADDRESS": SENDER,
+    "MAIL_DOMAINS": "example.com",
+    "DEFAULT_MAIL_DOMAIN": "example.com",
+    "ADDRESS_TAGS": "email",
+}
+
+
 def _environment(function: str, account: Account) -> dict[str, str]:
     common = {"TABLE_NAME": account.table, "ACCOUNT_ID": ACCOUNT, "RETENTION_DAYS": "400"}
     if function in OBSERVING:
@@ -150,14 +158,12 @@ def _environment(function: str, account: Account) -> dict[str, str]:
             "BREAK_GLASS_ROLES": "Emergency",
             "FIRST_SIGN_IN_GRACE_MINUTES": "60",
             "LADDER_DAYS": "0,1,3,7,14",
+            **_ADDRESSES,
         }
     return {
         **common,
-        "SENDER_ADDRESS": SENDER,
+        **_ADDRESSES,
         "SECURITY_CONTACT": "security@example.com",
-        "MAIL_DOMAINS": "example.com",
-        "DEFAULT_MAIL_DOMAIN": "example.com",
-        "ADDRESS_TAG": "email",
         "ALERT_TOPIC_ARN": account.topic_arn,
         "CONFIGURATION_SET": "",
         "ACCOUNT_ALIAS": "acme",

@@ -1,20 +1,32 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mfa_watcher.settings import DeliverSettings, ObserveSettings
+from mfa_watcher.settings import (
+    DeliverSettings,
+    FeedbackSettings,
+    ObserveSettings,
+    QuarantineSettings,
+    RemindSettings,
+)
 from tests.template.cloudformation import ROOT, Template
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 TEMPLATE = Template.read()
 FUNCTIONS = TEMPLATE.of_type("AWS::Serverless::Function")
-SETTINGS: dict[str, type[ObserveSettings | DeliverSettings]] = {
+SETTINGS: dict[str, type[BaseModel]] = {
     "OnSignIn": ObserveSettings,
     "OnIamChange": ObserveSettings,
     "Deliver": DeliverSettings,
     "Redeliver": DeliverSettings,
+    "OnMailFeedback": FeedbackSettings,
+    "Remind": RemindSettings,
+    "Quarantine": QuarantineSettings,
 }
 ROLES = TEMPLATE.of_type("AWS::IAM::Role")
 
@@ -66,7 +78,9 @@ def test_role_allows_no_wildcard_action(role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_role_names_its_resources_except_for_tracing_which_has_none(role: str) -> None:
     open_to_all = [s["Sid"] for s in _statements(role) if "*" in _listed(s["Resource"])]
-    assert open_to_all == ["Trace"]
+    without_resources = {"Trace", "ReadSendingRate"}
+    assert "Trace" in open_to_all
+    assert set(open_to_all) <= without_resources
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -75,10 +89,22 @@ def test_role_writes_to_its_own_log_group_alone(role: str) -> None:
     assert written == [{"Fn::GetAtt": [f"{role.removesuffix('Role')}Logs", "Arn"]}]
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_no_role_changes_anything_in_iam(role: str) -> None:
+@pytest.mark.parametrize("role", sorted(set(ROLES) - {"QuarantineRole"}))
+def test_no_role_but_the_quarantines_changes_anything_in_iam(role: str) -> None:
     actions = [action for s in _statements(role) for action in _listed(s["Action"])]
     assert [a for a in actions if re.match(r"iam:(?!Get|List)", a)] == []
+
+
+def test_the_quarantine_may_only_take_its_own_policy_off_unless_it_is_switched_on() -> None:
+    changes = [s for s in _statements("QuarantineRole") if s["Sid"] == "LetOut"]
+    added = TEMPLATE.resources["QuarantineShutsIn"]
+    changes += added["Properties"]["PolicyDocument"]["Statement"]
+    own = {"ArnEquals": {"iam:PolicyARN": {"Ref": "QuarantinePolicy"}}}
+    assert added["Condition"] == "QuarantineOn"
+    assert [(s["Action"], s["Condition"]) for s in changes] == [
+        ("iam:DetachUserPolicy", own),
+        ("iam:AttachUserPolicy", own),
+    ]
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -87,7 +113,9 @@ def test_no_role_can_delete_evidence(role: str) -> None:
     assert actions.isdisjoint({"dynamodb:DeleteItem", "dynamodb:BatchWriteItem"})
 
 
-@pytest.mark.parametrize("role", ["OnSignInRole", "OnIamChangeRole"])
+@pytest.mark.parametrize(
+    "role", ["OnSignInRole", "OnIamChangeRole", "RemindRole", "QuarantineRole"]
+)
 def test_deciding_sends_nothing(role: str) -> None:
     actions = {action for s in _statements(role) for action in _listed(s["Action"])}
     assert actions.isdisjoint({"ses:SendEmail", "sns:Publish"})
