@@ -80,6 +80,8 @@ class Calls:
     """Mails and alerts that SES and SNS accepted, by kind."""
     refused: dict[str, Refusal] = field(default_factory=dict)
     unreachable: set[str] = field(default_factory=set)
+    rate: float = 1000.0
+    """Mails a second that SES allows."""
     crash_before: int | None = None
     crash_after: int | None = None
 
@@ -95,6 +97,7 @@ class Calls:
         for noted in (self.made, self.bodies, self.tries, self.sent, self.refused):
             noted.clear()
         self.unreachable.clear()
+        self.rate = 1000.0
         self.crash_before = self.crash_after = None
 
     def tally(self, service: str) -> Counter[str]:
@@ -109,13 +112,18 @@ class Calls:
         text = body.decode() if isinstance(body, bytes) else json.dumps(body)
         self.made.append(name)
         self.bodies.append(text)
+        headers: Any = {}
         context["name"] = name
         context["sending"] = _kind_of(body)
         if len(self.made) == self.crash_before:
             self.crash_before = None
             raise Crash
         refusal = self.refused.get(name)
-        return _answer(refusal) if refusal and refusal.naming in text else None
+        if refusal and refusal.naming in text:
+            return _answer(refusal)
+        if name == "ses:GetAccount":  # moto has no such call
+            return AWSResponse("", 200, headers, None), {"SendQuota": {"MaxSendRate": self.rate}}
+        return None
 
     def _send(self, request: AWSRequest, **_: object) -> None:
         context: Any = request.context

@@ -1,5 +1,6 @@
 """The only place that builds clients and puts the parts together."""
 
+import time
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -61,6 +62,11 @@ def _client(service: str, config: Config = _CONFIG) -> Any:  # noqa: ANN401 - an
 def now() -> datetime:
     """The clock of the deployed product."""
     return datetime.now(UTC)
+
+
+def sleep(seconds: float) -> None:
+    """Wait, in the deployed product."""
+    time.sleep(seconds)
 
 
 @cache
@@ -198,6 +204,7 @@ def dispatch() -> "Dispatch":
             table_name=settings.table_name,
             rate=SesRate(_client("sesv2"), clock=now),
             clock=now,
+            sleep=sleep,
         ),
         window=DynamoAlertWindow(
             dynamodb, table_name=settings.table_name, length=settings.alert_digest

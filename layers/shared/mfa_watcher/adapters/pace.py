@@ -1,7 +1,6 @@
 """What all functions that send at one time share: the account's rate, and the count of alerts."""
 
 import math
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -37,7 +36,7 @@ class DynamoPace:
         table_name: str,
         rate: Callable[[], float],
         clock: Callable[[], datetime],
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None],
     ) -> None:
         """Take a DynamoDB client, and what tells how many mails a second the account may send."""
         self._client = client

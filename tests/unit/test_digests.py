@@ -1,0 +1,50 @@
+import pytest
+
+from mfa_watcher.domain.digests import goes_at_once, in_order, worst
+from mfa_watcher.domain.intents import Alert, AlertKind, Intent, Severity
+from tests.builders import later
+
+
+def an_alert_of(severity: Severity, name: str = "alert-1", minutes: float = 0) -> Intent:
+    act = Alert(AlertKind.REMOVAL_DENIED, severity, "It happened", (("User", "ana"),))
+    return Intent(name, "e1", later(minutes), act)
+
+
+@pytest.mark.parametrize(
+    ("severity", "number", "at_once"),
+    [
+        (Severity.LOW, 1, True),
+        (Severity.LOW, 2, False),
+        (Severity.MEDIUM, 1, True),
+        (Severity.MEDIUM, 2, False),
+        (Severity.HIGH, 1, True),
+        (Severity.HIGH, 10, True),
+        (Severity.HIGH, 11, False),
+        (Severity.CRITICAL, 10, True),
+        (Severity.CRITICAL, 11, False),
+    ],
+)
+def test_the_first_of_a_window_goes_at_once_and_more_of_the_urgent_ones(
+    severity: Severity,
+    number: int,
+    at_once: bool,  # noqa: FBT001
+) -> None:
+    act = an_alert_of(severity).act
+    assert isinstance(act, Alert)
+    assert goes_at_once(act, number) is at_once
+
+
+def test_what_is_told_together_is_told_by_severity_and_then_by_time() -> None:
+    late, low, high, early = (
+        an_alert_of(Severity.MEDIUM, "late", 2),
+        an_alert_of(Severity.LOW, "low", 0),
+        an_alert_of(Severity.CRITICAL, "high", 3),
+        an_alert_of(Severity.MEDIUM, "early", 1),
+    )
+    assert [one.id for one in in_order([late, low, high, early])] == [
+        "high",
+        "early",
+        "late",
+        "low",
+    ]
+    assert worst([late, low]) is Severity.MEDIUM
