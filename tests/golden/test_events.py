@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from mfa_watcher.cloudtrail import DamagedEventError, parse_event
+from mfa_watcher.domain.feedback import MailOutcome
 from mfa_watcher.domain.signals import Outcome, Signal, SignalKind, classify
+from mfa_watcher.sesevents import parse_report
 from tools.wrap_event import unwrap, wrap
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -107,6 +109,25 @@ BATCHES: dict[str, list[SignalKind | str]] = {
 }
 """Files of several messages."""
 
+REPORTS: dict[str, list[tuple[MailOutcome, bool] | str]] = {
+    "on_mail_feedback/sent": [(MailOutcome.SENT, False)],
+    "on_mail_feedback/delivered": [(MailOutcome.DELIVERED, False)],
+    "on_mail_feedback/delayed": [(MailOutcome.DELAYED, False)],
+    "on_mail_feedback/bounced": [(MailOutcome.BOUNCED, True)],
+    "on_mail_feedback/bounced_for_now": [(MailOutcome.BOUNCED, False)],
+    "on_mail_feedback/bounced_suppressed": [(MailOutcome.BOUNCED, True)],
+    "on_mail_feedback/bounced_copy": [(MailOutcome.BOUNCED, True)],
+    "on_mail_feedback/complained": [(MailOutcome.COMPLAINED, False)],
+    "on_mail_feedback/complaint_suppressed": [(MailOutcome.COMPLAINED, True)],
+    "on_mail_feedback/rejected": [(MailOutcome.REJECTED, False)],
+    "on_mail_feedback/somebody_elses": [(MailOutcome.BOUNCED, True)],
+    "on_mail_feedback/batch_with_damaged": [
+        *[DAMAGED] * 4,
+        (MailOutcome.DELIVERED, False),
+    ],
+}
+"""What SES reports: how the mail ended, and whether the address takes none."""
+
 INTENTS = {
     "deliver/mail": ["mail-guide-"],
     "deliver/alert": ["alert-sign_in_without_mfa-"],
@@ -114,7 +135,12 @@ INTENTS = {
 }
 """How the ids of the intents begin that the stream tells of."""
 
-REDELIVER = {"redeliver/every_minute", "redeliver/take_up_failed"}
+SCHEDULED = {
+    "redeliver/every_minute",
+    "redeliver/take_up_failed",
+    "remind/every_hour",
+    "quarantine/every_minute",
+}
 
 
 def content(case: str) -> Any:
@@ -132,7 +158,7 @@ def signal_of(body: str) -> Signal:
 def test_no_file_is_without_an_expectation_and_no_expectation_without_a_file() -> None:
     files = {str(path.relative_to(EVENTS).with_suffix("")) for path in EVENTS.rglob("*.json")}
 
-    assert files == {*EXPECTED, *BATCHES, *INTENTS, *REDELIVER}
+    assert files == {*EXPECTED, *BATCHES, *REPORTS, *INTENTS, *SCHEDULED}
 
 
 def test_every_kind_of_signal_but_ignored_has_a_file() -> None:
@@ -169,7 +195,7 @@ def test_batch_means_what_is_expected_message_by_message(case: str) -> None:
     assert found == BATCHES[case]
 
 
-@pytest.mark.parametrize("case", [*EXPECTED, *BATCHES])
+@pytest.mark.parametrize("case", [*EXPECTED, *BATCHES, *REPORTS])
 def test_event_file_is_what_its_queue_hands_over(case: str) -> None:
     events = content(case)
 
@@ -201,6 +227,21 @@ def test_denied_call_has_no_parameters_as_in_cloudtrail(case: str) -> None:
 
     assert envelope["detail"]["errorCode"] == "AccessDenied"
     assert envelope["detail"]["requestParameters"] is None
+
+
+@pytest.mark.parametrize("case", REPORTS)
+def test_report_means_what_is_expected_message_by_message(case: str) -> None:
+    found: list[tuple[MailOutcome, bool] | str] = []
+    for body in bodies(case):
+        try:
+            report = parse_report(body)
+        except DamagedEventError:
+            found.append(DAMAGED)
+        else:
+            found.append((report.outcome, report.unreachable))
+            assert (report.intent_id is None) is (case == "on_mail_feedback/somebody_elses")
+
+    assert found == REPORTS[case]
 
 
 @pytest.mark.parametrize("case", INTENTS)

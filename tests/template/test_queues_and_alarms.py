@@ -99,9 +99,13 @@ def test_failing_function_raises_an_alarm(name: str) -> None:
     assert _alarmed("Errors", {"Ref": name})
 
 
-def test_finally_failed_intents_raise_an_alarm_under_the_service_that_powertools_reports() -> None:
+@pytest.mark.parametrize("metric", ["IntentsFailed", "SendingStopped"])
+def test_what_needs_a_person_raises_an_alarm_under_the_service_that_powertools_reports(
+    metric: str,
+) -> None:
     variables = TEMPLATE.body["Globals"]["Function"]["Environment"]["Variables"]
-    alarm = TEMPLATE.properties("IntentsFailedAlarm")
+    alarm = TEMPLATE.properties(f"{metric}Alarm")
+    assert alarm["MetricName"] == metric
     assert alarm["Namespace"] == variables["POWERTOOLS_METRICS_NAMESPACE"]
     assert alarm["Dimensions"] == [
         {"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto.events.models import EventPattern
 
+from sandbox.mail_events import DETAIL_TYPES
 from tests.template.cloudformation import ACCOUNT, ROOT, STACK, Template
 
 if TYPE_CHECKING:
@@ -15,7 +16,12 @@ TEMPLATE = Template.read()
 RULES = TEMPLATE.of_type("AWS::Events::Rule")
 SIGN_IN, IAM_CHANGE = {"SignInRule"}, {"IamChangeRule"}
 DISTURBANCE = {"WatcherDisturbanceRule"}
-QUEUES = {"on_sign_in": "SignInQueue", "on_iam_change": "IamChangeQueue"}
+MAIL_FEEDBACK = {"MailFeedbackRule"}
+QUEUES = {
+    "on_sign_in": "SignInQueue",
+    "on_iam_change": "IamChangeQueue",
+    "on_mail_feedback": "MailFeedbackQueue",
+}
 GUARD = f"arn:aws:iam::{ACCOUNT}:policy/{STACK}-guard"
 
 
@@ -217,3 +223,40 @@ def test_rule_hands_over_for_a_day_and_keeps_what_it_cannot(name: str) -> None:
 def test_pattern_fits_eventbridge(name: str) -> None:
     pattern = TEMPLATE.resolve(RULES[name]["Properties"]["EventPattern"])
     assert len(json.dumps(pattern)) <= 4096
+
+
+def _report(kind: str = "Email Bounced", **tags: list[str]) -> dict[str, Any]:
+    """A report of SES's, with as much as a pattern may look at."""
+    ours = TEMPLATE.resolve({"Ref": "MailConfigurationSet"})
+    tags = {"ses:configuration-set": [ours], **tags}
+    return {"source": "aws.ses", "detail-type": kind, "detail": {"mail": {"tags": tags}}}
+
+
+@pytest.mark.parametrize("kind", DETAIL_TYPES.values())
+def test_every_report_about_our_mails_that_is_read_is_caught(kind: str) -> None:
+    assert _matching(_report(kind)) == MAIL_FEEDBACK
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param(_report("Email Opened"), id="a report that we do not ask for"),
+        pytest.param(_report(**{"ses:configuration-set": ["newsletter"]}), id="another set"),
+        pytest.param(_report() | {"source": "custom.ses"}, id="not from AWS"),
+        pytest.param(
+            {"source": "aws.ses", "detail-type": "Email Bounced", "detail": {"mail": {"tags": {}}}},
+            id="no set",
+        ),
+    ],
+)
+def test_report_about_no_mail_of_ours_is_left_alone(event: dict[str, Any]) -> None:
+    assert _matching(event) == set()
+
+
+def test_ses_reports_to_the_default_bus_what_the_rule_asks_for() -> None:
+    destination = TEMPLATE.resolve(TEMPLATE.properties("MailEvents"))["EventDestination"]
+    assert destination["EventBridgeDestination"]["EventBusArn"].endswith(":event-bus/default")
+    asked = TEMPLATE.properties("MailFeedbackRule")["EventPattern"]["detail-type"]
+    assert sorted(asked) == sorted(DETAIL_TYPES.values())
+    kinds = {kind[0].lower() + kind[1:] for kind in DETAIL_TYPES}
+    assert set(destination["MatchingEventTypes"]) == kinds
