@@ -6,8 +6,9 @@ import pytest
 from mfa_watcher.adapters.items import DUE_SHARDS
 from mfa_watcher.adapters.outbox import CLAIM_HOLDS, DynamoOutbox
 from mfa_watcher.adapters.store import STREAM_HEAD_START, DynamoStore
+from mfa_watcher.domain.feedback import MailOutcome
 from mfa_watcher.domain.intents import Intent
-from mfa_watcher.ports import Claim
+from mfa_watcher.ports import Claim, SentIntent
 from tests.account import Account, client
 from tests.adapters.conftest import KEEP
 from tests.builders import HOSTILE, NOW, a_decision, a_mail, an_alert, later
@@ -196,3 +197,69 @@ def finish(outbox: DynamoOutbox, claim: Claim, end: str) -> None:
             outbox.mark_failed(claim, reason="why", now=later(1))
         case _:
             outbox.put_back(claim, reason="why", due_at=later(1))
+
+
+# Turns, and what becomes of mails ---------------------------------------------------------------
+
+
+def test_waiting_for_a_turn_is_no_failed_try(outbox: DynamoOutbox, pending: str) -> None:
+    for minute in range(3):
+        claim = claimed(outbox, pending, minute)
+        outbox.put_back(claim, reason="not its turn", due_at=later(minute + 1), waited=True)
+    outbox.put_back(claimed(outbox, pending, 3), reason="an error", due_at=later(4))
+    claim = claimed(outbox, pending, 4)
+    assert (claim.attempts, claim.waits, claim.tries) == (5, 3, 2)
+
+
+def test_alerts_and_mails_are_found_apart_and_stay_so_when_a_claim_runs_out(
+    store: DynamoStore, outbox: DynamoOutbox
+) -> None:
+    store.commit(a_decision("e1", MAIL, an_alert("alert-1"), an_alert("alert-2")), now=NOW)
+    for minute in (5, 15):
+        now = later(minute)
+        assert sorted(outbox.due_alerts(now=now)) == ["alert-1", "alert-2"]
+        assert list(outbox.due(now=now)) == [MAIL.id]
+        claimed(outbox, "alert-1", minute)
+        assert list(outbox.due_alerts(now=now + CLAIM_HOLDS - INSTANT)) == ["alert-2"]
+
+
+def test_a_reopened_alert_is_found_among_alerts(store: DynamoStore, outbox: DynamoOutbox) -> None:
+    store.commit(a_decision("e1", an_alert("alert-1")), now=NOW)
+    finish(outbox, claimed(outbox, "alert-1"), "failed")
+    assert outbox.reopen("alert-1", now=later(10))
+    assert list(outbox.due_alerts(now=later(10))) == ["alert-1"]
+    assert list(outbox.due(now=later(10))) == []
+
+
+def test_an_intent_is_looked_up_whatever_became_of_it(outbox: DynamoOutbox, pending: str) -> None:
+    assert outbox.look_up("unknown") is None
+    assert outbox.look_up(pending) == SentIntent(MAIL)
+    finish(outbox, claimed(outbox, pending), "sent")
+    assert outbox.look_up(pending) == SentIntent(MAIL, "a@example.com")
+
+
+def test_an_outcome_is_noted_once_and_never_taken_back(
+    outbox: DynamoOutbox, pending: str, account: Account
+) -> None:
+    noted = [
+        outbox.record_outcome(pending, outcome, at=later(minute))
+        for minute, outcome in enumerate(
+            [
+                MailOutcome.DELAYED,
+                MailOutcome.SENT,
+                MailOutcome.DELIVERED,
+                MailOutcome.DELIVERED,
+                MailOutcome.BOUNCED,
+                MailOutcome.DELIVERED,
+            ]
+        )
+    ]
+    assert noted == [True, False, True, False, True, False]
+    assert item(account)["outcome"] == "bounced"
+
+
+def test_an_outcome_of_an_unknown_mail_makes_nothing(
+    outbox: DynamoOutbox, account: Account
+) -> None:
+    assert not outbox.record_outcome("unknown", MailOutcome.BOUNCED, at=NOW)
+    assert account.items("") == []

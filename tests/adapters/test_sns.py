@@ -5,11 +5,12 @@ from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfa_watcher.adapters.sns import SnsAlerter, body_of, subject_of
-from mfa_watcher.domain.intents import Alert, AlertKind, Severity
+from mfa_watcher.adapters.sns import SnsAlerter, body_of, body_of_digest, subject_of
+from mfa_watcher.domain.digests import MOST_IN_ONE, in_order
+from mfa_watcher.domain.intents import Alert, AlertKind, Intent, Severity
 from mfa_watcher.ports import NotSentError, RefusedError
 from tests.account import Account, Refusal, client
-from tests.builders import HOSTILE
+from tests.builders import HOSTILE, NOW
 
 FACTS = (("User", HOSTILE), ("What", "ana\nUser: bob"), ("With", "x" * 5000), ("Empty", ""))
 ALERT = Alert(AlertKind.REMOVAL_DENIED, Severity.HIGH, "It happened", FACTS)
@@ -88,3 +89,56 @@ def test_sns_out_of_reach_may_pass(alerter: SnsAlerter, account: Account) -> Non
     account.calls.unreachable.add("sns:Publish")
     with pytest.raises(NotSentError, match="ReadTimeoutError"):
         alerter.send(ALERT, intent_id="alert-1")
+
+
+# Together ----------------------------------------------------------------------------------------
+
+
+def several(count: int, facts: tuple[tuple[str, str], ...] = FACTS) -> list[Intent]:
+    severities = [Severity.MEDIUM, Severity.HIGH]
+    return [
+        Intent(
+            f"alert-{n}",
+            "e1",
+            NOW,
+            replace(ALERT, severity=severities[n % 7 == 3], title=f"Kind {n % 2}", facts=facts),
+        )
+        for n in range(count)
+    ]
+
+
+def test_several_alerts_reach_whoever_subscribed_as_one(
+    alerter: SnsAlerter, account: Account
+) -> None:
+    message_id = alerter.send_digest(several(5))
+    [received] = account.alerts()
+    assert received["MessageId"] == message_id
+    assert received["Subject"] == "[MFA Watcher] 5 alerts, the most severe is HIGH"
+    attributes = {name: value["Value"] for name, value in received["MessageAttributes"].items()}
+    assert attributes == {"kind": "digest", "severity": "high"}
+
+
+def test_a_digest_counts_its_alerts_and_has_a_line_for_each_the_worst_first() -> None:
+    body = body_of_digest(in_order(several(5)))
+    head, counts, lines = body.split("\n\n")
+    assert head.startswith("5 alerts")
+    assert [line.strip() for line in counts.splitlines()] == [
+        "1 x HIGH: Kind 1",
+        "3 x MEDIUM: Kind 0",
+        "1 x MEDIUM: Kind 1",
+    ]
+    assert [line.rpartition(" | ")[2] for line in lines.splitlines()] == [
+        "alert-3",
+        "alert-0",
+        "alert-1",
+        "alert-2",
+        "alert-4",
+    ]
+
+
+def test_the_largest_digest_fits_into_a_message_whatever_the_users_are_called() -> None:
+    facts = (("User", "\U0001f511" * 128), ("Who", HOSTILE * 20), ("When", "x" * 5000))
+    body = body_of_digest(several(MOST_IN_ONE, facts))
+    assert len(body.encode()) < 256 * 1024
+    assert len(body.splitlines()) == MOST_IN_ONE + 7
+    assert body.replace("\n", "").isprintable()

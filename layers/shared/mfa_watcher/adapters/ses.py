@@ -161,7 +161,8 @@ def encoded(subject: str) -> str:
     if subject.isascii() and subject.isprintable():
         return subject
     line = "".join(char if char.isprintable() else " " for char in subject)
-    return Header(line, "utf-8", header_name="Subject").encode(linesep="")
+    # An encoded word has at most 75 characters (RFC 2047, 2), and Python would take 77.
+    return Header(line, "utf-8", maxlinelen=75, header_name="Subject").encode(linesep="")
 
 
 class SesRate:
