@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import cache
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -11,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import Environment
 
-from mfa_watcher.domain.intents import Mail
-from mfa_watcher.domain.users import Cause, MailKind, UserKey
+from mfa_watcher.cli.samples import ACCOUNT, CAROL, FIDO, REQUEST, SAMPLES, TOKEN, VIRTUAL
+from mfa_watcher.domain.intents import Case, Mail
+from mfa_watcher.domain.users import Cause, MailKind
+from mfa_watcher.mail.languages import LanguageError, languages, moment
 from mfa_watcher.mail.rendering import (
+    CASES_SHOWN,
     LONGEST_VALUE,
     TEXT_WIDTH,
     JinjaMailRenderer,
@@ -21,27 +25,17 @@ from mfa_watcher.mail.rendering import (
     one_line,
 )
 from mfa_watcher.ports import RenderedMail
+from tests.hostile import HOSTILE, UNSEEN, with_hostile
 
-ACCOUNT = "111122223333"
 CONTEXT = MailContext(ACCOUNT, "acme-prod", "aws", "security@acme.example")
-VIRTUAL = f"arn:aws:iam::{ACCOUNT}:mfa/alice-phone"
-FIDO = f"arn:aws:iam::{ACCOUNT}:u2f/user/alice/blue-key-GZXQ4T2VKYAEXAMPLE"
-ALICE = f"arn:aws:iam::{ACCOUNT}:user/staff/alice"
-CAROL = f"arn:aws:sts::{ACCOUNT}:assumed-role/Administrator/carol"
-REQUEST = "PR-20261124-ABCDEFGH"
+LONGEST_TITLE = 60
+"""What a mailbox shows of a subject on a desktop, less the account."""
 
-PLAIN = Mail(
-    kind=MailKind.GUIDE,
-    user=UserKey(ACCOUNT, "AIDAEXAMPLEALICE00001"),
-    user_name="alice",
-    at=datetime(2026, 11, 24, 8, 5, tzinfo=UTC),
-    finding_id="F-7f6e0d1c",
-    cause=Cause.SIGNED_IN_WITHOUT_MFA,
-    actor=ALICE,
-    own_doing=True,
-    source_ip="203.0.113.17",
-)
-DENIED = replace(PLAIN, kind=MailKind.REMOVAL_DENIED, request_id=REQUEST, serial=None)
+PLAIN = SAMPLES["guide"]
+DENIED = SAMPLES["removal-denied"]
+LONGEST_SUBJECT = 160
+"""With a user's name and an account's alias, each as long as they may be."""
+BUTTONS = ("Sign in to AWS", "Bei AWS anmelden")
 
 
 def by_carol(mail: Mail) -> Mail:
@@ -49,27 +43,34 @@ def by_carol(mail: Mail) -> Mail:
 
 
 EVERY_MAIL = {
+    **SAMPLES,
     **{f"guide, {cause}": replace(PLAIN, cause=cause) for cause in (*Cause, None)},
-    **{f"welcome, {cause}": replace(PLAIN, kind=MailKind.WELCOME, cause=cause) for cause in Cause},
     **{
-        f"enrolled, {serial}": replace(PLAIN, kind=MailKind.ENROLLED, serial=serial)
-        for serial in (VIRTUAL, FIDO, "GAKT12345678", f"arn:aws:iam::{ACCOUNT}:sms-mfa/a", None)
+        f"enrolled, {serial}": replace(SAMPLES["enrolled"], serial=serial)
+        for serial in ("GAKT12345678", f"arn:aws:iam::{ACCOUNT}:sms-mfa/a", None)
     },
-    "guide, removed by somebody": by_carol(replace(PLAIN, cause=Cause.DEVICE_REMOVED)),
-    "denied, own doing": DENIED,
-    "denied, own doing, device known": replace(DENIED, serial=VIRTUAL),
-    "denied, by somebody": by_carol(DENIED),
     "denied, by root": replace(DENIED, actor=f"arn:aws:iam::{ACCOUNT}:root", own_doing=False),
-    "denied, nothing known": replace(
-        DENIED, actor=None, own_doing=False, source_ip=None, request_id=None, finding_id=None
-    ),
+    **{
+        f"{kind}, nothing known": Mail(
+            kind, ACCOUNT, PLAIN.at, user_name="" if kind is MailKind.UNREACHABLE else "alice"
+        )
+        for kind in MailKind
+    },
 }
 
+TO_USERS = {
+    name: mail for name, mail in EVERY_MAIL.items() if not (mail.kind.to_security or mail.dry_run)
+}
+WITH_SOMETHING_TO_FOLLOW = {name: mail for name, mail in EVERY_MAIL.items() if mail.next_at}
+
 every_mail = pytest.mark.parametrize("mail", EVERY_MAIL.values(), ids=EVERY_MAIL.keys())
+every_mail_to_a_user = pytest.mark.parametrize("mail", TO_USERS.values(), ids=TO_USERS.keys())
+every_language = pytest.mark.parametrize("language", languages())
 
 
-def rendered(mail: Mail, context: MailContext = CONTEXT) -> RenderedMail:
-    return JinjaMailRenderer(context).render(mail)
+@cache
+def rendered(mail: Mail, language: str = "en", context: MailContext = CONTEXT) -> RenderedMail:
+    return JinjaMailRenderer(context).render(mail, language)
 
 
 class Page(HTMLParser):
@@ -90,6 +91,8 @@ class Page(HTMLParser):
         self.attributes += attrs
         if tag not in {"meta", "br"}:
             self._open.append(tag)
+        if tag == "br":
+            self._words.append(" ")
 
     def handle_endtag(self, tag: str) -> None:
         """Hold tags to their order."""
@@ -124,30 +127,38 @@ def words_of(text: str) -> str:
 # Each mail --------------------------------------------------------------------------------------
 
 
+def test_there_is_a_sample_of_each_kind_of_mail() -> None:
+    assert {mail.kind for mail in SAMPLES.values()} == set(MailKind)
+
+
+@every_language
 @every_mail
-def test_every_mail_comes_in_both_parts(mail: Mail) -> None:
-    result = rendered(mail)
+def test_every_mail_comes_in_both_parts(mail: Mail, language: str) -> None:
+    result = rendered(mail, language)
 
     assert result.html.startswith("<!DOCTYPE html>")
     assert Page(result.html).is_whole
-    assert result.text.startswith(result.subject)
+    assert result.subject.endswith(result.text.splitlines()[0])
 
 
+@every_language
 @every_mail
-def test_both_parts_greet_the_user_and_name_the_account(mail: Mail) -> None:
-    result = rendered(mail)
+def test_both_parts_name_the_user_and_the_account(mail: Mail, language: str) -> None:
+    result = rendered(mail, language)
 
     for words in (Page(result.html).words, words_of(result.text)):
-        assert "Hello alice," in words
+        assert mail.user_name in words
         assert "acme-prod (111122223333)" in words
-        assert "security@acme.example" in words
 
 
+@every_language
 @every_mail
-def test_both_parts_are_of_the_same_words(mail: Mail) -> None:
+def test_both_parts_are_of_the_same_words(mail: Mail, language: str) -> None:
     """But for the button, which the text has no use for, and what sets headings and lists."""
-    result = rendered(mail)
-    html = Page(result.html).words.replace("Sign in to AWS", "")
+    result = rendered(mail, language)
+    html = Page(result.html).words
+    for button in BUTTONS:
+        html = html.replace(button, "")
 
     def bare(words: str) -> list[str]:
         without_marks = re.sub(r"(?m)^(=+|-+)$|^(- |! |\d\. |  )", "", words)
@@ -157,29 +168,53 @@ def test_both_parts_are_of_the_same_words(mail: Mail) -> None:
 
 
 @every_mail
-def test_subject_is_one_line_of_ascii_without_anything_from_outside(mail: Mail) -> None:
-    subject = rendered(mail).subject
+def test_a_mail_says_the_same_in_every_language(mail: Mail) -> None:
+    """As far as its build can tell: headings, points, facts, notes, buttons and links."""
 
-    assert subject.isascii()
-    assert subject.isprintable()
-    assert 0 < len(subject) <= TEXT_WIDTH
-    assert subject == rendered(replace(mail, user_name="x", serial="y", actor="z")).subject
+    def build(language: str) -> list[str]:
+        page = Page(rendered(mail, language).html)
+        return [tag for tag in page.tags if tag in {"h1", "h2", "li", "dt", "td", "a", "p"}]
+
+    for language in languages():
+        assert build(language) == build("en")
 
 
+@every_language
 @every_mail
-def test_html_brings_all_it_needs_along(mail: Mail) -> None:
-    page = Page(rendered(mail).html)
+def test_subject_is_one_short_line_that_names_the_account(mail: Mail, language: str) -> None:
+    subject = rendered(mail, language).subject
+    prefix, title = subject.split("] ", 1)
+
+    assert subject.isprintable()
+    assert prefix == "[AWS acme-prod"
+    assert 0 < len(title) <= LONGEST_TITLE
+    assert (language != "en") or subject.isascii()
+
+
+@every_language
+@every_mail_to_a_user
+def test_nothing_from_outside_is_in_a_subject_to_a_user(mail: Mail, language: str) -> None:
+    other = replace(mail, user_name="x", serial="y", actor="z", reason="q", devices=())
+
+    assert rendered(mail, language).subject == rendered(other, language).subject
+
+
+@every_language
+@every_mail
+def test_html_brings_all_it_needs_along(mail: Mail, language: str) -> None:
+    page = Page(rendered(mail, language).html)
 
     assert not {"img", "script", "link", "iframe", "form"} & set(page.tags)
     assert not [name for name, _ in page.attributes if name == "src" or name.startswith("on")]
-    assert ("lang", "en") in page.attributes
+    assert ("lang", language) in page.attributes
     assert ("name", "color-scheme") in page.attributes
-    assert "url(" not in rendered(mail).html
+    assert "url(" not in rendered(mail, language).html
 
 
+@every_language
 @every_mail
-def test_links_lead_to_the_accounts_sign_in_and_to_security_only(mail: Mail) -> None:
-    links = Page(rendered(mail).html).links
+def test_links_lead_to_the_accounts_sign_in_and_to_security_only(mail: Mail, language: str) -> None:
+    links = Page(rendered(mail, language).html).links
 
     assert links <= {
         "https://acme-prod.signin.aws.amazon.com/console",
@@ -187,28 +222,49 @@ def test_links_lead_to_the_accounts_sign_in_and_to_security_only(mail: Mail) -> 
     }
 
 
+@every_language
 @every_mail
-def test_text_has_lines_that_any_client_shows(mail: Mail) -> None:
-    text = rendered(mail).text
+def test_text_has_lines_that_any_client_shows(mail: Mail, language: str) -> None:
+    text = rendered(mail, language).text
 
     assert max(map(len, text.splitlines())) <= TEXT_WIDTH
     assert "\n\n\n" not in text
     assert text.endswith("\n")
+    assert not re.search(r"[^\S\n]$| [.,;:!?]", text, re.MULTILINE)
+    assert not re.search(r"\w[.,;:][A-ZÄÖÜ][a-zäöü]", text)
 
 
+@every_language
 @every_mail
-def test_no_mail_promises_what_the_product_does_not_do_yet(mail: Mail) -> None:
-    words = words_of(rendered(mail).text).casefold()
+def test_no_mail_promises_what_the_product_does_not_do_yet(mail: Mail, language: str) -> None:
+    words = words_of(rendered(mail, language).text).casefold()
 
-    assert not re.search(r"remind|change desk|quarantin|you will get|answer this", words)
+    assert not re.search(r"change desk|answer this|auf diese mail", words)
 
 
-@every_mail
-def test_a_mail_without_a_contact_sends_people_to_their_security_team(mail: Mail) -> None:
-    result = rendered(mail, replace(CONTEXT, security_contact=""))
+@every_language
+@every_mail_to_a_user
+def test_a_user_is_told_whom_to_ask(mail: Mail, language: str) -> None:
+    result = rendered(mail, language)
+    without = rendered(mail, language, replace(CONTEXT, security_contact=""))
 
-    assert "your security team" in words_of(result.text)
-    assert "mailto:" not in result.html
+    for words in (Page(result.html).words, words_of(result.text)):
+        assert "security@acme.example" in words
+    assert re.search(r"your security team|Sicherheitsteam", words_of(without.text))
+    assert "mailto:" not in without.html
+
+
+@every_language
+@pytest.mark.parametrize(
+    "mail", WITH_SOMETHING_TO_FOLLOW.values(), ids=WITH_SOMETHING_TO_FOLLOW.keys()
+)
+def test_whoever_has_to_act_is_told_by_when(mail: Mail, language: str) -> None:
+    assert mail.next_at
+    result = rendered(mail, language)
+    following = moment(mail.next_at, UTC, languages()[language])
+
+    for words in (Page(result.html).words, words_of(result.text)):
+        assert following.date in words
 
 
 @every_mail
@@ -216,6 +272,18 @@ def test_a_mail_says_what_to_refer_to(mail: Mail) -> None:
     reference = mail.request_id or mail.finding_id
 
     assert (f"Reference: {reference}" if reference else "") in rendered(mail).text
+
+
+@every_language
+@every_mail
+def test_no_mail_blames(mail: Mail, language: str) -> None:
+    words = words_of(rendered(mail, language).text).casefold()
+
+    assert not re.search(
+        r"\b(fail|fault|violat|neglect|ignor|refus(?!ed)|must\b|unverzüglich|missacht|versäum"
+        r"|verstoß|schuld|müssen sie sofort)",
+        words,
+    )
 
 
 # What each says ---------------------------------------------------------------------------------
@@ -250,11 +318,11 @@ def test_guide_opens_with_what_happened(cause: Cause, opening: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "mail",
-    [mail for name, mail in EVERY_MAIL.items() if name.startswith(("guide", "welcome"))],
+    "name",
+    ["welcome", "guide", "guide-no-device", "device-lost", "reminder-1", "request-fulfilled"],
 )
-def test_guide_leads_from_the_choice_of_a_device_to_the_last_step(mail: Mail) -> None:
-    words = words_of(rendered(mail).text)
+def test_guide_leads_from_the_choice_of_a_device_to_the_last_step(name: str) -> None:
+    words = words_of(rendered(SAMPLES[name]).text)
     in_order = [
         "Passkey or security key (FIDO): take this one if you can.",
         "phishing",
@@ -266,7 +334,7 @@ def test_guide_leads_from_the_choice_of_a_device_to_the_last_step(mail: Mail) ->
         "Choose the type and follow the instructions",
         "AWS asks for MFA at every sign-in",
         "up to 8",
-        "Password Reset change request",
+        "goes through a Password Reset change request",
     ]
 
     places = [words.find(part) for part in in_order]
@@ -275,12 +343,15 @@ def test_guide_leads_from_the_choice_of_a_device_to_the_last_step(mail: Mail) ->
     assert all(earlier < later for earlier, later in pairwise(places))
 
 
-def test_only_the_welcome_speaks_of_credentials_and_a_new_password() -> None:
-    welcome = words_of(rendered(replace(PLAIN, kind=MailKind.WELCOME)).text)
+def test_only_who_gets_a_password_is_told_to_change_it() -> None:
+    welcome = words_of(rendered(SAMPLES["welcome"]).text)
+    fulfilled = words_of(rendered(SAMPLES["request-fulfilled"]).text)
     guide = words_of(rendered(PLAIN).text)
 
     assert "with the credentials that you received" in welcome
+    assert "with the password that you got from the security team" in fulfilled
     assert "set a strong one" in welcome
+    assert "set a strong one" in fulfilled
     assert "credentials that you received" not in guide
     assert "strong one" not in guide
 
@@ -290,13 +361,13 @@ def test_only_the_welcome_speaks_of_credentials_and_a_new_password() -> None:
     [
         (VIRTUAL, "alice-phone (authenticator app)"),
         (FIDO, "blue-key-GZXQ4T2VKYAEXAMPLE (passkey or security key)"),
-        ("GAKT12345678", "GAKT12345678 (hardware TOTP token)"),
+        (TOKEN, "GAKT12345678 (hardware TOTP token)"),
     ],
 )
 def test_thank_you_names_the_device_and_its_kind_and_suggests_a_second(
     serial: str, named: str
 ) -> None:
-    mail = replace(PLAIN, kind=MailKind.ENROLLED, serial=serial)
+    mail = replace(SAMPLES["enrolled"], serial=serial)
 
     for words in (words_of(rendered(mail).text), Page(rendered(mail).html).words):
         assert named in words
@@ -345,11 +416,235 @@ def test_denied_removal_says_in_words_who_tried(actor: str | None, said: str) ->
     assert f"UTC {said} to remove" in words_of(rendered(mail).text)
 
 
-def test_times_are_in_utc_whatever_the_zone_they_come_in() -> None:
+def test_who_has_two_devices_is_thanked_and_asked_for_nothing() -> None:
+    words = words_of(rendered(SAMPLES["enrolled-two"]).text)
+
+    assert "Thank you" in words
+    assert "second device" not in words
+
+
+@pytest.mark.parametrize(
+    ("step", "subject", "said"),
+    [
+        (1, "Reminder: please add MFA", "Otherwise you get a second reminder that day."),
+        (2, "Second reminder:", "the final warning follows that day, and your manager gets a copy"),
+        (3, "The security team is now involved", "the security team has your case now"),
+        (4, "Still open:", "the next reminder comes on Friday, 27 November 2026"),
+        (17, "Still open:", "the next reminder comes on Friday, 27 November 2026"),
+    ],
+)
+def test_each_reminder_has_words_of_its_own(step: int, subject: str, said: str) -> None:
+    result = rendered(replace(SAMPLES["reminder-1"], step=step))
+
+    assert subject in result.subject
+    assert said in words_of(result.text)
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (Cause.CONSOLE_ACCESS_GRANTED, "lacks one last step: an MFA device"),
+        (Cause.DEVICE_REMOVED, "was removed on 24 November 2026, and no new one has been added"),
+        (Cause.FOUND_UNPROTECTED, "without MFA; we first wrote to you about it on 24 November"),
+    ],
+)
+def test_reminder_has_words_for_a_new_user_and_for_one_who_lost_his_device(
+    cause: Cause, said: str
+) -> None:
+    assert said in words_of(rendered(replace(SAMPLES["reminder-1"], cause=cause)).text)
+
+
+def test_later_reminders_are_shorter() -> None:
+    lengths = [len(rendered(SAMPLES[f"reminder-{step}"]).text) for step in (1, 2)]
+
+    assert lengths[1] < lengths[0] * 0.7
+
+
+def test_final_warning_says_what_happens_when() -> None:
+    result = rendered(SAMPLES["final-warning"])
+
+    assert result.subject.endswith("Final warning: please add MFA before 8 December")
+    words = words_of(result.text)
+    assert "What happens on Tuesday, 8 December 2026: the security team gets your case" in words
+    assert "Your manager, where known to us, has a copy of this mail." in words
+
+
+def test_quarantined_user_is_shown_the_way_that_is_left_to_him() -> None:
+    words = words_of(rendered(SAMPLES["quarantined"]).text)
+
+    assert "All else is refused until then, also to your access keys." in words
+    assert "the limit goes away by itself, within minutes" in words
+    assert "Security recommendations" not in words  # that page reads more than is allowed now
+    assert "choose Assign MFA device" in words
+
+
+def test_dry_run_of_a_quarantine_speaks_to_security_of_what_would_be() -> None:
+    words = words_of(rendered(SAMPLES["quarantine-dry-run"]).text)
+
+    assert "Nothing was changed." in words
+    assert "Hello alice" not in words
+
+
+@pytest.mark.parametrize(
+    ("devices", "offered"),
+    [
+        ((), "FVH"),
+        ((VIRTUAL,), "FH"),
+        ((FIDO,), "VH"),
+        ((TOKEN, VIRTUAL), "F"),
+        ((FIDO, VIRTUAL, TOKEN), "FVH"),
+    ],
+)
+def test_second_device_is_to_be_of_a_kind_that_the_user_lacks(
+    devices: tuple[str, ...], offered: str
+) -> None:
+    words = words_of(rendered(replace(SAMPLES["second-device"], devices=devices)).text)
+    points = {
+        "F": "- Passkey or security key (FIDO)",
+        "V": "- Authenticator app (virtual device)",
+        "H": "- Hardware TOTP token.",
+    }
+
+    assert "".join(kind for kind, point in points.items() if point in words) == offered
+
+
+def test_a_request_needs_details_and_says_which_and_what_else_happens() -> None:
+    words = words_of(rendered(SAMPLES["request-needs-details"]).text)
+
+    assert "Which MFA device is to go" in words
+    assert "What you want instead" in words
+    assert "Why: lost, broken" in words
+    assert (
+        "Please write before Thursday, 24 December 2026. Otherwise the request is closed" in words
+    )
+
+
+def test_a_decision_is_told_with_its_reason_and_what_follows() -> None:
+    approved = rendered(SAMPLES["request-approved"])
+    rejected = rendered(SAMPLES["request-rejected"])
+
+    assert approved.subject.endswith("Your change request was approved")
+    assert "by another way than mail" in words_of(approved.text)
+    assert "good until 26 November 2026, 08:05 UTC" in words_of(approved.text)
+    assert "Reason given: Phone replaced, confirmed by phone" in words_of(approved.text)
+    assert rejected.subject.endswith("Your change request was not approved")
+    assert "Nothing was changed" in words_of(rejected.text)
+    assert "Reason given: Please add the new key first" in words_of(rejected.text)
+
+
+def test_fulfilled_request_sends_no_password_and_says_where_it_comes_from() -> None:
+    words = words_of(rendered(SAMPLES["request-fulfilled"]).text)
+
+    assert "It is not in this mail. You get it from the security team" in words
+    assert "Device removed: alice-phone (authenticator app)" in words
+
+
+def test_ending_exemption_says_whose_since_when_why_and_how_to_prolong_it() -> None:
+    words = words_of(rendered(SAMPLES["exemption-ending"]).text)
+
+    assert "build-monitor may do without MFA" in words
+    assert "until Tuesday, 1 December 2026" in words
+    assert "Wall display in the control room" in words
+    assert CAROL in words
+    assert "python -m mfa_watcher exemptions grant" in words
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("security-case", "Mails so far: guide, 2 reminders, final warning"),
+        ("security-case-dates", "Final warning (1 December 2026)"),
+    ],
+)
+def test_security_case_says_since_when_which_mails_went_out_and_what_can_be_done(
+    name: str, said: str
+) -> None:
+    result = rendered(SAMPLES[name])
+    words = words_of(result.text)
+
+    assert result.subject.endswith("MFA case: alice has no device since 24 November")
+    assert said in words
+    for part in ("Talk to the user", "Grant an exemption", "Take the console access away"):
+        assert part in words
+
+
+def test_unreachable_users_are_listed_with_the_reason_and_the_cure() -> None:
+    german = words_of(rendered(SAMPLES["unreachable"], "de").text)
+    words = words_of(rendered(SAMPLES["unreachable"]).text)
+
+    assert "deploy.console: no address in an allowed mail domain (24 November 2026)" in words
+    assert "deploy.console: keine Adresse in einer erlaubten Domain (24. November 2026)" in german
+    assert "With a tag on the IAM user, with the key email" in words
+    assert "With an override in the watcher's own table" in words
+
+
+def test_one_unreachable_user_is_one() -> None:
+    mail = replace(SAMPLES["unreachable"], cases=SAMPLES["unreachable"].cases[:1])
+
+    assert rendered(mail).subject.endswith("1 user cannot be reached by mail")
+
+
+def test_a_list_of_users_ends_before_a_mail_client_cuts_it() -> None:
+    cases = tuple(Case(f"user-{n}", PLAIN.at, "no_address") for n in range(5000))
+    result = rendered(replace(SAMPLES["unreachable"], cases=cases))
+
+    assert result.subject.endswith("5000 users cannot be reached by mail")
+    assert f"And {5000 - CASES_SHOWN} more" in words_of(result.text)
+    assert len(result.html.encode()) < 102_000  # Gmail shows no more
+
+
+def test_times_are_in_the_accounts_zone_whatever_the_zone_they_come_in() -> None:
     tokyo = timezone(timedelta(hours=9))
     mail = replace(DENIED, at=datetime(2026, 11, 24, 2, 30, tzinfo=tokyo))
+    in_berlin = replace(CONTEXT, time_zone="Europe/Berlin")
 
-    assert "23 November 2026, 17:30 UTC" in rendered(mail).text
+    assert "23 November 2026, 17:30 UTC" in words_of(rendered(mail).text)
+    assert "23 November 2026, 18:30 CET" in words_of(rendered(mail, "en", in_berlin).text)
+    assert "23. November 2026 um 18:30 Uhr (MEZ)" in words_of(rendered(mail, "de", in_berlin).text)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "default", "greeting"),
+    [
+        ("de", "en", "Guten Tag alice,"),
+        ("DE", "en", "Guten Tag alice,"),
+        ("de-AT", "en", "Guten Tag alice,"),
+        ("de_CH.UTF-8", "en", "Guten Tag alice,"),
+        (" de ", "en", "Guten Tag alice,"),
+        ("en", "de", "Hello alice,"),
+        ("tlh", "en", "Hello alice,"),
+        ("tlh", "de", "Guten Tag alice,"),
+        ("", "de", "Guten Tag alice,"),
+        (None, "de", "Guten Tag alice,"),
+        ("../../../etc", "en", "Hello alice,"),
+        ("de/../en", "en", "Hello alice,"),
+        ("{{7*7}}", "en", "Hello alice,"),
+        ("\x00", "en", "Hello alice,"),
+    ],
+)
+def test_language_is_the_wanted_one_or_else_the_accounts(
+    wanted: str | None, default: str, greeting: str
+) -> None:
+    renderer = JinjaMailRenderer(replace(CONTEXT, default_language=default))
+
+    assert greeting in renderer.render(PLAIN, wanted).text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"default_language": "tlh"}, "no mails in the language 'tlh': there are de, en"),
+        ({"time_zone": "Mars/Olympus"}, "no time zone 'Mars/Olympus'"),
+        ({"time_zone": "../etc/passwd"}, "no time zone '../etc/passwd'"),
+    ],
+)
+def test_an_account_with_a_language_or_zone_that_is_not_there_is_told_at_once(
+    change: dict[str, str], said: str
+) -> None:
+    context = MailContext(ACCOUNT, None, "aws", "", **change)
+
+    with pytest.raises(LanguageError, match=re.escape(said)):
+        JinjaMailRenderer(context)
 
 
 @pytest.mark.parametrize(
@@ -365,83 +660,51 @@ def test_sign_in_link_is_the_accounts_own_in_its_partition(
     partition: str, alias: str | None, url: str
 ) -> None:
     context = MailContext(ACCOUNT, alias, partition, "security@acme.example")
-    result = rendered(PLAIN, context)
+    result = rendered(PLAIN, "en", context)
 
     assert url in Page(result.html).links
     assert url in result.text
 
 
 def test_an_account_without_an_alias_is_named_by_its_number() -> None:
-    text = rendered(PLAIN, replace(CONTEXT, account_alias=None)).text
+    text = rendered(PLAIN, "en", replace(CONTEXT, account_alias=None)).text
 
     assert "AWS account 111122223333 with a password alone" in words_of(text)
 
 
 # Hostile values ---------------------------------------------------------------------------------
 
-HOSTILE = {
-    "script": "<script>alert(1)</script>",
-    "attribute": "\"><img src=x onerror=alert(1)>'",
-    "closing": "</bdi></p></td></table><h1>Your account is closed</h1>",
-    "entity": "&lt;b&gt;&amp;&#x202e;",
-    "comment": "<!-- ",
-    "expression": "{{7*7}}",
-    "statement": "{% raw %}{{ self }}{% endblock %}{# ",
-    "format": "%s %(x)s {0} ${x} $x",
-    "header injection": "alice\r\nBcc: everybody@acme.example\r\n\r\nHello",
-    "line separators": "alice\u2028Bcc: x\u2029y\x85z\x0b\x0c\x1c",
-    "right to left": "alice\u202egnp.exe\u2066\u2069\u200f\u061c",
-    "unseen": "al\u200bi\u00adce\ufeff\x00\x1b[31m\x07\x7f",
-    "half a pair": "alice\ud800",
-    "longest name": "x" * 128,
-    "endless": "y" * 5000,
-    "words": "a " * 3000,
-    "empty": "",
-    "spaces": " \t ",
-}
-UNSEEN = re.compile(
-    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
-)
 hostile = pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE.keys())
 
 
-def with_hostile(mail: Mail, value: str) -> Mail:
-    """Put a value wherever one from outside can stand."""
-    return replace(
-        mail,
-        user_name=value,
-        serial=f"arn:aws:iam::{ACCOUNT}:mfa/{value}",
-        actor=f"arn:aws:sts::{ACCOUNT}:assumed-role/{value}/{value}",
-        source_ip=value or None,
-        own_doing=False,
-    )
-
-
+@every_language
 @every_mail
+def test_hostile_values_come_out_as_words(mail: Mail, language: str) -> None:
+    expected = {
+        empty: Page(rendered(with_hostile(mail, "" if empty else "harmless"), language).html)
+        for empty in (True, False)
+    }
+    for name, value in HOSTILE.items():
+        result = rendered(with_hostile(mail, value), language)
+        page, as_it_should_be = Page(result.html), expected[not value]
+
+        assert page.is_whole, name
+        assert page.tags == as_it_should_be.tags, name
+        assert page.attributes == as_it_should_be.attributes, name
+        for part in (result.subject, result.text, result.html):
+            assert not UNSEEN.search(part), name
+            assert part.encode(), name
+            assert "49" not in part, name
+        # Nor do they add a line of their own.
+        assert "\r" not in result.text, name
+        assert not re.search(r"(?m)^\W*Bcc:", result.text), name
+        assert "\n" not in result.subject, name
+        assert len(result.subject) <= LONGEST_SUBJECT, name
+
+
 @hostile
-def test_hostile_values_come_out_as_words(mail: Mail, value: str) -> None:
-    result = rendered(with_hostile(mail, value))
-    harmless = rendered(with_hostile(mail, "harmless" if value else ""))
-    page, as_it_should_be = Page(result.html), Page(harmless.html)
-
-    assert page.is_whole
-    assert page.tags == as_it_should_be.tags
-    assert page.attributes == as_it_should_be.attributes
-    assert f"Hello {one_line(value)}," in page.words
-    assert result.subject == harmless.subject
-    for part in (result.text, result.html):
-        assert not UNSEEN.search(part)
-        assert part.encode()
-        assert "49" not in part
-
-
-@every_mail
-@hostile
-def test_hostile_values_add_no_line_of_their_own_to_the_text(mail: Mail, value: str) -> None:
-    text = rendered(with_hostile(mail, value)).text
-
-    assert "\r" not in text
-    assert not re.search(r"(?m)^Bcc:", text)
+def test_a_hostile_name_is_shown_as_it_is(value: str) -> None:
+    assert f"Hello {one_line(value)}," in Page(rendered(with_hostile(PLAIN, value)).html).words
 
 
 @pytest.mark.parametrize("value", ["ali\nce", "a\u202eb", "a\x00b", "a\u200bb"])

@@ -64,6 +64,7 @@ _DENIED = replace(
 )
 _REQUEST = replace(_DENIED, actor=None, own_doing=False, source_ip=None, serial=VIRTUAL)
 _DECIDED = replace(_REQUEST, kind=MailKind.REQUEST_DECIDED, at=_day(1))
+_CASE = replace(_REMINDER, kind=MailKind.SECURITY_CASE, at=_day(14), next_at=_day(21), step=4)
 _TO_SECURITY = replace(_REMINDER, finding_id=None, cause=None)
 
 
@@ -138,12 +139,9 @@ SAMPLES: dict[str, Mail] = {
         next_at=_day(7),
         reason="Wall display in the control room; a token is ordered",
     ),
-    "security-case": replace(
-        _REMINDER,
-        kind=MailKind.SECURITY_CASE,
-        at=_day(14),
-        next_at=_day(21),
-        step=3,
+    "security-case": _CASE,
+    "security-case-dates": replace(
+        _CASE,
         cases=(
             Case("alice", _day(0), MailKind.GUIDE),
             Case("alice", _day(1), MailKind.REMINDER),

@@ -51,7 +51,7 @@ class Language:
     notes: Mapping[str, str]
     """Why a user cannot be reached."""
     actors: Mapping[str, str]
-    """``root``, ``somebody``, and of ``name``: ``user``, ``role``; ``session`` also of ``session``."""
+    """``root`` and ``somebody``; of ``name``: ``user`` and ``role``; ``session`` of both names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,7 @@ class Moment:
     exact: str
 
     def __str__(self) -> str:
+        """Give all of it, as facts have it."""
         return self.exact
 
 

@@ -174,6 +174,7 @@ def _values(mail: Mail, words: Language, zone: tzinfo) -> dict[str, Any]:
     return {
         "language": words.code,
         "direction": words.direction,
+        "kind": mail.kind.value,
         "to_security": mail.kind.to_security or mail.dry_run,
         "user_name": one_line(mail.user_name),
         "user_short": one_line(mail.user_name, LONGEST_IN_SUBJECT),

@@ -1,0 +1,144 @@
+"""The languages: a folder of words each, and nothing missing from any."""
+
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from mfa_watcher.domain.devices import DeviceKind
+from mfa_watcher.domain.users import Cause, MailKind
+from mfa_watcher.mail import languages as module
+from mfa_watcher.mail.languages import WORDS, LanguageError, choose, languages, moment, zone_named
+from mfa_watcher.mail.rendering import _environment
+
+ACTORS = {"root", "somebody", "user", "role", "session"}
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the words that a test may change."""
+    words = tmp_path / "words"
+    shutil.copytree(WORDS, words)
+    monkeypatch.setattr(module, "WORDS", words)
+    languages.cache_clear()
+    yield words
+    languages.cache_clear()
+
+
+def missing_from(words: Path) -> list[str]:
+    """Give the files that one language has and another has not."""
+    files = {folder.name: {f.name for f in folder.iterdir()} for folder in words.iterdir()}
+    wanted = set.union(*files.values(), {f"{kind}.jinja" for kind in MailKind})
+    return sorted(f"{code}/{name}" for code, there in files.items() for name in wanted - there)
+
+
+def test_every_language_has_every_file() -> None:
+    assert missing_from(WORDS) == []
+
+
+def test_a_file_that_a_language_lacks_is_named(elsewhere: Path) -> None:
+    (elsewhere / "de" / "guide.jinja").unlink()
+    (elsewhere / "en" / "footer.jinja").unlink()
+
+    assert missing_from(elsewhere) == ["de/guide.jinja", "en/footer.jinja"]
+
+
+@pytest.mark.parametrize("code", languages())
+def test_a_language_names_everything_there_is(code: str) -> None:
+    language = languages()[code]
+
+    assert set(language.mails) == set(MailKind)
+    assert set(language.devices) == set(DeviceKind)
+    assert set(language.causes) == set(Cause)
+    assert set(language.actors) == ACTORS
+    assert set(language.notes) == set(languages()["en"].notes)
+    assert len(set(language.weekdays)) == 7
+    assert len(set(language.months)) == 12
+    assert language.direction in {"ltr", "rtl"}
+    assert language.subject.format(account="A", title="B") == "[AWS A] B"
+
+
+@pytest.mark.parametrize("code", languages())
+def test_every_word_of_a_language_is_a_template_that_compiles(code: str) -> None:
+    for part in ("html", "text"):
+        for path in sorted((WORDS / code).glob("*.jinja")):
+            assert _environment(part, code).get_template(path.name).name == path.name
+
+
+def test_english_and_german_are_there() -> None:
+    assert {"en", "de"} <= set(languages())
+    assert languages()["de"].name == "Deutsch"
+
+
+def test_adding_a_language_is_adding_its_files(elsewhere: Path) -> None:
+    shutil.copytree(elsewhere / "en", elsewhere / "fr")
+
+    assert choose("fr-CA", "en").code == "fr"
+    assert missing_from(elsewhere) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (None, "the language 'fr' has no language.toml"),
+        ('name = "Français"', "fr/language.toml: 'weekdays'"),
+        ("name = ", "fr/language.toml: "),
+    ],
+)
+def test_a_language_without_its_facts_is_told_by_name(
+    elsewhere: Path, facts: str | None, said: str
+) -> None:
+    (elsewhere / "fr").mkdir()
+    if facts is not None:
+        (elsewhere / "fr" / "language.toml").write_text(facts, encoding="utf-8")
+
+    with pytest.raises(LanguageError, match=said):
+        languages()
+
+
+@pytest.mark.parametrize(
+    ("code", "zone", "exact", "day", "short"),
+    [
+        ("en", "UTC", "1 July 2026, 22:05 UTC", "Wednesday, 1 July 2026", "1 July"),
+        ("en", "Europe/Berlin", "2 July 2026, 00:05 CEST", "Thursday, 2 July 2026", "2 July"),
+        ("de", "UTC", "1. Juli 2026 um 22:05 Uhr (UTC)", "Mittwoch, 1. Juli 2026", "1. Juli"),
+        (
+            "de",
+            "Europe/Berlin",
+            "2. Juli 2026 um 00:05 Uhr (MESZ)",
+            "Donnerstag, 2. Juli 2026",
+            "2. Juli",
+        ),
+        (
+            "en",
+            "America/Sao_Paulo",
+            "1 July 2026, 19:05 UTC-03",
+            "Wednesday, 1 July 2026",
+            "1 July",
+        ),
+        ("en", "Asia/Kolkata", "2 July 2026, 03:35 IST", "Thursday, 2 July 2026", "2 July"),
+    ],
+)
+def test_a_moment_is_written_as_the_language_does_in_the_zone_given(
+    code: str, zone: str, exact: str, day: str, short: str
+) -> None:
+    at = datetime(2026, 7, 1, 22, 5, tzinfo=UTC)
+
+    written = moment(at, zone_named(zone), languages()[code])
+
+    assert (written.exact, written.day, written.short_day) == (exact, day, short)
+    assert str(written) == exact
+
+
+def test_utc_needs_no_time_zone_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_there(name: str) -> ZoneInfo:
+        raise KeyError(name)
+
+    monkeypatch.setattr(module, "ZoneInfo", not_there)
+
+    assert zone_named("UTC") is UTC
+    with pytest.raises(LanguageError, match="no time zone 'Europe/Berlin' in the time zone"):
+        zone_named("Europe/Berlin")
