@@ -445,7 +445,7 @@ def test_each_reminder_has_words_of_its_own(step: int, subject: str, said: str) 
     [
         (Cause.CONSOLE_ACCESS_GRANTED, "lacks one last step: an MFA device"),
         (Cause.DEVICE_REMOVED, "was removed on 24 November 2026, and no new one has been added"),
-        (Cause.FOUND_UNPROTECTED, "without MFA; we first wrote to you about it on 24 November"),
+        (Cause.FOUND_UNPROTECTED, "without MFA. This has been open since 24 November 2026."),
     ],
 )
 def test_reminder_has_words_for_a_new_user_and_for_one_who_lost_his_device(
@@ -546,7 +546,7 @@ def test_ending_exemption_says_whose_since_when_why_and_how_to_prolong_it() -> N
     assert "until Tuesday, 1 December 2026" in words
     assert "Wall display in the control room" in words
     assert CAROL in words
-    assert "python -m mfa_watcher exemptions grant" in words
+    assert "mfa-watcher exemptions grant --help" in words
 
 
 @pytest.mark.parametrize(
