@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 TABLE = "mfa-watcher-Table"
-QUEUES = ("SignInDeadLetters", "IamChangeDeadLetters", "Alerts")
+QUEUES = ("SignInDeadLetters", "IamChangeDeadLetters", "MailFeedbackDeadLetters", "Alerts")
 
 
 class Crash(BaseException):

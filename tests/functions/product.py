@@ -17,6 +17,7 @@ from mfa_watcher import bootstrap
 from tests.account import Account
 from tests.builders import ACCOUNT, SENDER, Json, envelope
 from tests.template.cloudformation import ROOT, STACK
+from tools.wrap_event import QUEUES
 
 OBSERVING = ("on_sign_in", "on_iam_change")
 MAX_RECEIVES = 5
@@ -74,10 +75,15 @@ class Product:
     monkeypatch: pytest.MonkeyPatch
     running: str = ""
     streamed: set[str] = field(default_factory=set)
+    digest_seconds: int = 0
+    default_mail_domain: str = "example.com"
+    quarantine: str = "off"
+    quarantine_policy_arn: str = f"arn:aws:iam::{ACCOUNT}:policy/quarantine"
 
     def __post_init__(self) -> None:
         """Give all functions the account's clock."""
         self.monkeypatch.setattr(bootstrap, "now", self.account.clock)
+        self.monkeypatch.setattr(bootstrap, "sleep", lambda _seconds: None)
         for handler in logging.getLogger(STACK).handlers:
             self.monkeypatch.setattr(handler, "stream", Stdout())
 
@@ -97,6 +103,11 @@ class Product:
             bodies[int(failure["itemIdentifier"].removeprefix("message-"))]
             for failure in answer["batchItemFailures"]
         ]
+
+    def report(self, *reports: Json, receives: int = 1) -> list[str]:
+        """Hand SES's reports to on_mail_feedback; gives the bodies to try again."""
+        bodies = [json.dumps(report) for report in reports]
+        return self.take("on_mail_feedback", *bodies, receives=receives)
 
     def new_intents(self) -> list[Json]:
         """Give the stream's records of intents that were put into the table since last asked."""
@@ -118,6 +129,16 @@ class Product:
         answer: dict[str, int] = self._invoke("redeliver", event, milliseconds)
         return answer
 
+    def remind(self, milliseconds: int = 30_000) -> dict[str, int]:
+        """Run remind, as the schedule does."""
+        answer: dict[str, int] = self._invoke("remind", {}, milliseconds)
+        return answer
+
+    def attend_to_quarantines(self) -> dict[str, str]:
+        """Run quarantine, as the schedule does; gives what was done, by user id."""
+        answer: dict[str, str] = self._invoke("quarantine", {})
+        return answer
+
     def _invoke(self, function: str, event: Json, milliseconds: int = 30_000) -> Json:
         self._start(function)
         context = Context(f"{STACK}-{function}", milliseconds=milliseconds)
@@ -131,22 +152,28 @@ class Product:
         """Set a function's environment, as template.yaml does, if another one ran before."""
         if self.running == function:
             return
-        for name, value in _environment(function, self.account).items():
+        for name, value in _environment(function, self).items():
             self.monkeypatch.setenv(name, value)
-        bootstrap.intake.cache_clear()
-        bootstrap.dispatch.cache_clear()
+        for parts in (
+            bootstrap.intake,
+            bootstrap.mail_intake,
+            bootstrap.dispatch,
+            bootstrap.rounds,
+            bootstrap.ward_rounds,
+        ):
+            parts.cache_clear()
         self.running = function
 
 
 _ADDRESSES = {
     "SENDER_ADDRESS": SENDER,
     "MAIL_DOMAINS": "example.com",
-    "DEFAULT_MAIL_DOMAIN": "example.com",
     "ADDRESS_TAGS": "email",
 }
 
 
-def _environment(function: str, account: Account) -> dict[str, str]:
+def _environment(function: str, product: Product) -> dict[str, str]:
+    account = product.account
     common = {"TABLE_NAME": account.table, "ACCOUNT_ID": ACCOUNT, "RETENTION_DAYS": "400"}
     if function in OBSERVING:
         queue = "SignInDeadLetters" if function == "on_sign_in" else "IamChangeDeadLetters"
@@ -160,9 +187,27 @@ def _environment(function: str, account: Account) -> dict[str, str]:
             "LADDER_DAYS": "0,1,3,7,14",
             **_ADDRESSES,
         }
+    if function == "on_mail_feedback":
+        return {
+            **common,
+            "DEAD_LETTER_QUEUE_URL": account.queue_urls["MailFeedbackDeadLetters"],
+            "MAX_RECEIVE_COUNT": str(MAX_RECEIVES),
+        }
+    if function == "remind":
+        return {
+            **common,
+            "LADDER_DAYS": "0,1,3,7,14",
+            "MAIL_HOURS": "0-24",
+            "QUARANTINE": product.quarantine,
+            "QUARANTINE_DAYS": "21",
+        }
+    if function == "quarantine":
+        return {**common, "QUARANTINE_POLICY_ARN": product.quarantine_policy_arn}
     return {
         **common,
         **_ADDRESSES,
+        "DEFAULT_MAIL_DOMAIN": product.default_mail_domain,
+        "ALERT_DIGEST_SECONDS": str(product.digest_seconds),
         "SECURITY_CONTACT": "security@example.com",
         "ALERT_TOPIC_ARN": account.topic_arn,
         "CONFIGURATION_SET": "",
@@ -175,7 +220,7 @@ def _fed_by(record: Json) -> str:
 
 
 def _messages(function: str, bodies: Iterable[str], receives: int) -> list[Json]:
-    queue = "SignInQueue" if function == "on_sign_in" else "IamChangeQueue"
+    queue = QUEUES[function]
     return [
         {
             "messageId": f"message-{number}",

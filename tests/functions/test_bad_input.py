@@ -11,6 +11,7 @@ from tests.builders import (
     ACCOUNT,
     ADMIN,
     NOW,
+    SENDER,
     Json,
     about,
     access_granted,
@@ -227,8 +228,7 @@ def test_a_user_without_an_address_in_the_allowed_domains_is_alarmed_not_mailed(
 @pytest.mark.parametrize(
     ("operation", "code"),
     [
-        ("ses:SendEmail", "TooManyRequestsException"),
-        ("ses:SendEmail", "SendingPausedException"),
+        ("ses:SendEmail", "InternalFailure"),
         ("iam:GetUser", "Throttling"),
         ("iam:ListMFADevices", "AccessDenied"),
     ],
@@ -251,11 +251,11 @@ def test_what_cannot_be_sent_now_waits_longer_each_time_and_goes_out_in_the_end(
     assert account.calls.sent == {"mail guide": 1, "alert sign_in_without_mfa": 1}
 
 
-def test_what_can_never_be_sent_is_given_up_after_a_day_and_alarmed(
+def test_what_goes_wrong_for_a_day_is_given_up_and_alarmed(
     product: Product, account: Account, ana: Json, output: Reading
 ) -> None:
     product.observe(sign_in(ana))
-    account.calls.refused["ses:SendEmail"] = Refusal("AccountSuspendedException")
+    account.calls.refused["ses:SendEmail"] = Refusal("InternalFailure")
     product.deliver()
     ends: list[dict[str, int]] = []
     while not ends or ends[-1] != {"failed": 1}:
@@ -265,6 +265,100 @@ def test_what_can_never_be_sent_is_given_up_after_a_day_and_alarmed(
     assert account.clock() > NOW + timedelta(hours=24)
     assert len(ends) == 29
     assert output().metrics["IntentsFailed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("refusal", "minutes"),
+    [
+        (Refusal("TooManyRequestsException", "Maximum sending rate exceeded"), 1),
+        (Refusal("TooManyRequestsException", "Daily message quota exceeded"), 60),
+        (Refusal("LimitExceededException"), 60),
+        (Refusal("SendingPausedException"), 15),
+        (Refusal("AccountSuspendedException"), 15),
+        (Refusal("MessageRejected", f"Email address is not verified: {SENDER}"), 15),
+    ],
+    ids=lambda value: f"{value.code}: {value.message}" if isinstance(value, Refusal) else None,
+)
+def test_what_is_no_fault_of_the_mail_waits_as_long_as_it_takes_and_loses_no_try(
+    product: Product, account: Account, ana: Json, refusal: Refusal, minutes: int
+) -> None:
+    product.observe(sign_in(ana))
+    account.calls.refused["ses:SendEmail"] = refusal
+    product.deliver()
+    for _ in range(40):
+        account.clock.move(timedelta(minutes=minutes, seconds=-31))
+        assert product.redeliver() == {}
+        account.clock.move(timedelta(seconds=31))
+        assert product.redeliver().keys() <= {"put_back", "stopped"}
+    assert account.clock() >= NOW + timedelta(minutes=40 * minutes)
+    account.calls.refused.clear()
+    account.clock.move(timedelta(hours=1))
+    assert product.redeliver() == {"sent": 1}
+    assert account.calls.sent == {"mail guide": 1, "alert sign_in_without_mfa": 1}
+
+
+def test_what_waits_for_two_weeks_is_given_up_and_alarmed(
+    product: Product, account: Account, ana: Json, output: Reading
+) -> None:
+    product.observe(sign_in(ana))
+    account.calls.refused["ses:SendEmail"] = Refusal("AccountSuspendedException")
+    product.deliver()
+    account.clock.move(timedelta(days=14) - timedelta(minutes=1))
+    assert product.redeliver() == {"stopped": 1}
+    account.clock.move(timedelta(minutes=15))
+    assert product.redeliver() == {"failed": 1}
+    assert output().metrics["IntentsFailed"] == 1
+
+
+def test_an_account_that_may_not_send_is_alarmed_and_asked_once_a_sweep_and_alerts_go_on(
+    product: Product, account: Account, output: Reading
+) -> None:
+    names = [f"user{n}" for n in range(5)]
+    product.observe(*(sign_in(iam_user(n, account.new_user(n)), n) for n in names))
+    account.calls.refused["ses:SendEmail"] = Refusal("SendingPausedException")
+    account.clock.move(timedelta(minutes=2))
+    output()
+    assert product.redeliver() == {"sent": 5, "stopped": 1}
+    assert account.calls.made.count("ses:SendEmail") == 1
+    written = output()
+    assert written.metrics["SendingStopped"] == 1
+    assert "IntentsFailed" not in written.metrics
+    account.calls.refused.clear()
+    account.clock.move(timedelta(minutes=15))
+    assert product.redeliver() == {"sent": 5}
+
+
+def test_a_recipient_whom_the_sandbox_of_ses_does_not_know_fails_alone(
+    product: Product, account: Account, ana: Json
+) -> None:
+    bo = iam_user("bo", account.new_user("bo"))
+    text = (
+        "Email address is not verified. The following identities failed the check: bo@example.com"
+    )
+    account.calls.refused["ses:SendEmail"] = Refusal("MessageRejected", text, naming="bo@")
+    product.observe(sign_in(bo, "bo"), sign_in(ana, "ana"))
+    product.deliver()
+    assert statuses(account)[f"mail-guide-F-{event_id('bo')}"] == "failed"
+    assert statuses(account)[f"mail-guide-F-{event_id('ana')}"] == "sent"
+
+
+def test_an_address_that_is_none_to_ses_is_marked_and_the_next_one_tried_at_once(
+    product: Product, account: Account, ana: Json
+) -> None:
+    odd = "a..b@example.com"
+    account.iam.tag_user(UserName="ana", Tags=[{"Key": "email", "Value": odd}])
+    account.calls.refused["ses:SendEmail"] = Refusal(
+        "BadRequestException", "Local address contains dot-dot", naming=odd
+    )
+    product.observe(sign_in(ana))
+    product.deliver()
+    [user] = account.items("USER#", "STATE")
+    assert user["bad_addresses"] == [odd]
+    [mail] = account.items("INTENT#mail-guide")
+    assert (mail["status"], mail["sent_to"], mail["attempts"]) == ("sent", "ana@example.com", 1)
+    product.deliver()
+    assert account.calls.sent["alert mail_undeliverable"] == 1
+    assert account.calls.sent["mail guide"] == 1
 
 
 def test_an_intent_that_raises_does_not_stop_the_others_of_a_sweep_and_is_told(
