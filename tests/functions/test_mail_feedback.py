@@ -1,0 +1,296 @@
+"""What becomes of a mail: SES's reports, and what the user's record, history and mails say then."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from itertools import permutations
+
+import pytest
+
+from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.domain.casework import Decision
+from mfa_watcher.domain.feedback import MailOutcome
+from mfa_watcher.domain.users import User, UserKey
+from sandbox.mail_events import SentMail
+from tests.account import Account, Crash, Refusal
+from tests.builders import HOSTILE, SENDER, Json, event_id, iam_user, sign_in
+from tests.functions.product import MAX_RECEIVES, Output, Product
+
+Reading = Callable[[], Output]
+GUIDE = f"mail-guide-F-{event_id('sign-in')}"
+TAGGED, NAMED = "a.na@example.com", "ana@example.com"
+
+
+@pytest.fixture
+def ana(account: Account) -> Json:
+    """A console user without a device, with an address in a tag and another by her name."""
+    user_id = account.new_user("ana")
+    account.iam.tag_user(UserName="ana", Tags=[{"Key": "email", "Value": TAGGED}])
+    return iam_user("ana", user_id)
+
+
+@pytest.fixture
+def mailed(product: Product, ana: Json) -> SentMail:
+    """The guide that she was sent."""
+    product.observe(sign_in(ana))
+    product.deliver()
+    return last_mail(product.account)
+
+
+def last_mail(account: Account) -> SentMail:
+    """Give the mail that SES took last, as SES knows it."""
+    request = json.loads(account.calls.bodies[last(account.calls.made, "ses:SendEmail")])
+    tags = {tag["Name"]: tag["Value"] for tag in request["EmailTags"]}
+    [item] = account.items(f"INTENT#{tags['intent']}")
+    destination = request["Destination"]
+    return SentMail(
+        item.get("receipt", "m-1"),
+        SENDER,
+        [*destination["ToAddresses"], *destination.get("CcAddresses", [])],
+        account.clock(),
+        "set",
+        tags,
+    )
+
+
+def last(things: list[str], wanted: str) -> int:
+    return len(things) - 1 - things[::-1].index(wanted)
+
+
+def user_of(account: Account) -> Json:
+    [user] = account.items("USER#", "STATE")
+    return user
+
+
+def outcome(account: Account, intent_id: str = GUIDE) -> str | None:
+    found: str | None = account.items(f"INTENT#{intent_id}")[0].get("outcome")
+    return found
+
+
+def history(account: Account) -> list[str]:
+    return [entry["what"] for entry in account.items("USER#", "HISTORY#")]
+
+
+def test_a_delivered_mail_is_noted_on_the_mail_and_in_the_users_history(
+    product: Product, account: Account, mailed: SentMail
+) -> None:
+    assert product.report(mailed.envelope("Send"), mailed.envelope("Delivery")) == []
+    assert outcome(account) == "delivered"
+    assert f"mail guide delivered to {TAGGED}" in history(account)
+    assert product.deliver() == []
+    assert account.calls.sent == {"mail guide": 1, "alert sign_in_without_mfa": 1}
+
+
+def test_a_hard_bounce_marks_the_address_and_the_next_one_gets_the_mail(
+    product: Product, account: Account, mailed: SentMail
+) -> None:
+    assert list(mailed.to) == [TAGGED]
+    product.report(mailed.envelope("Bounce"))
+    assert user_of(account)["bad_addresses"] == [TAGGED]
+    assert outcome(account) == "bounced"
+    assert any(text.startswith(f"mail guide bounced from {TAGGED}") for text in history(account))
+    product.deliver()
+    again = last_mail(account)
+    assert list(again.to) == [NAMED]
+    product.report(again.envelope("Delivery"))
+    assert outcome(account, f"{GUIDE}-again-2") == "delivered"
+    assert account.calls.sent == {
+        "mail guide": 2,
+        "alert sign_in_without_mfa": 1,
+        "alert mail_undeliverable": 1,
+    }
+
+
+def test_when_no_address_is_left_the_mail_ends_and_the_user_is_out_of_reach(
+    product: Product, account: Account, mailed: SentMail
+) -> None:
+    product.report(mailed.envelope("Bounce"))
+    product.deliver()
+    product.report(last_mail(account).envelope("Bounce"))
+    product.deliver()
+    assert sorted(user_of(account)["bad_addresses"]) == sorted([TAGGED, NAMED])
+    [third] = account.items(f"INTENT#{GUIDE}-again-3")
+    assert third["status"] == "skipped"
+    assert len(account.items("UNREACHABLE#")) == 1
+    assert account.calls.sent["alert mail_undeliverable"] == 1, "security hears of a user once"
+
+
+def test_who_has_enrolled_meanwhile_does_not_get_the_mail_again(
+    product: Product, account: Account, mailed: SentMail
+) -> None:
+    account.enrol("ana")
+    product.report(mailed.envelope("Bounce"))
+    product.deliver()
+    assert account.calls.sent["mail guide"] == 1
+
+
+def test_a_complaint_marks_the_address_and_sends_nothing_again(
+    product: Product, account: Account, mailed: SentMail
+) -> None:
+    product.report(mailed.envelope("Complaint"))
+    product.deliver()
+    assert user_of(account)["bad_addresses"] == [TAGGED]
+    assert outcome(account) == "complained"
+    assert account.calls.sent["mail guide"] == 1
+    assert account.calls.sent["alert mail_undeliverable"] == 1
+
+
+@pytest.mark.parametrize(
+    ("report", "noted"),
+    [
+        (("DeliveryDelay", {}), "delayed"),
+        (("Bounce", {"bounceType": "Transient", "bounceSubType": "MailboxFull"}), "bounced"),
+        (("Reject", {}), "rejected"),
+    ],
+)
+def test_what_may_pass_is_history_alone(
+    product: Product, account: Account, mailed: SentMail, report: tuple[str, Json], noted: str
+) -> None:
+    kind, about = report
+    product.report(mailed.envelope(kind, **about))
+    assert outcome(account) == noted
+    assert "bad_addresses" not in user_of(account) or not user_of(account)["bad_addresses"]
+    assert product.new_intents() == []
+
+
+@pytest.mark.parametrize("order", [*permutations(["Send", "Delivery", "Bounce"])])
+def test_reports_in_any_order_and_twice_leave_the_same(
+    product: Product, account: Account, mailed: SentMail, order: tuple[str, ...]
+) -> None:
+    for kind in (*order, *reversed(order)):
+        assert product.report(mailed.envelope(kind)) == []
+    assert outcome(account) == "bounced"
+    told = [text for text in history(account) if "delivered" in text or "bounced" in text]
+    assert len(told) == 2
+    assert len(account.items(f"INTENT#{GUIDE}-again")) == 1
+    product.deliver()
+    assert account.calls.sent["mail guide"] == 2
+    assert account.calls.sent["alert mail_undeliverable"] == 1
+
+
+def test_a_report_that_comes_before_the_mail_is_marked_is_read_all_the_same(
+    product: Product, account: Account, ana: Json
+) -> None:
+    product.observe(sign_in(ana))
+    records = product.new_intents()
+    # The process ends right after SES took the mail: claimed, and not marked as sent.
+    account.calls.refused["dynamodb:TransactWriteItems"] = Refusal("InternalServerError")
+    assert product.deliver(records)
+    account.calls.refused.clear()
+    [item] = account.items(f"INTENT#{GUIDE}")
+    assert item["status"] == "claimed"
+    product.report(last_mail(account).envelope("Delivery"))
+    assert outcome(account) == "delivered"
+
+
+def test_a_crash_at_any_call_loses_nothing_and_repeats_nothing(
+    product: Product, account: Account, mailed: SentMail
+) -> None:
+    account.calls.made.clear()
+    for number in range(1, 10):
+        account.calls.crash_after = len(account.calls.made) + number
+        try:
+            product.report(mailed.envelope("Bounce"))
+        except Crash:
+            product.running = ""
+            continue
+        break
+    account.calls.crash_after = None
+    product.report(mailed.envelope("Bounce"))
+    assert outcome(account) == "bounced"
+    assert user_of(account)["bad_addresses"] == [TAGGED]
+    assert len(account.items(f"INTENT#{GUIDE}-again")) == 1
+    assert [text for text in history(account) if "bounced" in text] != []
+
+
+def test_a_report_that_loses_a_race_for_its_user_is_read_anew(
+    product: Product, account: Account, mailed: SentMail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, racers = DynamoStore.user, iter(["another@example.com"])
+
+    def raced(store: DynamoStore, key: UserKey) -> User | None:
+        user = read(store, key)
+        for address in racers:
+            assert user
+            meanwhile = replace(user, bad_addresses=frozenset({address}))
+            store.commit(Decision("meanwhile", user=meanwhile), now=account.clock())
+        return user
+
+    monkeypatch.setattr(DynamoStore, "user", raced)
+    assert product.report(mailed.envelope("Bounce")) == []
+    assert sorted(user_of(account)["bad_addresses"]) == [TAGGED, "another@example.com"]
+
+
+@pytest.mark.parametrize(
+    "tags", [{}, {"intent": "mail-guide-of-somebody"}, {"intent": "alert-1"}], ids=str
+)
+def test_a_report_about_a_mail_that_is_not_ours_changes_nothing(
+    product: Product, account: Account, tags: dict[str, str]
+) -> None:
+    mail = SentMail("m-1", SENDER, [TAGGED], account.clock(), "set", tags)
+    assert product.report(mail.envelope("Bounce")) == []
+    assert account.items("") == []
+    assert account.parked("MailFeedbackDeadLetters") == []
+
+
+def test_damaged_reports_are_set_aside_with_the_reason_and_the_others_read(
+    product: Product, account: Account, mailed: SentMail, output: Reading
+) -> None:
+    opened = mailed.envelope("Send")
+    opened["detail"]["eventType"] = "Open"
+    bodies = ["no JSON", "{}", json.dumps(opened), json.dumps(mailed.envelope("Delivery"))]
+    output()
+    assert product.take("on_mail_feedback", *bodies) == []
+    parked = dict(account.parked("MailFeedbackDeadLetters"))
+    assert parked.keys() == set(bodies[:3])
+    assert {letter["source_queue"] for letter in parked.values()} == {
+        "mfa-watcher-MailFeedbackQueue-1A2B3C"
+    }
+    assert "eventType 'Open'" in parked[bodies[2]]["reason"]
+    assert outcome(account) == "delivered"
+    assert output().metrics["EventsSetAside"] == 3
+
+
+def test_a_report_from_before_what_is_remembered_is_set_aside(
+    product: Product, account: Account, mailed: SentMail
+) -> None:
+    account.clock.move(timedelta(days=36))
+    product.report(mailed.envelope("Bounce"))
+    [(_, letter)] = account.parked("MailFeedbackDeadLetters")
+    assert "too old" in letter["reason"]
+    assert outcome(account) is None
+
+
+def test_a_table_out_of_reach_is_tried_again_and_parked_in_the_end(
+    product: Product, account: Account, mailed: SentMail
+) -> None:
+    account.calls.refused["dynamodb:GetItem"] = Refusal("InternalServerError", status=500)
+    assert len(product.report(mailed.envelope("Bounce"))) == 1
+    assert product.report(mailed.envelope("Bounce"), receives=MAX_RECEIVES) == []
+    assert len(account.parked("MailFeedbackDeadLetters")) == 1
+
+
+def test_logs_follow_the_mail_back_to_its_event_and_name_no_address(
+    product: Product, mailed: SentMail, output: Reading
+) -> None:
+    output()
+    recipients = [{"emailAddress": TAGGED, "diagnosticCode": HOSTILE}]
+    product.report(mailed.envelope("Bounce", bouncedRecipients=recipients))
+    written = output()
+    [line] = written.lines
+    assert line["correlation_id"] == event_id("sign-in")
+    assert (line["intent"], line["outcome"], line["result"]) == (GUIDE, "bounced", "decided")
+    assert "@" not in str(line)
+    assert written.metrics["Mails_bounced"] == 1
+
+
+def test_outcomes_that_ses_reports_are_all_ones_we_know() -> None:
+    assert {one.value for one in MailOutcome} == {
+        "sent",
+        "delayed",
+        "delivered",
+        "rejected",
+        "bounced",
+        "complained",
+    }
