@@ -184,6 +184,7 @@ def dispatch() -> "Dispatch":
             security_contact=settings.security_contact,
             default_language=settings.default_language,
             time_zone=settings.time_zone.key,
+            address_tag=settings.address_tags[0],
         )
     )
     deliverer = Deliverer(

@@ -24,8 +24,8 @@ def _split(value: object) -> object:
 
 
 def _rising(days: list[int]) -> list[int]:
-    if days != sorted(set(days)) or not days or days[0] != 0:
-        raise ValueError("the days must rise, from 0 on")
+    if len(days) != _STEPS or days != sorted(set(days)) or days[0] != 0:
+        raise ValueError(f"must be {_STEPS} days that rise from 0 on, such as 0,1,3,7,14")
     return days
 
 
@@ -52,6 +52,8 @@ def _zone(value: object) -> object:
 
 
 _HOURS_A_DAY = 24
+_STEPS = 5
+"""Guide, two reminders, final warning, case for security: the mails' words say what comes next."""
 
 Listed = BeforeValidator(_split)
 Optional = BeforeValidator(lambda value: value or None)
@@ -93,7 +95,7 @@ class _AddressSettings(_Settings):
     sender_address: str = Field(min_length=3)
     mail_domains: Annotated[list[str], Listed] = []
     default_mail_domain: Annotated[str | None, Optional] = None
-    address_tags: Annotated[list[str], Listed] = ["email"]
+    address_tags: Annotated[list[str], Listed, Field(min_length=1)] = ["email"]
     manager_tag: str = "manager"
     language_tag: str = "language"
 

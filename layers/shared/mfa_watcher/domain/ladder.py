@@ -21,7 +21,7 @@ from mfa_watcher.domain.casework import (
 )
 from mfa_watcher.domain.intents import Mail
 from mfa_watcher.domain.policy import Policy, Quarantine
-from mfa_watcher.domain.users import MailKind
+from mfa_watcher.domain.users import Finding, MailKind
 
 
 def decide_due(situation: Situation) -> Decision:
@@ -49,27 +49,37 @@ def _climb(situation: Situation, draft: Draft) -> Draft:
     following = policy.step_due_at(finding.opened_at, step + 1)
     due_at = max(following, now + policy.reminder_gap) if following else None
     draft = draft.with_user(finding=replace(finding, ladder_step=step, due_at=due_at))
+    if _quarantine_is_due(situation, finding):
+        draft = _quarantine(situation, draft)
+        if (
+            draft.quarantine_touched
+        ):  # his mail says more than the reminder, and one a day is enough
+            return draft
     for reminder in _mails_of(situation, draft, policy, step):
         draft = draft.adding(reminder, effect=f"mail: {reminder.kind}, step {step}")
-    return _quarantine(situation, draft)
+    return draft
+
+
+def _quarantine_is_due(situation: Situation, finding: Finding) -> bool:
+    """Tell whether a user is shut in: with the first step on or after the day for it, once."""
+    policy = situation.policy
+    return (
+        policy.quarantine is not Quarantine.OFF
+        and MailKind.QUARANTINED not in finding.mailed
+        and situation.at >= finding.opened_at + policy.quarantine_after
+    )
 
 
 def _quarantine(situation: Situation, draft: Draft) -> Draft:
-    """Shut the user in with the first step on or after the day for it, or say that it is due."""
-    finding, policy, now = draft.user.open_finding, situation.policy, situation.at
-    off = policy.quarantine is Quarantine.OFF
-    if off or finding is None or MailKind.QUARANTINED in finding.mailed:
-        return draft
-    if now < finding.opened_at + policy.quarantine_after:
-        return draft
-    dry_run = policy.quarantine is Quarantine.DRY_RUN
-    told = quarantine_alert(draft, now, dry_run=dry_run)
+    """Shut the user in and say so; or, in a dry run, only tell security that it is due."""
+    dry_run = situation.policy.quarantine is Quarantine.DRY_RUN
+    told = quarantine_alert(draft, situation.at, dry_run=dry_run)
     draft = draft.adding(told, effect=f"alert: quarantined{', dry run' if dry_run else ''}")
-    if dry_run:
+    if dry_run and (finding := draft.user.finding):
         noted = replace(finding, mailed=finding.mailed | {MailKind.QUARANTINED})
         return draft.with_user(finding=noted)
     draft = mail_once(situation, draft, MailKind.QUARANTINED)
-    return replace(draft.with_user(quarantined_at=now), quarantine_touched=True)
+    return replace(draft.with_user(quarantined_at=situation.at), quarantine_touched=True)
 
 
 def _mails_of(situation: Situation, draft: Draft, policy: Policy, step: int) -> tuple[Mail, ...]:

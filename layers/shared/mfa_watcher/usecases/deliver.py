@@ -192,9 +192,10 @@ class Deliverer:
                     continue
                 self._mark_bad(claim.intent, address.address, str(error))
                 bad |= {address.address.casefold()}
-        reason = "no address that is allowed and does not bounce"
-        self.outbox.note_unreachable(mail, why=reason, now=self.clock())
-        return self._skipped(claim, reason)
+        # The note is one of those that the mail to security has words for, in each language.
+        note = "bad_address" if bad else "no_address"
+        self.outbox.note_unreachable(mail, why=note, now=self.clock())
+        return self._skipped(claim, "no address that is allowed and does not bounce")
 
     def _mark_bad(self, intent: Intent, address: str, said: str) -> None:
         """Note an address that SES does not even take. The mail tries the next one itself."""

@@ -1,0 +1,258 @@
+"""The clock's part: users who are due, run as the schedule runs it, twice and late."""
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from mfa_watcher.adapters.iam import BotoIamReader
+from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.domain.policy import Policy
+from mfa_watcher.usecases.exempt import Exemptions, NoSuchUserError
+from tests.account import Account, Refusal
+from tests.builders import ACCOUNT, ADMIN, Json, iam_call, iam_user, sign_in
+from tests.functions.product import Product
+
+DAY = timedelta(days=1)
+QUARANTINE = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Deny", "NotAction": "iam:EnableMFADevice", "Resource": "*"}],
+    }
+)
+SECURITY = f"arn:aws:iam::{ACCOUNT}:user/sec"
+
+
+@pytest.fixture
+def ana(product: Product, account: Account) -> Json:
+    """A console user without a device, who was seen and guided today."""
+    ana = iam_user("ana", account.new_user("ana"))
+    product.observe(sign_in(ana))
+    product.deliver()
+    account.calls.reset()
+    return ana
+
+
+def sent(product: Product) -> dict[str, int]:
+    """Give what went out since last asked."""
+    assert product.deliver() == []
+    counts = dict(product.account.calls.sent)
+    product.account.calls.sent.clear()
+    return counts
+
+
+def exemptions(account: Account) -> Exemptions:
+    store = DynamoStore(
+        account.dynamodb, table_name=account.table, remember_events=35 * DAY, keep_evidence=DAY
+    )
+    iam = BotoIamReader(account.iam)
+    ids = iter(f"exemption-{number}" for number in range(9))
+    return Exemptions(ACCOUNT, SECURITY, store, iam, Policy(), account.clock, lambda: next(ids))
+
+
+@pytest.mark.usefixtures("ana")
+def test_the_ladder_goes_out_step_by_step_and_security_gets_the_case(
+    product: Product, account: Account
+) -> None:
+    went: dict[int, dict[str, int]] = {}
+    for day in range(1, 23):
+        account.clock.move(DAY)
+        product.remind()
+        if mails := sent(product):
+            went[day] = mails
+    assert went == {
+        1: {"mail reminder": 1},
+        3: {"mail reminder": 1},
+        7: {"mail final_warning": 1},
+        14: {"mail reminder": 1, "mail security_case": 1},
+        21: {"mail reminder": 1},
+    }
+
+
+@pytest.mark.usefixtures("ana")
+def test_a_schedule_that_fires_twice_sends_once(product: Product, account: Account) -> None:
+    account.clock.move(DAY)
+    assert product.remind()["decided"] == 1
+    assert product.remind().get("decided", 0) == 0
+    assert sent(product) == {"mail reminder": 1}
+
+
+@pytest.mark.usefixtures("ana")
+def test_who_enrols_between_decision_and_mail_gets_none(product: Product, account: Account) -> None:
+    account.clock.move(DAY)
+    product.remind()
+    account.enrol("ana")
+    assert sent(product) == {}
+
+
+@pytest.mark.usefixtures("ana")
+def test_who_enrolled_without_an_event_is_thanked_when_due_and_left_alone_after(
+    product: Product, account: Account
+) -> None:
+    account.enrol("ana")
+    account.clock.move(DAY)
+    product.remind()
+    assert sent(product) == {"mail enrolled": 1}
+    account.clock.move(30 * DAY)
+    assert product.remind().get("decided", 0) == 0
+
+
+@pytest.mark.usefixtures("ana")
+def test_a_user_whom_iam_does_not_tell_of_stays_due_and_the_others_are_reminded(
+    product: Product, account: Account
+) -> None:
+    product.observe(sign_in(iam_user("bob", account.new_user("bob")), "bob"))
+    sent(product)
+    account.clock.move(DAY)
+    account.calls.refused["iam:GetUser"] = Refusal("Throttling", naming='"UserName": "ana"')
+    with pytest.raises(ExceptionGroup, match="could not be looked at"):
+        product.remind()
+    assert sent(product) == {"mail reminder": 1}
+    account.calls.refused.clear()
+    product.remind()
+    assert sent(product) == {"mail reminder": 1}
+
+
+def test_users_out_of_reach_are_told_to_security_once_and_together(
+    product: Product, account: Account
+) -> None:
+    product.default_mail_domain = ""
+    for name in ("ana", "bob"):
+        product.observe(sign_in(iam_user(name, account.new_user(name)), name))
+        account.iam.tag_user(UserName=name, Tags=[{"Key": "email", "Value": "x@evil.test"}])
+    assert "mail guide" not in sent(product)
+    assert product.remind()["unreachable"] == 2
+    assert sent(product) == {"mail unreachable": 1}
+    assert product.remind()["unreachable"] == 0
+
+
+@pytest.mark.usefixtures("ana")
+def test_the_final_warning_is_copied_to_an_allowed_manager(
+    product: Product, account: Account
+) -> None:
+    account.iam.tag_user(UserName="ana", Tags=[{"Key": "manager", "Value": "boss@example.com"}])
+    for _ in range(7):
+        account.clock.move(DAY)
+        product.remind()
+        product.deliver()
+    copied = [body for body in account.calls.bodies if "CcAddresses" in body]
+    assert [json.loads(body)["Destination"]["CcAddresses"] for body in copied] == [
+        ["boss@example.com"]
+    ]
+
+
+@pytest.mark.usefixtures("ana")
+def test_an_exempt_user_gets_nothing_until_the_exemption_ends(
+    product: Product, account: Account
+) -> None:
+    exemptions(account).grant("ana", reason="new phone", until=account.clock() + 30 * DAY)
+    went: dict[int, dict[str, int]] = {}
+    for day in range(1, 32):
+        account.clock.move(DAY)
+        product.remind()
+        if mails := sent(product):
+            went[day] = mails
+    assert went == {
+        23: {"mail exemption_ending": 1},
+        30: {"mail guide": 1},
+        31: {"mail reminder": 1},
+    }
+    assert not list(exemptions(account).all())
+
+
+def test_nobody_can_exempt_a_user_who_does_not_exist(account: Account) -> None:
+    with pytest.raises(NoSuchUserError, match="nobody"):
+        exemptions(account).grant("nobody", reason="x", until=account.clock() + DAY)
+
+
+def test_a_tag_grants_no_exemption_and_the_try_is_told(
+    product: Product, account: Account, ana: Json
+) -> None:
+    tags = [{"key": "mfa-exempt", "value": "true"}, {"key": "email", "value": "a@evil.test"}]
+    asked = {"userName": "ana", "tags": tags}
+    product.observe(iam_call("TagUser", ana, requestParameters=asked))
+    assert sent(product) == {"alert exemption_claimed": 1, "alert address_leads_away": 1}
+    account.clock.move(DAY)
+    product.remind()
+    assert sent(product) == {"mail reminder": 1}
+
+
+# Quarantine --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quarantine_policy(product: Product, account: Account) -> str:
+    """The policy that the stack makes, and the quarantine switched on."""
+    made = account.iam.create_policy(PolicyName="quarantine", PolicyDocument=QUARANTINE)
+    product.quarantine = "on"
+    product.quarantine_policy_arn = made["Policy"]["Arn"]
+    return made["Policy"]["Arn"]
+
+
+def attached(account: Account) -> list[str]:
+    found = account.iam.list_attached_user_policies(UserName="ana")["AttachedPolicies"]
+    return [policy["PolicyArn"] for policy in found]
+
+
+def go_on_for(product: Product, days: int) -> dict[str, int]:
+    """Let the schedule run for some days; gives what went out on the last."""
+    last: dict[str, int] = {}
+    for _ in range(days):
+        product.account.clock.move(DAY)
+        product.remind()
+        last = sent(product)
+    return last
+
+
+def test_who_does_not_enrol_is_shut_in_and_let_out_when_he_does(
+    product: Product, account: Account, ana: Json, quarantine_policy: str
+) -> None:
+    last = go_on_for(product, 21)
+    assert last == {"mail quarantined": 1, "alert quarantined": 1}
+    assert list(product.attend_to_quarantines().values()) == ["shut in"]
+    assert attached(account) == [quarantine_policy]
+    serial = account.enrol("ana")
+    asked = {"userName": "ana", "serialNumber": serial}
+    product.observe(iam_call("EnableMFADevice", ana, requestParameters=asked, at=account.clock()))
+    assert list(product.attend_to_quarantines().values()) == ["let out"]
+    assert attached(account) == []
+    assert product.attend_to_quarantines() == {}
+
+
+@pytest.mark.usefixtures("ana", "quarantine_policy")
+def test_a_quarantine_that_meets_an_enrolment_shuts_nobody_in(
+    product: Product, account: Account
+) -> None:
+    go_on_for(product, 21)
+    account.enrol("ana")
+    assert list(product.attend_to_quarantines().values()) == ["has enrolled"]
+    assert attached(account) == []
+
+
+@pytest.mark.usefixtures("ana")
+def test_a_quarantine_that_iam_refuses_is_tried_again(
+    product: Product, account: Account, quarantine_policy: str
+) -> None:
+    go_on_for(product, 21)
+    account.calls.refused["iam:AttachUserPolicy"] = Refusal("Throttling")
+    with pytest.raises(ExceptionGroup, match="could not be attended to"):
+        product.attend_to_quarantines()
+    account.calls.refused.clear()
+    assert list(product.attend_to_quarantines().values()) == ["shut in"]
+    assert attached(account) == [quarantine_policy]
+
+
+@pytest.mark.usefixtures("ana", "quarantine_policy")
+def test_a_dry_run_reports_once_and_changes_nothing(product: Product) -> None:
+    product.quarantine = "dry_run"
+    assert go_on_for(product, 21) == {"mail reminder": 1, "alert quarantined": 1}
+    assert product.attend_to_quarantines() == {}
+    assert go_on_for(product, 7) == {"mail reminder": 1}
+
+
+@pytest.mark.usefixtures("ana")
+def test_an_administrator_who_deletes_the_user_ends_all(product: Product, account: Account) -> None:
+    account.iam.delete_login_profile(UserName="ana")
+    account.iam.delete_user(UserName="ana")
+    product.observe(iam_call("DeleteUser", ADMIN, requestParameters={"userName": "ana"}))
+    assert go_on_for(product, 30) == {}
