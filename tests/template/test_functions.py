@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -14,12 +14,14 @@ from mfa_watcher.settings import (
 )
 from tests.template.cloudformation import ROOT, Template
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
 TEMPLATE = Template.read()
 FUNCTIONS = TEMPLATE.of_type("AWS::Serverless::Function")
-SETTINGS: dict[str, type[BaseModel]] = {
+SETTINGS: dict[
+    str,
+    type[
+        ObserveSettings | DeliverSettings | FeedbackSettings | RemindSettings | QuarantineSettings
+    ],
+] = {
     "OnSignIn": ObserveSettings,
     "OnIamChange": ObserveSettings,
     "Deliver": DeliverSettings,
@@ -97,7 +99,7 @@ def test_no_role_but_the_quarantines_changes_anything_in_iam(role: str) -> None:
 
 def test_the_quarantine_may_only_take_its_own_policy_off_unless_it_is_switched_on() -> None:
     changes = [s for s in _statements("QuarantineRole") if s["Sid"] == "LetOut"]
-    added = TEMPLATE.resources["QuarantineShutsIn"]
+    added = TEMPLATE.of_type("AWS::IAM::Policy")["QuarantineShutsIn"]
     changes += added["Properties"]["PolicyDocument"]["Statement"]
     own = {"ArnEquals": {"iam:PolicyARN": {"Ref": "QuarantinePolicy"}}}
     assert added["Condition"] == "QuarantineOn"
