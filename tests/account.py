@@ -278,7 +278,7 @@ def _declared_table() -> dict[str, Any]:
 
 
 def _create_table(dynamodb: "DynamoDBClient") -> None:
-    """Make the table that template.yaml declares, less its key, which moto does not use."""
+    """Make the table that template.yaml declares, less key and stream: moto makes no use of them."""
     declared = _declared_table()
     dynamodb.create_table(
         TableName=TABLE,
@@ -286,10 +286,6 @@ def _create_table(dynamodb: "DynamoDBClient") -> None:
         AttributeDefinitions=declared["AttributeDefinitions"],
         KeySchema=declared["KeySchema"],
         GlobalSecondaryIndexes=declared["GlobalSecondaryIndexes"],
-        StreamSpecification={
-            "StreamEnabled": True,
-            "StreamViewType": declared["StreamSpecification"]["StreamViewType"],
-        },
     )
     dynamodb.update_time_to_live(
         TableName=TABLE, TimeToLiveSpecification=declared["TimeToLiveSpecification"]
