@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -82,6 +82,8 @@ class Calls:
     unreachable: set[str] = field(default_factory=set)
     crash_before: int | None = None
     crash_after: int | None = None
+    meanwhile: tuple[int, Callable[[], object]] | None = None
+    """What somebody else does right before the call of that number."""
 
     def watch(self, session: boto3.Session) -> None:
         """Look at all calls of clients that this session makes from now on."""
@@ -95,7 +97,7 @@ class Calls:
         for noted in (self.made, self.bodies, self.tries, self.sent, self.refused):
             noted.clear()
         self.unreachable.clear()
-        self.crash_before = self.crash_after = None
+        self.crash_before = self.crash_after = self.meanwhile = None
 
     def tally(self, service: str) -> Counter[str]:
         """Count the calls made to one service, by operation."""
@@ -114,6 +116,9 @@ class Calls:
         if len(self.made) == self.crash_before:
             self.crash_before = None
             raise Crash
+        if self.meanwhile and len(self.made) == self.meanwhile[0]:
+            act, self.meanwhile = self.meanwhile[1], None
+            act()
         refusal = self.refused.get(name)
         return _answer(refusal) if refusal and refusal.naming in text else None
 
@@ -278,7 +283,7 @@ def _declared_table() -> dict[str, Any]:
 
 
 def _create_table(dynamodb: "DynamoDBClient") -> None:
-    """Make the table that template.yaml declares, less key and stream: moto makes no use of them."""
+    """Make the table that template.yaml declares, less key and stream, which no test needs."""
     declared = _declared_table()
     dynamodb.create_table(
         TableName=TABLE,
