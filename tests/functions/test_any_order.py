@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import permutations
 from random import Random
 
 import pytest
@@ -166,3 +167,58 @@ def check(story: Story, account: Account) -> None:
         if " sent to " not in entry["what"] and " not sent: " not in entry["what"]
     )
     assert set(decided.values()) == {1}
+
+
+# Names that change hands ------------------------------------------------------------------------
+
+
+def recreated(product: Product) -> list[Json]:
+    """The name of a user who was deleted goes to another at once, as IaC tools do it."""
+    iam, old = product.account.iam, product.account.new_user("ana")
+    iam.delete_login_profile(UserName="ana")
+    iam.delete_user(UserName="ana")
+    return [
+        user_created("ana", old, "first"),
+        about("DeleteUser", "ana"),
+        user_created("ana", product.account.new_user("ana"), "second"),
+        access_granted("ana"),
+    ]
+
+
+def renamed_at_once(product: Product) -> list[Json]:
+    ana = product.account.new_user("ana")
+    product.account.iam.update_user(UserName="ana", NewUserName="anna")
+    return [
+        user_created("ana", ana),
+        access_granted("ana"),
+        about("UpdateUser", "ana", newUserName="anna"),
+    ]
+
+
+def renamed_and_recreated(product: Product) -> list[Json]:
+    created, _, renaming = renamed_at_once(product)
+    successor = product.account.new_user("ana")
+    return [created, renaming, user_created("ana", successor, "second"), access_granted("ana")]
+
+
+@pytest.mark.parametrize(
+    ("story", "length"), [(recreated, 4), (renamed_at_once, 3), (renamed_and_recreated, 4)]
+)
+def test_whoever_is_there_has_his_own_finding_and_mail_in_every_order(
+    story: Callable[[Product], list[Json]], length: int
+) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for order in permutations(range(length)):
+            with opened(monkeypatch) as account:
+                product = Product(account, monkeypatch)
+                records = story(product)
+                assert len(records) == length
+                for number in order:
+                    assert product.observe(records[number]) == []
+                assert product.deliver() == []
+                there = {user["UserId"] for user in account.iam.list_users()["Users"]}
+                users = {u["pk"].split("#")[2]: u for u in account.items("USER#", "STATE")}
+                for user_id in there:
+                    assert users[user_id]["finding"].get("closure", "open") == "open", order
+                assert all("gone_at" in users[key] for key in users.keys() - there), order
+                assert account.calls.sent.total() == len(there), order
