@@ -162,6 +162,7 @@ def _cause(situation: Situation) -> Cause:
     causes = {
         SignalKind.SIGN_IN_WITHOUT_MFA: Cause.SIGNED_IN_WITHOUT_MFA,
         SignalKind.CONSOLE_ACCESS_GRANTED: Cause.CONSOLE_ACCESS_GRANTED,
+        SignalKind.USER_CREATED: Cause.CONSOLE_ACCESS_GRANTED,
         SignalKind.DEVICE_REMOVAL: Cause.DEVICE_REMOVED,
     }
     if situation.signal and (cause := causes.get(situation.signal.kind)):

@@ -54,8 +54,11 @@ def facts_needed(signal: Signal, user: User) -> frozenset[Fact]:  # noqa: PLR091
             return STANDING_FACTS
         case SignalKind.CONSOLE_ACCESS_REMOVED:
             return frozenset({Fact.CONSOLE_ACCESS})
-        case SignalKind.USER_DELETED | SignalKind.USER_RENAMED:
+        case SignalKind.USER_DELETED:
             return frozenset({Fact.IDENTITY})
+        case SignalKind.USER_RENAMED:
+            # What came earlier under the new name, or late under the old one, was seen nowhere.
+            return STANDING_FACTS | ({Fact.IDENTITY} if user.version else set())
         case _:
             return frozenset()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from mfa_watcher.domain.casework import Decision, Situation
+from mfa_watcher.domain.casework import STANDING_FACTS, Decision, Situation
 from mfa_watcher.domain.decisions import (
     changes_nothing,
     decide,
@@ -40,7 +40,6 @@ _OF_KNOWN_USERS_ONLY = frozenset(
         SignalKind.DEVICE_RESYNCED,
         SignalKind.PASSWORD_CHANGED,
         SignalKind.USER_DELETED,
-        SignalKind.USER_RENAMED,
         SignalKind.USER_TAGGED,
     }
 )
@@ -90,7 +89,6 @@ class Observer:
         self._refuse_what_is_not_ours(event)
         for _ in range(RACES):
             try:
-                self._let_predecessor_go(event, signal)
                 decision = self._decide(event, signal)
                 if decision is None:
                     return Observation(signal, Result.NOTHING_TO_DO)
@@ -117,13 +115,17 @@ class Observer:
     def _decide(self, event: Event, signal: Signal) -> Decision | None:
         if signal.kind in _ABOUT_THE_ACCOUNT or signal.subject_is_root:
             return decide_for_account(event.id, event.at, self.account_id, signal)
-        user = self._subject(signal)
+        namesake = self._namesake(event, signal)
+        late = namesake is not None and _goes_by(namesake, signal.subject)
+        user = None if late else self._subject(signal)
         if user is None:
             # Evidence of a removal is kept, and root's acts are alerted, whoever they are about.
             if signal.kind is SignalKind.DEVICE_REMOVAL or signal.root:
                 return decide_for_account(event.id, event.at, self.account_id, signal)
             return None
         facts = facts_needed(signal, user)
+        if namesake:  # what came earlier under this name may have been taken for his
+            facts |= STANDING_FACTS
         if not facts and changes_nothing(signal, user):
             return None
         live = look(self.iam, user.key, _names(signal, user), facts)
@@ -131,23 +133,24 @@ class Observer:
         situation = Situation(event.id, event.at, signal, user, self.policy, request, live)
         return decide(situation, signal)
 
-    def _subject(self, signal: Signal) -> User | None:  # noqa: PLR0911 - each way ends it
+    def _subject(self, signal: Signal) -> User | None:
         """Find whom the signal is about: by the id in the record, in our table, then in IAM."""
         if (user_id := signal.subject_id) is not None:
-            if self._other_of_that_name(signal):
-                return None  # created so long ago that another has the name by now
             key = UserKey(self.account_id, user_id)
             name = signal.subject or signal.record.identity.name_in_arn
             return self.store.user(key) or (User(key, name) if name else None)
-        if known := self._known(signal):
+        # A rename names two, of which the old one may be another's by now: IAM knows the new one.
+        known = None if signal.kind is SignalKind.USER_RENAMED else self._known(signal)
+        if known:
             return known
         if signal.subject is None or signal.only_deletes_the_entity:
             return None
         if signal.kind in _OF_KNOWN_USERS_ONLY and not signal.record.tags:
             return None
-        found = self.iam.user(signal.subject)
+        found = self.iam.user(signal.record.new_user_name or signal.subject)
         if found is None:
-            return None
+            former = self._last_named(signal.subject)
+            return former if former and not former.gone_at else None
         key = UserKey(self.account_id, found.user_id)
         return self.store.user(key) or User(key, found.name)
 
@@ -158,44 +161,51 @@ class Observer:
             return self.store.user(UserKey(self.account_id, user_id)) if user_id else None
         if signal.subject is None:
             return None
-        user_id = self.store.user_id_named(self.account_id, signal.subject)
-        user = self.store.user(UserKey(self.account_id, user_id)) if user_id else None
-        if user is None or user.name.casefold() != signal.subject.casefold():
-            return None
-        # Who was renamed is nowhere under his old name, and so may only seem gone.
-        return None if user.gone_at and signal.kind is not SignalKind.USER_RENAMED else user
+        user = self._last_named(signal.subject)
+        return user if user and _goes_by(user, signal.subject) else None
 
-    def _let_predecessor_go(self, event: Event, signal: Signal) -> None:
-        """A name that was created anew was free: whoever we knew under it is gone.
+    def _last_named(self, name: str) -> User | None:
+        """Find whom we saw last under a name; he may have another by now, or be gone."""
+        user_id = self.store.user_id_named(self.account_id, name)
+        return self.store.user(UserKey(self.account_id, user_id)) if user_id else None
 
-        Unless the record is late, and about a user who had the name before him: IAM tells.
+    def _namesake(self, event: Event, signal: Signal) -> User | None:
+        """Find whom we knew by the name of a user just created, and let him go if he is gone.
+
+        A name that is created anew was free, so he is gone or was renamed. But records come in
+        any order: this one may be late, and about a user who had the name before him.
         """
-        predecessor = self._other_of_that_name(signal)
-        if predecessor is None:
-            return
-        found = self.iam.user(predecessor.name)
-        if found and found.user_id == predecessor.key.user_id:
-            return
-        request_id = predecessor.request_id
+        if signal.kind is not SignalKind.USER_CREATED or signal.subject is None:
+            return None
+        known = self._last_named(signal.subject)
+        if known is None or known.key.user_id == signal.subject_id:
+            return None
+        if not _goes_by(known, signal.subject):
+            return known
+        found = self.iam.user(signal.subject)
+        if found and found.user_id == known.key.user_id:
+            return known
+        self._let_go(event, signal, known)
+        return replace(known, gone_at=event.at)
+
+    def _let_go(self, event: Event, signal: Signal, user: User) -> None:
         situation = Situation(
             f"{event.id}/predecessor",
             event.at,
             signal,
-            predecessor,
+            user,
             self.policy,
-            self.store.request(request_id) if request_id else None,
+            self.store.request(user.request_id) if user.request_id else None,
             LiveUser(exists=False),
         )
         with suppress(AlreadyDecidedError):
             # Nobody is told of it, not even if root created the successor: that is told as such.
             self.store.commit(replace(decide(situation, signal), intents=()), now=self.clock())
 
-    def _other_of_that_name(self, signal: Signal) -> User | None:
-        """Find the user whom we know by the name of one who was just created."""
-        if signal.kind is not SignalKind.USER_CREATED:
-            return None
-        known = self._known(signal)
-        return known if known and known.key.user_id != signal.subject_id else None
+
+def _goes_by(user: User, name: str | None) -> bool:
+    """Tell whether a user has that name now, as far as we know."""
+    return user.gone_at is None and name is not None and user.name.casefold() == name.casefold()
 
 
 def _names(signal: Signal, user: User) -> tuple[str, ...]:

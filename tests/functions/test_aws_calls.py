@@ -1,0 +1,234 @@
+"""How many AWS calls each signal and each mail costs, measured, and as docs/aws-calls.md says."""
+
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import pytest
+
+from mfa_watcher.adapters.items import DUE_SHARDS
+from tests.account import Account, opened
+from tests.builders import (
+    ADMIN,
+    ROOT,
+    Json,
+    about,
+    access_granted,
+    denied_removal,
+    iam_call,
+    iam_user,
+    later,
+    sign_in,
+    user_created,
+)
+from tests.functions.product import Product
+from tests.template.cloudformation import ROOT as REPOSITORY
+
+DOCUMENT = REPOSITORY / "docs" / "aws-calls.md"
+SERIAL = "arn:aws:iam::123456789012:mfa/phone"
+FEDERATED = {"type": "AssumedRole", "arn": "arn:aws:sts::123456789012:assumed-role/a/b"}
+
+
+def somebody(product: Product, *, known: bool, device: bool = False, finding: bool = False) -> Json:
+    """Make a console user, and let the watcher know him or not."""
+    ana = iam_user("ana", product.account.new_user("ana"))
+    if known:
+        product.observe(sign_in(ana) if finding else user_created("ana", ana["principalId"]))
+    if device:
+        product.account.enrol("ana")
+    return ana
+
+
+def case(
+    record: Callable[[Json], Json], *, known: bool, device: bool = False, finding: bool = False
+) -> Callable[[Product], Json]:
+    return lambda product: record(somebody(product, known=known, device=device, finding=finding))
+
+
+def removal(_: Json) -> Json:
+    return about("DeactivateMFADevice", "ana", serialNumber=SERIAL)
+
+
+def failed_removal(_: Json) -> Json:
+    return {**removal(_), "errorCode": "NoSuchEntityException"}
+
+
+def deletion(_: Json) -> Json:
+    return iam_call("DeleteVirtualMFADevice", ADMIN, requestParameters={"serialNumber": SERIAL})
+
+
+def with_mfa(who: Json) -> Json:
+    return sign_in(who, "with", mfa="Yes", at=later(5))
+
+
+def without_mfa(who: Json) -> Json:
+    return sign_in(who, "without", at=later(5))
+
+
+def failed(who: Json) -> Json:
+    return {
+        **sign_in(who),
+        "responseElements": {"ConsoleLogin": "Failure"},
+        "errorMessage": "Failed authentication",
+    }
+
+
+def calling(name: str) -> Callable[[Json], Json]:
+    return lambda _: about(name, "ana")
+
+
+def renaming(product: Product, *, known: bool) -> Json:
+    somebody(product, known=known)
+    product.account.iam.update_user(UserName="ana", NewUserName="anna")
+    return about("UpdateUser", "ana", newUserName="anna")
+
+
+def taken_name(product: Product, *, late: bool) -> Json:
+    somebody(product, known=True)
+    if late:
+        return user_created("ana", "AIDAPREDECESSOR", "first")
+    product.account.iam.delete_login_profile(UserName="ana")
+    product.account.iam.delete_user(UserName="ana")
+    return user_created("ana", product.account.new_user("ana"), "again")
+
+
+SIGNALS: dict[tuple[str, str], Callable[[Product], Json]] = {
+    ("sign_in_without_mfa", "known, no device"): case(without_mfa, known=True),
+    ("sign_in_without_mfa", "known, has a device"): case(without_mfa, known=True, device=True),
+    ("sign_in_without_mfa", "unknown, no device"): case(without_mfa, known=False),
+    ("sign_in_with_mfa", "known, no finding"): case(with_mfa, known=True, device=True),
+    ("sign_in_with_mfa", "known, finding open"): case(
+        with_mfa, known=True, device=True, finding=True
+    ),
+    ("sign_in_with_mfa", "unknown"): case(with_mfa, known=False, device=True),
+    ("sign_in_not_judged", "-"): lambda _: sign_in(FEDERATED),
+    ("sign_in_failed", "any"): case(failed, known=True),
+    ("any sign-in", "root"): lambda _: sign_in(ROOT),
+    ("device_removal, denied", "known"): case(lambda who: denied_removal(who, "ana"), known=True),
+    ("device_removal, denied", "unknown, tried it himself"): case(
+        lambda who: denied_removal(who, "ana"), known=False
+    ),
+    ("device_removal, denied", "unknown, another tried it"): case(
+        lambda _: denied_removal(ADMIN, "ana"), known=False
+    ),
+    ("device_removal, succeeded", "known, device left"): case(removal, known=True, device=True),
+    ("device_removal, succeeded", "known, none left"): case(removal, known=True),
+    ("device_removal, succeeded", "unknown, none left"): case(removal, known=False),
+    ("device_removal, succeeded", "only deletes the virtual device"): case(deletion, known=True),
+    ("device_removal, failed", "known"): case(failed_removal, known=True),
+    ("device_removal, failed", "unknown"): case(failed_removal, known=False),
+    ("device_enabled", "known"): case(calling("EnableMFADevice"), known=True, device=True),
+    ("device_enabled", "unknown"): case(calling("EnableMFADevice"), known=False, device=True),
+    ("device_resynced", "known"): case(calling("ResyncMFADevice"), known=True),
+    ("device_resynced", "unknown"): case(calling("ResyncMFADevice"), known=False),
+    ("console_access_granted", "known"): case(lambda _: access_granted("ana"), known=True),
+    ("console_access_granted", "unknown"): case(lambda _: access_granted("ana"), known=False),
+    ("console_access_removed", "known"): case(calling("DeleteLoginProfile"), known=True),
+    ("console_access_removed", "unknown"): case(calling("DeleteLoginProfile"), known=False),
+    ("password_changed", "known"): case(calling("ChangePassword"), known=True),
+    ("password_changed", "unknown"): case(calling("UpdateLoginProfile"), known=False),
+    ("user_created", "new"): lambda _: user_created("ana", "AIDAANA"),
+    ("user_created", "had its name from a known one"): partial(taken_name, late=False),
+    ("user_created", "gave its name to a known one"): partial(taken_name, late=True),
+    ("user_deleted", "known"): case(calling("DeleteUser"), known=True),
+    ("user_deleted", "unknown"): case(calling("DeleteUser"), known=False),
+    ("user_renamed", "known"): partial(renaming, known=True),
+    ("user_renamed", "unknown"): partial(renaming, known=False),
+    ("user_tagged", "known"): case(calling("TagUser"), known=True),
+    ("user_tagged", "unknown"): case(calling("TagUser"), known=False),
+    ("password_policy_changed", "-"): lambda _: iam_call("UpdateAccountPasswordPolicy", ADMIN),
+    ("watcher_disturbed", "-"): lambda _: {
+        **iam_call("StopLogging", ADMIN, requestParameters={"name": "trail"}),
+        "eventSource": "cloudtrail.amazonaws.com",
+    },
+    ("ignored", "-"): lambda _: iam_call("CreateGroup", ADMIN),
+}
+
+
+SENDING: dict[str, Callable[[Product], Json]] = {
+    "guide": case(without_mfa, known=True),
+    "welcome": case(lambda _: access_granted("ana"), known=True),
+    "enrolled": case(calling("EnableMFADevice"), known=True, device=True, finding=True),
+    "removal_denied": case(lambda who: denied_removal(who, "ana"), known=True),
+    "an alert": lambda _: sign_in(ROOT),
+}
+
+
+def test_each_signal_costs_the_calls_that_the_document_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured = []
+    for (signal, who), arrange in SIGNALS.items():
+        with opened(monkeypatch) as account:
+            product = Product(account, monkeypatch)
+            record = arrange(product)
+            account.calls.reset()
+            assert product.observe(record) == []
+            table = account.calls.tally("dynamodb")
+            counts = (str(table["GetItem"]), str(table["TransactWriteItems"]))
+            measured.append((signal, who, made(account, "iam:"), *counts))
+            assert table.total() == table["GetItem"] + table["TransactWriteItems"]
+    assert documented("Judging") == measured, as_table(measured)
+
+
+def test_each_mail_and_alert_costs_the_calls_that_the_document_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured = []
+    for act, arrange in SENDING.items():
+        with opened(monkeypatch) as account:
+            product = Product(account, monkeypatch)
+            product.observe(arrange(product))
+            wanted = [
+                record
+                for record in product.new_intents()
+                if record["eventID"].startswith(
+                    "INTENT#alert" if act == "an alert" else f"INTENT#mail-{act}"
+                )
+            ]
+            account.calls.reset()
+            assert product.deliver(wanted) == []
+            sends = made(account, "ses:", "sns:")
+            measured.append((act, made(account, "iam:"), made(account, "dynamodb:"), sends))
+    assert documented("Sending") == measured, as_table(measured)
+
+
+def test_a_duplicate_costs_what_the_event_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the document says. To look first would cost each event a read more."""
+    with opened(monkeypatch) as account:
+        product = Product(account, monkeypatch)
+        record = without_mfa(somebody(product, known=True))
+        costs = []
+        for _ in range(2):
+            account.calls.reset()
+            product.observe(record)
+            costs.append(account.calls.tally("iam") + account.calls.tally("dynamodb"))
+        assert costs[0] == costs[1]
+
+
+def test_a_run_of_redeliver_with_nothing_due_costs_a_query_per_shard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with opened(monkeypatch) as account:
+        Product(account, monkeypatch).redeliver()
+        assert account.calls.made == ["dynamodb:Query"] * DUE_SHARDS
+    assert f"{DUE_SHARDS} `Query` calls" in DOCUMENT.read_text()
+
+
+def documented(heading: str) -> list[tuple[str, ...]]:
+    """Give the rows of the table under a heading, without its head."""
+    parts = re.split(r"^## ", DOCUMENT.read_text(), flags=re.MULTILINE)
+    [text] = [part for part in parts if part.startswith(heading)]
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines[2:]]
+
+
+def as_table(rows: Sequence[tuple[str, ...]]) -> str:
+    """Write rows as the document should have them."""
+    return "\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def made(account: Account, *prefixes: str) -> str:
+    """List the calls whose names begin so, as a cell of the table."""
+    calls = [call.split(":")[1] for call in account.calls.made if call.startswith(prefixes)]
+    return ", ".join(calls) or "-"
