@@ -25,7 +25,7 @@ COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo sandbox test lint format types contract template build lock pr clean interpreter
+.PHONY: help setup demo sandbox test simulation bench lint format types contract template build lock pr clean interpreter
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s%s\n", $$1, $$2}'
@@ -84,6 +84,12 @@ sandbox: $(DEV) $(SAM) $(SANDBOX) ## Keep an emulated account with the watcher r
 test: $(DEV) $(SAM) $(SANDBOX) ## Run the tests; ARGS="-m 'not e2e'" leaves the sandbox out
 	$(call say,Tests)
 	@.venv/bin/python -m pytest --numprocesses=auto $(ARGS)
+
+simulation: $(DEV) ## Play a month with 1,000 users and show what each got; SIMULATION_SEED=2 plays another
+	@SIMULATED_USERS=$${SIMULATED_USERS:-1000} .venv/bin/python -m pytest tests/simulation -p no:xdist $(ARGS)
+
+bench: $(DEV) ## Measure the mailer; ARGS="--c7n /path/to/python" sets c7n-mailer beside it
+	@.venv/bin/python -m benchmarks.mailer $(ARGS)
 
 lint: $(DEV) ## Check style and format
 	$(call say,Format and style)

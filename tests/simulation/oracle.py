@@ -1,0 +1,234 @@
+"""What each user must get, said anew and naively: from his life alone, one user at a time.
+
+Nothing of the watcher is used here, and nothing of how it works: no table, no outbox, no versions.
+The promise: a guide when he is first seen without a device; then on the days of the ladder, in mail
+hours, one reminder a day at most, each step once, until he has a device, has no console access, is
+exempt, or is gone.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.simulation.lives import (
+    DAY,
+    DOMAIN,
+    END,
+    HOUR,
+    MINUTE,
+    ZONE,
+    Life,
+    Script,
+    Sent,
+    State,
+    Word,
+    within,
+)
+
+LADDER = (0, 1, 3, 7, 14)
+SECURITY = "security@example.com"
+TO_USERS_WITHOUT_MFA = frozenset(
+    {"guide", "welcome", "device_lost", "reminder", "final_warning", "security_case"}
+)
+TO_SECURITY = frozenset({"security_case", "exemption_ending"})
+
+
+@dataclass(frozen=True, order=True)
+class Letter:
+    """One mail: what, about whom, to whom, in which language."""
+
+    user_id: str
+    kind: str
+    step: int
+    to: str
+    copy_to: str
+    language: str
+
+
+@dataclass
+class Promise:
+    """What one user must get, and when, at the earliest."""
+
+    letters: list[tuple[datetime, Letter]] = field(default_factory=list)
+    unreachable: bool = False
+    bad_addresses: set[str] = field(default_factory=set)
+
+
+def in_mail_hours(moment: datetime) -> bool:
+    """Tell whether reminders may go out: from eight to six, where the company is."""
+    return 8 <= moment.astimezone(ZONE).hour < 18
+
+
+def foresee(script: Script) -> dict[str, Promise]:
+    """Say for each user what he must get."""
+    return {life.user_id: _Foreseen(script, life).promise() for life in script.lives}
+
+
+@dataclass
+class _Finding:
+    since: datetime
+    cause: str
+    due: datetime
+    step: int = 0
+    told: set[str] = field(default_factory=set)
+
+
+class _Foreseen:
+    def __init__(self, script: Script, life: Life) -> None:
+        self.script = script
+        self.life = life
+        self.made = Promise()
+        self.finding: _Finding | None = None
+        self.until: datetime | None = None
+        self.warn_at: datetime | None = None
+        self.look_at: datetime | None = None
+        self.had_device = False
+
+    def promise(self) -> Promise:
+        for at, what in sorted(self._moments(), key=lambda moment: moment[0]):
+            match what:
+                case Sent():
+                    self._hear(at, what)
+                case Word():
+                    self._obey(at, what)
+                case None:
+                    self._make_rounds(at)
+        return self.made
+
+    def _moments(self) -> Iterator[tuple[datetime, Sent | Word | None]]:
+        for record in self.life.records:
+            # It comes once if it comes twice. While IAM is out, the queue tries every 3 minutes.
+            for arrival in record.arrives[:1]:
+                at = arrival
+                while within(self.script.iam_out, at):
+                    at += 3 * MINUTE
+                if at < END:
+                    yield at, record
+        for word in self.life.words:
+            if word.at < END:
+                yield word.at, word
+        for run, _ in self.script.runs:
+            if in_mail_hours(run) and not within(self.script.iam_out, run):
+                yield run, None
+
+    def _hear(self, at: datetime, record: Sent) -> None:
+        state = self.life.at(at)
+        what = record.what
+        if what in {"created", "entity_deleted"} or (
+            what == "sign_in_with_mfa" and not self.finding
+        ):
+            return
+        if what in {"access_removed", "renamed", "deleted"}:
+            if not state.exists or (what == "access_removed" and not state.console):
+                self.finding = None
+            return
+        self._see(state, record.at, at, what)
+        if what == "sign_in" and (finding := self.finding):
+            expected = finding.cause == "granted" and record.at - finding.since < HOUR
+            if not expected and "guide" not in finding.told:
+                self._tell(at, "guide")
+
+    def _obey(self, at: datetime, word: Word) -> None:
+        if word.until is None:
+            self.until, self.look_at = None, at
+            return
+        self.finding = None
+        self.until, self.warn_at = word.until, max(word.until - 7 * DAY, at)
+
+    def _make_rounds(self, at: datetime) -> None:
+        finding, exempt = self.finding, self.warn_at or self.until if self.until else None
+        times = (finding.due if finding else None, exempt, self.look_at)
+        if not any(time and time <= at for time in times):
+            return
+        self.look_at = None
+        state = self.life.at(at)
+        self._see(state, at, at, "rounds")
+        if not state.exists:
+            self.until = None
+            return
+        if self.until and self.warn_at and at >= self.warn_at:
+            self.warn_at = None
+            self._tell(at, "exemption_ending")
+        if (finding := self.finding) and finding.due <= at:
+            self._climb(finding, at)
+
+    def _climb(self, finding: _Finding, at: datetime) -> None:
+        finding.step += 1
+        step, last = finding.step, len(LADDER) - 1
+        days = (*LADDER, *(LADDER[-1] + 7 * week for week in range(1, 9)))
+        finding.due = max(finding.since + days[step + 1] * DAY, at + DAY)
+        if step == last - 1:
+            self._tell(at, "final_warning", step)
+            return
+        self._tell(at, "reminder", step if step < last else step - 1)
+        if step == last:
+            self._tell(at, "security_case", step)
+
+    def _see(self, state: State, since: datetime, at: datetime, cause: str) -> None:
+        """Take in what is true: it opens a finding, or ends one."""
+        had_device, self.had_device = self.had_device, bool(state.devices)
+        if not state.exists:
+            self.finding = None
+            return
+        if self.until and since >= self.until:
+            self.until = None
+        if state.devices:
+            if self.finding:
+                self._tell(at, "enrolled")
+            self.finding = None
+        elif not state.console or self.until:
+            self.finding = None
+        elif not self.finding:
+            self.finding = _Finding(since, cause, since + LADDER[1] * DAY)
+            lost = cause == "removed" or (cause not in {"sign_in", "granted"} and had_device)
+            first = "device_lost" if lost else "welcome" if cause == "granted" else "guide"
+            self._tell(at, first)
+
+    def _tell(self, at: datetime, kind: str, step: int = 0) -> None:
+        if self.finding:
+            self.finding.told.add(kind)
+        leaves_at = within(self.script.ses_out, at) or at
+        state = self.life.at(leaves_at)
+        unprotected = state.console and not state.devices
+        if not state.exists or (kind in TO_USERS_WITHOUT_MFA and not unprotected):
+            return
+        if kind in TO_SECURITY:
+            self._send(leaves_at, kind, step, SECURITY, "", "")
+            return
+        tags, post, bad = dict(state.tags), self.script.post, self.made.bad_addresses
+        manager = tags.get("manager", "")
+        copied = kind == "final_warning" and manager.endswith(f"@{DOMAIN}") and manager not in bad
+        for address in _addresses(state):
+            if address in bad:
+                continue
+            if address in post.refused:
+                bad.add(address)
+                continue
+            copy_to = manager if copied else ""
+            self._send(leaves_at, kind, step, address, copy_to, tags.get("language", ""))
+            bad |= {copy_to} & (post.bounces | post.complains)
+            if address not in post.bounces:
+                bad |= {address} & post.complains
+                return
+            bad.add(address)  # and the same mail goes to the next one
+            copied = copied and manager not in bad
+        self.made.unreachable = True
+
+    def _send(self, at: datetime, *what: Any) -> None:
+        self.made.letters.append((at, Letter(self.life.user_id, *what)))
+
+
+def _addresses(state: State) -> list[str]:
+    tags = dict(state.tags)
+    wanted = (tags.get("email", ""), state.name, f"{state.name}@{DOMAIN}")
+    return [
+        one
+        for one in wanted
+        if one.endswith(f"@{DOMAIN}") and one.count("@") == 1 and "," not in one
+    ]
+
+
+def latest(script: Script, at: datetime) -> datetime:
+    """Say by when a mail must have gone: minutes later, whatever went wrong on its way."""
+    return (within(script.ses_out, at) or at) + timedelta(minutes=30)
