@@ -50,7 +50,7 @@ class SentMail:
         name = kind[0].lower() + kind[1:]
         recipients = about.pop("recipients", self.to)
         at = _text(self.at + timedelta(seconds=2))
-        told: Json = {
+        kinds: dict[str, Json] = {
             "Send": {},
             "Delivery": {
                 "timestamp": at,
@@ -98,11 +98,12 @@ class SentMail:
                 "arrivalDate": at,
             },
             "Reject": {"reason": "Bad content"},
-        }[kind]
-        return {"eventType": kind, "mail": self._mail(), name: told | about}
+        }
+        return {"eventType": kind, "mail": self._mail(), name: kinds[kind] | about}
 
     def envelope(self, kind: str, **about: Any) -> Json:  # noqa: ANN401 - any JSON
         """The event around a report."""
+        arn = f"arn:aws:ses:{self.region}:{self.account_id}"
         return {
             "version": "0",
             "id": f"{kind.lower()}-of-{self.message_id}",
@@ -111,10 +112,7 @@ class SentMail:
             "account": self.account_id,
             "time": f"{self.at:%Y-%m-%dT%H:%M:%SZ}",
             "region": self.region,
-            "resources": [
-                f"arn:aws:ses:{self.region}:{self.account_id}:configuration-set"
-                f"/{self.configuration_set}"
-            ],
+            "resources": [f"{arn}:configuration-set/{self.configuration_set}"],
             "detail": self.report(kind, **about),
         }
 

@@ -7,14 +7,17 @@ from functools import partial
 import pytest
 
 from mfa_watcher.adapters.items import DUE_SHARDS
+from sandbox.mail_events import DETAIL_TYPES, SentMail
 from tests.account import Account, opened
 from tests.builders import (
     ADMIN,
     ROOT,
+    SENDER,
     Json,
     about,
     access_granted,
     denied_removal,
+    event_id,
     iam_call,
     iam_user,
     later,
@@ -177,7 +180,7 @@ def test_each_mail_and_alert_costs_the_calls_that_the_document_says(
     measured = []
     for act, arrange in SENDING.items():
         with opened(monkeypatch) as account:
-            product = Product(account, monkeypatch)
+            product = Product(account, monkeypatch, digest_seconds=60)
             product.observe(arrange(product))
             wanted = [
                 record
@@ -188,9 +191,27 @@ def test_each_mail_and_alert_costs_the_calls_that_the_document_says(
             ]
             account.calls.reset()
             assert product.deliver(wanted) == []
-            sends = made(account, "ses:", "sns:")
+            sends = made(account, "ses:Send", "sns:")
             measured.append((act, made(account, "iam:"), made(account, "dynamodb:"), sends))
     assert documented("Sending") == measured, as_table(measured)
+
+
+def test_each_report_about_a_mail_costs_the_calls_that_the_document_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured = []
+    for kind in DETAIL_TYPES:
+        with opened(monkeypatch) as account:
+            product = Product(account, monkeypatch)
+            product.observe(sign_in(somebody(product, known=True)))
+            product.deliver()
+            tags = {"intent": f"mail-guide-F-{event_id('sign-in')}"}
+            mail = SentMail("m-1", SENDER, ["ana@example.com"], account.clock(), "set", tags)
+            account.calls.reset()
+            assert product.report(mail.envelope(kind)) == []
+            measured.append((kind, made(account, "dynamodb:")))
+            assert account.calls.tally("dynamodb").total() == len(account.calls.made)
+    assert documented("Reading") == measured, as_table(measured)
 
 
 def test_a_duplicate_costs_what_the_event_did(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,8 +232,8 @@ def test_a_run_of_redeliver_with_nothing_due_costs_a_query_per_shard(
 ) -> None:
     with opened(monkeypatch) as account:
         Product(account, monkeypatch).redeliver()
-        assert account.calls.made == ["dynamodb:Query"] * DUE_SHARDS
-    assert f"{DUE_SHARDS} `Query` calls" in DOCUMENT.read_text()
+        assert account.calls.made == ["dynamodb:Query"] * DUE_SHARDS * 2
+    assert f"{DUE_SHARDS * 2} `Query` calls" in DOCUMENT.read_text()
 
 
 def documented(heading: str) -> list[tuple[str, ...]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from mfa_watcher.domain.feedback import MailReport, decide_feedback
+from mfa_watcher.domain.feedback import MailOutcome, MailReport, decide_feedback
 from mfa_watcher.domain.intents import Intent, Mail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.ports import AlreadyDecidedError, LostRaceError, Outbox, Store, UnactionableError
@@ -71,6 +71,8 @@ def act_on(
 
     A mail that is still ``in_hand`` is not sent anew. Raises LostRaceError if others keep winning.
     """
+    if report.outcome is MailOutcome.SENT:
+        return Reading(report, Result.NOTED, intent.event_id)  # no need to read the user
     for _ in range(RACES):
         mail = intent.act
         user = store.user(mail.user) if isinstance(mail, Mail) and mail.user else None
