@@ -115,7 +115,13 @@ STORIES = {
     "newcomer": Story(newcomer, SIGNED_IN, frozenset({"mail welcome"}), finding=OPEN),
     "enrolled": Story(enrolled, SIGNED_IN | {"mail enrolled"}, finding=frozenset({"enrolled"})),
     "denied": Story(denied, frozenset({"mail removal_denied", "alert removal_denied"}), requests=1),
-    "removed": Story(removed, SIGNED_IN | {"alert removal_unapproved"}, finding=OPEN, requests=1),
+    "removed": Story(
+        removed,
+        frozenset({"alert sign_in_without_mfa", "alert removal_unapproved"}),
+        frozenset({"mail guide", "mail device_lost"}),
+        finding=OPEN,
+        requests=1,
+    ),
     "renamed": Story(renamed, SIGNED_IN, finding=OPEN),
     "off-boarded": Story(
         off_boarded, SIGNED_IN, finding=frozenset({"user_gone", "console_access_removed"})

@@ -212,9 +212,10 @@ def test_a_mail_that_failed_goes_out_when_it_is_reopened_by_hand(
     assert statuses(account)[intent] == "sent"
 
 
-def test_a_user_without_an_address_in_the_allowed_domains_is_alarmed_not_mailed(
-    product: Product, account: Account, output: Reading
+def test_a_user_without_an_address_in_the_allowed_domains_is_told_to_security_not_mailed(
+    product: Product, account: Account
 ) -> None:
+    product.default_mail_domain = ""
     who = iam_user("x@evil.example", account.new_user("x@evil.example"))
     account.iam.tag_user(
         UserName="x@evil.example", Tags=[{"Key": "Email", "Value": "x@example.com.evil.example"}]
@@ -222,7 +223,7 @@ def test_a_user_without_an_address_in_the_allowed_domains_is_alarmed_not_mailed(
     product.observe(sign_in(who))
     product.deliver()
     assert account.calls.sent == {"alert sign_in_without_mfa": 1}
-    assert output().metrics["IntentsFailed"] == 1
+    assert product.remind()["unreachable"] == 1
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_an_unapproved_removal_of_the_last_device_is_a_violation_and_a_finding(
     [request] = account.items("REQUEST#", "STATE")
     assert (request["violation"], request["attempt_count"]) == (True, 2)
     assert finding(account)["cause"] == "device_removed"
-    assert sent(product) == {"mail guide": 1, "alert removal_unapproved": 1}
+    assert sent(product) == {"mail device_lost": 1, "alert removal_unapproved": 1}
 
 
 def test_off_boarding_is_quiet_and_closes_all(product: Product, account: Account) -> None:

@@ -164,7 +164,8 @@ def _follow_up_sign_in(situation: Situation, signal: Signal, draft: Draft) -> Dr
     granted = finding.cause is Cause.CONSOLE_ACCESS_GRANTED
     if granted and at - finding.opened_at < policy.first_sign_in_grace:
         return draft.adding(effect="within the first sign-in's grace")
-    draft = mail_once(situation, draft, MailKind.GUIDE)
+    if MailKind.DEVICE_LOST not in finding.mailed:  # which has the guide in it
+        draft = mail_once(situation, draft, MailKind.GUIDE)
     if finding.alerted_at and abs(at - finding.alerted_at) < policy.alert_again_after:
         return draft
     mailed = draft.user.finding or finding
