@@ -60,6 +60,8 @@ class Life:
 
     user_id: str
     kind: str
+    follows_another: bool = False
+    """Whether somebody had his name before."""
     states: list[tuple[datetime, State]] = field(default_factory=list)
     records: list[Sent] = field(default_factory=list)
     words: list[Word] = field(default_factory=list)
@@ -177,7 +179,7 @@ class _Author:
         plot.signs_in_sometimes()
         if kind != "name passes on" or plot.life.states[-1][1].exists:
             return [plot.life]
-        successor = _Plot(self, Life(f"AIDB{number:05}", kind))
+        successor = _Plot(self, Life(f"AIDB{number:05}", kind, follows_another=True))
         gone = (plot.life.states[-1][0] - FIRST_DAY) / DAY
         successor.created(name, tags, gone + random.uniform(0.3, 3), console=True)
         successor.signs_in_sometimes()
@@ -261,7 +263,7 @@ class _Plot:
         self.life.states.append((at, State(name, tags, (), console)))
         self.record("created", at, sure=True)
         if console:
-            self.record("granted", at)
+            self.record("granted", at, sure=self.life.follows_another)
             if self.random.random() < 0.7:  # the first sign-in, with which enrolment begins
                 self.record("sign_in", at + MINUTE * self.random.randrange(1, 9))
                 self._apart()

@@ -115,18 +115,20 @@ class _Foreseen:
     def _hear(self, at: datetime, record: Sent) -> None:
         state = self.life.at(at)
         what = record.what
+        if what == "created" and self.life.follows_another:
+            what = "granted"  # who had the name before may have been taken for him: he is looked at
         if what in {"created", "entity_deleted"} or (
             what == "sign_in_with_mfa" and not self.finding
         ):
             return
-        if what in {"access_removed", "renamed", "deleted"}:
+        if what in {"access_removed", "deleted"}:
             if not state.exists or (what == "access_removed" and not state.console):
                 self.finding = None
             return
         self._see(state, record.at, at, what)
         if what == "sign_in" and (finding := self.finding):
             expected = finding.cause == "granted" and record.at - finding.since < HOUR
-            if not expected and "guide" not in finding.told:
+            if not expected and not finding.told & {"guide", "device_lost"}:
                 self._tell(at, "guide")
 
     def _obey(self, at: datetime, word: Word) -> None:
