@@ -7,8 +7,10 @@ import pytest
 
 from mfa_watcher.adapters.iam import BotoIamReader
 from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.domain.addresses import AddressBook
+from mfa_watcher.domain.overrides import AddressError
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.usecases.exempt import Exemptions, NoSuchUserError
+from mfa_watcher.usecases.security_desk import NoSuchUserError, SecurityDesk
 from tests.account import Account, Refusal
 from tests.builders import ACCOUNT, ADMIN, Json, iam_call, iam_user, sign_in
 from tests.functions.product import Product
@@ -20,6 +22,7 @@ QUARANTINE = json.dumps(
         "Statement": [{"Effect": "Deny", "NotAction": "iam:EnableMFADevice", "Resource": "*"}],
     }
 )
+BOOK = AddressBook(frozenset({"example.com"}))
 SECURITY = f"arn:aws:iam::{ACCOUNT}:user/sec"
 
 
@@ -41,13 +44,15 @@ def sent(product: Product) -> dict[str, int]:
     return counts
 
 
-def exemptions(account: Account) -> Exemptions:
+def desk(account: Account) -> SecurityDesk:
     store = DynamoStore(
         account.dynamodb, table_name=account.table, remember_events=35 * DAY, keep_evidence=DAY
     )
     iam = BotoIamReader(account.iam)
-    ids = iter(f"exemption-{number}" for number in range(9))
-    return Exemptions(ACCOUNT, SECURITY, store, iam, Policy(), account.clock, lambda: next(ids))
+    ids = iter(f"desk-{number}" for number in range(9))
+    return SecurityDesk(
+        ACCOUNT, SECURITY, store, iam, Policy(), BOOK, account.clock, lambda: next(ids)
+    )
 
 
 @pytest.mark.usefixtures("ana")
@@ -145,7 +150,7 @@ def test_the_final_warning_is_copied_to_an_allowed_manager(
 def test_an_exempt_user_gets_nothing_until_the_exemption_ends(
     product: Product, account: Account
 ) -> None:
-    exemptions(account).grant("ana", reason="new phone", until=account.clock() + 30 * DAY)
+    desk(account).grant("ana", reason="new phone", until=account.clock() + 30 * DAY)
     went: dict[int, dict[str, int]] = {}
     for day in range(1, 32):
         account.clock.move(DAY)
@@ -157,12 +162,25 @@ def test_an_exempt_user_gets_nothing_until_the_exemption_ends(
         30: {"mail guide": 1},
         31: {"mail reminder": 1},
     }
-    assert not list(exemptions(account).all())
+    assert not list(desk(account).exempted())
+
+
+def test_an_address_that_security_sets_comes_first_and_must_be_allowed(
+    product: Product, account: Account, ana: Json
+) -> None:
+    with pytest.raises(AddressError, match="evil"):
+        desk(account).set_address("ana", "ana@evil.test")
+    desk(account).set_address(ana["userName"], "ana.b@example.com")
+    account.clock.move(DAY)
+    product.remind()
+    product.deliver()
+    [mail] = [json.loads(body) for body in account.calls.bodies if "EmailTags" in body]
+    assert mail["Destination"]["ToAddresses"] == ["ana.b@example.com"]
 
 
 def test_nobody_can_exempt_a_user_who_does_not_exist(account: Account) -> None:
     with pytest.raises(NoSuchUserError, match="nobody"):
-        exemptions(account).grant("nobody", reason="x", until=account.clock() + DAY)
+        desk(account).grant("nobody", reason="x", until=account.clock() + DAY)
 
 
 def test_a_tag_grants_no_exemption_and_the_try_is_told(

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from mfa_watcher import __version__
-from mfa_watcher.cli import exemptions, mail, replay
+from mfa_watcher.cli import addresses, exemptions, mail, replay
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     replay.add_command(commands)
     exemptions.add_command(commands)
+    addresses.add_command(commands)
     mail.add_command(commands)
     options = parser.parse_args(arguments)
     try:

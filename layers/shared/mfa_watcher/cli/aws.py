@@ -1,17 +1,19 @@
-"""What a command needs of the caller's AWS account: his identity, and the deployed stack."""
+"""What a command needs of the caller's AWS account: who he is, and the deployed stack."""
 
 import argparse
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
+from mfa_watcher.domain.addresses import AddressBook
 from mfa_watcher.domain.policy import Policy
 
 if TYPE_CHECKING:
     import boto3
 
-    from mfa_watcher.ports import IamReader, Store
+    from mfa_watcher.usecases.security_desk import SecurityDesk
 
 TABLE_OUTPUT = "TableName"
 
@@ -21,16 +23,6 @@ EVIDENCE_KEPT = timedelta(days=400)
 
 class AccountError(Exception):
     """The account cannot be used as asked; the text says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """A deployed watcher, as a person reaches it with credentials of his own."""
-
-    account_id: str
-    caller_arn: str
-    store: "Store"
-    iam: "IamReader"
 
 
 def add_account_options(parser: argparse.ArgumentParser) -> None:
@@ -47,18 +39,19 @@ def add_account_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def deployment(options: argparse.Namespace) -> Deployment:
-    """Find the deployment with the caller's credentials. Raises AccountError."""
+def security_desk(options: argparse.Namespace) -> "SecurityDesk":
+    """Open the desk of a deployed watcher with the caller's credentials. Raises AccountError."""
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
     from mfa_watcher.adapters.iam import BotoIamReader
     from mfa_watcher.adapters.store import DynamoStore
+    from mfa_watcher.usecases.security_desk import SecurityDesk
 
     try:
         session = boto3.Session(profile_name=options.profile, region_name=options.region)
-        identity = session.client("sts").get_caller_identity()
-        table_name = _table(session, options.stack)
+        caller = session.client("sts").get_caller_identity()
+        stack = _stack(session, options.stack)
     except ClientError as error:
         said = error.response["Error"]
         raise AccountError(f"{said['Code']}: {said.get('Message', '')}") from error
@@ -67,22 +60,39 @@ def deployment(options: argparse.Namespace) -> Deployment:
     policy = Policy()
     store = DynamoStore(
         session.client("dynamodb"),
-        table_name=table_name,
+        table_name=stack.table_name,
         remember_events=policy.remember_events,
         keep_evidence=EVIDENCE_KEPT,
     )
-    iam = BotoIamReader(session.client("iam"))
-    return Deployment(identity["Account"], identity["Arn"], store, iam)
+    return SecurityDesk(
+        caller["Account"],
+        caller["Arn"],
+        store,
+        BotoIamReader(session.client("iam")),
+        policy,
+        stack.addresses,
+        lambda: datetime.now(UTC),
+        lambda: f"desk-{uuid4()}",
+    )
 
 
-def _table(session: "boto3.Session", stack: str) -> str:
-    (found,) = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    for output in found.get("Outputs", []):
-        if output.get("OutputKey") == TABLE_OUTPUT:
-            return output["OutputValue"]
-    raise AccountError(f"the stack {stack!r} has no output {TABLE_OUTPUT}: is it the watcher's?")
+@dataclass(frozen=True, slots=True)
+class _Stack:
+    table_name: str
+    addresses: AddressBook
 
 
-def now() -> datetime:
-    """The caller's clock."""
-    return datetime.now(UTC)
+def _stack(session: "boto3.Session", name: str) -> _Stack:
+    (found,) = session.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    outputs = {one.get("OutputKey"): one.get("OutputValue") for one in found.get("Outputs", [])}
+    given = {
+        one.get("ParameterKey"): one.get("ParameterValue", "")
+        for one in found.get("Parameters", [])
+    }
+    table_name = outputs.get(TABLE_OUTPUT)
+    if not table_name:
+        raise AccountError(f"the stack {name!r} has no output {TABLE_OUTPUT}: is it the watcher's?")
+    # As for the functions: without a list, only the sender's own domain.
+    domains = given.get("MailDomains") or given.get("SenderAddress", "").rsplit("@", 1)[-1]
+    allowed = frozenset(domain.strip().casefold() for domain in domains.split(","))
+    return _Stack(table_name, AddressBook(allowed))

@@ -4,15 +4,13 @@ import argparse
 import json
 import sys
 from datetime import UTC, date, datetime, time
-from uuid import uuid4
 
-from mfa_watcher.cli.aws import AccountError, add_account_options, deployment, now
+from mfa_watcher.cli.aws import AccountError, add_account_options, security_desk
 from mfa_watcher.cli.terminal import console, plain
 from mfa_watcher.domain.exemptions import ExemptionError
-from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.users import User
 from mfa_watcher.ports import WorldError
-from mfa_watcher.usecases.exempt import Exemptions, NoSuchUserError
+from mfa_watcher.usecases.security_desk import NoSuchUserError, SecurityDesk
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -45,25 +43,15 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def run(options: argparse.Namespace) -> int:
     """Do one action; gives the exit code."""
     try:
-        found = deployment(options)
-        exemptions = Exemptions(
-            found.account_id,
-            found.caller_arn,
-            found.store,
-            found.iam,
-            Policy(),
-            now,
-            lambda: f"exemption-{uuid4()}",
-        )
-        options.do(exemptions, options)
+        options.do(security_desk(options), options)
     except (AccountError, ExemptionError, NoSuchUserError, WorldError) as error:
         sys.stderr.write(f"mfa-watcher exemptions: {error}\n")
         return 1
     return 0
 
 
-def _list(exemptions: Exemptions, options: argparse.Namespace) -> None:
-    users = sorted(exemptions.all(), key=_ends_at)
+def _list(desk: SecurityDesk, options: argparse.Namespace) -> None:
+    users = sorted(desk.exempted(), key=_ends_at)
     if options.json:
         for user in users:
             sys.stdout.write(json.dumps(_line(user)) + "\n")
@@ -84,15 +72,15 @@ def _list(exemptions: Exemptions, options: argparse.Namespace) -> None:
     console().print(table)
 
 
-def _grant(exemptions: Exemptions, options: argparse.Namespace) -> None:
+def _grant(desk: SecurityDesk, options: argparse.Namespace) -> None:
     # The day named is the last one of the exemption.
     until = datetime.combine(options.until, time.max, tzinfo=UTC).replace(microsecond=0)
-    user = exemptions.grant(options.user, reason=options.reason, until=until)
+    user = desk.grant(options.user, reason=options.reason, until=until)
     sys.stdout.write(f"{user.name} is exempt until the end of {options.until} (UTC).\n")
 
 
-def _revoke(exemptions: Exemptions, options: argparse.Namespace) -> None:
-    user = exemptions.revoke(options.user)
+def _revoke(desk: SecurityDesk, options: argparse.Namespace) -> None:
+    user = desk.revoke(options.user)
     sys.stdout.write(f"{user.name} is not exempt any more; the watcher looks within the hour.\n")
 
 

@@ -1,10 +1,12 @@
-"""Granting and taking back exemptions, which only the security team may do."""
+"""What only the security team may do: exempt a user, or say where he is reached."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from mfa_watcher.domain.addresses import AddressBook
 from mfa_watcher.domain.exemptions import grant, revoke
+from mfa_watcher.domain.overrides import set_address
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.users import Exemption, User, UserKey
 from mfa_watcher.ports import IamReader, Store
@@ -15,28 +17,29 @@ class NoSuchUserError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Exemptions:
-    """The exemptions of one account. ``granted_by`` is the caller's ARN, as STS tells it.
+class SecurityDesk:
+    """The desk of one account. ``caller`` is the ARN of whoever sits there, as STS tells it.
 
     Who may do this is decided by IAM: it takes write access to the table.
     """
 
     account_id: str
-    granted_by: str
+    caller: str
     store: Store
     iam: IamReader
     policy: Policy
+    addresses: AddressBook
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
 
-    def all(self) -> Iterator[User]:
-        """Give the users who have one."""
+    def exempted(self) -> Iterator[User]:
+        """Give the users who are exempt."""
         return self.store.exempted()
 
     def grant(self, name: str, *, reason: str, until: datetime) -> User:
         """Exempt a user. Raises NoSuchUserError, ExemptionError, LostRaceError, IamReadError."""
         now = self.clock()
-        exemption = Exemption(reason, self.granted_by, now, until)
+        exemption = Exemption(reason, self.caller, now, until)
         user = self._user(name)
         decision = grant(user, exemption, self.policy, event_id=self.new_id())
         self.store.commit(decision, now=now)
@@ -46,7 +49,20 @@ class Exemptions:
         """Take an exemption back. Raises NoSuchUserError, ExemptionError, LostRaceError."""
         now = self.clock()
         user = self._user(name)
-        decision = revoke(user, self.granted_by, now, event_id=self.new_id())
+        decision = revoke(user, self.caller, now, event_id=self.new_id())
+        self.store.commit(decision, now=now)
+        return decision.user or user
+
+    def set_address(self, name: str, address: str | None) -> User:
+        """Say where a user is reached, before any tag; None leaves it to the tags again.
+
+        Raises NoSuchUserError, AddressError, LostRaceError, IamReadError.
+        """
+        now = self.clock()
+        user = self._user(name)
+        decision = set_address(
+            user, address, self.addresses, self.caller, now, event_id=self.new_id()
+        )
         self.store.commit(decision, now=now)
         return decision.user or user
 

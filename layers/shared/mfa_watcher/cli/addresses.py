@@ -1,0 +1,44 @@
+"""``mfa-watcher addresses``: where a user is reached, if his tags and name do not say it."""
+
+import argparse
+import sys
+
+from mfa_watcher.cli.aws import AccountError, add_account_options, security_desk
+from mfa_watcher.domain.overrides import AddressError
+from mfa_watcher.ports import WorldError
+from mfa_watcher.usecases.security_desk import NoSuchUserError
+
+
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "addresses",
+        help="set a user's mail address by hand",
+        description=(
+            "An address set here comes before the user's tags and name. It lies in the watcher's"
+            " table, so it takes write access to that."
+        ),
+        epilog="Exit code: 0; 1 if it could not be done; 2 for a wrong call.",
+    )
+    actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
+    setting = actions.add_parser("set", help="write to this address from now on")
+    setting.add_argument("user", metavar="USER", help="IAM user name")
+    setting.add_argument("address", metavar="ADDRESS", help="in a domain that the stack allows")
+    clearing = actions.add_parser("clear", help="leave it to the user's tags and name again")
+    clearing.add_argument("user", metavar="USER", help="IAM user name")
+    clearing.set_defaults(address=None)
+    for action in (setting, clearing):
+        add_account_options(action)
+        action.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Set or clear one address; gives the exit code."""
+    try:
+        user = security_desk(options).set_address(options.user, options.address)
+    except (AccountError, AddressError, NoSuchUserError, WorldError) as error:
+        sys.stderr.write(f"mfa-watcher addresses: {error}\n")
+        return 1
+    where = f"is written to at {user.address}" if user.address else "is left to tags and name"
+    sys.stdout.write(f"{user.name} {where} from now on.\n")
+    return 0
