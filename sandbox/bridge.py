@@ -1,10 +1,10 @@
-"""The ASGI application that stands in front of MiniStack and plays CloudTrail.
+"""The ASGI application that stands in front of MiniStack and plays CloudTrail, and SES's reports.
 
 It runs inside the emulator's process (`hypercorn sandbox.bridge:app`), so that every client passes
 through it: the story, the AWS CLI, the deployed functions. Each management call to a watched
 service, allowed or denied by MiniStack's policy evaluation, becomes the record that AWS would have
 written, and goes to MiniStack's own event bus, which matches the deployed rules and feeds their
-targets.
+targets. In the same way SES's reports get there about the mails that MiniStack took.
 
 Beside the AWS APIs it answers:
 
@@ -19,13 +19,15 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qs
 
 from ministack.app import app as ministack
 
-from sandbox import corrections, inside, records, wire
+from sandbox import corrections, inside, mail_events, records, wire
 from sandbox.corrections import Decision
+from sandbox.mail_events import SentMail
 from sandbox.records import Json
 
 Message: TypeAlias = MutableMapping[str, Any]
@@ -92,8 +94,27 @@ class Bridge:
             await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
         elif signed and signed.service in DATA_EVENTS:
             await self._watch(signed, scope, receive, send)
+        elif (scope["method"], scope["path"]) == ("POST", "/v2/email/outbound-emails"):
+            await self._report(scope, receive, send)
+        elif (scope["method"], scope["path"]) == ("POST", "/v2/email/outbound-emails"):
+            await self._post(scope, receive, send)
         else:
             await self.emulator(scope, receive, send)
+
+    async def _post(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let MiniStack take a mail, and report what becomes of it as SES does."""
+        body = await _body(receive)
+        answered: list[Message] = []
+
+        async def relay(message: Message) -> None:
+            answered.append(message)
+            await send(message)
+
+        await self.emulator(scope, _replay(body, receive), relay)
+        response = _response(answered)
+        if response.status == HTTPStatus.OK:
+            message_id = json.loads(response.body)["MessageId"]
+            inside.report(SentMail.of(json.loads(body), message_id))
 
     async def _watch(
         self, signed: wire.Signature, scope: Scope, receive: Receive, send: Send
@@ -130,6 +151,21 @@ class Bridge:
             error_message=error.get("Message", ""),
         )
         self.trail.publish(records.api_call(who, call))
+
+    async def _report(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let MiniStack take a mail, and report what becomes of it, as SES does."""
+        body = await _body(receive)
+        answered: list[Message] = []
+
+        async def relay(message: Message) -> None:
+            answered.append(message)
+            await send(message)
+
+        await self.emulator(scope, _replay(body, receive), relay)
+        response = _response(answered)
+        if response.status == HTTPStatus.OK:
+            for event in mail_events.of(json.loads(body), json.loads(response.body)["MessageId"]):
+                inside.put(event)
 
     def _answer(self, scope: Scope, body: bytes) -> tuple[int, Any]:
         query = parse_qs(scope["query_string"].decode())

@@ -40,6 +40,8 @@ SOURCE_IPS: Final = {
     "dave": "203.0.113.24",
     "olivia": "198.51.100.7",
     "deploy-bot": "192.0.2.80",
+    "frank": "203.0.113.25",
+    "gina": "203.0.113.26",
 }
 
 
@@ -67,17 +69,20 @@ class Cast:
         iam.attach_user_policy(UserName="olivia", PolicyArn=ADMINISTRATOR_POLICY)
         for name in ("olivia", "bob", "carol", "dave"):
             if name not in self.people:
-                self.hire(name, by=root)
+                self.hire(name, by=root, manager=f"olivia@{DOMAIN}")
                 iam.add_user_to_group(GroupName=GROUP, UserName=name)
             self.give_console_access(name, by=root)
+        self.hire("frank", by=root)
         for name in ("olivia", "carol", "dave"):
             self.enrol(name, device=f"{name}-phone")
 
-    def hire(self, name: str, *, by: Principal) -> None:
-        """Make an IAM user with an access key."""
+    def hire(self, name: str, *, by: Principal, **tags: str) -> None:
+        """Make an IAM user with an access key, and with these tags."""
         iam = by.client("iam")
-        tags = [{"Key": "email", "Value": f"{name}@{DOMAIN}"}]
-        iam.create_user(UserName=name, Tags=tags)
+        said = {"email": f"{name}@{DOMAIN}"} | tags
+        iam.create_user(
+            UserName=name, Tags=[{"Key": key, "Value": value} for key, value in said.items()]
+        )
         self.give_key(name, by=by)
 
     def give_key(self, name: str, *, by: Principal) -> None:

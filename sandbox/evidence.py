@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.header import decode_header, make_header
 from typing import Any, Final, Self
 
 from boto3.dynamodb.types import TypeDeserializer
@@ -26,6 +27,7 @@ class Mail:
     text: str
     html: str
     at: datetime
+    copy_to: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Evidence:
     def settled(self) -> bool:
         """Whether nothing is under way: queues and outbox are empty."""
         sqs = self.account.root.client("sqs")
-        for output in ("SignInQueueUrl", "IamChangeQueueUrl"):
+        for output in ("SignInQueueUrl", "IamChangeQueueUrl", "MailFeedbackQueueUrl"):
             found = sqs.get_queue_attributes(QueueUrl=self.stack[output], AttributeNames=["All"])
             counts = {
                 name: n for name, n in found["Attributes"].items() if name.startswith("Approx")
@@ -121,7 +123,8 @@ class Evidence:
     def dead_letters(self) -> list[Json]:
         """What the functions could not process."""
         sqs = self.account.root.client("sqs")
-        outputs = ("SignInDeadLettersUrl", "IamChangeDeadLettersUrl", "DeliverDeadLettersUrl")
+        sources = ("SignIn", "IamChange", "MailFeedback", "Deliver")
+        outputs = [f"{source}DeadLettersUrl" for source in sources]
         return [
             message
             for output in outputs
@@ -178,10 +181,11 @@ def _mail(raw: Json) -> Mail:
     return Mail(
         to=", ".join(raw["To"]),
         sender=raw["Source"],
-        subject=raw["Subject"],
+        subject=str(make_header(decode_header(raw["Subject"]))),
         text=raw["BodyText"] or "",
         html=raw["BodyHtml"] or "",
         at=datetime.fromtimestamp(float(raw["Timestamp"]), UTC),
+        copy_to=", ".join(raw.get("CC") or ()),
     )
 
 

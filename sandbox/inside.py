@@ -6,9 +6,10 @@ from typing import Any
 
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id
-from ministack.services import eventbridge, iam, sts
+from ministack.services import eventbridge, iam, ses_v2, sts
 
 from sandbox import records
+from sandbox.mail_events import DETAIL_TYPES, SentMail
 from sandbox.records import Json
 
 
@@ -19,12 +20,8 @@ def deliver(record: Json) -> list[str]:
     """
     sign_in = record["eventName"] == "ConsoleLogin"
     source = record["eventSource"].partition(".")[0]
-    entry = {
-        "Source": f"aws.{source}",
-        "DetailType": f"AWS {'Console Sign In' if sign_in else 'API Call'} via CloudTrail",
-        "Detail": json.dumps(record),
-    }
-    eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+    kind = f"AWS {'Console Sign In' if sign_in else 'API Call'} via CloudTrail"
+    _put_event(f"aws.{source}", kind, record)
     view = eventbridge._pattern_event_view(eventbridge._events_log_list()[-1])
     return [
         rule["Name"]
@@ -32,6 +29,38 @@ def deliver(record: Json) -> list[str]:
         if rule.get("EventPattern") and rule["State"] == "ENABLED"
         if eventbridge._matches_pattern_view(rule["EventPattern"], view)
     ]
+
+
+def report(mail: SentMail) -> None:
+    """Put what SES would report of a mail on the bus, if its configuration set has that told.
+
+    MiniStack keeps a set's event destinations and sends them nothing.
+    """
+    stored = ses_v2._config_sets.get(mail.configuration_set) or {}
+    told = {
+        kind
+        for destination in (stored.get("EventDestinations") or {}).values()
+        if destination.get("Enabled") and destination.get("EventBridgeDestination")
+        for kind in destination["MatchingEventTypes"]
+    }
+    for kind in mail.fate:
+        if kind.upper() in told:
+            _put_event("aws.ses", DETAIL_TYPES[kind], mail.report(kind))
+
+
+def _put_event(source: str, kind: str, detail: Json) -> None:
+    entry = {"Source": source, "DetailType": kind, "Detail": json.dumps(detail)}
+    eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+
+
+def put(envelope: Json) -> None:
+    """Put an event of an AWS service, as it is, on the default bus."""
+    entry = {
+        "Source": envelope["source"],
+        "DetailType": envelope["detail-type"],
+        "Detail": json.dumps(envelope["detail"]),
+    }
+    eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
 
 
 def caller(access_key_id: str) -> records.Caller | None:

@@ -7,7 +7,7 @@ SES's mailbox simulator make each report happen (*Using the mailbox simulator*).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from sandbox.records import Json
 
@@ -31,6 +31,31 @@ SIMULATOR: Final = {
 """What follows a mail to ``NAME@…``: on AWS, at simulator.amazonses.com."""
 
 
+def of(request: Json, message_id: str) -> list[Json]:
+    """Give the events that follow a mail, one for each recipient and report.
+
+    SES reports only about mails with a configuration set.
+    """
+    configuration_set = request.get("ConfigurationSetName")
+    if not configuration_set:
+        return []
+    destination = request["Destination"]
+    recipients = [*destination.get("ToAddresses", ()), *destination.get("CcAddresses", ())]
+    mail = SentMail(
+        message_id,
+        request["FromEmailAddress"],
+        recipients,
+        datetime.now(UTC),
+        configuration_set,
+        {tag["Name"]: tag["Value"] for tag in request.get("EmailTags", ())},
+    )
+    return [
+        mail.envelope(kind, recipients=[address])
+        for address in recipients
+        for kind in SIMULATOR.get(address.partition("@")[0], ("Send", "Delivery"))
+    ]
+
+
 @dataclass(frozen=True)
 class SentMail:
     """A mail that SES took."""
@@ -44,6 +69,25 @@ class SentMail:
     account_id: str = "111122223333"
     region: str = "us-east-1"
     subject: str = "Message sent from Amazon SES"
+
+    @classmethod
+    def of(cls, request: Json, message_id: str) -> Self:
+        """The mail of a request to SendEmail (SES v2) that SES took."""
+        destination = request["Destination"]
+        return cls(
+            message_id,
+            request["FromEmailAddress"],
+            [*destination["ToAddresses"], *destination.get("CcAddresses", [])],
+            datetime.now(UTC),
+            request.get("ConfigurationSetName", ""),
+            {tag["Name"]: tag["Value"] for tag in request.get("EmailTags", [])},
+        )
+
+    @property
+    def fate(self) -> tuple[str, ...]:
+        """The reports that follow, by the name in its address."""
+        name = self.to[0].partition("@")[0].partition("+")[0]
+        return SIMULATOR.get(name, SIMULATOR["success"])
 
     def report(self, kind: str, **about: Any) -> Json:  # noqa: ANN401 - any JSON
         """One report about it, the ``detail`` of its event; ``about`` replaces what is usual."""

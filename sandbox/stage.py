@@ -1,5 +1,6 @@
 """Setting the stage: people in the account, and the watcher deployed into it."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from sandbox.cast import Cast
 from sandbox.deploy import build, deploy
 from sandbox.emulator import Emulator
 from sandbox.evidence import Evidence
+from sandbox.records import Json
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,16 @@ class Stage:
     account: Account
     cast: Cast
     evidence: Evidence
+
+    def run(self, function: str) -> Json:
+        """Run a deployed function, named by the stack's output, as its schedule does."""
+        answer = self.account.root.client("lambda").invoke(
+            FunctionName=self.evidence.stack[function], Payload=b"{}"
+        )
+        payload: Json = json.loads(answer["Payload"].read())
+        if "FunctionError" in answer:
+            raise RuntimeError(f"{function}: {payload}")
+        return payload
 
     @classmethod
     def set_up(cls, emulator: Emulator, say: Callable[[str], None] = lambda _: None) -> Self:

@@ -3,17 +3,23 @@
 Each scene says what must follow. Whoever plays it checks that it does.
 """
 
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from botocore.exceptions import ClientError
 
 from sandbox.cast import GROUP
+from sandbox.emulator import REGION
 from sandbox.evidence import Alert, Evidence, Mail
 from sandbox.records import Json
 from sandbox.stage import Stage
+from sandbox.timelapse import pass_days
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,33 @@ def alerted(*kinds: str, naming: str = "") -> Expectation:
             and all(naming in alert.message for alert in since.alerts)
         ),
     )
+
+
+def copied(name: str, *, to: str) -> Expectation:
+    """The mail to somebody went to somebody else, too."""
+    return Expectation(
+        f"{to} gets a copy of {name}'s mail",
+        lambda since: (
+            [mail.copy_to for mail in since.mails if mail.to.startswith(f"{name}@")]
+            == [f"{to}@example.com"]
+        ),
+    )
+
+
+def standing(name: str, value: str) -> Expectation:
+    """The watcher's record of a user says how he stands."""
+    return Expectation(f"{name} is {value}", lambda since: since.user(name)["standing"] == value)
+
+
+def quarantined(name: str, *, shut_in: bool) -> Expectation:
+    """The quarantine policy is attached to a user, or is not."""
+
+    def holds(since: Since) -> bool:
+        iam = since.evidence.account.root.client("iam")
+        found = iam.list_attached_user_policies(UserName=name)["AttachedPolicies"]
+        return any("Quarantine" in policy["PolicyName"] for policy in found) is shut_in
+
+    return Expectation(f"{name} can do {'nothing but enrol' if shut_in else 'as before'}", holds)
 
 
 def finding(name: str, *, opened: bool) -> Expectation:
@@ -213,6 +246,59 @@ def olivia_blinds(stage: Stage) -> None:
     events.enable_rule(Name=stage.evidence.stack["SignInRuleName"])
 
 
+def frank_is_exempted(stage: Stage) -> str:
+    """Olivia exempts frank with the product's command line, then gives him a password."""
+    olivia = stage.cast["olivia"]
+    until = f"{datetime.now(UTC) + timedelta(days=27):%Y-%m-%d}"
+    command = [
+        *("exemptions", "grant", "frank", "--until", until),
+        *("--reason", "his security key is on its way"),
+    ]
+    subprocess.run(
+        [sys.executable, "-m", "mfa_watcher", *command],
+        env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        | {
+            "AWS_ENDPOINT_URL": olivia.endpoint,
+            "AWS_ACCESS_KEY_ID": olivia.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": olivia.secret_access_key,
+            "AWS_DEFAULT_REGION": REGION,
+        },
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    stage.cast.give_console_access("frank", by=olivia)
+    return f"python -m mfa_watcher {' '.join(command)}"
+
+
+def days_pass(days: int, *functions: str) -> Callable[[Stage], str]:
+    """Let days pass, then run what the schedules run: the reminders at least."""
+
+    def act(stage: Stage) -> str:
+        said = pass_days(stage, days) if days else "an hour passes"
+        for function in ("RemindFunction", *functions):
+            stage.run(function)
+        return said
+
+    return act
+
+
+def enrols(name: str, device: str) -> Callable[[Stage], None]:
+    """Somebody registers a device."""
+    return lambda stage: stage.cast.enrol(name, device=device)
+
+
+def a_minute_passes(stage: Stage) -> None:
+    """Run what the schedule runs every minute."""
+    stage.run("QuarantineFunction")
+
+
+def gina_joins(stage: Stage) -> None:
+    """Olivia makes gina's user with an address that does not exist."""
+    olivia = stage.cast["olivia"]
+    stage.cast.hire("gina", by=olivia, email="bounce@example.com")
+    stage.cast.give_console_access("gina", by=olivia)
+
+
 SCENES: Final = (
     Scene(
         "bob signs in without MFA",
@@ -289,5 +375,75 @@ SCENES: Final = (
             mailed(),
             alerted(),
         ),
+    ),
+    Scene(
+        "frank is exempt for a while",
+        "olivia says so, with a reason and an end. Then he gets a password.",
+        frank_is_exempted,
+        (standing("frank", "exempt"), mailed(), alerted()),
+    ),
+    Scene(
+        "a day later",
+        "bob and dave still have no device. alice has one, frank is exempt.",
+        days_pass(1),
+        (mailed("bob", "dave"), alerted()),
+    ),
+    Scene(
+        "dave enrols a new phone",
+        "That ends the reminders, and whatever the schedule does, he gets no other.",
+        enrols("dave", "dave-new-phone"),
+        (finding("dave", opened=False), mailed("dave"), alerted()),
+    ),
+    Scene(
+        "day 3",
+        "The second reminder.",
+        days_pass(2),
+        (mailed("bob"), alerted()),
+    ),
+    Scene(
+        "day 7",
+        "The final warning; his manager gets a copy.",
+        days_pass(4),
+        (mailed("bob"), copied("bob", to="olivia"), alerted()),
+    ),
+    Scene(
+        "day 14",
+        "Another reminder, and the security team gets the case.",
+        days_pass(7),
+        (mailed("bob", "security"), alerted()),
+    ),
+    Scene(
+        "day 21",
+        "The quarantine, which is off unless it is switched on. And frank's exemption ends soon.",
+        days_pass(7, "QuarantineFunction"),
+        (
+            quarantined("bob", shut_in=True),
+            mailed("bob", "security"),
+            alerted("quarantined", naming="bob"),
+        ),
+    ),
+    Scene(
+        "bob enrols after all",
+        "It is all that he can do.",
+        enrols("bob", "bob-phone"),
+        (finding("bob", opened=False), mailed("bob"), alerted()),
+    ),
+    Scene(
+        "a minute later",
+        "The quarantine ends by itself.",
+        a_minute_passes,
+        (quarantined("bob", shut_in=False), mailed(), alerted()),
+    ),
+    Scene(
+        "gina's address does not exist",
+        "Her welcome comes back, and no other address of hers is known.",
+        gina_joins,
+        (finding("gina", opened=True), mailed("bounce"), alerted("mail_undeliverable")),
+    ),
+    Scene(
+        "an hour later",
+        "Whom no address leads to is told to the security team, all in one mail.",
+        days_pass(0),
+        (mailed("security"), alerted()),
     ),
 )

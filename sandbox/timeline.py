@@ -89,7 +89,8 @@ class Timeline:
 def _lines(item: Json | Act | Mail | Alert) -> Iterator[tuple[str, str, str]]:
     match item:
         case Mail():
-            yield "mail", "bold blue", f"to {escape(item.to)}: {escape(item.subject)}"
+            copied = f" (copy to {item.copy_to})" if item.copy_to else ""
+            yield "mail", "bold blue", f"to {escape(item.to + copied)}: {escape(item.subject)}"
         case Alert():
             yield "alert", "bold red", escape(item.subject)
         case Act():

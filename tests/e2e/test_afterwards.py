@@ -51,23 +51,58 @@ def sender_refused(stage: Stage) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("sender_refused")
-def test_mail_that_ses_rejects_is_kept_as_failed_with_the_reason(stage: Stage) -> None:
+def test_mail_of_a_sender_that_ses_does_not_know_waits_with_the_reason(stage: Stage) -> None:
     olivia = stage.cast["olivia"]
     stage.cast.hire("erin", by=olivia)
     stage.cast.give_console_access("erin", by=olivia)
 
-    def failed() -> Json | None:
-        stage.evidence.look()
+    def waiting() -> Json | None:
         return next(
-            (
-                intent
-                for intent in stage.evidence.kind("INTENT")
-                if intent["act"].get("user_name") == "erin" and intent["status"] == "failed"
-            ),
+            (one for one in mails_to(stage, "erin") if "not verified" in one.get("reason", "")),
             None,
         )
 
-    assert "not verified" in eventually(failed)["reason"]
+    assert eventually(waiting)["status"] == "pending"
+
+
+def test_each_mail_of_the_story_is_known_to_have_arrived(stage: Stage) -> None:
+    def arrived() -> Json | None:
+        sent = [one for one in mails_to(stage) if one["status"] == "sent"]
+        return sent[0] if all(one.get("outcome") == "delivered" for one in sent) else None
+
+    assert eventually(arrived)["sent_to"]
+
+
+def test_address_that_mail_bounces_from_is_not_used_again_and_told_to_security(
+    stage: Stage,
+) -> None:
+    olivia = stage.cast["olivia"]
+    stage.cast.hire("bounce", by=olivia)
+    stage.cast.give_console_access("bounce", by=olivia)
+
+    def marked() -> Json | None:
+        stage.evidence.look()
+        user = next((one for one in stage.evidence.kind("USER") if one["name"] == "bounce"), {})
+        return user if user.get("bad_addresses") else None
+
+    assert eventually(marked)["bad_addresses"] == ["bounce@example.com"]
+
+    def told() -> Json | None:
+        stage.evidence.look()
+        kinds = {alert.attributes.get("kind") for alert in stage.evidence.alerts}
+        return {"kinds": kinds} if "mail_undeliverable" in kinds else None
+
+    eventually(told)
+
+
+def mails_to(stage: Stage, name: str = "") -> list[Json]:
+    """The intents of mails, to one user or to all."""
+    stage.evidence.look()
+    return [
+        intent
+        for intent in stage.evidence.kind("INTENT")
+        if intent["id"].startswith("mail-") and name in intent["act"]["user_name"]
+    ]
 
 
 def test_renamed_user_keeps_finding_and_is_known_by_the_new_name(stage: Stage) -> None:
