@@ -47,7 +47,7 @@ def test_a_claim_that_ran_out_is_taken_over_and_counts_as_another_attempt(
     outbox: DynamoOutbox, pending: str
 ) -> None:
     claimed(outbox, pending)
-    assert outbox.claim(pending, now=NOW + CLAIM_HOLDS) == Claim(MAIL, attempts=2)
+    assert outbox.claim(pending, now=NOW + CLAIM_HOLDS) == Claim(MAIL, attempts=2, lapses=1)
 
 
 def test_nothing_is_claimed_under_an_unknown_id_and_nothing_is_made(

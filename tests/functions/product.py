@@ -76,6 +76,8 @@ class Product:
     running: str = ""
     streamed: set[str] = field(default_factory=set)
     digest_seconds: int = 0
+    mail_hours: str = "0-24"
+    second_device_days: int = 0
     default_mail_domain: str = "example.com"
     quarantine: str = "off"
     quarantine_policy_arn: str = f"arn:aws:iam::{ACCOUNT}:policy/quarantine"
@@ -185,6 +187,7 @@ def _environment(function: str, product: Product) -> dict[str, str]:
             "BREAK_GLASS_ROLES": "Emergency",
             "FIRST_SIGN_IN_GRACE_MINUTES": "60",
             "LADDER_DAYS": "0,1,3,7,14",
+            "SECOND_DEVICE_DAYS": str(product.second_device_days),
             **_ADDRESSES,
         }
     if function == "on_mail_feedback":
@@ -197,7 +200,8 @@ def _environment(function: str, product: Product) -> dict[str, str]:
         return {
             **common,
             "LADDER_DAYS": "0,1,3,7,14",
-            "MAIL_HOURS": "0-24",
+            "SECOND_DEVICE_DAYS": str(product.second_device_days),
+            "MAIL_HOURS": product.mail_hours,
             "QUARANTINE": product.quarantine,
             "QUARANTINE_DAYS": "21",
         }
@@ -207,6 +211,7 @@ def _environment(function: str, product: Product) -> dict[str, str]:
         **common,
         **_ADDRESSES,
         "DEFAULT_MAIL_DOMAIN": product.default_mail_domain,
+        "MAIL_HOURS": product.mail_hours,
         "ALERT_DIGEST_SECONDS": str(product.digest_seconds),
         "SECURITY_CONTACT": "security@example.com",
         "ALERT_TOPIC_ARN": account.topic_arn,

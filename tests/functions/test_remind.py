@@ -195,6 +195,56 @@ def test_a_tag_grants_no_exemption_and_the_try_is_told(
     assert sent(product) == {"mail reminder": 1}
 
 
+@pytest.mark.usefixtures("ana")
+def test_a_reminder_that_was_held_up_leaves_within_the_mail_hours(
+    product: Product, account: Account
+) -> None:
+    product.mail_hours = "8-18"
+    account.clock.move(DAY)  # noon
+    product.remind()
+    account.calls.refused["ses:SendEmail"] = Refusal("TooManyRequestsException", status=429)
+    assert sent(product) == {}
+    account.calls.refused.clear()
+    account.clock.move(timedelta(hours=10))  # ten in the evening
+    product.redeliver()
+    assert sent(product) == {}
+    account.clock.move(timedelta(hours=10))  # eight in the morning
+    product.redeliver()
+    assert sent(product) == {"mail reminder": 1}
+
+
+@pytest.mark.usefixtures("ana")
+def test_a_reminder_that_was_held_up_is_overtaken_by_the_next(
+    product: Product, account: Account
+) -> None:
+    account.calls.refused["ses:SendEmail"] = Refusal("SendingPausedException")
+    for _ in range(3):
+        account.clock.move(DAY)
+        product.remind()
+        assert sent(product) == {}
+    account.calls.refused.clear()
+    account.clock.move(timedelta(hours=1))
+    product.redeliver()
+    assert sent(product) == {"mail reminder": 1}
+
+
+@pytest.mark.parametrize(("devices", "advised"), [(1, {"mail second_device": 1}), (2, {})])
+def test_who_has_one_device_is_advised_to_add_a_second_if_security_wants_it(
+    product: Product, account: Account, devices: int, advised: dict[str, int]
+) -> None:
+    product.second_device_days = 10
+    ana = iam_user("ana", account.new_user("ana"))
+    product.observe(sign_in(ana))
+    sent(product)
+    serials = [account.enrol("ana", f"device-{number}") for number in range(devices)]
+    asked = {"userName": "ana", "serialNumber": serials[0]}
+    product.observe(iam_call("EnableMFADevice", ana, requestParameters=asked))
+    assert sent(product) == {"mail enrolled": 1}
+    assert go_on_for(product, 9) == {}
+    assert go_on_for(product, 1) == advised
+    assert go_on_for(product, 30) == {}
+
+
 # Quarantine --------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from mfa_watcher.adapters.store import DynamoStore
 from mfa_watcher.domain.addresses import AddressBook
 from mfa_watcher.domain.devices import Device
 from mfa_watcher.domain.intents import Alert, AlertKind, Intent, Severity
+from mfa_watcher.domain.policy import MailHours
 from mfa_watcher.ports import IamUser, Message, RenderedMail
 from mfa_watcher.usecases.deliver import Deliverer, Result
 from tests.account import TABLE, Account, Crash, Refusal, client, opened
@@ -241,6 +242,7 @@ class Function:
             renderer=self,
             addresses=AddressBook(frozenset({"example.com"}), default_domain="example.com"),
             security_address="security@example.com",
+            mail_hours=MailHours(),
             pace=DynamoPace(
                 dynamodb,
                 table_name=TABLE,

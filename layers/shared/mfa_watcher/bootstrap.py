@@ -200,6 +200,7 @@ def dispatch() -> "Dispatch":
         renderer=renderer,
         addresses=settings.addresses,
         security_address=settings.security_contact,
+        mail_hours=settings.hours,
         pace=DynamoPace(
             dynamodb,
             table_name=settings.table_name,

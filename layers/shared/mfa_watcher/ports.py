@@ -159,6 +159,9 @@ class Claim:
     waits: int = 0
     """How many of the attempts only found that it was not the intent's turn."""
 
+    lapses: int = 0
+    """How many earlier attempts came to no end at all: the function died in them."""
+
     @property
     def tries(self) -> int:
         """Count the attempts that something went wrong with, and this one."""

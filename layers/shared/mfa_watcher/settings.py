@@ -116,6 +116,12 @@ class _LadderSettings(_Settings):
     """When users are reminded. The ladder's days must rise, from day 0 on."""
 
     ladder_days: Annotated[list[int], Listed, AfterValidator(_rising)] = [0, 1, 3, 7, 14]
+    second_device_days: int = Field(default=0, ge=0)
+
+    @property
+    def second_device_after(self) -> timedelta | None:
+        """When a second device is advised; 0 days: never."""
+        return timedelta(days=self.second_device_days) or None
 
     @property
     def ladder(self) -> tuple[timedelta, ...]:
@@ -144,17 +150,28 @@ class ObserveSettings(_AddressSettings, _LadderSettings):
         """The security team's choices."""
         return Policy(
             ladder=self.ladder,
+            second_device_after=self.second_device_after,
             first_sign_in_grace=timedelta(minutes=self.first_sign_in_grace_minutes),
             break_glass_roles=frozenset(self.break_glass_roles),
             addresses=self.addresses,
         )
 
 
-class RemindSettings(_LadderSettings):
-    """The environment of remind."""
+class _HoursSettings(_Settings):
+    """When reminders go out, and in which time zone dates are written."""
 
     mail_hours: Annotated[tuple[time, time], BeforeValidator(_hours)] = (time(8), time(18))
     time_zone: Annotated[ZoneInfo, BeforeValidator(_zone)] = ZoneInfo("UTC")
+
+    @property
+    def hours(self) -> MailHours:
+        """The mail hours in the account's time zone."""
+        return MailHours(*self.mail_hours, self.time_zone)
+
+
+class RemindSettings(_LadderSettings, _HoursSettings):
+    """The environment of remind."""
+
     quarantine: Quarantine = Quarantine.OFF
     quarantine_days: int = Field(default=21, ge=1)
 
@@ -163,7 +180,8 @@ class RemindSettings(_LadderSettings):
         """The security team's choices."""
         return Policy(
             ladder=self.ladder,
-            mail_hours=MailHours(*self.mail_hours, self.time_zone),
+            second_device_after=self.second_device_after,
+            mail_hours=self.hours,
             quarantine=self.quarantine,
             quarantine_after=timedelta(days=self.quarantine_days),
         )
@@ -175,12 +193,11 @@ class QuarantineSettings(_Settings):
     quarantine_policy_arn: str = Field(pattern=r"^arn:")
 
 
-class DeliverSettings(_AddressSettings):
+class DeliverSettings(_AddressSettings, _HoursSettings):
     """The environment of deliver and redeliver."""
 
     security_contact: str = ""
     default_language: str = "en"
-    time_zone: Annotated[ZoneInfo, BeforeValidator(_zone)] = ZoneInfo("UTC")
     alert_topic_arn: str = Field(pattern=r"^arn:")
     alert_digest_seconds: int = Field(default=60, ge=0)
     configuration_set: Annotated[str | None, Optional] = None

@@ -63,7 +63,8 @@ class DynamoOutbox:
             return None
         item = from_wire(answer["Attributes"])
         intent = items.INTENT.validate_python(item)
-        return Claim(intent, int(item["attempts"]), int(item.get("waits", 0)))
+        attempts, put_backs = int(item["attempts"]), int(item.get("put_backs", 0))
+        return Claim(intent, attempts, int(item.get("waits", 0)), lapses=attempts - 1 - put_backs)
 
     def mark_sent(self, claim: Claim, *, receipt: str, to: str, now: datetime) -> None:
         """Record that it went out, in the intent and in its user's history."""
@@ -88,7 +89,7 @@ class DynamoOutbox:
             TableName=self._table,
             Key=key_of(items.intent_pk(claim.intent.id)),
             UpdateExpression="SET #status = :pending, reason = :reason, due_at = :due"
-            " ADD waits :waits",
+            " ADD waits :waits, put_backs :one",
             ConditionExpression=_STILL_OURS,
             ExpressionAttributeNames={"#status": "status"},
             ExpressionAttributeValues=to_wire(
@@ -97,6 +98,7 @@ class DynamoOutbox:
                     ":reason": reason,
                     ":due": items.timestamp(due_at),
                     ":waits": int(waited),
+                    ":one": 1,
                     **_ours(claim),
                 }
             ),
@@ -132,7 +134,8 @@ class DynamoOutbox:
                 TableName=self._table,
                 Key=key_of(items.intent_pk(intent_id)),
                 UpdateExpression="SET #status = :pending, attempts = :none,"
-                " due_shard = :shard, due_at = :now REMOVE expires_at, finished_at, waits",
+                " due_shard = :shard, due_at = :now"
+                " REMOVE expires_at, finished_at, waits, put_backs",
                 ConditionExpression="#status = :failed",
                 ExpressionAttributeNames={"#status": "status"},
                 ExpressionAttributeValues=to_wire(

@@ -187,6 +187,8 @@ def _close(situation: Situation, draft: Draft, closure: Closure) -> Draft:
     devices = draft.user.devices
     serial = situation.signal.serial if situation.signal else None
     named = serial if any(device.serial == serial for device in devices) else devices[-1].serial
+    if wait := situation.policy.second_device_after:
+        draft = draft.with_user(look_at=situation.at + wait)
     return mail_once(situation, draft, MailKind.ENROLLED, serial=named)
 
 
@@ -249,6 +251,7 @@ def mail(situation: Situation, draft: Draft, kind: MailKind, *, serial: str | No
         actor=signal.record.identity.arn if signal else None,
         own_doing=signal.subject_acted if signal else False,
         source_ip=signal.record.source_ip if signal else None,
+        rung=finding.ladder_step if finding else 0,
         opened_at=finding.opened_at if finding else None,
         next_at=finding.due_at if finding else None,
     )

@@ -69,6 +69,8 @@ class Mail:
     source_ip: str | None = None
     step: int = 0
     """Of a reminder: which one it is, from 1 on."""
+    rung: int = 0
+    """The step of the ladder that was taken last when the mail was decided."""
     opened_at: datetime | None = None
     """Since when the finding or request is open."""
     next_at: datetime | None = None

@@ -21,7 +21,7 @@ from mfa_watcher.domain.casework import (
 )
 from mfa_watcher.domain.intents import Mail
 from mfa_watcher.domain.policy import Policy, Quarantine
-from mfa_watcher.domain.users import Finding, MailKind
+from mfa_watcher.domain.users import Finding, MailKind, Standing
 
 
 def decide_due(situation: Situation) -> Decision:
@@ -34,10 +34,22 @@ def decide_due(situation: Situation) -> Decision:
     if live is not None and not live.exists:
         return finish(situation, let_go(situation), "Looked at on schedule", None)
     draft = settle(situation)
-    draft = draft.with_user(look_at=None)
+    draft = _advise_second_device(situation, draft)
     draft = _warn_of_ending_exemption(situation, draft)
     draft = _climb(situation, draft)
     return finish(situation, draft, "Looked at on schedule", None)
+
+
+def _advise_second_device(situation: Situation, draft: Draft) -> Draft:
+    """Advise a user who enrolled a while ago, and still has one device; and look no more."""
+    user, now = draft.user, situation.at
+    if user.look_at is None or user.look_at > now:
+        return draft
+    draft = draft.with_user(look_at=None)
+    alone = user.standing is Standing.PROTECTED and len(user.devices) == 1
+    if not (alone and situation.policy.second_device_after):
+        return draft
+    return mail_once(situation, draft, MailKind.SECOND_DEVICE, serial=user.devices[0].serial)
 
 
 def _climb(situation: Situation, draft: Draft) -> Draft:

@@ -24,6 +24,16 @@ class MailHours:
     end: time = time(18)
     zone: tzinfo = UTC
 
+    def next_opening(self, moment: datetime) -> datetime:
+        """Give the next moment, from one outside these hours, at which they begin."""
+        local = moment.astimezone(self.zone)
+        opening = local.replace(
+            hour=self.start.hour, minute=self.start.minute, second=0, microsecond=0
+        )
+        if opening <= local:
+            opening += timedelta(days=1)
+        return opening.astimezone(UTC)
+
     def include(self, moment: datetime) -> bool:
         """Tell whether a reminder may go out at a moment."""
         return self.start <= moment.astimezone(self.zone).time() < self.end
@@ -48,6 +58,10 @@ class Policy:
     quarantine: Quarantine = Quarantine.OFF
     quarantine_after: timedelta = timedelta(days=21)
     """When a user is shut in, counted from the opening of the finding, if he is at all."""
+
+    second_device_after: timedelta | None = None
+    """How long after his enrolment a user with one device is advised to add a second; None: the
+    thank-you said so, and that was enough."""
 
     exemption_warning: timedelta = timedelta(days=7)
     """How long before an exemption ends the security team is told."""

@@ -9,8 +9,9 @@ from mfa_watcher.domain.addresses import AddressBook
 from mfa_watcher.domain.digests import goes_at_once, is_urgent
 from mfa_watcher.domain.feedback import MailOutcome, MailReport
 from mfa_watcher.domain.intents import Alert, Intent, Mail
-from mfa_watcher.domain.mails import facts_needed_to_send, reason_to_skip
-from mfa_watcher.domain.users import LiveUser, MailKind, UserKey
+from mfa_watcher.domain.mails import facts_needed_to_send, keeps_mail_hours, reason_to_skip
+from mfa_watcher.domain.policy import MailHours
+from mfa_watcher.domain.users import LiveUser, MailKind, User, UserKey
 from mfa_watcher.ports import (
     Alerter,
     AlertWindow,
@@ -36,6 +37,9 @@ from mfa_watcher.usecases.look import look
 
 FIRST_RETRY = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=1)
+MAX_LAPSES = 3
+"""How often a function may die in an attempt before it is the last: each may have sent the mail."""
+
 MAX_ATTEMPTS = 30
 """With the waits above about 25 hours of something going wrong."""
 
@@ -94,6 +98,7 @@ class Deliverer:
     renderer: MailRenderer
     addresses: AddressBook
     security_address: str
+    mail_hours: MailHours
     pace: Pace
     window: AlertWindow
     clock: Callable[[], datetime]
@@ -108,8 +113,8 @@ class Deliverer:
         claim = self.outbox.claim(intent_id, now=self.clock())
         if claim is None:
             return Delivery(intent_id, Result.NOT_OURS)
-        if claim.tries > MAX_ATTEMPTS:
-            return self._failed(claim, f"given up after {MAX_ATTEMPTS} attempts without an end")
+        if claim.lapses > MAX_LAPSES:
+            return self._failed(claim, f"given up after {claim.lapses} attempts without an end")
         try:
             match claim.intent.act:
                 case Mail() as mail:
@@ -174,10 +179,17 @@ class Deliverer:
             return self._skipped(claim, "the user is gone")
         facts = facts_needed_to_send(mail)
         live = look(self.iam, mail.user, (user.name,), facts) or LiveUser(exists=True)
-        if (reason := reason_to_skip(mail, live)) is not None:
+        if (reason := reason_to_skip(mail, live, known)) is not None:
             return self._skipped(claim, reason)
+        now = self.clock()
+        if keeps_mail_hours(mail) and not self.mail_hours.include(now):
+            return self._wait_until(claim, self.mail_hours.next_opening(now))
         if mail.kind.to_security:
             return self._send(claim, mail, self._security(), Reader())
+        return self._mail_user(claim, mail, user, known)
+
+    def _mail_user(self, claim: Claim, mail: Mail, user: IamUser, known: User | None) -> Delivery:
+        """Write to the first of a user's addresses that takes it."""
         bad = known.bad_addresses if known else frozenset()
         override = known.address if known else None
         manager = self.addresses.manager(user.tags)
@@ -250,6 +262,11 @@ class Deliverer:
     def _failed(self, claim: Claim, reason: str) -> Delivery:
         self.outbox.mark_failed(claim, reason=reason, now=self.clock())
         return _delivery(claim, Result.FAILED, reason)
+
+    def _wait_until(self, claim: Claim, due_at: datetime) -> Delivery:
+        reason = "outside the mail hours"
+        self.outbox.put_back(claim, reason=reason, due_at=due_at, waited=True)
+        return _delivery(claim, Result.PUT_BACK, reason)
 
     def _put_back(self, claim: Claim, error: NotSentError | IamReadError) -> Delivery:
         reason, now = str(error), self.clock()
