@@ -25,7 +25,7 @@ from urllib.parse import parse_qs
 
 from ministack.app import app as ministack
 
-from sandbox import corrections, inside, mail_events, records, wire
+from sandbox import corrections, inside, records, wire
 from sandbox.corrections import Decision
 from sandbox.mail_events import SentMail
 from sandbox.records import Json
@@ -95,8 +95,6 @@ class Bridge:
         elif signed and signed.service in DATA_EVENTS:
             await self._watch(signed, scope, receive, send)
         elif (scope["method"], scope["path"]) == ("POST", "/v2/email/outbound-emails"):
-            await self._report(scope, receive, send)
-        elif (scope["method"], scope["path"]) == ("POST", "/v2/email/outbound-emails"):
             await self._post(scope, receive, send)
         else:
             await self.emulator(scope, receive, send)
@@ -151,21 +149,6 @@ class Bridge:
             error_message=error.get("Message", ""),
         )
         self.trail.publish(records.api_call(who, call))
-
-    async def _report(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let MiniStack take a mail, and report what becomes of it, as SES does."""
-        body = await _body(receive)
-        answered: list[Message] = []
-
-        async def relay(message: Message) -> None:
-            answered.append(message)
-            await send(message)
-
-        await self.emulator(scope, _replay(body, receive), relay)
-        response = _response(answered)
-        if response.status == HTTPStatus.OK:
-            for event in mail_events.of(json.loads(body), json.loads(response.body)["MessageId"]):
-                inside.put(event)
 
     def _answer(self, scope: Scope, body: bytes) -> tuple[int, Any]:
         query = parse_qs(scope["query_string"].decode())

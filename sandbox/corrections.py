@@ -5,6 +5,7 @@ MiniStack decides who may do what; nothing here decides for it. What is correcte
 - policy variables such as `${aws:username}` are expanded before a statement is matched,
 - an MFA device, and the caller's own user where none is named, is the resource of a call,
 - sending mail is authorised on the identity that sends, not on "*",
+- a condition on the policy that is attached or detached finds it in the request,
 - a denial names its resource and the policy that denies, as on AWS,
 - virtual devices get a real base-32 seed, and EnableMFADevice checks its two codes,
 - ChangePassword and UpdateUser exist,
@@ -47,6 +48,7 @@ def install(observe: Callable[[Decision], None]) -> None:
     _replace(iam_evaluator, "_first_match", _with_variables_expanded)
     _replace(iam_actions, "extract_resource_arn", _with_iam_resources)
     _replace(iam_actions, "_ses_v2_resource_arn", _with_sending_identity)
+    _replace(iam_actions, "request_tag_context", _with_attached_policy)
     _replace(iam_actions, "access_denied_response", _as_aws_words_it)
     _replace(provisioners, "_cw_metric_alarm_record", _without_metric_math)
     for name, handler in iam._IAM_HANDLERS.items():
@@ -128,6 +130,16 @@ def _with_iam_resources(extract: Any) -> Any:
             return _caller_arn()
         resource: str = extract(service, *request)
         return resource
+
+    return extended
+
+
+def _with_attached_policy(request_context: Any) -> Any:
+    @wraps(request_context)
+    def extended(service: str, action: str, body: bytes, form: Any) -> dict[str, Any]:
+        known: dict[str, Any] = request_context(service, action, body, form)
+        attached = _first(form, "PolicyArn") if service == "iam" else ""
+        return known | ({"iam:PolicyARN": attached} if attached else {})
 
     return extended
 

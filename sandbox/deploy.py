@@ -62,12 +62,11 @@ def deploy(account: Account, home: Path = HOME, **overrides: str) -> Stack:
         "Architecture": layer_target()["LAYER_ARCHITECTURE"],
         # Nobody wants to wait: IAM in the emulator is consistent at once.
         "SettleSeconds": "0",
+        # Nor for the end of a minute in which alerts are gathered.
         "AlertDigestSeconds": "0",
         # The demo is shown at any time of the day.
         "MailHours": "0-24",
         "QuarantineMode": "on",
-        # Nor for the end of a minute in which alerts are gathered.
-        "AlertDigestSeconds": "0",
     } | overrides
     cloudformation = root.client("cloudformation")
     try:

@@ -205,5 +205,5 @@ def _act(item: Json) -> Act:
         item["what"],
         tuple(item.get("effects", ())),
         str(item["at"]),
-        is_delivery="actor" not in item,
+        is_delivery="actor" not in item and not item.get("effects"),
     )

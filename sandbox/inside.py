@@ -53,16 +53,6 @@ def _put_event(source: str, kind: str, detail: Json) -> None:
     eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
 
 
-def put(envelope: Json) -> None:
-    """Put an event of an AWS service, as it is, on the default bus."""
-    entry = {
-        "Source": envelope["source"],
-        "DetailType": envelope["detail-type"],
-        "Detail": json.dumps(envelope["detail"]),
-    }
-    eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
-
-
 def caller(access_key_id: str) -> records.Caller | None:
     """The identity behind an access key, as MiniStack resolves it; None if it knows no such key."""
     found = iam_evaluator.resolve_credential(access_key_id, get_account_id())

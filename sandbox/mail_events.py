@@ -31,31 +31,6 @@ SIMULATOR: Final = {
 """What follows a mail to ``NAME@…``: on AWS, at simulator.amazonses.com."""
 
 
-def of(request: Json, message_id: str) -> list[Json]:
-    """Give the events that follow a mail, one for each recipient and report.
-
-    SES reports only about mails with a configuration set.
-    """
-    configuration_set = request.get("ConfigurationSetName")
-    if not configuration_set:
-        return []
-    destination = request["Destination"]
-    recipients = [*destination.get("ToAddresses", ()), *destination.get("CcAddresses", ())]
-    mail = SentMail(
-        message_id,
-        request["FromEmailAddress"],
-        recipients,
-        datetime.now(UTC),
-        configuration_set,
-        {tag["Name"]: tag["Value"] for tag in request.get("EmailTags", ())},
-    )
-    return [
-        mail.envelope(kind, recipients=[address])
-        for address in recipients
-        for kind in SIMULATOR.get(address.partition("@")[0], ("Send", "Delivery"))
-    ]
-
-
 @dataclass(frozen=True)
 class SentMail:
     """A mail that SES took."""

@@ -131,7 +131,9 @@ def copied(name: str, *, to: str) -> Expectation:
 
 def standing(name: str, value: str) -> Expectation:
     """The watcher's record of a user says how he stands."""
-    return Expectation(f"{name} is {value}", lambda since: since.user(name)["standing"] == value)
+    return Expectation(
+        f"{name} is {value}", lambda since: since.user(name).get("standing") == value
+    )
 
 
 def quarantined(name: str, *, shut_in: bool) -> Expectation:

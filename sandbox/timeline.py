@@ -63,7 +63,7 @@ class Timeline:
         self.console.print(f"[italic]{escape(scene.text)}", highlight=False)
         since = Since.now(stage.evidence)
         if note := scene.act(stage):
-            self._line("again", "cyan", escape(note))
+            self._line("meanwhile", "cyan", escape(note))
         start = time.monotonic()
         missing = self._wait(scene, since, start)
         if missing:
