@@ -427,7 +427,11 @@ def test_who_has_two_devices_is_thanked_and_asked_for_nothing() -> None:
     ("step", "subject", "said"),
     [
         (1, "Reminder: please add MFA", "Otherwise you get a second reminder that day."),
-        (2, "Second reminder:", "the final warning follows that day, and your manager, where known to us, gets"),
+        (
+            2,
+            "Second reminder:",
+            "the final warning follows that day, and your manager, where known to us, gets",
+        ),
         (3, "The security team is now involved", "the security team has your case now"),
         (4, "Still open:", "the next reminder comes on Friday, 27 November 2026"),
         (17, "Still open:", "the next reminder comes on Friday, 27 November 2026"),
