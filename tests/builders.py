@@ -5,8 +5,8 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mfa_watcher.domain.change_requests import Attempt, ChangeRequest, open_request
 from mfa_watcher.domain.casework import Decision
+from mfa_watcher.domain.change_requests import Attempt, ChangeRequest, open_request
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.intents import Alert, AlertKind, Intent, Mail, Severity
 from mfa_watcher.domain.signals import Outcome
