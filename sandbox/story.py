@@ -297,7 +297,7 @@ def a_minute_passes(stage: Stage) -> None:
 def gina_joins(stage: Stage) -> None:
     """Olivia makes gina's user with an address that does not exist."""
     olivia = stage.cast["olivia"]
-    stage.cast.hire("gina", by=olivia, email="bounce@example.com")
+    stage.cast.hire("gina", by=olivia, email="bounce+gina@example.com")
     stage.cast.give_console_access("gina", by=olivia)
 
 
@@ -440,7 +440,7 @@ SCENES: Final = (
         "gina's address does not exist",
         "Her welcome comes back, and no other address of hers is known.",
         gina_joins,
-        (finding("gina", opened=True), mailed("bounce"), alerted("mail_undeliverable")),
+        (finding("gina", opened=True), mailed("bounce+gina"), alerted("mail_undeliverable")),
     ),
     Scene(
         "an hour later",

@@ -37,10 +37,10 @@ from mfa_watcher.ports import (
     SendingStoppedError,
 )
 from mfa_watcher.usecases.deliver import Deliverer, Result
-from mfa_watcher.usecases.exempt import Exemptions
 from mfa_watcher.usecases.feedback import Postmaster
 from mfa_watcher.usecases.observe import Observer
 from mfa_watcher.usecases.remind import Reminder
+from mfa_watcher.usecases.security_desk import SecurityDesk
 from tests.builders import ACCOUNT, ADMIN, Json, envelope, iam_call, iam_user, sign_in
 from tests.simulation.dynamodb import MemoryDynamo
 from tests.simulation.interleaving import Interleaver
@@ -277,6 +277,7 @@ class Month:
             renderer=self.words,
             addresses=addresses,
             security_address=SECURITY,
+            mail_hours=policy.mail_hours,
             pace=pace,
             window=window,
             clock=self.clock,
@@ -285,8 +286,15 @@ class Month:
         self.reminder = Reminder(ACCOUNT, self.store, self.iam, policy, self.clock)
         self.postmaster = Postmaster(self.store, self.outbox, policy, self.clock)
         ids = (f"word-{number}" for number in count())
-        self.exemptions = Exemptions(
-            ACCOUNT, "arn:security", self.store, self.iam, policy, self.clock, lambda: next(ids)
+        self.desk = SecurityDesk(
+            account_id=ACCOUNT,
+            caller="arn:security",
+            store=self.store,
+            iam=self.iam,
+            policy=policy,
+            addresses=addresses,
+            clock=self.clock,
+            new_id=lambda: next(ids),
         )
         self._agenda: list[tuple[datetime, int, Callable[[], None]]] = []
         self._order = count()
@@ -398,9 +406,9 @@ class Month:
         name = life.at(self.clock()).name
         try:
             if word.until:
-                self.exemptions.grant(name, reason="waits for his key", until=word.until)
+                self.desk.grant(name, reason="waits for his key", until=word.until)
             else:
-                self.exemptions.revoke(name)
+                self.desk.revoke(name)
         except LostRaceError:
             self._plan(self.clock(), partial(self._say, life, word))
 
