@@ -1,18 +1,23 @@
 """Bad input ends where the design says, and the other items of its batch are done."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.account import Account, Refusal
+from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.domain.users import MailKind, UserKey
+from tests.account import Account, Refusal, client
 from tests.builders import (
     ACCOUNT,
     ADMIN,
     NOW,
     SENDER,
     Json,
+    a_decision,
+    a_mail,
     about,
     access_granted,
     denied_removal,
@@ -360,6 +365,45 @@ def test_an_address_that_is_none_to_ses_is_marked_and_the_next_one_tried_at_once
     product.deliver()
     assert account.calls.sent["alert mail_undeliverable"] == 1
     assert account.calls.sent["mail guide"] == 1
+
+
+def test_the_managers_copy_goes_to_him_whatever_becomes_of_the_users_address(
+    product: Product, account: Account, ana: Json
+) -> None:
+    product.observe(sign_in(ana))
+    product.deliver()
+    odd, tags = "a..b@example.com", {"email": "a..b@example.com", "manager": "boss@example.com"}
+    account.iam.tag_user(
+        UserName="ana", Tags=[{"Key": key, "Value": value} for key, value in tags.items()]
+    )
+    account.calls.refused["ses:SendEmail"] = Refusal(
+        "BadRequestException", "Local address contains dot-dot", naming=odd
+    )
+    key = UserKey(ACCOUNT, ana["principalId"])
+    warning = a_mail(
+        "mail-final_warning-1",
+        kind=MailKind.FINAL_WARNING,
+        user=key,
+        user_name="ana",
+        finding_id=f"F-{event_id('sign-in')}",
+    )
+    store = DynamoStore(
+        client("dynamodb"),
+        table_name=account.table,
+        remember_events=timedelta(days=35),
+        keep_evidence=timedelta(days=400),
+    )
+    store.commit(a_decision("warn", warning, user=None), now=account.clock())
+    product.deliver()
+    sent = [
+        json.loads(body)["Destination"]
+        for call, body in zip(account.calls.made, account.calls.bodies, strict=True)
+        if call == "ses:SendEmail"
+    ]
+    assert sent[-1] == {
+        "ToAddresses": ["ana@example.com"],
+        "CcAddresses": ["boss@example.com"],
+    }
 
 
 def test_an_intent_that_raises_does_not_stop_the_others_of_a_sweep_and_is_told(

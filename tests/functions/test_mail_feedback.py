@@ -5,13 +5,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
+from typing import Any
 
 import pytest
 
+from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
 from mfa_watcher.domain.casework import Decision
 from mfa_watcher.domain.feedback import MailOutcome
 from mfa_watcher.domain.users import User, UserKey
+from mfa_watcher.ports import Claim
 from sandbox.mail_events import SentMail
 from tests.account import Account, Crash, Refusal
 from tests.builders import HOSTILE, SENDER, Json, event_id, iam_user, sign_in
@@ -169,19 +172,66 @@ def test_reports_in_any_order_and_twice_leave_the_same(
     assert account.calls.sent["alert mail_undeliverable"] == 1
 
 
-def test_a_report_that_comes_before_the_mail_is_marked_is_read_all_the_same(
-    product: Product, account: Account, ana: Json
+def status(account: Account, intent_id: str = GUIDE) -> str:
+    found: str = account.items(f"INTENT#{intent_id}")[0]["status"]
+    return found
+
+
+@pytest.mark.parametrize("kind", ["Send", "Delivery"])
+def test_a_mail_that_ses_took_from_a_dying_function_is_not_sent_again(
+    product: Product, account: Account, ana: Json, kind: str
 ) -> None:
     product.observe(sign_in(ana))
-    records = product.new_intents()
-    # The process ends right after SES took the mail: claimed, and not marked as sent.
+    records = [one for one in product.new_intents() if "mail" in one["eventID"]]
     account.calls.refused["dynamodb:TransactWriteItems"] = Refusal("InternalServerError")
     assert product.deliver(records)
     account.calls.refused.clear()
+    assert status(account) == "claimed"
+    product.report(last_mail(account).envelope(kind))
+    assert status(account) == "sent"
     [item] = account.items(f"INTENT#{GUIDE}")
-    assert item["status"] == "claimed"
-    product.report(last_mail(account).envelope("Delivery"))
-    assert outcome(account) == "delivered"
+    assert (item["receipt"], item["sent_to"]) == ("m-1", TAGGED)
+    account.clock.move(timedelta(minutes=10))
+    product.redeliver()
+    assert account.calls.sent["mail guide"] == 1
+
+
+def test_a_mail_whose_answer_was_lost_is_not_sent_again(
+    product: Product, account: Account, ana: Json
+) -> None:
+    product.observe(sign_in(ana))
+    account.calls.unreachable.add("ses:SendEmail")
+    product.deliver()
+    account.calls.unreachable.clear()
+    assert status(account) == "pending"
+    product.report(last_mail(account).envelope("Send"))
+    assert status(account) == "sent"
+    account.clock.move(timedelta(minutes=10))
+    assert product.redeliver() == {}
+
+
+def test_a_report_that_is_quicker_than_the_sender_is_no_error_to_it(
+    product: Product, account: Account, ana: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = DynamoOutbox.mark_sent
+
+    def twice(outbox: DynamoOutbox, claim: Claim, **sent: Any) -> None:
+        mark(outbox, claim, **{**sent, "receipt": "as reported"})
+        mark(outbox, claim, **sent)
+
+    monkeypatch.setattr(DynamoOutbox, "mark_sent", twice)
+    product.observe(sign_in(ana))
+    assert product.deliver() == []
+    assert account.items(f"INTENT#{GUIDE}")[0]["receipt"] == "as reported"
+
+
+def test_a_report_about_a_mail_that_was_never_tried_marks_nothing(
+    product: Product, account: Account, ana: Json
+) -> None:
+    product.observe(sign_in(ana))
+    mail = SentMail("m-1", SENDER, [TAGGED], account.clock(), "set", {"intent": GUIDE})
+    product.report(mail.envelope("Send"))
+    assert status(account) == "pending"
 
 
 def test_a_crash_at_any_call_loses_nothing_and_repeats_nothing(

@@ -174,6 +174,8 @@ class SentIntent:
 
     intent: Intent
     to: str | None = None
+    unmarked: Claim | None = None
+    """Its last attempt, if it was tried and has not ended: it may have gone out."""
 
 
 class Outbox(Protocol):
@@ -184,7 +186,10 @@ class Outbox(Protocol):
         ...
 
     def mark_sent(self, claim: Claim, *, receipt: str, to: str, now: datetime) -> None:
-        """Record that it went out: to whom, under which message id."""
+        """Record that it went out: to whom, under which message id.
+
+        This and the other ends raise LostRaceError if the intent is not in these hands any more.
+        """
         ...
 
     def mark_skipped(self, claim: Claim, *, reason: str, now: datetime) -> None:

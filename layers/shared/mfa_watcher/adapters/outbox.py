@@ -12,10 +12,11 @@ from mfa_watcher.domain.feedback import MailOutcome
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.intents import Alert, Case, Intent, IntentStatus, Mail
 from mfa_watcher.domain.users import UserKey
-from mfa_watcher.ports import Claim, SentIntent
+from mfa_watcher.ports import Claim, LostRaceError, SentIntent
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 CLAIM_HOLDS = timedelta(minutes=2)
 """How long a claim keeps others away: longer than a function may run."""
@@ -61,10 +62,7 @@ class DynamoOutbox:
             )
         except self._client.exceptions.ConditionalCheckFailedException:
             return None
-        item = from_wire(answer["Attributes"])
-        intent = items.INTENT.validate_python(item)
-        attempts, put_backs = int(item["attempts"]), int(item.get("put_backs", 0))
-        return Claim(intent, attempts, int(item.get("waits", 0)), lapses=attempts - 1 - put_backs)
+        return _claim(from_wire(answer["Attributes"]))
 
     def mark_sent(self, claim: Claim, *, receipt: str, to: str, now: datetime) -> None:
         """Record that it went out, in the intent and in its user's history."""
@@ -160,7 +158,8 @@ class DynamoOutbox:
         if "Item" not in found:
             return None
         item = from_wire(found["Item"])
-        return SentIntent(items.INTENT.validate_python(item), item.get("sent_to"))
+        unmarked = _claim(item) if item["status"] in _UNDELIVERED and item["attempts"] else None
+        return SentIntent(items.INTENT.validate_python(item), item.get("sent_to"), unmarked)
 
     def record_outcome(self, intent_id: str, outcome: MailOutcome, *, at: datetime) -> bool:
         """Note how a sent mail ended; False if as much or more is known."""
@@ -229,15 +228,19 @@ class DynamoOutbox:
             keep=self._keep_evidence,
             part=f"#{claim.intent.id}#{claim.attempts}",
         )
-        self._client.transact_write_items(
-            TransactItems=[
+        # What went out is sent, even if its answer was lost and it waits to be tried again.
+        condition = _LAST_TRIED if status is IntentStatus.SENT else _STILL_OURS
+        if status is IntentStatus.SENT:
+            values[":pending"] = IntentStatus.PENDING.value
+        self._transact(
+            [
                 {
                     "Update": {
                         "TableName": self._table,
                         "Key": key_of(items.intent_pk(claim.intent.id)),
                         "UpdateExpression": "SET #status = :status, finished_at = :now,"
                         f" expires_at = :expires, {sets} REMOVE due_shard, due_at, claimed_until",
-                        "ConditionExpression": _STILL_OURS,
+                        "ConditionExpression": condition,
                         "ExpressionAttributeNames": names,
                         "ExpressionAttributeValues": to_wire(values),
                     }
@@ -246,8 +249,26 @@ class DynamoOutbox:
             ]
         )
 
+    def _transact(self, writes: "list[TransactWriteItemTypeDef]") -> None:
+        try:
+            self._client.transact_write_items(TransactItems=writes)
+        except self._client.exceptions.TransactionCanceledException as error:
+            reasons = error.response["CancellationReasons"]
+            if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
+                raise LostRaceError("somebody else has taken or ended the intent") from error
+            raise
+
 
 _STILL_OURS = "#status = :claimed AND attempts = :attempts"
+_LAST_TRIED = "(#status = :claimed OR #status = :pending) AND attempts = :attempts"
+_UNDELIVERED = frozenset({IntentStatus.PENDING.value, IntentStatus.CLAIMED.value})
+
+
+def _claim(item: Item) -> Claim:
+    attempts, put_backs = int(item["attempts"]), int(item.get("put_backs", 0))
+    intent = items.INTENT.validate_python(item)
+    lapses = max(0, attempts - 1 - put_backs)
+    return Claim(intent, attempts, int(item.get("waits", 0)), lapses)
 
 
 def _ours(claim: Claim) -> Item:

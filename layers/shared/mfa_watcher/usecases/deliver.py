@@ -1,6 +1,7 @@
 """From an intent in the outbox to a mail or an alert: claim, send, mark."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -20,6 +21,7 @@ from mfa_watcher.ports import (
     IamReader,
     IamReadError,
     IamUser,
+    LostRaceError,
     Mailer,
     MailRenderer,
     Message,
@@ -196,14 +198,15 @@ class Deliverer:
         copied = mail.kind is MailKind.FINAL_WARNING and manager and manager.casefold() not in bad
         reader = Reader(self.addresses.language(user.tags), manager if copied else None)
         while address := self.addresses.find(user.name, user.tags, override=override, bad=bad):
-            try:
-                return self._send(claim, mail, address.address, reader)
-            except BadAddressError as error:
-                if reader.cc:  # SES does not say which of the two it is
-                    reader = replace(reader, cc=None)
-                    continue
-                self._mark_bad(claim.intent, address.address, str(error))
-                bad |= {address.address.casefold()}
+            said = ""
+            # Of a mail with a copy, SES does not say which address is none.
+            for copy in dict.fromkeys([reader.cc, None]):
+                try:
+                    return self._send(claim, mail, address.address, replace(reader, cc=copy))
+                except BadAddressError as error:
+                    said = str(error)
+            self._mark_bad(claim.intent, address.address, said)
+            bad |= {address.address.casefold()}
         # The note is one of those that the mail to security has words for, in each language.
         note = "bad_address" if bad else "no_address"
         self.outbox.note_unreachable(mail, why=note, now=self.clock())
@@ -252,7 +255,9 @@ class Deliverer:
         return None
 
     def _sent(self, claim: Claim, receipt: str, to: str) -> Delivery:
-        self.outbox.mark_sent(claim, receipt=receipt, to=to, now=self.clock())
+        # SES's own report that it took the mail may have been quicker.
+        with suppress(LostRaceError):
+            self.outbox.mark_sent(claim, receipt=receipt, to=to, now=self.clock())
         return _delivery(claim, Result.SENT)
 
     def _skipped(self, claim: Claim, reason: str) -> Delivery:

@@ -1,6 +1,7 @@
 """From SES's report about a mail to what follows: history, a bad address, the same mail again."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -58,6 +59,11 @@ class Postmaster:
                 f"the report is of {report.at:%Y-%m-%d}, too old to tell whether it was read before"
             )
         report = replace(report, to=sent.to or report.to)
+        if sent.unmarked:
+            # Whoever sent it has not noted that, and perhaps never will: it must not go out again.
+            to, now = report.to or "its recipient", self.clock()
+            with suppress(LostRaceError):
+                self.outbox.mark_sent(sent.unmarked, receipt=report.message_id, to=to, now=now)
         reading = act_on(self.store, report, sent.intent, now=self.clock())
         if report.concerns(report.to):
             self.outbox.record_outcome(sent.intent.id, report.outcome, at=report.at)
