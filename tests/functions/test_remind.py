@@ -228,6 +228,23 @@ def test_a_reminder_that_was_held_up_is_overtaken_by_the_next(
     assert sent(product) == {"mail reminder": 1}
 
 
+@pytest.mark.usefixtures("ana")
+def test_a_reminder_that_was_held_up_does_not_come_on_the_day_of_the_next(
+    product: Product, account: Account
+) -> None:
+    account.calls.refused["ses:SendEmail"] = Refusal("SendingPausedException")
+    account.clock.move(DAY)
+    product.remind()
+    assert sent(product) == {}
+    account.calls.refused.clear()
+    account.clock.move(2 * DAY - timedelta(hours=2))
+    product.redeliver()
+    assert sent(product) == {}
+    account.clock.move(timedelta(hours=2))
+    product.remind()
+    assert sent(product) == {"mail reminder": 1}
+
+
 @pytest.mark.parametrize(("devices", "advised"), [(1, {"mail second_device": 1}), (2, {})])
 def test_who_has_one_device_is_advised_to_add_a_second_if_security_wants_it(
     product: Product, account: Account, devices: int, advised: dict[str, int]

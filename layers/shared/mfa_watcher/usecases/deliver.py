@@ -179,11 +179,10 @@ class Deliverer:
         user = self._current(mail.user, known.name if known else mail.user_name, mail.user_name)
         if user is None:
             return self._skipped(claim, "the user is gone")
-        facts = facts_needed_to_send(mail)
+        now, facts = self.clock(), facts_needed_to_send(mail)
         live = look(self.iam, mail.user, (user.name,), facts) or LiveUser(exists=True)
-        if (reason := reason_to_skip(mail, live, known)) is not None:
+        if (reason := reason_to_skip(mail, live, known, now)) is not None:
             return self._skipped(claim, reason)
-        now = self.clock()
         if keeps_mail_hours(mail) and not self.mail_hours.include(now):
             return self._wait_until(claim, self.mail_hours.next_opening(now))
         if mail.kind.to_security:
