@@ -132,15 +132,16 @@ class Ses:
     clock: Clock
     turn: Callable[[], None]
     sent: list[tuple[datetime, Message]] = field(default_factory=list)
-    crash: bool = False
+    crash: str = ""
+    """Whether the function that sends next dies ``before`` SES has the mail, or ``after``."""
     reported: Callable[[MailReport], None] = lambda _report: None
 
     def send(self, message: Message) -> str:
         """Take a mail."""
         self.turn()
         now = self.clock()
-        if self.crash:
-            self.crash = False
+        if self.crash == "before":
+            self.crash = ""
             raise Crash
         if within(self.script.ses_out, now):
             raise SendingStoppedError("SES: SendingPausedException")
@@ -150,6 +151,9 @@ class Ses:
         receipt = f"ses-{len(self.sent)}"
         for address in filter(None, (message.to, message.cc)):
             self.reported(self._report(receipt, message, address, now))
+        if self.crash:
+            self.crash = ""
+            raise Crash
         return receipt
 
     def _report(self, receipt: str, message: Message, address: str, now: datetime) -> MailReport:
@@ -223,7 +227,7 @@ class Month:
     Records come late, twice, in any order and at the same time, or never. The schedule fires as
     the script says; its runs meet, and some crash at any call and are started again, as Lambda
     does. The stream loses some intents and brings others twice, also to two at the same time or
-    while the schedule sweeps; some deliveries crash before SES has the mail.
+    while the schedule sweeps; some deliveries crash right before SES has the mail, or right after.
     """
 
     def __init__(
@@ -435,15 +439,15 @@ class Month:
                 lot = self.random.random()
                 if lot < 0.04:
                     continue
-                if lot < 0.06:
-                    self.ses.crash = True
+                if lot < 0.08:
+                    self.ses.crash = "before" if lot < 0.06 else "after"
                 runs: list[Callable[[], None]] = [partial(self._deliver, intent_id)] * (
                     2 if 0.1 < lot < 0.2 else 1
                 )
                 if 0.15 < lot < 0.2:
                     runs.append(self.sweep)
                 self.interleaver.together(runs)
-                self.ses.crash = False
+                self.ses.crash = ""
 
     def _deliver(self, intent_id: str) -> None:
         try:
@@ -461,10 +465,12 @@ class Month:
                 break
 
     def _reported(self, report: MailReport) -> None:
-        """SES reports within minutes, now and then twice."""
-        for _ in range(2 if self.random.random() < 0.1 else 1):
-            at = self.clock() + self.random.randrange(1, 4) * MINUTE
-            self._plan(at, partial(self._read, report))
+        """SES reports within a minute, now and then twice."""
+        self._plan(self.clock() + MINUTE, partial(self._read, report))
+        if self.random.random() < 0.1:
+            self._plan(
+                self.clock() + self.random.randrange(1, 90) * MINUTE, partial(self._read, report)
+            )
 
     def _read(self, report: MailReport) -> None:
         if not self._may_crash(lambda: self._have_read(report), 0.05, 6):
