@@ -102,13 +102,15 @@ def write(users: int, seed: int) -> Script:
     """Write a month's script."""
     random = Random(seed)  # noqa: S311 - a simulation
     runs = tuple(_schedule(random))
-    # IAM is out when the schedule fires; SES one morning, and from an evening to a noon.
+    # IAM is out when the schedule fires; SES one morning, for days until a night, and from an
+    # evening to a noon.
     iam_out = tuple(
         (at - 2 * MINUTE, at + 8 * MINUTE)
         for at in (FIRST_DAY + day * DAY + hour * HOUR for day, hour in ((4, 9), (14, 13)))
     )
     ses_out = (
         (FIRST_DAY + 8 * DAY + 7 * HOUR, FIRST_DAY + 8 * DAY + 11 * HOUR),
+        (FIRST_DAY + 11 * DAY + 10 * HOUR, FIRST_DAY + 13 * DAY + 20 * HOUR),
         (FIRST_DAY + 22 * DAY + 15 * HOUR, FIRST_DAY + 23 * DAY + 11 * HOUR),
     )
     author = _Author(random, [(at, at + 16 * MINUTE) for at, _ in runs], list(ses_out))

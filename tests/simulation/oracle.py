@@ -31,6 +31,7 @@ SECURITY = "security@example.com"
 TO_USERS_WITHOUT_MFA = frozenset(
     {"guide", "welcome", "device_lost", "reminder", "final_warning", "security_case"}
 )
+REMINDERS = frozenset({"reminder", "final_warning"})
 TO_SECURITY = frozenset({"security_case", "exemption_ending"})
 
 
@@ -74,6 +75,18 @@ class _Finding:
     told: set[str] = field(default_factory=set)
 
 
+@dataclass(frozen=True)
+class _Held:
+    """A mail between its decision and the moment at which it may leave."""
+
+    leaves_at: datetime
+    decided_at: datetime
+    kind: str
+    step: int
+    finding: _Finding | None
+    rung: int
+
+
 class _Foreseen:
     def __init__(self, script: Script, life: Life) -> None:
         self.script = script
@@ -84,9 +97,11 @@ class _Foreseen:
         self.warn_at: datetime | None = None
         self.look_at: datetime | None = None
         self.had_device = False
+        self.held: list[_Held] = []
 
     def promise(self) -> Promise:
         for at, what in sorted(self._moments(), key=lambda moment: moment[0]):
+            self._let_go(at)
             match what:
                 case Sent():
                     self._hear(at, what)
@@ -94,6 +109,7 @@ class _Foreseen:
                     self._obey(at, what)
                 case None:
                     self._make_rounds(at)
+        self._let_go(END + 7 * DAY)
         return self.made
 
     def _moments(self) -> Iterator[tuple[datetime, Sent | Word | None]]:
@@ -191,7 +207,25 @@ class _Foreseen:
         if self.finding:
             self.finding.told.add(kind)
         leaves_at = within(self.script.ses_out, at) or at
+        if kind in REMINDERS:
+            while not in_mail_hours(leaves_at):
+                leaves_at += HOUR
+        rung = self.finding.step if self.finding else 0
+        self.held.append(_Held(leaves_at, at, kind, step, self.finding, rung))
+        self._let_go(at)
+
+    def _let_go(self, until: datetime) -> None:
+        """Let go what may leave by now."""
+        for mail in sorted(self.held, key=lambda one: one.leaves_at):
+            if mail.leaves_at <= until:
+                self.held.remove(mail)
+                self._leave(mail)
+
+    def _leave(self, mail: _Held) -> None:
+        leaves_at, kind, step = mail.leaves_at, mail.kind, mail.step
         state = self.life.at(leaves_at)
+        if kind in REMINDERS and self._is_overtaken(mail):
+            return
         unprotected = state.console and not state.devices
         if not state.exists or (kind in TO_USERS_WITHOUT_MFA and not unprotected):
             return
@@ -216,6 +250,14 @@ class _Foreseen:
             bad.add(address)  # and the same mail goes to the next one
             copied = copied and manager not in bad
         self.made.unreachable = True
+
+    def _is_overtaken(self, mail: _Held) -> bool:
+        """Tell whether a reminder is one too many by now: a later one has come, or is to come."""
+        finding = self.finding
+        if finding is None or finding is not mail.finding or finding.step > mail.rung:
+            return True
+        held_up = mail.leaves_at - mail.decided_at > HOUR
+        return held_up and finding.due - mail.leaves_at < DAY
 
     def _send(self, at: datetime, *what: Any) -> None:
         self.made.letters.append((at, Letter(self.life.user_id, *what)))
