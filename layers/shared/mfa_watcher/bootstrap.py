@@ -19,6 +19,7 @@ from mfa_watcher.settings import (
     ObserveSettings,
     QuarantineSettings,
     RemindSettings,
+    TableSettings,
 )
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class _OnFirstUse:
         return getattr(self._client, name)
 
 
+@cache
 def _client(service: str, config: Config = _CONFIG) -> Any:  # noqa: ANN401 - any service's client
     return cast("Any", _OnFirstUse(service, config))
 
@@ -69,6 +71,21 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def _store(settings: TableSettings) -> DynamoStore:
+    return DynamoStore(
+        _client("dynamodb"),
+        table_name=settings.table_name,
+        remember_events=Policy().remember_events,
+        keep_evidence=settings.keep_evidence,
+    )
+
+
+def _outbox(settings: TableSettings) -> DynamoOutbox:
+    return DynamoOutbox(
+        _client("dynamodb"), table_name=settings.table_name, keep_evidence=settings.keep_evidence
+    )
+
+
 @cache
 def intake() -> "Intake":
     """The parts of on_sign_in and on_iam_change. Raises SettingsError."""
@@ -76,19 +93,12 @@ def intake() -> "Intake":
     from mfa_watcher.usecases.observe import Observer
 
     settings = ObserveSettings.from_environment()
-    policy = settings.policy
-    store = DynamoStore(
-        _client("dynamodb"),
-        table_name=settings.table_name,
-        remember_events=policy.remember_events,
-        keep_evidence=settings.keep_evidence,
-    )
     observer = Observer(
         account_id=settings.account_id,
         watcher_name=settings.watcher_name,
-        store=store,
+        store=_store(settings),
         iam=BotoIamReader(_client("iam")),
-        policy=policy,
+        policy=settings.policy,
         clock=now,
     )
     dead_letters = SqsDeadLetters(_client("sqs"), queue_url=settings.dead_letter_queue_url)
@@ -102,18 +112,7 @@ def mail_intake() -> "Intake":
     from mfa_watcher.usecases.feedback import Postmaster
 
     settings = FeedbackSettings.from_environment()
-    policy = Policy()
-    dynamodb = _client("dynamodb")
-    store = DynamoStore(
-        dynamodb,
-        table_name=settings.table_name,
-        remember_events=policy.remember_events,
-        keep_evidence=settings.keep_evidence,
-    )
-    outbox = DynamoOutbox(
-        dynamodb, table_name=settings.table_name, keep_evidence=settings.keep_evidence
-    )
-    postmaster = Postmaster(store, outbox, policy, now)
+    postmaster = Postmaster(_store(settings), _outbox(settings), Policy(), now)
     dead_letters = SqsDeadLetters(_client("sqs"), queue_url=settings.dead_letter_queue_url)
     return Intake(reading(postmaster), dead_letters, max_receives=settings.max_receive_count)
 
@@ -125,15 +124,9 @@ def rounds() -> "Rounds":
     from mfa_watcher.usecases.remind import Reminder
 
     settings = RemindSettings.from_environment()
-    policy = settings.policy
-    store = DynamoStore(
-        _client("dynamodb"),
-        table_name=settings.table_name,
-        remember_events=policy.remember_events,
-        keep_evidence=settings.keep_evidence,
-    )
     iam = BotoIamReader(_client("iam"))
-    return Rounds(Reminder(settings.account_id, store, iam, policy, now))
+    reminder = Reminder(settings.account_id, _store(settings), iam, settings.policy, now)
+    return Rounds(reminder)
 
 
 @cache
@@ -144,15 +137,9 @@ def ward_rounds() -> "WardRounds":
     from mfa_watcher.usecases.quarantine import Warden
 
     settings = QuarantineSettings.from_environment()
-    store = DynamoStore(
-        _client("dynamodb"),
-        table_name=settings.table_name,
-        remember_events=Policy().remember_events,
-        keep_evidence=settings.keep_evidence,
-    )
     iam = _client("iam")
     warden = BotoIamWarden(iam, policy_arn=settings.quarantine_policy_arn)
-    return WardRounds(Warden(store, BotoIamReader(iam), warden, now))
+    return WardRounds(Warden(_store(settings), BotoIamReader(iam), warden, now))
 
 
 @cache
@@ -167,15 +154,7 @@ def dispatch() -> "Dispatch":
 
     settings = DeliverSettings.from_environment()
     dynamodb = _client("dynamodb")
-    outbox = DynamoOutbox(
-        dynamodb, table_name=settings.table_name, keep_evidence=settings.keep_evidence
-    )
-    store = DynamoStore(
-        dynamodb,
-        table_name=settings.table_name,
-        remember_events=Policy().remember_events,
-        keep_evidence=settings.keep_evidence,
-    )
+    outbox = _outbox(settings)
     renderer = JinjaMailRenderer(
         MailContext(
             account_id=settings.account_id,
@@ -189,7 +168,7 @@ def dispatch() -> "Dispatch":
     )
     deliverer = Deliverer(
         outbox=outbox,
-        store=store,
+        store=_store(settings),
         iam=BotoIamReader(_client("iam")),
         mailer=SesMailer(
             _client("sesv2", _ONCE),

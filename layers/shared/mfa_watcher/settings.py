@@ -59,7 +59,9 @@ Listed = BeforeValidator(_split)
 Optional = BeforeValidator(lambda value: value or None)
 
 
-class _Settings(BaseModel):
+class TableSettings(BaseModel):
+    """What every function is told: the account, and the table with all that is known of it."""
+
     model_config = ConfigDict(
         extra="ignore",
         frozen=True,
@@ -89,7 +91,7 @@ class _Settings(BaseModel):
             raise SettingsError(f"the function's environment is not usable: {faults}") from error
 
 
-class _AddressSettings(_Settings):
+class _AddressSettings(TableSettings):
     """Where users may be written to."""
 
     sender_address: str = Field(min_length=3)
@@ -112,7 +114,7 @@ class _AddressSettings(_Settings):
         )
 
 
-class _LadderSettings(_Settings):
+class _LadderSettings(TableSettings):
     """When users are reminded. The ladder's days must rise, from day 0 on."""
 
     ladder_days: Annotated[list[int], Listed, AfterValidator(_rising)] = [0, 1, 3, 7, 14]
@@ -129,7 +131,7 @@ class _LadderSettings(_Settings):
         return tuple(timedelta(days=days) for days in self.ladder_days)
 
 
-class FeedbackSettings(_Settings):
+class FeedbackSettings(TableSettings):
     """The environment of on_mail_feedback."""
 
     dead_letter_queue_url: str = Field(min_length=1)
@@ -157,7 +159,7 @@ class ObserveSettings(_AddressSettings, _LadderSettings):
         )
 
 
-class _HoursSettings(_Settings):
+class _HoursSettings(TableSettings):
     """When reminders go out, and in which time zone dates are written."""
 
     mail_hours: Annotated[tuple[time, time], BeforeValidator(_hours)] = (time(8), time(18))
@@ -187,7 +189,7 @@ class RemindSettings(_LadderSettings, _HoursSettings):
         )
 
 
-class QuarantineSettings(_Settings):
+class QuarantineSettings(TableSettings):
     """The environment of quarantine."""
 
     quarantine_policy_arn: str = Field(pattern=r"^arn:")
