@@ -226,8 +226,10 @@ class _Foreseen:
         state = self.life.at(leaves_at)
         if kind in REMINDERS and self._is_overtaken(mail):
             return
-        unprotected = state.console and not state.devices
-        if not state.exists or (kind in TO_USERS_WITHOUT_MFA and not unprotected):
+        # While SES is out, IAM is asked at each try: who is seen protected once gets it no more.
+        tried_until = within(self.script.ses_out, mail.decided_at) or leaves_at
+        seen = [one for at, one in self.life.states if mail.decided_at < at <= tried_until]
+        if not all(_wants(kind, one) for one in (*seen, state)):
             return
         if kind in TO_SECURITY:
             self._send(leaves_at, kind, step, SECURITY, "", "")
@@ -261,6 +263,12 @@ class _Foreseen:
 
     def _send(self, at: datetime, *what: Any) -> None:
         self.made.letters.append((at, Letter(self.life.user_id, *what)))
+
+
+def _wants(kind: str, state: State) -> bool:
+    """Tell whether a mail is still to the point."""
+    unprotected = state.console and not state.devices
+    return state.exists and (unprotected or kind not in TO_USERS_WITHOUT_MFA)
 
 
 def _addresses(state: State) -> list[str]:
