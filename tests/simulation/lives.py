@@ -272,9 +272,9 @@ class _Plot:
         return self.day_of(at) + 0.1
 
     def _apart(self) -> None:
-        """Of two records of one minute either may be first: let the sign-in's have its own."""
-        granted, sign_in = self.life.records[-2:]
-        while set(granted.arrives) & set(sign_in.arrives):
+        """Of records of one minute any may be the first: let the sign-in's have its own."""
+        created, granted, sign_in = self.life.records[-3:]
+        while {*created.arrives, *granted.arrives} & set(sign_in.arrives):
             sign_in = replace(sign_in, arrives=tuple(at + MINUTE for at in sign_in.arrives))
         self.life.records[-1] = sign_in
 
