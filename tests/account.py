@@ -84,6 +84,8 @@ class Calls:
     """Mails a second that SES allows."""
     crash_before: int | None = None
     crash_after: int | None = None
+    deadly: str = ""
+    """A call that never comes to be made: the process always ends right before it."""
     meanwhile: tuple[int, Callable[[], object]] | None = None
     """What somebody else does right before the call of that number."""
 
@@ -101,6 +103,7 @@ class Calls:
         self.unreachable.clear()
         self.rate = 1000.0
         self.crash_before = self.crash_after = self.meanwhile = None
+        self.deadly = ""
 
     def tally(self, service: str) -> Counter[str]:
         """Count the calls made to one service, by operation."""
@@ -119,6 +122,8 @@ class Calls:
         context["sending"] = _kind_of(body)
         if len(self.made) == self.crash_before:
             self.crash_before = None
+            raise Crash
+        if name == self.deadly:
             raise Crash
         if self.meanwhile and len(self.made) == self.meanwhile[0]:
             act, self.meanwhile = self.meanwhile[1], None

@@ -2,6 +2,8 @@ from dataclasses import replace
 from datetime import timedelta, timezone
 
 import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +16,7 @@ from mfa_watcher.domain.history import HistoryEntry
 from mfa_watcher.domain.intents import Alert, Intent, Mail
 from mfa_watcher.domain.users import Cause, Closure, Finding, MailKind, Standing, User, UserKey
 from mfa_watcher.ports import AlreadyDecidedError, LostRaceError
-from tests.account import Account
+from tests.account import Account, client
 from tests.adapters.conftest import KEEP, REMEMBER
 from tests.builders import (
     ACCOUNT,
@@ -109,6 +111,35 @@ def test_an_intent_that_is_there_already_does_not_hide_a_lost_race(
     with pytest.raises(LostRaceError):
         store.commit(a_decision("e1", a_mail(), an_alert(), user=ALICE), now=NOW)
     assert account.items("") == before
+
+
+@pytest.mark.parametrize(
+    ("reasons", "error"),
+    [
+        (["None", "TransactionConflict"], LostRaceError),
+        (["TransactionConflict", "ThrottlingError"], LostRaceError),
+        (["ConditionalCheckFailed", "TransactionConflict"], AlreadyDecidedError),
+        (["None", "ThrottlingError"], ClientError),
+    ],
+)
+def test_a_cancelled_transaction_is_told_by_its_reasons(
+    store: DynamoStore, reasons: list[str], error: type[Exception]
+) -> None:
+    with Stubber(client("dynamodb")) as stubber:
+        stubber.add_client_error(
+            "transact_write_items",
+            "TransactionCanceledException",
+            modeled_fields={"CancellationReasons": [{"Code": reason} for reason in reasons]},
+        )
+        with pytest.raises(error):
+            store.commit(a_decision(), now=NOW)
+
+
+def test_a_conflict_with_a_single_write_is_a_lost_race_too(store: DynamoStore) -> None:
+    with Stubber(client("dynamodb")) as stubber:
+        stubber.add_client_error("transact_write_items", "TransactionConflictException")
+        with pytest.raises(LostRaceError):
+            store.commit(a_decision(), now=NOW)
 
 
 def test_a_decision_about_the_account_needs_no_user(store: DynamoStore, account: Account) -> None:

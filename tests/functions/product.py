@@ -100,7 +100,7 @@ class Product:
 
     def take(self, function: str, *bodies: str, receives: int = 1) -> list[str]:
         """Hand over a batch of a queue's messages; gives the bodies to try again."""
-        answer = self._invoke(function, {"Records": _messages(function, bodies, receives)})
+        answer = self.invoke(function, {"Records": _messages(function, bodies, receives)})
         return [
             bodies[int(failure["itemIdentifier"].removeprefix("message-"))]
             for failure in answer["batchItemFailures"]
@@ -122,26 +122,27 @@ class Product:
         taken = self.new_intents() if records is None else list(records)
         if not taken:
             return []
-        answer = self._invoke("deliver", {"Records": taken})
+        answer = self.invoke("deliver", {"Records": taken})
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
     def redeliver(self, *intent_ids: str, milliseconds: int = 30_000) -> dict[str, int]:
         """Run redeliver, as the schedule does, or by hand with failed intents."""
         event = {"intent_ids": list(intent_ids)} if intent_ids else {}
-        answer: dict[str, int] = self._invoke("redeliver", event, milliseconds)
+        answer: dict[str, int] = self.invoke("redeliver", event, milliseconds)
         return answer
 
     def remind(self, milliseconds: int = 30_000) -> dict[str, int]:
         """Run remind, as the schedule does."""
-        answer: dict[str, int] = self._invoke("remind", {}, milliseconds)
+        answer: dict[str, int] = self.invoke("remind", {}, milliseconds)
         return answer
 
     def attend_to_quarantines(self) -> dict[str, str]:
         """Run quarantine, as the schedule does; gives what was done, by user id."""
-        answer: dict[str, str] = self._invoke("quarantine", {})
+        answer: dict[str, str] = self.invoke("quarantine", {})
         return answer
 
-    def _invoke(self, function: str, event: Json, milliseconds: int = 30_000) -> Json:
+    def invoke(self, function: str, event: Json, milliseconds: int = 30_000) -> Json:
+        """Invoke a function as Lambda does, in its own environment."""
         self._start(function)
         context = Context(f"{STACK}-{function}", milliseconds=milliseconds)
         with catch_warnings():

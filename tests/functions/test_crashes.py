@@ -15,7 +15,7 @@ import pytest
 
 from tests.account import Account, Crash, opened
 from tests.builders import Json, about, denied_removal, iam_user, later, sign_in
-from tests.functions.product import VISIBILITY, Product
+from tests.functions.product import VISIBILITY, Output, Product
 
 SENDING = {"ses:SendEmail", "sns:Publish"}
 ENDED = {"sent", "skipped"}
@@ -162,3 +162,18 @@ def check(path: Path, account: Account) -> None:
     ends = Counter(item["event_id"] for item in account.items("INTENT#mail"))
     for event, entries in told.items():
         assert entries == 1 + ends[event], "each event is history once, and so is each mail's end"
+
+
+def test_an_intent_whose_every_attempt_crashes_is_given_up_in_the_end_and_alarmed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with opened(monkeypatch) as account:
+        product = Product(account, monkeypatch)
+        product.observe(signed_in(product))
+        account.calls.deadly = "ses:SendEmail"
+        while any(item["status"] not in {"sent", "failed"} for item in account.items("INTENT#")):
+            assert account.clock.move(timedelta(minutes=1)) < later(90)
+            survives(product, product.redeliver)
+        statuses = {item["id"].split("-")[0]: item["status"] for item in account.items("INTENT#")}
+        assert statuses == {"mail": "failed", "alert": "sent"}
+        assert Output.read(capsys.readouterr().out).metrics["IntentsFailed"] == 1
