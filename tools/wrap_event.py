@@ -73,9 +73,14 @@ def main() -> None:
     way.add_argument("--unwrap", action="store_true", help="the other way round")
     parser.add_argument("file", type=Path)
     options = parser.parse_args()
-    content = json.loads(options.file.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(options.file.read_text(encoding="utf-8"))
+        events = unwrap(content) if options.unwrap else []
+    except (OSError, ValueError) as error:
+        parser.error(f"{options.file} cannot be read as JSON: {error}")
+    except (KeyError, TypeError):
+        parser.error(f"{options.file} is no invocation with Records that have a body")
     if options.unwrap:
-        events = unwrap(content)
         content = events[0] if len(events) == 1 else events
     else:
         content = wrap(options.function, content if isinstance(content, list) else [content])

@@ -221,7 +221,6 @@ class Envelope(BaseModel):
 
     id: Text = None
     detail: dict[str, Any]
-    replay_name: Annotated[Text, Field(alias="replay-name")] = None
 
 
 def parse_envelope(body: str) -> Envelope:

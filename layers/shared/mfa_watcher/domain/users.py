@@ -136,8 +136,6 @@ class User:
     """An address that security set by hand; it comes before any other."""
     bad_addresses: frozenset[str] = frozenset()
     """Addresses that mail bounced from, casefolded."""
-    unreachable_since: datetime | None = None
-    """Since when no address is left to write to."""
     quarantined_at: datetime | None = None
     """Since when he may do nothing but enrol a device."""
     look_at: datetime | None = None
