@@ -9,6 +9,7 @@ from mfa_watcher.domain.casework import Decision
 from mfa_watcher.domain.change_requests import Attempt, ChangeRequest, open_request
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.intents import Alert, AlertKind, Intent, Mail, Severity
+from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.signals import Outcome
 from mfa_watcher.domain.users import MailKind, User, UserKey
 
@@ -163,7 +164,7 @@ def an_attempt(seed: str = "e1", **fields: Any) -> Attempt:
 
 def a_request(attempt: Attempt | None = None, user: User = ALICE) -> ChangeRequest:
     """Give a freshly opened change request."""
-    return open_request(user.key, user.name, attempt or an_attempt(), violation=False)
+    return open_request(user.key, user.name, attempt or an_attempt(), Policy(), violation=False)
 
 
 def a_mail(

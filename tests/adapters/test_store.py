@@ -14,6 +14,7 @@ from mfa_watcher.domain.change_requests import ChangeRequest
 from mfa_watcher.domain.devices import Device
 from mfa_watcher.domain.history import HistoryEntry
 from mfa_watcher.domain.intents import Alert, Intent, Mail
+from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.users import Cause, Closure, Finding, MailKind, Standing, User, UserKey
 from mfa_watcher.ports import AlreadyDecidedError, LostRaceError
 from tests.account import Account, client
@@ -81,7 +82,7 @@ def test_a_request_changed_meanwhile_loses_the_race_too(
     store: DynamoStore, account: Account
 ) -> None:
     store.commit(a_decision("e0", request=a_request()), now=NOW)
-    joined = replace(a_request(), version=1).joined_by(an_attempt("e1"), violation=False)
+    joined = replace(a_request(), version=1).joined_by(an_attempt("e1"), Policy())
     store.commit(a_decision("e1", user=STORED, request=joined), now=NOW)
     before = account.items("")
     newer = replace(STORED, version=2)
@@ -249,7 +250,7 @@ def test_a_request_comes_back_as_stored(store: DynamoStore) -> None:
     ]
     request = a_request(attempts[0])
     for attempt in attempts[1:]:
-        request = request.joined_by(attempt, violation=True)
+        request = request.joined_by(attempt, Policy(), violation=True)
     store.commit(a_decision("e1", request=request, user=None), now=NOW)
     assert store.request(request.id) == replace(request, version=1)
     cancelled = replace(request, version=1).cancelled(HOSTILE)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from mfa_watcher.domain.change_requests import ChangeRequest, RequestState
+from mfa_watcher.domain.change_requests import ChangeRequest
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.intents import Alert, Intent, Mail
 from mfa_watcher.domain.policy import Policy
@@ -33,9 +33,6 @@ class Fact(StrEnum):
     IDENTITY = "identity"  # GetUser
     DEVICES = "devices"  # ListMFADevices
     CONSOLE_ACCESS = "console_access"  # GetLoginProfile, left out if there are devices
-
-
-STANDING_FACTS = frozenset({Fact.DEVICES, Fact.CONSOLE_ACCESS})
 
 
 STANDING_FACTS = frozenset({Fact.DEVICES, Fact.CONSOLE_ACCESS})
@@ -93,9 +90,9 @@ class Draft:
 
     @property
     def open_request(self) -> ChangeRequest | None:
-        """Give the user's change request if it is still to be decided."""
+        """Give the user's change request if something is still to happen with it."""
         request = self.request
-        return request if request and request.state is RequestState.OPEN else None
+        return request if request and request.state.is_active else None
 
     def adding(self, *acts: Mail | Alert, effect: str | None = None) -> "Draft":
         """Give the draft with more to do."""
@@ -119,7 +116,7 @@ def settle(situation: Situation) -> Draft:
         return begin(situation)
     draft = replace(begin(situation), user=before.seen(live))
     if before.gone_at:
-        draft = _reinstate(before, draft)
+        draft = _reinstate(situation, draft)
     draft = _end_exemption(situation, draft)
     if live.devices:
         return _close(situation, draft, Closure.ENROLLED)
@@ -206,19 +203,21 @@ def let_go(situation: Situation) -> Draft:
     return draft
 
 
-def _reinstate(before: User, draft: Draft) -> Draft:
+def _reinstate(situation: Situation, draft: Draft) -> Draft:
     """Take back what was ended for a user who seemed gone.
 
     Events come in any order: a read under a user's old name, before his rename was seen, finds
     nobody.
     """
     draft = draft.adding(effect="user is there after all")
-    finding = before.finding
+    finding = situation.user.finding
     if finding and finding.closure is Closure.USER_GONE:
         draft = draft.with_user(finding=replace(finding, closed_at=None, closure=None))
     request = draft.request
     if request and request.ended_because == USER_GONE:
-        draft = replace(draft, request=request.reopened(), request_touched=True)
+        draft = replace(
+            draft, request=request.revived(situation.policy, situation.at), request_touched=True
+        )
     return draft
 
 

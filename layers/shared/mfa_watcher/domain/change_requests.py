@@ -1,4 +1,13 @@
-"""The Password Reset change request: what a removal attempt becomes."""
+"""The Password Reset change request: what a removal attempt becomes.
+
+    open ──details──▶ submitted ──approve──▶ approved ──fulfil──▶ fulfilled ──new device──▶ closed
+      │                   └──reject──▶ rejected  └─window over─▶ expired ──reopen──▶ approved
+      └──cancel / user deleted / no answer──▶ cancelled
+
+A removal that nobody approved makes the request a violation and takes it back to ``open``: only the
+security team's acknowledgement closes it. Each step gives a new request, or raises WrongStepError
+for a state that does not allow it and FourEyesError for a person who may not take it.
+"""
 
 from base64 import b32encode
 from dataclasses import dataclass, replace
@@ -6,6 +15,9 @@ from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 
+from mfa_watcher.domain.devices import DeviceKind
+from mfa_watcher.domain.people import Person
+from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.signals import Outcome
 from mfa_watcher.domain.users import UserKey
 
@@ -13,11 +25,40 @@ ATTEMPTS_KEPT = 20
 """How many attempts a request carries itself; its history carries all."""
 
 
+class WrongStepError(Exception):
+    """The request's state does not allow this step; the text says which would."""
+
+
+class FourEyesError(Exception):
+    """This person may not take this step; the text says why."""
+
+
 class RequestState(StrEnum):
-    """The states reachable so far; the change desk adds the way from open to closed."""
+    """Where a request stands."""
 
     OPEN = "open"
+    SUBMITTED = "submitted"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    FULFILLED = "fulfilled"
+    CLOSED = "closed"
+    EXPIRED = "expired"
     CANCELLED = "cancelled"
+
+    @property
+    def is_active(self) -> bool:
+        """Tell whether something is still to happen. One user has one active request at most."""
+        return self in _ACTIVE
+
+
+_ACTIVE = frozenset(
+    {
+        RequestState.OPEN,
+        RequestState.SUBMITTED,
+        RequestState.APPROVED,
+        RequestState.FULFILLED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,48 +76,329 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Details:
+    """What the user wants and why, in his words or the service desk's: hostile until escaped."""
+
+    reason: str
+    wanted: DeviceKind | None
+    """The kind of the new device; None: he keeps another one and wants none."""
+    given_by: str
+    given_at: datetime
+    devices: tuple[str, ...] = ()
+    """Serial numbers of the devices to remove; none named: all that the user has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A decision about a request, and whose it is."""
+
+    by: str
+    at: datetime
+    reason: str
+    approved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fulfilment:
+    """How far the carrying out is. ``by`` holds it until ``held_until``, so that two don't."""
+
+    by: str
+    started_at: datetime
+    held_until: datetime
+    done: tuple[str, ...] = ()
+    """The steps that are done, in words that name the device."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeRequest:
-    """One request. ``violation``: a device is gone without approval, which only security closes."""
+    """One request. ``violation``: a device is gone without approval, which only security closes.
+
+    ``actors`` are the ARNs of all who ever tried; none of them may decide.
+    """
 
     id: str
     subject: UserKey
     subject_name: str
     opened_at: datetime
-    attempts: tuple[Attempt, ...]
-    attempt_count: int = 1
+    attempts: tuple[Attempt, ...] = ()
+    attempt_count: int = 0
+    actors: tuple[str, ...] = ()
+    opened_by: str | None = None
+    """Who opened it at the desk; None: an event did."""
     state: RequestState = RequestState.OPEN
     violation: bool = False
+    details: Details | None = None
+    verdict: Verdict | None = None
+    devices: tuple[str, ...] = ()
+    """Serial numbers of the devices whose removal is approved."""
+    kept: tuple[str, ...] = ()
+    """Serial numbers of the devices that the user had besides: none of them is the new one."""
+    window_until: datetime | None = None
+    """Until when an approved request may be fulfilled, or a fulfilled one's new device may come."""
+    fulfilment: Fulfilment | None = None
+    reminders: int = 0
+    """How often the user was reminded of the details, or security of what waits for it."""
+    due_at: datetime | None = None
+    """When the schedule is to look at the request next."""
     ended_because: str | None = None
+    state_before: RequestState | None = None
+    """Of a cancelled request: the state it goes back to if the user turns out to be there."""
     version: int = 0
 
-    def joined_by(self, attempt: Attempt, *, violation: bool) -> "ChangeRequest":
-        """Give the request with one more attempt; once a violation, always a violation."""
-        return replace(
+    # --- what events do ---
+
+    def joined_by(
+        self, attempt: Attempt, policy: Policy, *, violation: bool = False
+    ) -> "ChangeRequest":
+        """Give the request with one more attempt. A violation voids all that was decided."""
+        joined = replace(
             self,
             attempts=(*self.attempts, attempt)[-ATTEMPTS_KEPT:],
             attempt_count=self.attempt_count + 1,
-            violation=self.violation or violation,
+            actors=tuple(dict.fromkeys((*self.actors, attempt.actor))),
         )
+        if not violation or self.violation:
+            return joined
+        voided = replace(
+            joined,
+            state=RequestState.OPEN,
+            violation=True,
+            verdict=None,
+            window_until=None,
+            reminders=0,
+        )
+        return replace(voided, due_at=_waits_until(voided, attempt.at, policy))
 
     def cancelled(self, because: str) -> "ChangeRequest":
         """End the request without a decision."""
-        return replace(self, state=RequestState.CANCELLED, ended_because=because)
+        return replace(
+            self,
+            state=RequestState.CANCELLED,
+            ended_because=because,
+            state_before=self.state,
+            due_at=None,
+        )
 
-    def reopened(self) -> "ChangeRequest":
+    def revived(self, policy: Policy, now: datetime) -> "ChangeRequest":
         """Take a cancellation back, when the user who seemed gone turns out to be there."""
-        return replace(self, state=RequestState.OPEN, ended_because=None)
+        back = replace(
+            self,
+            state=self.state_before or RequestState.OPEN,
+            ended_because=None,
+            state_before=None,
+        )
+        return replace(back, due_at=_waits_until(back, now, policy))
+
+    def closed(self, because: str) -> "ChangeRequest":
+        """End the request as done."""
+        return replace(self, state=RequestState.CLOSED, ended_because=because, due_at=None)
+
+    def has_new_device(self, serials: tuple[str, ...]) -> bool:
+        """Tell whether one of a user's devices is the new one that a fulfilled request waits for.
+
+        A name can be used again, so the serial of a removed virtual device counts as new, too.
+        """
+        return self.state is RequestState.FULFILLED and bool(set(serials) - set(self.kept))
+
+    # --- what people do ---
+
+    def submitted(self, details: Details, policy: Policy) -> "ChangeRequest":
+        """Take what the user wants and why. A violation stays one: details do not excuse it."""
+        self._must_be("give details", RequestState.OPEN, RequestState.SUBMITTED)
+        state = RequestState.OPEN if self.violation else RequestState.SUBMITTED
+        after = replace(self, details=details, state=state, reminders=0)
+        return replace(after, due_at=_waits_until(after, details.given_at, policy))
+
+    def approved(  # noqa: PLR0913 - who, when, why, and what exactly is approved
+        self,
+        by: Person,
+        reason: str,
+        now: datetime,
+        policy: Policy,
+        *,
+        devices: tuple[str, ...],
+        kept: tuple[str, ...],
+    ) -> "ChangeRequest":
+        """Approve the removal of exactly these devices, within the window that begins now."""
+        self._must_be("approve", RequestState.SUBMITTED)
+        self.refuse_involved(by, "approve")
+        return replace(
+            self,
+            state=RequestState.APPROVED,
+            verdict=Verdict(by.arn, now, reason, approved=True),
+            devices=devices,
+            kept=kept,
+            window_until=now + policy.approval_window,
+            due_at=now + policy.approval_window,
+            reminders=0,
+        )
+
+    def rejected(self, by: Person, reason: str, now: datetime) -> "ChangeRequest":
+        """Turn the request down, or take an approval back that nobody has begun to carry out."""
+        self._must_be("reject", RequestState.SUBMITTED, RequestState.APPROVED)
+        self.refuse_involved(by, "reject")
+        if self.fulfilment:
+            raise WrongStepError("it is being carried out; fulfil it to the end instead")
+        return replace(
+            self,
+            state=RequestState.REJECTED,
+            verdict=Verdict(by.arn, now, reason, approved=False),
+            ended_because=reason,
+            window_until=None,
+            due_at=None,
+        )
+
+    def withdrawn(self, reason: str) -> "ChangeRequest":
+        """Cancel at a person's word, before anything is carried out. A violation stays."""
+        self._must_be("cancel", RequestState.OPEN, RequestState.SUBMITTED, RequestState.APPROVED)
+        if self.violation:
+            raise WrongStepError(
+                "a violation cannot be cancelled; the security team acknowledges it"
+            )
+        if self.fulfilment:
+            raise WrongStepError("it is being carried out; fulfil it to the end instead")
+        return replace(self.cancelled(reason), state_before=None)
+
+    def acknowledged(self, by: Person, reason: str) -> "ChangeRequest":
+        """Close a violation with security's word on it."""
+        if not (self.violation and self.state is RequestState.OPEN):
+            raise WrongStepError("only an open violation is acknowledged")
+        self.refuse_involved(by, "acknowledge")
+        return self.closed(reason)
+
+    def reopened(self, by: Person, reason: str, now: datetime, policy: Policy) -> "ChangeRequest":
+        """Open the window of an expired request once more, as a new approval."""
+        self._must_be("reopen", RequestState.EXPIRED)
+        self.refuse_involved(by, "reopen")
+        return replace(
+            self,
+            state=RequestState.APPROVED,
+            verdict=Verdict(by.arn, now, reason, approved=True),
+            ended_because=None,
+            window_until=now + policy.approval_window,
+            due_at=now + policy.approval_window,
+        )
+
+    def begun(self, by: Person, now: datetime, policy: Policy) -> "ChangeRequest":
+        """Begin, or go on with, the carrying out; nobody else may until ``held_until``.
+
+        A fulfilled request may be carried out once more while its new device is awaited: the answer
+        with the password may have been lost on its way.
+        """
+        self._must_be("fulfil", RequestState.APPROVED, RequestState.FULFILLED)
+        self.refuse_involved(by, "fulfil")
+        if self.window_until is None or now >= self.window_until:
+            raise WrongStepError("its window is over; reopen it first")
+        held = self.fulfilment
+        if held and now < held.held_until and held.by != by.arn:
+            raise WrongStepError(
+                f"{held.by} is carrying it out; try again after {held.held_until:%H:%M:%S} UTC"
+            )
+        until = now + policy.fulfilment_lease
+        begun = replace(held, by=by.arn, held_until=until) if held else None
+        return replace(self, fulfilment=begun or Fulfilment(by.arn, now, until))
+
+    def with_step(self, step: str) -> "ChangeRequest":
+        """Note a step of the carrying out as done."""
+        if self.fulfilment is None:
+            raise WrongStepError("nothing is being carried out")
+        done = tuple(dict.fromkeys((*self.fulfilment.done, step)))
+        return replace(self, fulfilment=replace(self.fulfilment, done=done))
+
+    def fulfilled(self, now: datetime, policy: Policy) -> "ChangeRequest":
+        """Note that all is carried out; the new device is awaited from now on."""
+        self._must_be("fulfil", RequestState.APPROVED, RequestState.FULFILLED)
+        if self.fulfilment is None:
+            raise WrongStepError("nothing is being carried out")
+        again = self.state is RequestState.FULFILLED
+        until = self.window_until if again else now + policy.enrolment_window
+        released = replace(self.fulfilment, held_until=now)
+        return replace(
+            self,
+            state=RequestState.FULFILLED,
+            fulfilment=released,
+            window_until=until,
+            due_at=self.due_at if again else until,
+        )
+
+    # --- what the clock does ---
+
+    def expired(self) -> "ChangeRequest":
+        """End an approval whose window ran out; it can be reopened."""
+        return replace(
+            self,
+            state=RequestState.EXPIRED,
+            ended_because="the approved window ran out",
+            due_at=None,
+        )
+
+    def reminded(self, now: datetime, policy: Policy) -> "ChangeRequest":
+        """Note that somebody was reminded, and when the schedule is to look again."""
+        after = replace(self, reminders=self.reminders + 1)
+        return replace(after, due_at=_waits_until(after, now, policy))
+
+    # --- who may ---
+
+    def refuse_involved(self, person: Person, step: str) -> None:
+        """Refuse a step to the subject, whoever tried, and whoever asked. Raises FourEyesError."""
+        subject = f"arn:aws:iam::{self.subject.account_id}:user/{self.subject_name}"
+        if person.user_id == self.subject.user_id or person.may_be(subject):
+            raise FourEyesError(f"{person.name} is whom it is about, and may not {step}")
+        if any(person.may_be(actor) for actor in self.actors):
+            raise FourEyesError(f"{person.name} tried to remove the device, and may not {step}")
+        asked = (self.opened_by, self.details.given_by if self.details else None)
+        if any(arn and person.may_be(arn) for arn in asked):
+            raise FourEyesError(f"{person.name} asked for it, and may not {step}")
+
+    def _must_be(self, step: str, *states: RequestState) -> None:
+        if self.state not in states:
+            allowed = " or ".join(states)
+            raise WrongStepError(f"cannot {step} a request that is {self.state}: only {allowed}")
+
+
+def _waits_until(request: ChangeRequest, now: datetime, policy: Policy) -> datetime | None:
+    """Say when the schedule is to look at a request that waits for somebody."""
+    match request.state:
+        case RequestState.OPEN if request.violation:
+            return now + policy.violation_reminder_every
+        case RequestState.OPEN:
+            days = (*policy.details_reminders, policy.details_deadline)
+            return request.opened_at + days[min(request.reminders, len(days) - 1)]
+        case RequestState.SUBMITTED:
+            return now + policy.decision_reminder_every
+        case RequestState.APPROVED | RequestState.FULFILLED:
+            return request.window_until
+        case _:
+            return None
 
 
 def open_request(
-    subject: UserKey, subject_name: str, attempt: Attempt, *, violation: bool
+    subject: UserKey,
+    subject_name: str,
+    attempt: Attempt,
+    policy: Policy,
+    *,
+    violation: bool,
 ) -> ChangeRequest:
     """Open a request. Its id follows from the event, so deciding twice gives the same one."""
-    digest = b32encode(sha256(f"{subject.account_id}/{attempt.event_id}".encode()).digest())
+    request = _new(subject, subject_name, attempt.at, attempt.event_id)
+    opened = request.joined_by(attempt, policy, violation=violation)
+    return replace(opened, due_at=_waits_until(opened, attempt.at, policy))
+
+
+def file_request(  # noqa: PLR0913 - who files what for whom, and when
+    subject: UserKey, subject_name: str, by: Person, now: datetime, policy: Policy, *, event_id: str
+) -> ChangeRequest:
+    """Open a request at somebody's word. Its id follows from the event id."""
+    filed = replace(_new(subject, subject_name, now, event_id), opened_by=by.arn)
+    return replace(filed, due_at=_waits_until(filed, now, policy))
+
+
+def _new(subject: UserKey, subject_name: str, at: datetime, event_id: str) -> ChangeRequest:
+    digest = b32encode(sha256(f"{subject.account_id}/{event_id}".encode()).digest())
     return ChangeRequest(
-        id=f"PR-{attempt.at:%Y%m%d}-{digest.decode()[:8]}",
+        id=f"PR-{at:%Y%m%d}-{digest.decode()[:8]}",
         subject=subject,
         subject_name=subject_name,
-        opened_at=attempt.at,
-        attempts=(attempt,),
-        violation=violation,
+        opened_at=at,
     )

@@ -224,7 +224,7 @@ def _attempt(situation: Situation, signal: Signal, draft: Draft, *, violation: b
     kind = AlertKind.REMOVAL_UNAPPROVED if violation else AlertKind.REMOVAL_DENIED
     if current is not None:
         again = any(_same(earlier, attempt, situation.policy) for earlier in current.attempts)
-        joined = current.joined_by(attempt, violation=violation)
+        joined = current.joined_by(attempt, situation.policy, violation=violation)
         news = not again or (violation and not current.violation)
         draft = replace(draft, request=joined, request_touched=True).adding(
             effect=f"request {joined.id} joined"
@@ -232,7 +232,9 @@ def _attempt(situation: Situation, signal: Signal, draft: Draft, *, violation: b
         if not news:
             return draft
         return draft.adding(removal_alert(situation, signal, draft, kind), effect=f"alert: {kind}")
-    opened = open_request(draft.user.key, draft.user.name, attempt, violation=violation)
+    opened = open_request(
+        draft.user.key, draft.user.name, attempt, situation.policy, violation=violation
+    )
     draft = replace(
         draft,
         user=replace(draft.user, request_id=opened.id),

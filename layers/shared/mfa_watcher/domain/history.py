@@ -27,3 +27,6 @@ class HistoryEntry:
     what: str
     actor: str | None = None
     effects: tuple[str, ...] = ()
+    before: str | None = None
+    """The standing of the user, or the state of the request, before this."""
+    after: str | None = None

@@ -23,6 +23,11 @@ class AlertKind(StrEnum):
     REMOVAL_DENIED = "removal_denied"
     REMOVAL_UNAPPROVED = "removal_unapproved"
     REMOVAL_BREAK_GLASS = "removal_break_glass"
+    REQUEST_WAITING = "request_waiting"
+    REQUEST_EXPIRED = "request_expired"
+    REQUEST_FULFILLED = "request_fulfilled"
+    ENROLMENT_OVERDUE = "enrolment_overdue"
+    VIOLATION_WAITING = "violation_waiting"
     PASSWORD_KEPT = "password_kept"  # noqa: S105 - an alert's name, no password
     PASSWORD_POLICY_CHANGED = "password_policy_changed"  # noqa: S105 - an alert's name
     QUARANTINED = "quarantined"

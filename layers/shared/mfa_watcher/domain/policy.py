@@ -86,6 +86,38 @@ class Policy:
     """Names of roles that may remove a device in an emergency, with their paths, and with ``*`` and
     ``?`` as the guard policy takes them."""
 
+    fulfil_role: str | None = None
+    """Name of the role under which requests are fulfilled: a removal by it within an approved
+    window is fulfilment, by anybody else a violation."""
+
+    service_desk_roles: frozenset[str] = frozenset()
+    """Names of roles whose sessions may file requests for any user; users file for themselves."""
+
+    details_reminders: tuple[timedelta, ...] = tuple(timedelta(days=days) for days in (2, 7, 14))
+    """When a user is reminded to give details, counted from the opening of the request."""
+
+    details_deadline: timedelta = timedelta(days=30)
+    """When a request without details is cancelled, counted from its opening."""
+
+    decision_reminder_every: timedelta = timedelta(days=2)
+    """How often security is reminded of a request that waits for its decision."""
+
+    violation_reminder_every: timedelta = timedelta(days=7)
+    """How often security is reminded of a violation that nobody has acknowledged."""
+
+    approval_window: timedelta = timedelta(hours=24)
+    """For how long an approved request may be fulfilled."""
+
+    enrolment_window: timedelta = timedelta(hours=72)
+    """How long after the fulfilment the new device may take before security is told."""
+
+    fulfilment_lease: timedelta = timedelta(minutes=2)
+    """For how long nobody else may carry out a request that somebody has begun to."""
+
+    off_boarding_grace: timedelta = timedelta(hours=1)
+    """A user who is deleted within this time after his device was removed was off-boarded, and the
+    removal was no violation."""
+
     addresses: AddressBook | None = None
     """Where users may be written to; by it a tag that leads mail elsewhere is told."""
 

@@ -30,6 +30,7 @@ class Cause(StrEnum):
     SIGNED_IN_WITHOUT_MFA = "signed_in_without_mfa"
     CONSOLE_ACCESS_GRANTED = "console_access_granted"
     DEVICE_REMOVED = "device_removed"
+    REQUEST_FULFILLED = "request_fulfilled"
     FOUND_UNPROTECTED = "found_unprotected"
 
 
@@ -57,6 +58,7 @@ class MailKind(StrEnum):
     REQUEST_NEEDS_DETAILS = "request_needs_details"
     REQUEST_DECIDED = "request_decided"
     REQUEST_FULFILLED = "request_fulfilled"
+    REQUEST_ENDED = "request_ended"
     EXEMPTION_ENDING = "exemption_ending"
     SECURITY_CASE = "security_case"
     UNREACHABLE = "unreachable"
