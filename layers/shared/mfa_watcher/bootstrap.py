@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import boto3
 from botocore.config import Config
 
+from mfa_watcher.adapters.accounts import MemberSessions, NamedAccounts, OrganizationAccounts
 from mfa_watcher.adapters.dead_letters import SqsDeadLetters
 from mfa_watcher.adapters.iam import BotoIamReader
 from mfa_watcher.adapters.outbox import DynamoOutbox
@@ -25,8 +26,12 @@ from mfa_watcher.settings import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from types_boto3_iam import IAMClient
+    from types_boto3_sts.type_defs import CredentialsTypeDef
+
     from mfa_watcher.dispatch import Dispatch
     from mfa_watcher.intake import Intake
+    from mfa_watcher.ports import Accounts, IamOf
     from mfa_watcher.rounds import Rounds, WardRounds
 
 # Short enough that retries fit into a function's 30 seconds, and the queue or the schedule can
@@ -34,6 +39,9 @@ if TYPE_CHECKING:
 _CONFIG = Config(
     connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3}
 )
+SESSION_NAME = "mfa-watcher"
+"""What a member's own CloudTrail says of the watcher that reads there."""
+
 # What sends is asked once: after a lost answer a second try would send again. The outbox tries
 # again later, and knows how often it did.
 _ONCE = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
@@ -69,6 +77,65 @@ def now() -> datetime:
 def sleep(seconds: float) -> None:
     """Wait, in the deployed product."""
     time.sleep(seconds)
+
+
+class _OfMember:
+    """A member's IAM client, entered when it is first used and anew before its session ends."""
+
+    def __init__(self, sessions: MemberSessions, account_id: str) -> None:
+        self._sessions = sessions
+        self._account_id = account_id
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._sessions.of(self._account_id), name)
+
+
+def _iam_client_of(
+    settings: TableSettings, *, role: str = "", config: Config = _CONFIG
+) -> "Callable[[str], IAMClient]":
+    """Give what gives an account's IAM client: our own, or a member's by a role of the watcher's.
+
+    Nothing is asked of a member before the client is used, and then it may be out of reach. The
+    role is the one that reads, unless another is named.
+    """
+
+    def build(credentials: "CredentialsTypeDef") -> "IAMClient":
+        return boto3.client(
+            "iam",
+            aws_access_key_id=credentials["AccessKeyId"],
+            aws_secret_access_key=credentials["SecretAccessKey"],
+            aws_session_token=credentials["SessionToken"],
+            config=config,
+        )
+
+    sessions = MemberSessions(
+        _client("sts"),
+        own=settings.account_id,
+        partition=settings.partition,
+        role_name=role or settings.reader_role,
+        session_name=SESSION_NAME,
+        build=build,
+        clock=now,
+    )
+
+    def client_of(account_id: str) -> "IAMClient":
+        if account_id == settings.account_id:
+            return cast("IAMClient", _client("iam", config))
+        return cast("IAMClient", _OfMember(sessions, account_id))
+
+    return client_of
+
+
+def _iam_of(settings: TableSettings) -> "IamOf":
+    """Give what gives an account's reader."""
+    client_of = _iam_client_of(settings)
+    return lambda account_id: BotoIamReader(client_of(account_id))
+
+
+def _accounts(settings: TableSettings) -> "Accounts":
+    if settings.asks_organization:
+        return OrganizationAccounts(_client("organizations"), own=settings.account_id, clock=now)
+    return NamedAccounts(settings.account_id, settings.member_accounts)
 
 
 def _store(settings: TableSettings) -> DynamoStore:

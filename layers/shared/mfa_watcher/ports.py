@@ -1,9 +1,9 @@
 """What the use cases need of the world, and the errors it may answer with."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from mfa_watcher.domain.casework import Decision
 from mfa_watcher.domain.change_requests import ChangeRequest
@@ -19,6 +19,10 @@ class WorldError(Exception):
 
 class IamReadError(WorldError):
     """IAM could not be read: throttled, denied or out of reach."""
+
+
+class AccountOutOfReachError(IamReadError):
+    """Nothing in the account can be read: the text names it, and what to put right there."""
 
 
 class IamWriteError(WorldError):
@@ -87,8 +91,32 @@ class IamReader(Protocol):
         ...
 
 
+IamOf: TypeAlias = Callable[[str], IamReader]
+"""Gives the reader of an account by its id. What it cannot reach, it says at the first read."""
+
+
+class Accounts(Protocol):
+    """The accounts that are watched: the watcher's own, and the members of its organization."""
+
+    def ids(self) -> tuple[str, ...]:
+        """Give the ids of all, our own first. Raises WorldError if they cannot be listed."""
+        ...
+
+    def include(self, account_id: str) -> bool:
+        """Tell whether an account is one of them. Raises WorldError as ``ids`` does."""
+        ...
+
+
+class AccountAliases(Protocol):
+    """What accounts are called."""
+
+    def alias(self, account_id: str) -> str | None:
+        """Give an account's alias; None if it has none. Raises IamReadError."""
+        ...
+
+
 class IamWarden(Protocol):
-    """Shuts users in and lets them out.
+    """Shuts users in and lets them out, in one account.
 
     Each method is one call, can be repeated, and raises IamWriteError.
     """

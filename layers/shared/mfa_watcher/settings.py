@@ -72,6 +72,16 @@ class TableSettings(BaseModel):
     table_name: str = Field(min_length=1)
     account_id: str = Field(pattern=r"^\d{12}$")
     retention_days: int = Field(default=400, ge=1)
+    partition: str = "aws"
+    organization_id: Annotated[str | None, Optional] = None
+    member_accounts: Annotated[list[str], Listed] = []
+    reader_role: str = "mfa-watcher-Reader"
+    account_alias: Annotated[str | None, Optional] = None
+
+    @property
+    def asks_organization(self) -> bool:
+        """Tell whether the organization says who its members are, since nobody named them."""
+        return self.organization_id is not None and not self.member_accounts
 
     @property
     def keep_evidence(self) -> timedelta:
@@ -203,14 +213,8 @@ class DeliverSettings(_AddressSettings, _HoursSettings):
     alert_topic_arn: str = Field(pattern=r"^arn:")
     alert_digest_seconds: int = Field(default=60, ge=0)
     configuration_set: Annotated[str | None, Optional] = None
-    account_alias: Annotated[str | None, Optional] = None
 
     @property
     def alert_digest(self) -> timedelta:
         """How long alerts are gathered that come after a first one; not at all: each is told."""
         return timedelta(seconds=self.alert_digest_seconds)
-
-    @property
-    def partition(self) -> str:
-        """The AWS partition, as the topic's ARN names it."""
-        return self.alert_topic_arn.split(":")[1]

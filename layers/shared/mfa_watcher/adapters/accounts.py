@@ -1,0 +1,208 @@
+"""The accounts that are watched, and the way into each."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeAlias
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from mfa_watcher.ports import AccountOutOfReachError, IamReadError, WorldError
+
+if TYPE_CHECKING:
+    from types_boto3_iam import IAMClient
+    from types_boto3_organizations import OrganizationsClient
+    from types_boto3_sts import STSClient
+    from types_boto3_sts.type_defs import CredentialsTypeDef
+
+ALIAS_KEPT = timedelta(hours=1)
+"""How long an account is called as it was when last asked."""
+
+MEMBERS_KEPT = timedelta(minutes=10)
+MEMBERS_ASKED_AGAIN_AFTER = timedelta(seconds=30)
+"""How soon the organization is asked again about an account that was not among its members."""
+
+MOST_CLIENTS = 50
+"""A client takes a megabyte or two, and a function's memory has to hold them all."""
+
+RENEWED_BEFORE = timedelta(minutes=5)
+"""A session that ends so soon is not used any more: the call, and its retries, take time."""
+
+_NO_WAY_IN = frozenset({"AccessDenied", "AccessDeniedException", "RegionDisabledException"})
+
+BuildClient: TypeAlias = Callable[["CredentialsTypeDef"], "IAMClient"]
+
+
+class NamedAccounts:
+    """The watcher's own account, and members that were named one by one."""
+
+    def __init__(self, own: str, members: Collection[str] = ()) -> None:
+        """Take the ids."""
+        self._ids = tuple(dict.fromkeys((own, *members)))
+
+    def ids(self) -> tuple[str, ...]:
+        """Give the ids of all, our own first."""
+        return self._ids
+
+    def include(self, account_id: str) -> bool:
+        """Tell whether an account is one of them."""
+        return account_id in self._ids
+
+
+class OrganizationAccounts:
+    """The watcher's own account, and whatever the organization has as active members."""
+
+    def __init__(
+        self, client: "OrganizationsClient", *, own: str, clock: Callable[[], datetime]
+    ) -> None:
+        """Take a client of the management account, or of one that it has delegated to."""
+        self._client = client
+        self._own = own
+        self._clock = clock
+        self._ids: tuple[str, ...] = ()
+        self._asked_at: datetime | None = None
+
+    def ids(self) -> tuple[str, ...]:
+        """Give the ids of all, our own first. Raises WorldError."""
+        return self._known(MEMBERS_KEPT)
+
+    def include(self, account_id: str) -> bool:
+        """Tell whether an account is one of them, also one that just joined. Raises WorldError."""
+        known = account_id == self._own or account_id in self._known(MEMBERS_KEPT)
+        return known or account_id in self._known(MEMBERS_ASKED_AGAIN_AFTER)
+
+    def _known(self, kept: timedelta) -> tuple[str, ...]:
+        now = self._clock()
+        if self._asked_at is None or now - self._asked_at >= kept:
+            self._ids, self._asked_at = self._asked(), now
+        return self._ids
+
+    def _asked(self) -> tuple[str, ...]:
+        """Ask for all pages: a page holds 20 accounts at most, and may be empty before the last."""
+        members: list[str] = []
+        try:
+            for page in self._client.get_paginator("list_accounts").paginate():
+                # AWS replaces Status by State in 2026; either may be what is answered.
+                members += (
+                    account["Id"]
+                    for account in page["Accounts"]
+                    if account.get("State", account.get("Status")) == "ACTIVE"
+                )
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            raise WorldError(
+                f"the organization's accounts cannot be listed: {code}; that is for its management"
+                " account or a delegated administrator, others name them in MemberAccounts"
+            ) from error
+        except BotoCoreError as error:
+            raise WorldError(
+                f"the organization's accounts cannot be listed: {type(error).__name__}"
+            ) from error
+        return tuple(dict.fromkeys((self._own, *members)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Entered:
+    client: "IAMClient"
+    until: datetime
+
+
+class MemberSessions:
+    """Clients of member accounts' IAM, each with a role there that is assumed when it is needed."""
+
+    def __init__(  # noqa: PLR0913 - what it takes to enter an account, each by its name
+        self,
+        sts: "STSClient",
+        *,
+        own: str,
+        partition: str,
+        role_name: str,
+        session_name: str,
+        build: BuildClient,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Take the role's name, which is the same in all accounts, and what builds a client.
+
+        ``session_name`` is what the member's own CloudTrail says of us.
+        """
+        self._sts = sts
+        self._own = own
+        self._partition = partition
+        self._role_name = role_name
+        self._session_name = session_name
+        self._build = build
+        self._clock = clock
+        self._entered: OrderedDict[str, _Entered] = OrderedDict()
+
+    def of(self, account_id: str) -> "IAMClient":
+        """Give a client that is good for some minutes more. Raises AccountOutOfReachError."""
+        entered = self._entered.get(account_id)
+        if entered is None or entered.until - self._clock() < RENEWED_BEFORE:
+            entered = self._enter(account_id)
+            self._entered[account_id] = entered
+            if len(self._entered) > MOST_CLIENTS:
+                self._entered.popitem(last=False)
+        self._entered.move_to_end(account_id)
+        return entered.client
+
+    def _enter(self, account_id: str) -> _Entered:
+        role = f"arn:{self._partition}:iam::{account_id}:role/{self._role_name}"
+        try:
+            given = self._sts.assume_role(RoleArn=role, RoleSessionName=self._session_name)
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code not in _NO_WAY_IN:
+                raise IamReadError(
+                    f"STS did not let us into account {account_id}: {code}"
+                ) from error
+            raise AccountOutOfReachError(
+                f"account {account_id} is out of reach: the role {role} is not there or does not"
+                f" let us in ({code}); deploy forwarder.yaml in account {account_id}, in the"
+                f" region of its IAM, with HubAccountId={self._own}"
+            ) from error
+        except BotoCoreError as error:
+            raise IamReadError(
+                f"STS did not let us into account {account_id}: {type(error).__name__}"
+            ) from error
+        credentials = given["Credentials"]
+        return _Entered(self._build(credentials), credentials["Expiration"])
+
+
+class IamAliases:
+    """Accounts' aliases as IAM has them, asked for once in a while (``ListAccountAliases``)."""
+
+    def __init__(
+        self,
+        client_of: Callable[[str], "IAMClient"],
+        *,
+        clock: Callable[[], datetime],
+        set_by_hand: dict[str, str] | None = None,
+    ) -> None:
+        """Take what gives an account's client. ``set_by_hand`` comes before what IAM says."""
+        self._client_of = client_of
+        self._clock = clock
+        self._set_by_hand = set_by_hand or {}
+        self._asked: dict[str, tuple[datetime, str | None]] = {}
+
+    def alias(self, account_id: str) -> str | None:
+        """Give an account's alias; None if it has none. Raises IamReadError."""
+        if alias := self._set_by_hand.get(account_id):
+            return alias
+        now = self._clock()
+        asked_at, alias = self._asked.get(account_id, (None, None))
+        if asked_at is None or now - asked_at >= ALIAS_KEPT:
+            alias = self._ask(account_id)
+            self._asked[account_id] = (now, alias)
+        return alias
+
+    def _ask(self, account_id: str) -> str | None:
+        try:
+            found = self._client_of(account_id).list_account_aliases()["AccountAliases"]
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            raise IamReadError(f"IAM did not answer ListAccountAliases: {code}") from error
+        except BotoCoreError as error:
+            kind = type(error).__name__
+            raise IamReadError(f"IAM did not answer ListAccountAliases: {kind}") from error
+        return found[0] if found else None
