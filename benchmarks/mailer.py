@@ -148,7 +148,7 @@ def _hand(dispatch: "Dispatch", mails: "list[Mail]") -> float:
     deliverer = dispatch._deliverer  # noqa: SLF001 - to measure a part
     began = time.perf_counter()
     for mail in mails:
-        words = deliverer.renderer.render(mail, None)
+        words = deliverer.renderer.render(mail, None, alias=None)
         to = f"{mail.user_name}@example.com"
         message = Message(to, words.subject, words.html, words.text, thread=mail.finding_id)
         deliverer.mailer.send(message)

@@ -236,7 +236,8 @@ class Function:
         self.deliverer = Deliverer(
             outbox=outbox,
             store=store_on(dynamodb),
-            iam=self,
+            iam_of=lambda _account: self,
+            aliases=self,
             mailer=self,
             alerter=None,  # type: ignore[arg-type]
             renderer=self,
@@ -274,8 +275,12 @@ class Function:
         self.pass_time(0.03)
         return True
 
-    def render(self, _mail: object, _language: str | None) -> RenderedMail:
+    def alias(self, _account_id: str) -> None:
+        """The account has none."""
+
+    def render(self, _mail: object, _language: str | None, *, alias: str | None) -> RenderedMail:
         """Any words."""
+        assert alias is None
         return RenderedMail("subject", "html", "text")
 
     def send(self, message: Message) -> str:

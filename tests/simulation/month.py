@@ -17,6 +17,7 @@ from itertools import count
 from random import Random
 from typing import Any
 
+from mfa_watcher.adapters.accounts import NamedAccounts
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.pace import DynamoAlertWindow, DynamoPace
 from mfa_watcher.adapters.store import DynamoStore
@@ -200,6 +201,13 @@ class Sns:
         return "sns"
 
 
+class NoAliases:
+    """The account has no alias."""
+
+    def alias(self, _account_id: str) -> None:
+        """As IAM answers."""
+
+
 class Words:
     """Writes on each mail what it is, for the oracle; and one in so many in the real words."""
 
@@ -207,16 +215,16 @@ class Words:
         """Take how often the mail is really rendered."""
         self._one_in = real_one_in
         self._numbers = count()
-        self._real = JinjaMailRenderer(MailContext(ACCOUNT, None, "aws", SECURITY))
+        self._real = JinjaMailRenderer(MailContext("aws", SECURITY))
         self.cases: Counter[str] = Counter()
 
-    def render(self, mail: Mail, language: str | None) -> RenderedMail:
+    def render(self, mail: Mail, language: str | None, *, alias: str | None) -> RenderedMail:
         """Give the mail."""
         who = mail.user.user_id if mail.user else ""
         head = json.dumps([who, mail.kind.value, mail.step, language or ""])
         if next(self._numbers) % self._one_in:
             return RenderedMail(head, "", json.dumps([case.user_name for case in mail.cases]))
-        words = self._real.render(mail, language)
+        words = self._real.render(mail, language, alias=alias)
         assert mail.user_name in words.text
         return RenderedMail(head, words.html, json.dumps([case.user_name for case in mail.cases]))
 
@@ -275,7 +283,8 @@ class Month:
         self.deliverer = Deliverer(
             outbox=self.outbox,
             store=self.store,
-            iam=self.iam,
+            iam_of=lambda _account: self.iam,
+            aliases=NoAliases(),
             mailer=self.ses,
             alerter=self.sns,
             renderer=self.words,
@@ -286,8 +295,15 @@ class Month:
             window=window,
             clock=self.clock,
         )
-        self.observer = Observer(ACCOUNT, "mfa-watcher", self.store, self.iam, policy, self.clock)
-        self.reminder = Reminder(ACCOUNT, self.store, self.iam, policy, self.clock)
+        self.observer = Observer(
+            NamedAccounts(ACCOUNT),
+            "mfa-watcher",
+            self.store,
+            lambda _account: self.iam,
+            policy,
+            self.clock,
+        )
+        self.reminder = Reminder(ACCOUNT, self.store, lambda _account: self.iam, policy, self.clock)
         self.postmaster = Postmaster(self.store, self.outbox, policy, self.clock)
         ids = (f"word-{number}" for number in count())
         self.desk = SecurityDesk(

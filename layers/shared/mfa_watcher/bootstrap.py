@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 import boto3
 from botocore.config import Config
 
-from mfa_watcher.adapters.accounts import MemberSessions, NamedAccounts, OrganizationAccounts
+from mfa_watcher.adapters.accounts import (
+    IamAliases,
+    MemberSessions,
+    NamedAccounts,
+    OrganizationAccounts,
+)
 from mfa_watcher.adapters.dead_letters import SqsDeadLetters
 from mfa_watcher.adapters.iam import BotoIamReader
 from mfa_watcher.adapters.outbox import DynamoOutbox
@@ -20,6 +25,7 @@ from mfa_watcher.settings import (
     ObserveSettings,
     QuarantineSettings,
     RemindSettings,
+    SweepSettings,
     TableSettings,
 )
 
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
     from mfa_watcher.intake import Intake
     from mfa_watcher.ports import Accounts, IamOf
     from mfa_watcher.rounds import Rounds, WardRounds
+    from mfa_watcher.sweeping import Sweeping
 
 # Short enough that retries fit into a function's 30 seconds, and the queue or the schedule can
 # try again later.
@@ -45,6 +52,16 @@ SESSION_NAME = "mfa-watcher"
 # What sends is asked once: after a lost answer a second try would send again. The outbox tries
 # again later, and knows how often it did.
 _ONCE = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+
+
+# The sweep has minutes, and asks about many users at a time: it slows down with IAM.
+_PATIENT = _CONFIG.merge(
+    Config(
+        read_timeout=20,
+        retries={"mode": "adaptive", "total_max_attempts": 8},
+        max_pool_connections=16,
+    )
+)
 
 
 class _OnFirstUse:
@@ -128,7 +145,10 @@ def _iam_client_of(
 
 def _iam_of(settings: TableSettings) -> "IamOf":
     """Give what gives an account's reader."""
-    client_of = _iam_client_of(settings)
+    return _readers(_iam_client_of(settings))
+
+
+def _readers(client_of: "Callable[[str], IAMClient]") -> "IamOf":
     return lambda account_id: BotoIamReader(client_of(account_id))
 
 
@@ -161,10 +181,10 @@ def intake() -> "Intake":
 
     settings = ObserveSettings.from_environment()
     observer = Observer(
-        account_id=settings.account_id,
+        accounts=_accounts(settings),
         watcher_name=settings.watcher_name,
         store=_store(settings),
-        iam=BotoIamReader(_client("iam")),
+        iam_of=_iam_of(settings),
         policy=settings.policy,
         clock=now,
     )
@@ -191,9 +211,40 @@ def rounds() -> "Rounds":
     from mfa_watcher.usecases.remind import Reminder
 
     settings = RemindSettings.from_environment()
-    iam = BotoIamReader(_client("iam"))
-    reminder = Reminder(settings.account_id, _store(settings), iam, settings.policy, now)
+    reminder = Reminder(
+        settings.account_id,
+        _store(settings),
+        _iam_of(settings),
+        settings.policy,
+        now,
+        quarantines_members=settings.quarantines_members,
+    )
     return Rounds(reminder)
+
+
+@cache
+def sweeping() -> "Sweeping":
+    """The parts of sweep. Raises SettingsError."""
+    from mfa_watcher.adapters.census import BotoCensusTaker
+    from mfa_watcher.adapters.sweep_queue import SqsSweepQueue
+    from mfa_watcher.sweeping import Sweeping
+    from mfa_watcher.usecases.sweep import Sweeper
+
+    settings = SweepSettings.from_environment()
+    client_of = _iam_client_of(settings, config=_PATIENT)
+    sqs = _client("sqs")
+    queue = SqsSweepQueue(sqs, queue_url=settings.sweep_queue_url)
+    sweeper = Sweeper(
+        accounts=_accounts(settings).ids,
+        store=_store(settings),
+        iam_of=_readers(client_of),
+        census_of=lambda account_id: BotoCensusTaker(client_of(account_id)),
+        queue=queue,
+        policy=settings.policy,
+        clock=now,
+    )
+    dead_letters = SqsDeadLetters(sqs, queue_url=settings.dead_letter_queue_url)
+    return Sweeping(sweeper, queue, dead_letters, max_receives=settings.max_receive_count)
 
 
 @cache
@@ -204,9 +255,13 @@ def ward_rounds() -> "WardRounds":
     from mfa_watcher.usecases.quarantine import Warden
 
     settings = QuarantineSettings.from_environment()
-    iam = _client("iam")
-    warden = BotoIamWarden(iam, policy_arn=settings.quarantine_policy_arn)
-    return WardRounds(Warden(_store(settings), BotoIamReader(iam), warden, now))
+    client_of = _iam_client_of(settings, role=settings.quarantine_role)
+
+    def warden_of(account_id: str) -> BotoIamWarden:
+        policy_arn = settings.policy_arn_in(account_id)
+        return BotoIamWarden(client_of(account_id), policy_arn=policy_arn)
+
+    return WardRounds(Warden(_store(settings), _iam_of(settings), warden_of, now))
 
 
 @cache
@@ -220,12 +275,10 @@ def dispatch() -> "Dispatch":
     from mfa_watcher.usecases.deliver import Deliverer
 
     settings = DeliverSettings.from_environment()
-    dynamodb = _client("dynamodb")
+    dynamodb, client_of = _client("dynamodb"), _iam_client_of(settings)
     outbox = _outbox(settings)
     renderer = JinjaMailRenderer(
         MailContext(
-            account_id=settings.account_id,
-            account_alias=settings.account_alias,
             partition=settings.partition,
             security_contact=settings.security_contact,
             default_language=settings.default_language,
@@ -236,7 +289,12 @@ def dispatch() -> "Dispatch":
     deliverer = Deliverer(
         outbox=outbox,
         store=_store(settings),
-        iam=BotoIamReader(_client("iam")),
+        iam_of=_readers(client_of),
+        aliases=IamAliases(
+            client_of,
+            clock=now,
+            set_by_hand={settings.account_id: settings.account_alias},
+        ),
         mailer=SesMailer(
             _client("sesv2", _ONCE),
             sender=settings.sender_address,

@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
 from mfa_watcher.domain.casework import Decision
+from mfa_watcher.domain.census import AssignedDevice, CredentialReport, ListedUser, ReportState
 from mfa_watcher.domain.change_requests import ChangeRequest
 from mfa_watcher.domain.devices import Device
 from mfa_watcher.domain.feedback import MailOutcome
 from mfa_watcher.domain.intents import Alert, Case, Intent, Mail
+from mfa_watcher.domain.roster import Entry, Swept
+from mfa_watcher.domain.sweep import SweepOrder
 from mfa_watcher.domain.users import User, UserKey
 
 
@@ -115,6 +118,43 @@ class AccountAliases(Protocol):
         ...
 
 
+class CensusTaker(Protocol):
+    """Lists all users of one account, in few calls. Each method raises IamReadError."""
+
+    @property
+    def calls(self) -> int:
+        """How many calls were made so far."""
+        ...
+
+    def report(self) -> CredentialReport | ReportState:
+        """Give the credential report, or say why there is none (``GetCredentialReport``)."""
+        ...
+
+    def order_report(self) -> ReportState:
+        """Have a report made, if the last is too old (``GenerateCredentialReport``)."""
+        ...
+
+    def users(self) -> tuple[ListedUser, ...]:
+        """Give all users, a thousand a call (``ListUsers``)."""
+        ...
+
+    def assigned_devices(self) -> tuple[AssignedDevice, ...]:
+        """Give all users' virtual devices, a thousand a call (``ListVirtualMFADevices``)."""
+        ...
+
+    def devices_in_use(self) -> int:
+        """Count the devices of all kinds that somebody has (``GetAccountSummary``)."""
+        ...
+
+
+class SweepQueue(Protocol):
+    """Keeps the accounts to be swept."""
+
+    def send(self, order: SweepOrder, *, delay: timedelta = timedelta()) -> None:
+        """Put an account into the queue, to be taken out after the delay, 15 minutes at most."""
+        ...
+
+
 class IamWarden(Protocol):
     """Shuts users in and lets them out, in one account.
 
@@ -128,6 +168,10 @@ class IamWarden(Protocol):
     def let_out(self, name: str) -> None:
         """Take that back, if it is so (``DetachUserPolicy``)."""
         ...
+
+
+WardenOf: TypeAlias = Callable[[str], IamWarden]
+"""Gives the warden of an account by its id."""
 
 
 class Store(Protocol):
@@ -163,6 +207,21 @@ class Store(Protocol):
 
     def quarantine_done(self, key: UserKey, *, decided_at: datetime) -> None:
         """Take a user off that list, unless there was a decision after the given moment."""
+        ...
+
+    def roster(self, account_id: str) -> Iterator[Entry]:
+        """Give all users of an account who are not gone. It may be a moment behind."""
+        ...
+
+    def note(self, users: Sequence[User]) -> tuple[User, ...]:
+        """Write records of users nobody knew; gives those who are known after all, left as found.
+
+        For users about whom nothing is decided: no history, no intents.
+        """
+        ...
+
+    def last_sweep(self, account_id: str) -> Swept | None:
+        """Give what is kept of an account's last sweep."""
         ...
 
     def exempted(self) -> Iterator[User]:
@@ -331,8 +390,11 @@ class RenderedMail:
 class MailRenderer(Protocol):
     """Puts a mail into words."""
 
-    def render(self, mail: Mail, language: str | None) -> RenderedMail:
-        """Give subject, HTML and text, in a language if it is there, else in the account's."""
+    def render(self, mail: Mail, language: str | None, *, alias: str | None) -> RenderedMail:
+        """Give subject, HTML and text, in a language if it is there, else in the account's.
+
+        ``alias`` is what the mail's account is called beside its number.
+        """
         ...
 
 

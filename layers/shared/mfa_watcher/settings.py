@@ -186,6 +186,7 @@ class RemindSettings(_LadderSettings, _HoursSettings):
 
     quarantine: Quarantine = Quarantine.OFF
     quarantine_days: int = Field(default=21, ge=1)
+    quarantines_members: bool = False
 
     @property
     def policy(self) -> Policy:
@@ -199,10 +200,36 @@ class RemindSettings(_LadderSettings, _HoursSettings):
         )
 
 
+class SweepSettings(_LadderSettings):
+    """The environment of sweep."""
+
+    sweep_queue_url: str = Field(min_length=1)
+    dead_letter_queue_url: str = Field(min_length=1)
+    max_receive_count: int = Field(default=5, ge=1)
+    lost_events_alert_threshold: int = Field(default=3, ge=0)
+
+    @property
+    def policy(self) -> Policy:
+        """The security team's choices."""
+        return Policy(
+            ladder=self.ladder,
+            second_device_after=self.second_device_after,
+            lost_events_alerted=self.lost_events_alert_threshold,
+        )
+
+
 class QuarantineSettings(TableSettings):
     """The environment of quarantine."""
 
     quarantine_policy_arn: str = Field(pattern=r"^arn:")
+    quarantine_role: str = "mfa-watcher-Quarantine"
+    member_quarantine_policy: str = "mfa-watcher-quarantine"
+
+    def policy_arn_in(self, account_id: str) -> str:
+        """Give the policy that shuts in: our own, or the one that a member's forwarder made."""
+        if account_id == self.account_id:
+            return self.quarantine_policy_arn
+        return f"arn:{self.partition}:iam::{account_id}:policy/{self.member_quarantine_policy}"
 
 
 class DeliverSettings(_AddressSettings, _HoursSettings):

@@ -14,7 +14,7 @@ from jinja2 import Environment
 
 from mfa_watcher.cli.samples import ACCOUNT, CAROL, FIDO, REQUEST, SAMPLES, TOKEN, VIRTUAL
 from mfa_watcher.domain.intents import Case, Mail
-from mfa_watcher.domain.users import Cause, MailKind
+from mfa_watcher.domain.users import Cause, MailKind, UserKey
 from mfa_watcher.mail.languages import LanguageError, languages, moment
 from mfa_watcher.mail.rendering import (
     CASES_SHOWN,
@@ -27,7 +27,8 @@ from mfa_watcher.mail.rendering import (
 from mfa_watcher.ports import RenderedMail
 from tests.hostile import HOSTILE, UNSEEN, with_hostile
 
-CONTEXT = MailContext(ACCOUNT, "acme-prod", "aws", "security@acme.example")
+CONTEXT = MailContext("aws", "security@acme.example")
+ALIAS = "acme-prod"
 LONGEST_TITLE = 60
 """What a mailbox shows of a subject on a desktop, less the account."""
 
@@ -69,8 +70,10 @@ every_language = pytest.mark.parametrize("language", languages())
 
 
 @cache
-def rendered(mail: Mail, language: str = "en", context: MailContext = CONTEXT) -> RenderedMail:
-    return JinjaMailRenderer(context).render(mail, language)
+def rendered(
+    mail: Mail, language: str = "en", context: MailContext = CONTEXT, alias: str | None = ALIAS
+) -> RenderedMail:
+    return JinjaMailRenderer(context).render(mail, language, alias=alias)
 
 
 class Page(HTMLParser):
@@ -645,7 +648,7 @@ def test_language_is_the_wanted_one_or_else_the_accounts(
 def test_an_account_with_a_language_or_zone_that_is_not_there_is_told_at_once(
     change: dict[str, str], said: str
 ) -> None:
-    context = MailContext(ACCOUNT, None, "aws", "", **change)
+    context = MailContext("aws", "", **change)
 
     with pytest.raises(LanguageError, match=re.escape(said)):
         JinjaMailRenderer(context)
@@ -663,15 +666,25 @@ def test_an_account_with_a_language_or_zone_that_is_not_there_is_told_at_once(
 def test_sign_in_link_is_the_accounts_own_in_its_partition(
     partition: str, alias: str | None, url: str
 ) -> None:
-    context = MailContext(ACCOUNT, alias, partition, "security@acme.example")
-    result = rendered(PLAIN, "en", context)
+    context = MailContext(partition, "security@acme.example")
+    result = rendered(PLAIN, "en", context, alias)
 
     assert url in Page(result.html).links
     assert url in result.text
 
 
+def test_a_mail_is_about_the_account_of_its_user_and_of_no_other() -> None:
+    mail = replace(PLAIN, account_id="444455556666", user=UserKey("444455556666", "AIDAMEMBER"))
+    result = rendered(mail, "en", alias="acme-lab")
+
+    assert result.subject.startswith("[AWS acme-lab] ")
+    assert "acme-lab (444455556666)" in words_of(result.text)
+    assert "https://acme-lab.signin.aws.amazon.com/console" in Page(result.html).links
+    assert ACCOUNT not in result.html + result.text
+
+
 def test_an_account_without_an_alias_is_named_by_its_number() -> None:
-    text = rendered(PLAIN, "en", replace(CONTEXT, account_alias=None)).text
+    text = rendered(PLAIN, "en", alias=None).text
 
     assert "AWS account 111122223333 with a password alone" in words_of(text)
 

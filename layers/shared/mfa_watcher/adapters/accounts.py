@@ -1,7 +1,7 @@
 """The accounts that are watched, and the way into each."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
@@ -28,6 +28,9 @@ MOST_CLIENTS = 50
 
 RENEWED_BEFORE = timedelta(minutes=5)
 """A session that ends so soon is not used any more: the call, and its retries, take time."""
+
+ASKED_AGAIN_AFTER = timedelta(minutes=1)
+"""How long a refusal holds: thousands of an account's users may be due, and none can be read."""
 
 _NO_WAY_IN = frozenset({"AccessDenied", "AccessDeniedException", "RegionDisabledException"})
 
@@ -134,19 +137,24 @@ class MemberSessions:
         self._build = build
         self._clock = clock
         self._entered: OrderedDict[str, _Entered] = OrderedDict()
+        self._refused: dict[str, tuple[datetime, str]] = {}
 
     def of(self, account_id: str) -> "IAMClient":
         """Give a client that is good for some minutes more. Raises AccountOutOfReachError."""
+        now = self._clock()
+        refused_at, why = self._refused.get(account_id, (None, ""))
+        if refused_at is not None and now - refused_at < ASKED_AGAIN_AFTER:
+            raise AccountOutOfReachError(why)
         entered = self._entered.get(account_id)
-        if entered is None or entered.until - self._clock() < RENEWED_BEFORE:
-            entered = self._enter(account_id)
+        if entered is None or entered.until - now < RENEWED_BEFORE:
+            entered = self._enter(account_id, now)
             self._entered[account_id] = entered
             if len(self._entered) > MOST_CLIENTS:
                 self._entered.popitem(last=False)
         self._entered.move_to_end(account_id)
         return entered.client
 
-    def _enter(self, account_id: str) -> _Entered:
+    def _enter(self, account_id: str, now: datetime) -> _Entered:
         role = f"arn:{self._partition}:iam::{account_id}:role/{self._role_name}"
         try:
             given = self._sts.assume_role(RoleArn=role, RoleSessionName=self._session_name)
@@ -156,11 +164,13 @@ class MemberSessions:
                 raise IamReadError(
                     f"STS did not let us into account {account_id}: {code}"
                 ) from error
-            raise AccountOutOfReachError(
+            why = (
                 f"account {account_id} is out of reach: the role {role} is not there or does not"
                 f" let us in ({code}); deploy forwarder.yaml in account {account_id}, in the"
                 f" region of its IAM, with HubAccountId={self._own}"
-            ) from error
+            )
+            self._refused[account_id] = (now, why)
+            raise AccountOutOfReachError(why) from error
         except BotoCoreError as error:
             raise IamReadError(
                 f"STS did not let us into account {account_id}: {type(error).__name__}"
@@ -177,7 +187,7 @@ class IamAliases:
         client_of: Callable[[str], "IAMClient"],
         *,
         clock: Callable[[], datetime],
-        set_by_hand: dict[str, str] | None = None,
+        set_by_hand: Mapping[str, str | None] | None = None,
     ) -> None:
         """Take what gives an account's client. ``set_by_hand`` comes before what IAM says."""
         self._client_of = client_of

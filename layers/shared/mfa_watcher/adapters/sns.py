@@ -17,6 +17,9 @@ _SUBJECT_LENGTH = 100
 _VALUE_LENGTH = 1024
 _LINE_BYTES = 400
 
+_TOLD = ("User", "Account", "Who", "When")
+"""What a line of several alerts says of each; the end of a long line is cut."""
+
 _REFUSALS = frozenset({"InvalidParameter", "ParameterValueInvalid", "ValidationException"})
 
 
@@ -91,7 +94,7 @@ def body_of_digest(intents: Sequence[Intent]) -> str:
 
 def _line(alert: Alert, intent_id: str) -> str:
     facts = dict(alert.facts)
-    told = [f"{name}: {one_line(facts[name])}" for name in ("User", "Who", "When") if name in facts]
+    told = [f"{name}: {one_line(facts[name])}" for name in _TOLD if name in facts]
     line = " | ".join([f"{alert.severity.upper()}: {alert.title}", *told])
     # In bytes, by which SNS measures a message.
     short = line.encode()[:_LINE_BYTES].decode(errors="ignore")

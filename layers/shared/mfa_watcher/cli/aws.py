@@ -37,6 +37,11 @@ def add_account_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the stack's region (%(default)s)",
     )
+    parser.add_argument(
+        "--account",
+        metavar="ID",
+        help="the member account that the user is in (default: the watcher's own)",
+    )
 
 
 def security_desk(options: argparse.Namespace) -> "SecurityDesk":
@@ -57,6 +62,8 @@ def security_desk(options: argparse.Namespace) -> "SecurityDesk":
         raise AccountError(f"{said['Code']}: {said.get('Message', '')}") from error
     except BotoCoreError as error:
         raise AccountError(f"{error}") from error
+    own = caller["Account"]
+    account_id = options.account or own
     policy = Policy()
     store = DynamoStore(
         session.client("dynamodb"),
@@ -65,10 +72,10 @@ def security_desk(options: argparse.Namespace) -> "SecurityDesk":
         keep_evidence=EVIDENCE_KEPT,
     )
     return SecurityDesk(
-        caller["Account"],
+        account_id,
         caller["Arn"],
         store,
-        BotoIamReader(session.client("iam")),
+        BotoIamReader(session.client("iam")) if account_id == own else None,
         policy,
         stack.addresses,
         lambda: datetime.now(UTC),

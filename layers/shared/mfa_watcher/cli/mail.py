@@ -83,13 +83,13 @@ def run(options: argparse.Namespace) -> int:
 
 def previews() -> list[Preview]:
     """Render every sample in every language."""
-    from mfa_watcher.cli.samples import CONTEXT, SAMPLES
+    from mfa_watcher.cli.samples import ALIAS, CONTEXT, SAMPLES
     from mfa_watcher.mail.languages import languages
     from mfa_watcher.mail.rendering import JinjaMailRenderer
 
     renderer = JinjaMailRenderer(CONTEXT)
     return [
-        Preview(name, language, mail, renderer.render(mail, language.code))
+        Preview(name, language, mail, renderer.render(mail, language.code, alias=ALIAS))
         for name, mail in SAMPLES.items()
         for language in languages().values()
     ]

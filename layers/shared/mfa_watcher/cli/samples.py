@@ -8,9 +8,8 @@ from mfa_watcher.domain.users import Cause, MailKind, UserKey
 from mfa_watcher.mail.rendering import MailContext
 
 ACCOUNT = "111122223333"
+ALIAS = "acme-prod"
 CONTEXT = MailContext(
-    account_id=ACCOUNT,
-    account_alias="acme-prod",
     partition="aws",
     security_contact="security@acme.example",
     time_zone="Europe/Berlin",

@@ -1,6 +1,6 @@
 """Intents: the outgoing acts that a decision commits to the outbox."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -36,6 +36,7 @@ class AlertKind(StrEnum):
     MAIL_UNDELIVERABLE = "mail_undeliverable"
     ROOT_ACTIVITY = "root_activity"
     WATCHER_DISTURBED = "watcher_disturbed"
+    EVENTS_LOST = "events_lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,10 @@ class Mail:
     cases: tuple[Case, ...] = ()
 
 
+ACCOUNT = "Account"
+"""The fact of an alert that holds the account's number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
     """An alert to the security team: a title of our own words, and facts as the record has them."""
@@ -97,6 +102,19 @@ class Alert:
     severity: Severity
     title: str
     facts: tuple[tuple[str, str], ...]
+
+    @property
+    def account_id(self) -> str | None:
+        """Give the account that the alert is about, as its facts have it."""
+        named = dict(self.facts).get(ACCOUNT, "")
+        return named if named.isdigit() else None
+
+    def naming_account(self, alias: str | None) -> "Alert":
+        """Give the alert with what its account is called beside the number."""
+        if alias is None:
+            return self
+        facts = ((n, f"{alias} ({v})" if n == ACCOUNT else v) for n, v in self.facts)
+        return replace(self, facts=tuple(facts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,14 +45,12 @@ _OFFERED = (DeviceKind.FIDO, DeviceKind.VIRTUAL, DeviceKind.HARDWARE_TOTP)
 
 @dataclass(frozen=True, slots=True)
 class MailContext:
-    """What is the same in all mails of an account. ``security_contact`` may be empty.
+    """What is the same in all mails. ``security_contact`` may be empty.
 
     ``time_zone`` is an IANA name. ``address_tag`` is the tag that security is told to set on a
     user who cannot be reached.
     """
 
-    account_id: str
-    account_alias: str | None
     partition: str
     security_contact: str
     product_name: str = "MFA Watcher"
@@ -60,32 +58,32 @@ class MailContext:
     time_zone: str = "UTC"
     address_tag: str = "email"
 
-    @property
-    def sign_in_url(self) -> str:
-        """Give the account's own sign-in page."""
-        return sign_in_url(self.account_id, self.account_alias, self.partition)
-
 
 class JinjaMailRenderer:
-    """Renders mails of one account. Templates are compiled once per process."""
+    """Renders mails of all accounts. Templates are compiled once per process."""
 
     def __init__(self, context: MailContext) -> None:
-        """Take the account's facts. Raises LanguageError for a language or zone not there."""
+        """Take what is the same in all. Raises LanguageError for a language or zone not there."""
         self._common = _common(context)
+        self._partition = context.partition
         self._zone = zone_named(context.time_zone)
         self._default = known(context.default_language).code
 
-    def render(self, mail: Mail, language: str | None = None) -> RenderedMail:
+    def render(
+        self, mail: Mail, language: str | None = None, *, alias: str | None = None
+    ) -> RenderedMail:
         """Give subject, HTML and text. Whatever a user can influence comes out harmless.
 
-        ``language`` may be anything; what is no language of ours is the account's default.
+        ``language`` may be anything; what is no language of ours is the default. ``alias`` is what
+        the mail's account is called.
         """
         words = choose(language, self._default)
-        values = self._common | _values(mail, words, self._zone)
+        account = _account(mail.account_id, alias, self._partition)
+        values = self._common | account | _values(mail, words, self._zone)
         text = _template("text", words.code, mail.kind)
         title = "".join(text.blocks["title"](text.new_context(values))).strip()
         return RenderedMail(
-            subject=words.subject.format(account=self._common["account_short"], title=title),
+            subject=words.subject.format(account=account["account_short"], title=title),
             html=_template("html", words.code, mail.kind).render(values),
             text=_tidy(text.render(values)),
         )
@@ -146,17 +144,21 @@ def _tidy(text: str) -> str:
 
 
 def _common(context: MailContext) -> dict[str, Any]:
-    number = one_line(context.account_id)
-    alias = one_line(context.account_alias) if context.account_alias else None
     contact = one_line(context.security_contact)
     return {
-        "account": f"{alias} ({number})" if alias else number,
-        "account_short": alias or number,
-        "sign_in_url": context.sign_in_url,
         "contact": contact or None,
         "contact_url": f"mailto:{quote(contact, safe='@')}",
         "product_name": one_line(context.product_name),
         "address_tag": one_line(context.address_tag),
+    }
+
+
+def _account(account_id: str, alias: str | None, partition: str) -> dict[str, Any]:
+    number, called = one_line(account_id), one_line(alias) if alias else None
+    return {
+        "account": f"{called} ({number})" if called else number,
+        "account_short": called or number,
+        "sign_in_url": sign_in_url(account_id, alias, partition),
     }
 
 

@@ -1,6 +1,6 @@
 """From an intent in the outbox to a mail or an alert: claim, send, mark."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,11 +14,12 @@ from mfa_watcher.domain.mails import facts_needed_to_send, keeps_mail_hours, rea
 from mfa_watcher.domain.policy import MailHours
 from mfa_watcher.domain.users import LiveUser, MailKind, User, UserKey
 from mfa_watcher.ports import (
+    AccountAliases,
     Alerter,
     AlertWindow,
     BadAddressError,
     Claim,
-    IamReader,
+    IamOf,
     IamReadError,
     IamUser,
     LostRaceError,
@@ -44,6 +45,10 @@ MAX_LAPSES = 3
 
 MAX_ATTEMPTS = 30
 """With the waits above about 25 hours of something going wrong."""
+
+MOST_ASKED_FOR_ALIASES = 20
+"""Of many alerts told together, so many accounts are called by their alias: each may cost a call
+to STS and one to IAM, and the message has to go out within the function's time."""
 
 NEXT_TURN = timedelta(seconds=30)
 QUOTA_WAIT = timedelta(hours=1)
@@ -94,7 +99,8 @@ class Deliverer:
 
     outbox: Outbox
     store: Store
-    iam: IamReader
+    iam_of: IamOf
+    aliases: AccountAliases
     mailer: Mailer
     alerter: Alerter
     renderer: MailRenderer
@@ -157,9 +163,23 @@ class Deliverer:
     def _tell(self, intents: list[Intent]) -> str:
         match intents:
             case [Intent(id=intent_id, act=Alert() as alert)]:
-                return self.alerter.send(alert, intent_id=intent_id)
+                return self._tell_one(alert, intent_id)
             case _:
-                return self.alerter.send_digest(intents)
+                aliases = self._aliases(one.act for one in intents if isinstance(one.act, Alert))
+                return self.alerter.send_digest([_naming(one, aliases) for one in intents])
+
+    def _tell_one(self, alert: Alert, intent_id: str) -> str:
+        alias = self._aliases([alert]).get(alert.account_id or "")
+        return self.alerter.send(alert.naming_account(alias), intent_id=intent_id)
+
+    def _aliases(self, alerts: Iterable[Alert]) -> dict[str, str | None]:
+        """Give what alerts' accounts are called. An account that does not say is a number."""
+        aliases = {}
+        numbers = dict.fromkeys(alert.account_id for alert in alerts if alert.account_id)
+        for account_id in list(numbers)[:MOST_ASKED_FOR_ALIASES]:
+            with suppress(IamReadError):
+                aliases[account_id] = self.aliases.alias(account_id)
+        return aliases
 
     def _alert(self, claim: Claim, alert: Alert) -> Delivery:
         """Tell the first of a window at once; the schedule tells the others together."""
@@ -169,7 +189,7 @@ class Deliverer:
             reason = "told together with others of its time"
             self.outbox.put_back(claim, reason=reason, due_at=turn.until, waited=True)
             return _delivery(claim, Result.PUT_BACK, reason)
-        receipt = self.alerter.send(alert, intent_id=claim.intent.id)
+        receipt = self._tell_one(alert, claim.intent.id)
         return self._sent(claim, receipt, "security")
 
     def _mail(self, claim: Claim, mail: Mail) -> Delivery:
@@ -180,7 +200,9 @@ class Deliverer:
         if user is None:
             return self._skipped(claim, "the user is gone")
         now, facts = self.clock(), facts_needed_to_send(mail)
-        live = look(self.iam, mail.user, (user.name,), facts) or LiveUser(exists=True)
+        live = look(self.iam_of(mail.account_id), mail.user, (user.name,), facts) or LiveUser(
+            exists=True
+        )
         if (reason := reason_to_skip(mail, live, known, now)) is not None:
             return self._skipped(claim, reason)
         if keeps_mail_hours(mail) and not self.mail_hours.include(now):
@@ -232,7 +254,8 @@ class Deliverer:
         return self.security_address
 
     def _send(self, claim: Claim, mail: Mail, to: str, reader: Reader) -> Delivery:
-        words = self.renderer.render(mail, reader.language)
+        alias = self.aliases.alias(mail.account_id)
+        words = self.renderer.render(mail, reader.language, alias=alias)
         message = Message(
             to,
             words.subject,
@@ -248,7 +271,7 @@ class Deliverer:
     def _current(self, key: UserKey, *names: str) -> IamUser | None:
         """Find the user as IAM has him now: he may have been renamed since the decision."""
         for name in dict.fromkeys(names):
-            user = self.iam.user(name)
+            user = self.iam_of(key.account_id).user(name)
             if user and user.user_id == key.user_id:
                 return user
         return None
@@ -296,6 +319,13 @@ def _wait_for(error: NotSentError | IamReadError) -> timedelta | None:
             return STOPPED_WAIT
         case _:
             return None
+
+
+def _naming(intent: Intent, aliases: Mapping[str, str | None]) -> Intent:
+    act = intent.act
+    if not isinstance(act, Alert):
+        return intent
+    return replace(intent, act=act.naming_account(aliases.get(act.account_id or "")))
 
 
 def wait_after(attempts: int) -> timedelta:

@@ -18,8 +18,9 @@ from mfa_watcher.domain.records import Event
 from mfa_watcher.domain.signals import Signal, SignalKind, classify
 from mfa_watcher.domain.users import LiveUser, User, UserKey
 from mfa_watcher.ports import (
+    Accounts,
     AlreadyDecidedError,
-    IamReader,
+    IamOf,
     LostRaceError,
     Store,
     UnactionableError,
@@ -65,23 +66,23 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Observer:
-    """Observes one account.
+    """Observes all accounts that are watched.
 
     ``watcher_name`` is the stack's name, with which the names of the watcher's resources begin.
     """
 
-    account_id: str
+    accounts: Accounts
     watcher_name: str
     store: Store
-    iam: IamReader
+    iam_of: IamOf
     policy: Policy
     clock: Callable[[], datetime]
 
     def observe(self, event: Event) -> Observation:
         """Decide about an event and commit the decision.
 
-        Raises UnactionableError for an event of another account or too old to tell from a
-        duplicate, IamReadError if IAM does not answer, LostRaceError if others keep winning.
+        Raises UnactionableError for an event of an account that is not watched or too old to tell
+        from a duplicate, IamReadError if IAM does not answer, LostRaceError if others keep winning.
         """
         signal = classify(event.record, self.watcher_name)
         if signal.kind in _NOTHING_TO_DO:
@@ -101,10 +102,10 @@ class Observer:
         raise LostRaceError(f"event {event.id}: lost {RACES} races for the same user")
 
     def _refuse_what_is_not_ours(self, event: Event) -> None:
-        if event.account_id != self.account_id:
+        if not self.accounts.include(event.account_id):
             raise UnactionableError(
-                f"the event is about account {event.account_id}, and this watcher reads the IAM"
-                f" of {self.account_id} alone"
+                f"the event is about account {event.account_id}, which is not watched: it is not"
+                " the watcher's own, nor one of its members"
             )
         if self.clock() - event.at > self.policy.remember_events:
             raise UnactionableError(
@@ -114,60 +115,60 @@ class Observer:
 
     def _decide(self, event: Event, signal: Signal) -> Decision | None:
         if signal.kind in _ABOUT_THE_ACCOUNT or signal.subject_is_root:
-            return decide_for_account(event.id, event.at, self.account_id, signal)
+            return decide_for_account(event.id, event.at, event.account_id, signal)
         namesake = self._namesake(event, signal)
         late = namesake is not None and _goes_by(namesake, signal.subject)
-        user = None if late else self._subject(signal)
+        user = None if late else self._subject(event.account_id, signal)
         if user is None:
             # Evidence of a removal is kept, and root's acts are alerted, whoever they are about.
             if signal.kind is SignalKind.DEVICE_REMOVAL or signal.root:
-                return decide_for_account(event.id, event.at, self.account_id, signal)
+                return decide_for_account(event.id, event.at, event.account_id, signal)
             return None
         facts = facts_needed(signal, user)
         if namesake:  # what came earlier under this name may have been taken for his
             facts |= STANDING_FACTS
         if not facts and changes_nothing(signal, user):
             return None
-        live = look(self.iam, user.key, _names(signal, user), facts)
+        live = look(self.iam_of(event.account_id), user.key, _names(signal, user), facts)
         request = self.store.request(user.request_id) if user.request_id else None
         situation = Situation(event.id, event.at, signal, user, self.policy, request, live)
         return decide(situation, signal)
 
-    def _subject(self, signal: Signal) -> User | None:
+    def _subject(self, account_id: str, signal: Signal) -> User | None:
         """Find whom the signal is about: by the id in the record, in our table, then in IAM."""
         if (user_id := signal.subject_id) is not None:
-            key = UserKey(self.account_id, user_id)
+            key = UserKey(account_id, user_id)
             name = signal.subject or signal.record.identity.name_in_arn
             return self.store.user(key) or (User(key, name) if name else None)
         # A rename names two, of which the old one may be another's by now: IAM knows the new one.
-        known = None if signal.kind is SignalKind.USER_RENAMED else self._known(signal)
+        known = None if signal.kind is SignalKind.USER_RENAMED else self._known(account_id, signal)
         if known:
             return known
         if signal.subject is None or signal.only_deletes_the_entity:
             return None
         if signal.kind in _OF_KNOWN_USERS_ONLY and not signal.record.tags:
             return None
-        found = self.iam.user(signal.record.new_user_name or signal.subject)
+        found = self.iam_of(account_id).user(signal.record.new_user_name or signal.subject)
         if found is None:
-            former = self._last_named(signal.subject)
+            former = self._last_named(account_id, signal.subject)
             return former if former and not former.gone_at else None
-        key = UserKey(self.account_id, found.user_id)
+        key = UserKey(account_id, found.user_id)
         return self.store.user(key) or User(key, found.name)
 
-    def _known(self, signal: Signal) -> User | None:
+    def _known(self, account_id: str, signal: Signal) -> User | None:
         """Find the subject in our table. Names are taken for a hint: they pass to others."""
         if signal.only_deletes_the_entity:
-            user_id = self.store.user_id_of_removed_device(self.account_id, signal.serial or "")
-            return self.store.user(UserKey(self.account_id, user_id)) if user_id else None
+            user_id = self.store.user_id_of_removed_device(account_id, signal.serial or "")
+            return self.store.user(UserKey(account_id, user_id)) if user_id else None
         if signal.subject is None:
             return None
-        user = self._last_named(signal.subject)
+        user = self._last_named(account_id, signal.subject)
         return user if user and _goes_by(user, signal.subject) else None
 
-    def _last_named(self, name: str) -> User | None:
+    def _last_named(self, account_id: str, name: str) -> User | None:
         """Find whom we saw last under a name; he may have another by now, or be gone."""
-        user_id = self.store.user_id_named(self.account_id, name)
-        return self.store.user(UserKey(self.account_id, user_id)) if user_id else None
+        user_id = self.store.user_id_named(account_id, name)
+        return self.store.user(UserKey(account_id, user_id)) if user_id else None
 
     def _namesake(self, event: Event, signal: Signal) -> User | None:
         """Find whom we knew by the name of a user just created, and let him go if he is gone.
@@ -177,12 +178,12 @@ class Observer:
         """
         if signal.kind is not SignalKind.USER_CREATED or signal.subject is None:
             return None
-        known = self._last_named(signal.subject)
+        known = self._last_named(event.account_id, signal.subject)
         if known is None or known.key.user_id == signal.subject_id:
             return None
         if not _goes_by(known, signal.subject):
             return known
-        found = self.iam.user(signal.subject)
+        found = self.iam_of(event.account_id).user(signal.subject)
         if found and found.user_id == known.key.user_id:
             return known
         self._let_go(event, signal, known)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mfa_watcher.domain.users import UserKey
-from mfa_watcher.ports import IamReader, IamWarden, Store
+from mfa_watcher.ports import IamOf, Store, WardenOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +13,8 @@ class Warden:
     """Makes IAM agree with a user's record. Level-triggered: safe to repeat, in any order."""
 
     store: Store
-    iam: IamReader
-    warden: IamWarden
+    iam_of: IamOf
+    warden_of: WardenOf
     clock: Callable[[], datetime]
 
     def due(self) -> Iterator[UserKey]:
@@ -28,16 +28,17 @@ class Warden:
         his record will say so in a moment.
         """
         seen_at, user = self.clock(), self.store.user(key)
-        found = self.iam.user(user.name) if user else None
+        iam, warden = self.iam_of(key.account_id), self.warden_of(key.account_id)
+        found = iam.user(user.name) if user else None
         if user is None or found is None or found.user_id != key.user_id:
             done = "user gone"
         elif user.quarantined_at is None:
-            self.warden.let_out(user.name)
+            warden.let_out(user.name)
             done = "let out"
-        elif self.iam.devices(user.name):
+        elif iam.devices(user.name):
             done = "has enrolled"
         else:
-            self.warden.shut_in(user.name)
+            warden.shut_in(user.name)
             done = "shut in"
         self.store.quarantine_done(key, decided_at=seen_at)
         return done

@@ -1,7 +1,8 @@
 """From a user who is due to a committed decision: the clock's part of the watch."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -9,9 +10,9 @@ from mfa_watcher.domain.casework import STANDING_FACTS, Decision, Fact, Situatio
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.intents import Case, Intent, Mail
 from mfa_watcher.domain.ladder import decide_due
-from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.policy import Policy, Quarantine
 from mfa_watcher.domain.users import MailKind, UserKey
-from mfa_watcher.ports import AlreadyDecidedError, IamReader, LostRaceError, Store
+from mfa_watcher.ports import AlreadyDecidedError, IamOf, LostRaceError, Store
 from mfa_watcher.usecases.look import look
 
 
@@ -42,9 +43,11 @@ class Reminder:
 
     account_id: str
     store: Store
-    iam: IamReader
+    iam_of: IamOf
     policy: Policy
     clock: Callable[[], datetime]
+    quarantines_members: bool = False
+    """Whether member accounts have the role that shuts users in: elsewhere nobody is."""
 
     def is_open(self) -> bool:
         """Tell whether reminders may go out now."""
@@ -60,10 +63,10 @@ class Reminder:
         if user is None or user.due_at is None or user.due_at > now:
             return Reminding(key, Result.NOT_DUE)
         facts = STANDING_FACTS | {Fact.IDENTITY}
-        live = look(self.iam, key, (user.name,), facts)
+        live = look(self.iam_of(key.account_id), key, (user.name,), facts)
         request = self.store.request(user.request_id) if user.request_id else None
         event_id = f"due-{key.user_id}-{user.version}"
-        situation = Situation(event_id, now, None, user, self.policy, request, live)
+        situation = Situation(event_id, now, None, user, self._policy(key), request, live)
         decision = decide_due(situation)
         try:
             self.store.commit(decision, now=now)
@@ -71,19 +74,29 @@ class Reminder:
             return Reminding(key, Result.LOST_RACE)
         return Reminding(key, Result.DECIDED, decision.effects)
 
+    def _policy(self, key: UserKey) -> Policy:
+        if key.account_id == self.account_id or self.quarantines_members:
+            return self.policy
+        return replace(self.policy, quarantine=Quarantine.OFF)
+
     def report_unreachable(self) -> int:
-        """Tell security in one mail of all users whom no address leads to; gives their number."""
-        now = self.clock()
-        found = self.store.unreachable(now=now)
-        if not found:
-            return 0
-        keys, cases = zip(*found, strict=True)
-        decision = _report(self.account_id, now, keys, cases)
-        try:
-            self.store.commit(decision, now=now)
-        except (LostRaceError, AlreadyDecidedError):
-            return 0
-        return len(found)
+        """Tell security of all users whom no address leads to; gives their number.
+
+        An account's users are told of in one mail.
+        """
+        now, told = self.clock(), 0
+        accounts: defaultdict[str, list[tuple[UserKey, Case]]] = defaultdict(list)
+        for key, case in self.store.unreachable(now=now):
+            accounts[key.account_id].append((key, case))
+        for account_id, found in accounts.items():
+            keys, cases = zip(*found, strict=True)
+            decision = _report(account_id, now, keys, cases)
+            try:
+                self.store.commit(decision, now=now)
+            except (LostRaceError, AlreadyDecidedError):
+                continue
+            told += len(found)
+        return told
 
 
 def _report(

@@ -20,13 +20,14 @@ class NoSuchUserError(Exception):
 class SecurityDesk:
     """The desk of one account. ``caller`` is the ARN of whoever sits there, as STS tells it.
 
-    Who may do this is decided by IAM: it takes write access to the table.
+    Who may do this is decided by IAM: it takes write access to the table. ``iam`` is None for a
+    member account, where a person has no reader: its users are those whom the watcher knows.
     """
 
     account_id: str
     caller: str
     store: Store
-    iam: IamReader
+    iam: IamReader | None
     policy: Policy
     addresses: AddressBook
     clock: Callable[[], datetime]
@@ -67,8 +68,20 @@ class SecurityDesk:
         return decision.user or user
 
     def _user(self, name: str) -> User:
+        if self.iam is None:
+            return self._known(name)
         found = self.iam.user(name)
         if found is None:
             raise NoSuchUserError(f"there is no IAM user {name!r} in account {self.account_id}")
         key = UserKey(self.account_id, found.user_id)
         return self.store.user(key) or User(key, found.name)
+
+    def _known(self, name: str) -> User:
+        user_id = self.store.user_id_named(self.account_id, name)
+        user = self.store.user(UserKey(self.account_id, user_id)) if user_id else None
+        if user is None or user.gone_at or user.name.casefold() != name.casefold():
+            raise NoSuchUserError(
+                f"the watcher knows no IAM user {name!r} in account {self.account_id}; a sweep"
+                " makes all of them known"
+            )
+        return user
