@@ -16,6 +16,7 @@ from botocore.exceptions import ReadTimeoutError
 from botocore.model import OperationModel
 from moto import mock_aws
 from moto.dynamodb.models import dynamodb_backends
+from moto.sqs.models import sqs_backends
 
 from mfa_watcher.adapters.items import from_wire
 from tests.builders import ACCOUNT, NOW, SENDER
@@ -30,7 +31,14 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 TABLE = "mfa-watcher-Table"
-QUEUES = ("SignInDeadLetters", "IamChangeDeadLetters", "MailFeedbackDeadLetters", "Alerts")
+QUEUES = (
+    "SignInDeadLetters",
+    "IamChangeDeadLetters",
+    "MailFeedbackDeadLetters",
+    "SweepQueue",
+    "SweepDeadLetters",
+    "Alerts",
+)
 
 
 class Crash(BaseException):
@@ -246,6 +254,17 @@ class Account:
         found = (from_wire(item.to_json()["Attributes"]) for item in stored)
         chosen = (i for i in found if i["pk"].startswith(prefix) and i["sk"].startswith(sort))
         return sorted(chosen, key=lambda item: (item["pk"], item["sk"]))
+
+    def take_all(self, queue: str) -> list[str]:
+        """Take a queue's messages out; the clock moves on for those that are held back."""
+        messages = sqs_backends[ACCOUNT][REGION].queues[queue]._messages  # noqa: SLF001
+        bodies = []
+        for message in messages:
+            held_back = message.delayed_until - (message.sent_timestamp or 0)
+            self.clock.move(timedelta(milliseconds=max(0, held_back)))
+            bodies.append(message.body)
+        messages.clear()
+        return bodies
 
     def parked(self, queue: str) -> list[tuple[str, dict[str, str]]]:
         """Take what lies in a queue: bodies and attributes."""

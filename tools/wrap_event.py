@@ -22,6 +22,7 @@ QUEUES = {
     "on_sign_in": "SignInQueue",
     "on_iam_change": "IamChangeQueue",
     "on_mail_feedback": "MailFeedbackQueue",
+    "sweep": "SweepQueue",
 }
 SENT = "1795507560000"  # 24 November 2026, 08:06 UTC, in milliseconds
 

@@ -80,6 +80,7 @@ class Product:
     second_device_days: int = 0
     default_mail_domain: str = "example.com"
     quarantine: str = "off"
+    lost_events_alert_threshold: int = 3
     quarantine_policy_arn: str = f"arn:aws:iam::{ACCOUNT}:policy/quarantine"
 
     def __post_init__(self) -> None:
@@ -136,6 +137,28 @@ class Product:
         answer: dict[str, int] = self.invoke("remind", {}, milliseconds)
         return answer
 
+    def order_sweep(self, **asked: object) -> Json:
+        """Invoke sweep as the schedule does, or a person who asks for more."""
+        return self.invoke("sweep", dict(asked))
+
+    def sweep(self, most: int = 50, milliseconds: int = 900_000, **asked: object) -> None:
+        """Have all accounts swept, and hand out the queue's messages until there are none."""
+        self.order_sweep(**asked)
+        while self.take_accounts(milliseconds=milliseconds):
+            most -= 1
+            assert most, "the queue does not become empty"
+
+    def take_accounts(self, *, receives: int = 1, milliseconds: int = 900_000) -> list[Json]:
+        """Hand the queue's messages to sweep, once their time has come; gives them."""
+        sqs, url = self.account.sqs, self.account.queue_urls["SweepQueue"]
+        taken = self.account.take_all("SweepQueue")
+        for body in taken:
+            event = {"Records": _messages("sweep", [body], receives)}
+            answer = self.invoke("sweep", event, milliseconds)
+            if answer["batchItemFailures"]:
+                sqs.send_message(QueueUrl=url, MessageBody=body)
+        return [json.loads(body) for body in taken]
+
     def attend_to_quarantines(self) -> dict[str, str]:
         """Run quarantine, as the schedule does; gives what was done, by user id."""
         answer: dict[str, str] = self.invoke("quarantine", {})
@@ -163,6 +186,7 @@ class Product:
             bootstrap.dispatch,
             bootstrap.rounds,
             bootstrap.ward_rounds,
+            bootstrap.sweeping,
         ):
             parts.cache_clear()
         self.running = function
@@ -205,6 +229,16 @@ def _environment(function: str, product: Product) -> dict[str, str]:
             "MAIL_HOURS": product.mail_hours,
             "QUARANTINE": product.quarantine,
             "QUARANTINE_DAYS": "21",
+        }
+    if function == "sweep":
+        return {
+            **common,
+            "SWEEP_QUEUE_URL": account.queue_urls["SweepQueue"],
+            "DEAD_LETTER_QUEUE_URL": account.queue_urls["SweepDeadLetters"],
+            "MAX_RECEIVE_COUNT": str(MAX_RECEIVES),
+            "LADDER_DAYS": "0,1,3,7,14",
+            "SECOND_DEVICE_DAYS": str(product.second_device_days),
+            "LOST_EVENTS_ALERT_THRESHOLD": str(product.lost_events_alert_threshold),
         }
     if function == "quarantine":
         return {**common, "QUARANTINE_POLICY_ARN": product.quarantine_policy_arn}

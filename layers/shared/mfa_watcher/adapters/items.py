@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from mfa_watcher.domain.change_requests import ChangeRequest
 from mfa_watcher.domain.history import HistoryEntry
 from mfa_watcher.domain.intents import Alert, Case, Intent
+from mfa_watcher.domain.roster import Entry, Swept
 from mfa_watcher.domain.users import User, UserKey
 
 Item = dict[str, Any]
@@ -26,7 +27,16 @@ DUE_USERS: Final = "USER"
 DUE_QUARANTINE: Final = "QUARANTINE#0"
 DUE_UNREACHABLE: Final = "UNREACHABLE#0"
 
+ROSTER_INDEX: Final = "roster"
+ROSTER_SHARDS: Final = 8
+"""An account's users are spread over this many keys of the index, as what is due is."""
+
+SWEPT_SK: Final = "SWEEP"
+"""Next to an account's history lies what is kept of its last sweep."""
+
 USER: Final = TypeAdapter(User)
+ENTRY: Final = TypeAdapter(Entry)
+SWEPT: Final = TypeAdapter(Swept)
 REQUEST: Final = TypeAdapter(ChangeRequest)
 INTENT: Final = TypeAdapter(Intent)
 CASE: Final = TypeAdapter(Case)
@@ -105,6 +115,25 @@ def due(prefix: str, id_: str, at: datetime) -> Item:
     """Give the attributes that put an item into the sparse index of what is due."""
     shard = sum(id_.encode()) % DUE_SHARDS
     return {"due_shard": f"{prefix}#{shard}", "due_at": timestamp(at)}
+
+
+def roster(user: User) -> Item:
+    """Give the attributes that put a user into the roster, where nobody is who is gone."""
+    if user.gone_at:
+        return {}
+    key = user.key
+    shard = sum(key.user_id.encode()) % ROSTER_SHARDS
+    return {"roster": roster_pk(key.account_id, shard), "roster_id": key.user_id}
+
+
+def roster_pk(account_id: str, shard: int) -> str:
+    """Give the index's partition key of a part of an account's users."""
+    return f"{account_id}#{shard}"
+
+
+def account_pk(account_id: str) -> str:
+    """Give the partition key of what belongs to an account."""
+    return f"ACCOUNT#{account_id}"
 
 
 def key_of(pk: str, sk: str = STATE) -> Item:

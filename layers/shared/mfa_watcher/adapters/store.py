@@ -1,6 +1,6 @@
 """State and decisions in DynamoDB."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
@@ -14,6 +14,7 @@ from mfa_watcher.domain.casework import Decision
 from mfa_watcher.domain.change_requests import ChangeRequest
 from mfa_watcher.domain.history import HistoryEntry
 from mfa_watcher.domain.intents import Case, Intent, IntentStatus
+from mfa_watcher.domain.roster import Entry, Swept
 from mfa_watcher.domain.users import User, UserKey
 from mfa_watcher.ports import AlreadyDecidedError, LostRaceError
 
@@ -31,6 +32,9 @@ deactivation within seconds, but events may be late."""
 CASES_PER_MAIL = 50
 """How many users out of reach one mail tells of: they are noted as told in its transaction, which
 takes at most a hundred writes."""
+
+_NOTES_AT_ONCE = 50
+"""Two writes a user, and a transaction takes a hundred."""
 
 _LONGEST_KEY = 2048
 """Bytes (DynamoDB quotas). A failed call's record may hold any text as the user's name."""
@@ -105,6 +109,44 @@ class DynamoStore:
                 ExpressionAttributeValues=to_wire({":seen": items.timestamp(decided_at)}),
             )
 
+    def roster(self, account_id: str) -> Iterator[Entry]:
+        """Give all users of an account who are not gone, from the index."""
+        query = self._client.get_paginator("query")
+        for shard in range(items.ROSTER_SHARDS):
+            pages = query.paginate(
+                TableName=self._table,
+                IndexName=items.ROSTER_INDEX,
+                KeyConditionExpression="roster = :shard",
+                ExpressionAttributeValues=to_wire({":shard": items.roster_pk(account_id, shard)}),
+            )
+            for page in pages:
+                for item in map(from_wire, page["Items"]):
+                    key = {"account_id": account_id, "user_id": item["roster_id"]}
+                    yield items.ENTRY.validate_python({**item, "key": key})
+
+    def note(self, users: Sequence[User]) -> tuple[User, ...]:
+        """Write records of users nobody knew; gives those who are known after all."""
+        known: list[User] = []
+        waiting = list(users)
+        while waiting:
+            batch, waiting = waiting[:_NOTES_AT_ONCE], waiting[_NOTES_AT_ONCE:]
+            try:
+                refused = self._transact([write for user in batch for write in self._noted(user)])
+            except LostRaceError:  # an event about one of them is being decided right now
+                known += batch
+                continue
+            if refused:
+                # Each user has two writes, and only the first has a condition.
+                there = {position // 2 for position in refused}
+                known += [batch[at] for at in there]
+                waiting = [user for at, user in enumerate(batch) if at not in there] + waiting
+        return tuple(known)
+
+    def last_sweep(self, account_id: str) -> Swept | None:
+        """Give what is kept of an account's last sweep."""
+        item = self._get(items.account_pk(account_id), items.SWEPT_SK)
+        return items.SWEPT.validate_python(item) if item else None
+
     def exempted(self) -> Iterator[User]:
         """Give all users with an exemption, by reading the whole table."""
         pages = self._client.get_paginator("scan").paginate(
@@ -126,6 +168,7 @@ class DynamoStore:
                 *self._user(decision),
                 *self._request(decision, now),
                 *self._quarantine(decision, now),
+                *self._swept(decision),
                 *(self._reported(key, now) for key in decision.reported),
                 *(self._intent(intent, now) for intent in intents),
             ]
@@ -182,13 +225,26 @@ class DynamoStore:
         user = decision.user
         if user is None:
             return
-        item = dump(items.USER, user)
+        item = dump(items.USER, user) | items.roster(user)
         if user.due_at:
             item |= items.due(items.DUE_USERS, user.key.user_id, user.due_at)
         yield self._put_next(items.user_pk(user.key), item, user.version)
         if decision.renamed:
-            name = items.name_pk(user.key.account_id, user.name)
-            yield self._put({"pk": name, "sk": STATE, "user_id": user.key.user_id})
+            yield self._name(user)
+
+    def _noted(self, user: User) -> Iterable["TransactWriteItemTypeDef"]:
+        item = dump(items.USER, user) | items.roster(user)
+        yield self._put_next(items.user_pk(user.key), item, 0)
+        yield self._name(user)
+
+    def _name(self, user: User) -> "TransactWriteItemTypeDef":
+        name = items.name_pk(user.key.account_id, user.name)
+        return self._put({"pk": name, "sk": STATE, "user_id": user.key.user_id})
+
+    def _swept(self, decision: Decision) -> Iterable["TransactWriteItemTypeDef"]:
+        if swept := decision.swept:
+            pk = items.account_pk(swept.account_id)
+            yield self._put({"pk": pk, "sk": items.SWEPT_SK, **dump(items.SWEPT, swept)})
 
     def _request(self, decision: Decision, now: datetime) -> Iterable["TransactWriteItemTypeDef"]:
         request = decision.request
@@ -270,8 +326,9 @@ class DynamoStore:
         put["Put"]["ExpressionAttributeValues"] = to_wire({":read": version})
         return put
 
-    def _get(self, pk: str) -> Item | None:
-        found = self._client.get_item(TableName=self._table, Key=key_of(pk), ConsistentRead=True)
+    def _get(self, pk: str, sk: str = STATE) -> Item | None:
+        key = key_of(pk, sk)
+        found = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
         return from_wire(found["Item"]) if "Item" in found else None
 
     def _pointed_at(self, pk: str) -> str | None:

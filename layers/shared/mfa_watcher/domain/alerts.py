@@ -1,5 +1,6 @@
 """The words of alerts."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from mfa_watcher.domain.casework import Draft, Situation
@@ -65,6 +66,31 @@ def quarantine_alert(draft: Draft, at: datetime, *, dry_run: bool) -> Alert:
             ("Account", user.key.account_id),
         ),
     )
+
+
+def events_lost_alert(
+    account_id: str, at: datetime, since: datetime | None, lost: Mapping[str, tuple[str, ...]]
+) -> Alert:
+    """Make the alert for events that never came; ``lost`` has the calls missed, by user name."""
+    calls = sum(len(missed) for missed in lost.values())
+    named = [f"{name}: {', '.join(missed)}" for name, missed in sorted(lost.items())]
+    more = f"; and {len(named) - _MOST_NAMED} more users" if len(named) > _MOST_NAMED else ""
+    return Alert(
+        AlertKind.EVENTS_LOST,
+        Severity.HIGH,
+        f"{calls} events about users never reached the watcher",
+        (
+            ("What", "The sweep found changes in IAM that no event had told of"),
+            ("Users", "; ".join(named[:_MOST_NAMED]) + more),
+            ("Since", f"{since:%Y-%m-%d %H:%M} UTC" if since else "the watcher was deployed"),
+            ("When", f"{at:%Y-%m-%dT%H:%M:%SZ}"),
+            ("What to do", "See that the trail logs, the rules are enabled, the queues are empty"),
+            ("Account", account_id),
+        ),
+    )
+
+
+_MOST_NAMED = 20
 
 
 def root_alert(signal: Signal) -> Alert:

@@ -12,6 +12,7 @@ from mfa_watcher.domain.change_requests import ChangeRequest
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.intents import Alert, Intent, Mail
 from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.roster import Swept
 from mfa_watcher.domain.signals import Signal, SignalKind
 from mfa_watcher.domain.users import (
     Cause,
@@ -53,6 +54,8 @@ class Decision:
     """Users whom this decision reports to security as out of reach."""
     renamed: bool = False
     """Whether the user is known by another name than before (or for the first time)."""
+    swept: Swept | None = None
+    """What is kept of a sweep, if this decision ends one."""
 
     @property
     def effects(self) -> tuple[str, ...]:
@@ -165,7 +168,8 @@ def _cause(situation: Situation) -> Cause:
     if situation.signal and (cause := causes.get(situation.signal.kind)):
         return cause
     # He had a device when we last looked: it was lost without our seeing it.
-    return Cause.DEVICE_REMOVED if situation.user.devices else Cause.FOUND_UNPROTECTED
+    had = situation.user.devices or situation.user.standing is Standing.PROTECTED
+    return Cause.DEVICE_REMOVED if had else Cause.FOUND_UNPROTECTED
 
 
 def _close(situation: Situation, draft: Draft, closure: Closure) -> Draft:

@@ -77,6 +77,10 @@ class Policy:
     alert_again_after: timedelta = timedelta(days=1)
     """How long the same user's sign-ins without MFA stay one alert."""
 
+    lost_events_alerted: int = 3
+    """How many events must have been missed since the last sweep for security to be told; 0: they
+    are only counted."""
+
     remember_events: timedelta = timedelta(days=35)
     """How long an event's id is kept to tell duplicates. Longer than an event can wait anywhere
     (24 h at EventBridge, 14 days in a queue, 14 more in its dead-letter queue). An older event

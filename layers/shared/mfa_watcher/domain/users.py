@@ -119,6 +119,8 @@ class LiveUser:
     name: str | None = None
     devices: tuple[Device, ...] | None = None
     console_access: bool | None = None
+    devices_unread: bool = False
+    """Whether there may be more devices than these: the sweep lists the virtual ones alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,8 @@ class User:
     """Since when he may do nothing but enrol a device."""
     look_at: datetime | None = None
     """When to look at him although nothing else is due: an exemption was taken back."""
+    devices_unread: bool = False
+    """Whether he may have more devices than these, since only lists of the account were read."""
     version: int = 0
 
     @property
@@ -163,11 +167,12 @@ class User:
 
     def seen(self, live: LiveUser) -> "User":
         """Give the record with what IAM said of an existing user taken over."""
-        devices = self.devices if live.devices is None else live.devices
+        asked = live.devices is not None
         return replace(
             self,
             name=live.name or self.name,
-            devices=devices,
+            devices=self.devices if live.devices is None else live.devices,
+            devices_unread=live.devices_unread if asked else self.devices_unread,
             standing=_standing(live) or self.standing,
             gone_at=None,
         )

@@ -1,0 +1,44 @@
+"""The queue of accounts to be swept."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter, ValidationError
+
+from mfa_watcher.domain.sweep import SweepOrder
+from mfa_watcher.ports import UnactionableError
+
+if TYPE_CHECKING:
+    from types_boto3_sqs import SQSClient
+
+ORDER = TypeAdapter(SweepOrder)
+
+_LONGEST_DELAY = timedelta(minutes=15)
+"""SQS keeps a message back no longer (SQS quotas)."""
+
+
+class SqsSweepQueue:
+    """Puts accounts into the queue that feeds the function."""
+
+    def __init__(self, client: "SQSClient", *, queue_url: str) -> None:
+        """Take an SQS client and the queue's URL."""
+        self._client = client
+        self._queue_url = queue_url
+
+    def send(self, order: SweepOrder, *, delay: timedelta = timedelta()) -> None:
+        """Put an account into the queue."""
+        self._client.send_message(
+            QueueUrl=self._queue_url,
+            MessageBody=ORDER.dump_json(order).decode(),
+            DelaySeconds=int(min(delay, _LONGEST_DELAY).total_seconds()),
+        )
+
+
+def read_order(body: str) -> SweepOrder:
+    """Read a message of that queue. Raises UnactionableError."""
+    try:
+        return ORDER.validate_json(body)
+    except ValidationError as error:
+        [fault, *_] = error.errors(include_url=False, include_input=False)
+        where = ".".join(map(str, fault["loc"])) or "the message"
+        raise UnactionableError(f"no account to be swept: {where}: {fault['msg']}") from error
