@@ -92,6 +92,10 @@ class Template:
                 return self.resolve(chosen)
             case {"Fn::Not": [condition]}:
                 return not self.resolve(condition)
+            case {"Condition": str(condition)} if len(value) == 1:
+                return self.resolve(self.body["Conditions"][condition])
+            case {"Fn::And": conditions}:
+                return all(self.resolve(conditions))
             case {"Fn::Equals": [left, right]}:
                 return self.resolve(left) == self.resolve(right)
             case dict():

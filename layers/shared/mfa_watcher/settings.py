@@ -76,7 +76,6 @@ class TableSettings(BaseModel):
     organization_id: Annotated[str | None, Optional] = None
     member_accounts: Annotated[list[str], Listed] = []
     reader_role: str = "mfa-watcher-Reader"
-    account_alias: Annotated[str | None, Optional] = None
 
     @property
     def asks_organization(self) -> bool:
@@ -240,6 +239,7 @@ class DeliverSettings(_AddressSettings, _HoursSettings):
     alert_topic_arn: str = Field(pattern=r"^arn:")
     alert_digest_seconds: int = Field(default=60, ge=0)
     configuration_set: Annotated[str | None, Optional] = None
+    account_alias: Annotated[str | None, Optional] = None
 
     @property
     def alert_digest(self) -> timedelta:
