@@ -26,6 +26,7 @@ RATE = 1_000_000
 DOMAIN = "example.com"
 
 table = MemoryDynamo()
+table.stale = 0.0
 messages: dict[str, Json] = {}
 counts: Counter[str] = Counter()
 
@@ -41,6 +42,7 @@ def dynamodb(operation: str, body: Json) -> Json:
         "PutItem": table.put_item,
         "UpdateItem": table.update_item,
         "TransactWriteItems": table.transact_write_items,
+        "Query": _query,
     }
     try:
         return calls[operation](**body)
@@ -53,6 +55,18 @@ def dynamodb(operation: str, body: Json) -> Json:
         ) from None
 
 
+def _query(**asked: Any) -> Json:  # noqa: ANN401 - JSON
+    pages = table.get_paginator("query").paginate(**asked)
+    return {"Items": [item for page in pages for item in page["Items"]]}
+
+
+def _unprotected() -> list[str]:
+    """Name the users that the table has as unprotected."""
+    users = [item for (pk, _), item in table.items.items() if pk.startswith("USER#")]
+    standing = {"S": "unprotected"}
+    return sorted(user["name"]["S"] for user in users if user.get("standing") == standing)
+
+
 def sqs(operation: str, body: Json) -> Json:
     """Answer a call to SQS. Messages are handed out until they are deleted, the oldest first."""
     match operation:
@@ -63,7 +77,11 @@ def sqs(operation: str, body: Json) -> Json:
                 "MessageId": number,
                 "ReceiptHandle": number,
                 "Body": body["MessageBody"],
-                "Attributes": {"SentTimestamp": "1764000000000"},
+                "Attributes": {
+                    "SentTimestamp": "1764000000000",
+                    "ApproximateReceiveCount": "1",
+                    "DelaySeconds": str(body.get("DelaySeconds", 0)),
+                },
                 "MessageAttributes": body.get("MessageAttributes", {}),
             }
             return {"MessageId": number}
@@ -113,6 +131,8 @@ class Handler(BaseHTTPRequestHandler):
             case "/v2/email/account":
                 quota = {"Max24HourSend": RATE, "MaxSendRate": RATE, "SentLast24Hours": 0}
                 self._say(200, json.dumps({"SendQuota": quota}))
+            case "/unprotected":
+                self._say(200, json.dumps(_unprotected()))
             case "/counts":
                 self._say(200, json.dumps(counts))
             case _:
@@ -124,6 +144,7 @@ class Handler(BaseHTTPRequestHandler):
         """Answer a call."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         counts["calls"] += 1
+        counts[self.headers.get("X-Amz-Target", "other").rpartition(".")[2]] += 1
         try:
             self._say(200, self._answer(body))
         except RefusalError as refusal:

@@ -57,6 +57,10 @@ class LocalAws:
         """Give the intents of mails that were put into the table since last asked."""
         return [one for one in self._ask("inserted") if one.startswith("mail-")]
 
+    def unprotected(self) -> list[str]:
+        """Name the users that the table has as unprotected."""
+        return self._ask("unprotected")  # type: ignore[no-any-return]
+
     def _ask(self, path: str) -> Any:  # noqa: ANN401 - JSON
         with urlopen(f"{self.url}/{path}") as answer:  # noqa: S310 - our own address
             return json.load(answer)

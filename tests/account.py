@@ -15,6 +15,7 @@ from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.exceptions import ReadTimeoutError
 from botocore.model import OperationModel
 from moto import mock_aws
+from moto.core.utils import unix_time_millis
 from moto.dynamodb.models import dynamodb_backends
 from moto.sqs.models import sqs_backends
 
@@ -260,7 +261,7 @@ class Account:
         messages = sqs_backends[ACCOUNT][REGION].queues[queue]._messages  # noqa: SLF001
         bodies = []
         for message in messages:
-            held_back = message.delayed_until - (message.sent_timestamp or 0)
+            held_back = message.delayed_until - unix_time_millis()
             self.clock.move(timedelta(milliseconds=max(0, held_back)))
             bodies.append(message.body)
         messages.clear()

@@ -21,6 +21,17 @@ Condition = Callable[[Wire, Wire, Wire], bool]
 
 PAGE = 7
 _INDEXED = ("pk", "sk", "due_shard", "due_at")
+_IN_ROSTER = (
+    "pk",
+    "sk",
+    "roster",
+    "roster_id",
+    "name",
+    "standing",
+    "devices",
+    "devices_unread",
+    "version",
+)
 MOST_IN_A_TRANSACTION = 100
 
 
@@ -48,6 +59,8 @@ class MemoryDynamo:
         self.items: dict[Key, Wire] = {}
         self._due: dict[str, dict[Key, str]] = {}
         self._left: dict[str, dict[Key, str]] = {}
+        self._roster: dict[str, dict[Key, Wire]] = {}
+        self._former: dict[Key, Wire] = {}
         self.inserted: list[str] = []
         """Partition keys of new intents, as the stream brings them."""
 
@@ -111,6 +124,21 @@ class MemoryDynamo:
         return min(times, default=None)
 
     def _query(self, **call: Any) -> Iterator[Wire]:
+        yield from (
+            self._query_roster(**call) if call["IndexName"] == "roster" else self._query_due(**call)
+        )
+
+    def _query_roster(self, **call: Any) -> Iterator[Wire]:
+        shard = call["ExpressionAttributeValues"][":shard"]["S"]
+        self._turn()
+        shown = sorted(self._roster.get(shard, {}).items())
+        if self._random.random() < self.stale:
+            shown = [(key, self._former.get(key, item)) for key, item in shown]
+        for start in range(0, len(shown) + 1, PAGE):
+            page = [item for _, item in shown[start : start + PAGE]]
+            yield {"Items": [_projected(item, _IN_ROSTER) for item in page]}
+
+    def _query_due(self, **call: Any) -> Iterator[Wire]:
         values, names = call["ExpressionAttributeValues"], call.get("ExpressionAttributeNames", {})
         shard = next(value["S"] for name, value in values.items() if name == ":shard")
         wanted = _condition(call["KeyConditionExpression"])
@@ -184,6 +212,10 @@ class MemoryDynamo:
         if not before and key[0].startswith("INTENT#"):
             self.inserted.append(key[0])
         self.items[key] = item
+        if (shard := before.get("roster")) is not None:
+            self._former[key] = self._roster[shard["S"]].pop(key)
+        if (shard := item.get("roster")) is not None:
+            self._roster.setdefault(shard["S"], {})[key] = item
         if (old := before.get("due_shard")) is not None and "due_at" in before:
             at = self._due[old["S"]].pop(key)
             gone = self._left.setdefault(old["S"], {})
@@ -192,6 +224,10 @@ class MemoryDynamo:
                 gone.pop(next(iter(gone)))
         if (new := item.get("due_shard")) is not None and "due_at" in item:
             self._due.setdefault(new["S"], {})[key] = item["due_at"]["S"]
+
+
+def _projected(item: Wire, names: tuple[str, ...]) -> Wire:
+    return {name: item[name] for name in names if name in item}
 
 
 def _key(item: Wire) -> Key:
