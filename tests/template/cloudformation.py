@@ -1,4 +1,4 @@
-"""Reads template.yaml for the tests: its short tags, and the few functions that it uses."""
+"""Reads the templates for the tests: their short tags, and the few functions that they use."""
 
 from __future__ import annotations
 
@@ -43,19 +43,46 @@ def _long_form(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
 _Loader.add_multi_constructor("!", _long_form)
 
 
+def _body(file: str) -> dict[str, Any]:
+    # A subclass of SafeLoader builds nothing but plain data.
+    body: dict[str, Any] = yaml.load((ROOT / file).read_text(), Loader=_Loader)  # noqa: S506
+    return body
+
+
 @dataclass(frozen=True)
 class Template:
     """The template, with the functions in it resolved for one stack on demand."""
 
     body: dict[str, Any]
     parameters: dict[str, str] = field(default_factory=dict)
+    place: dict[str, str] = field(default_factory=dict)
+    """Pseudo parameters that are not the hub's: another account, region or partition."""
 
     @classmethod
     def read(cls, **parameters: str) -> Self:
-        """Read the template, with values for parameters that have no default."""
-        # A subclass of SafeLoader builds nothing but plain data.
-        body = yaml.load((ROOT / "template.yaml").read_text(), Loader=_Loader)  # noqa: S506
-        return cls(body, {"SenderAddress": "mfa@example.com", **parameters})
+        """Read the hub's template, with values for parameters that have no default."""
+        return cls(_body("template.yaml"), {"SenderAddress": "mfa@example.com", **parameters})
+
+    @classmethod
+    def forwarder(
+        cls, account: str, region: str, partition: str = "aws", **parameters: str
+    ) -> Self:
+        """Read the forwarder's template, as it is deployed somewhere."""
+        place = {
+            "AWS::AccountId": account,
+            "AWS::Region": region,
+            "AWS::Partition": partition,
+            "AWS::StackName": "StackSet-forwarder-1a2b",
+        }
+        return cls(_body("forwarder.yaml"), {"HubAccountId": ACCOUNT, **parameters}, place)
+
+    def made(self) -> set[str]:
+        """Give the logical ids of what is made at all, as the conditions say."""
+        return {
+            name
+            for name, resource in self.body["Resources"].items()
+            if "Condition" not in resource or self.resolve({"Condition": resource["Condition"]})
+        }
 
     def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
         """Give the resources of one type, by logical id."""
@@ -94,6 +121,8 @@ class Template:
                 return not self.resolve(condition)
             case {"Condition": str(condition)} if len(value) == 1:
                 return self.resolve(self.body["Conditions"][condition])
+            case {"Fn::FindInMap": [name, first, second]}:
+                return self.body["Mappings"][name][self.resolve(first)][second]
             case {"Fn::And": conditions}:
                 return all(self.resolve(conditions))
             case {"Fn::Equals": [left, right]}:
@@ -107,7 +136,7 @@ class Template:
 
     def _reference(self, name: str) -> Any:
         if name in PSEUDO_PARAMETERS:
-            return PSEUDO_PARAMETERS[name]
+            return (PSEUDO_PARAMETERS | self.place)[name]
         if name in self.body["Parameters"]:
             declared = self.body["Parameters"][name]
             value = self.parameters.get(name, declared.get("Default"))
@@ -125,7 +154,8 @@ class Template:
         match resource["Type"]:
             case "AWS::IAM::ManagedPolicy":
                 named = resource["Properties"].get("ManagedPolicyName", f"{STACK}-{name}-1A2B3C")
-                return f"arn:aws:iam::{ACCOUNT}:policy/{self.resolve(named)}"
+                account = (PSEUDO_PARAMETERS | self.place)["AWS::AccountId"]
+                return f"arn:aws:iam::{account}:policy/{self.resolve(named)}"
             case kind:
                 service = kind.split("::")[1].lower()
                 return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{STACK}-{name}-1A2B3C"

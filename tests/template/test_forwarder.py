@@ -1,0 +1,276 @@
+"""What the forwarder does where, and that it sends what the hub's own rules would catch."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pytest
+
+from tests.template.cloudformation import ACCOUNT, Template
+
+MEMBER = "444455556666"
+REGIONS = ("us-east-1", "us-east-2", "eu-north-1", "ap-southeast-2")
+HUB = Template.read(OrganizationId="o-abcdefghij")
+EVERYTHING = Template.forwarder(
+    MEMBER, "us-east-1", FulfilRole="yes", QuarantineRole="yes", OrganizationId="o-abcdefghij"
+)
+ROLES = EVERYTHING.of_type("AWS::IAM::Role")
+FORWARDING = {"SignInRule", "DeadLetters", "DeadLettersPolicy", "ForwardRole"}
+READING = {"IamChangeRule", "ReaderRole"}
+
+
+def statements(role: str) -> list[dict[str, Any]]:
+    [policy] = ROLES[role]["Properties"]["Policies"]
+    resolved: list[dict[str, Any]] = EVERYTHING.resolve(policy["PolicyDocument"]["Statement"])
+    return resolved
+
+
+def actions(role: str) -> set[str]:
+    found: set[str] = set()
+    for statement in statements(role):
+        action = statement["Action"]
+        found |= {action} if isinstance(action, str) else set(action)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("account", "region", "partition", "made"),
+    [
+        (ACCOUNT, "us-east-1", "aws", set()),
+        *((ACCOUNT, region, "aws", FORWARDING) for region in REGIONS[1:]),
+        (MEMBER, "us-east-1", "aws", FORWARDING | READING),
+        *((MEMBER, region, "aws", FORWARDING) for region in REGIONS[1:]),
+        (ACCOUNT, "us-gov-west-1", "aws-us-gov", set()),
+        (ACCOUNT, "us-gov-east-1", "aws-us-gov", FORWARDING),
+        (MEMBER, "us-gov-west-1", "aws-us-gov", FORWARDING | READING),
+        (MEMBER, "cn-north-1", "aws-cn", FORWARDING | READING),
+        (MEMBER, "cn-northwest-1", "aws-cn", FORWARDING),
+    ],
+)
+def test_in_each_account_and_region_there_is_what_is_needed_there(
+    account: str, region: str, partition: str, made: set[str]
+) -> None:
+    assert Template.forwarder(account, region, partition).made() == made
+
+
+def test_what_changes_iam_is_there_by_choice_alone() -> None:
+    default = Template.forwarder(MEMBER, "us-east-1").made()
+    assert EVERYTHING.made() - default == {"Fulfiller", "QuarantinePolicy", "Warden"}
+    fulfils = Template.forwarder(MEMBER, "us-east-1", FulfilRole="yes").made()
+    assert fulfils - default == {"Fulfiller"}
+
+
+@pytest.mark.parametrize("rule", ["SignInRule", "IamChangeRule"])
+def test_the_forwarder_sends_what_the_hubs_rule_catches(rule: str) -> None:
+    hubs = HUB.resolve(HUB.properties(rule)["EventPattern"])
+    assert EVERYTHING.resolve(EVERYTHING.properties(rule)["EventPattern"]) == hubs
+
+
+@pytest.mark.parametrize("rule", EVERYTHING.of_type("AWS::Events::Rule"))
+@pytest.mark.parametrize(
+    ("partition", "region", "bus"),
+    [
+        ("aws", "eu-north-1", "arn:aws:events:us-east-1:111122223333:event-bus/default"),
+        (
+            "aws-us-gov",
+            "us-gov-west-1",
+            "arn:aws-us-gov:events:us-gov-west-1:111122223333:event-bus/default",
+        ),
+        ("aws-cn", "cn-north-1", "arn:aws-cn:events:cn-north-1:111122223333:event-bus/default"),
+    ],
+)
+def test_each_rule_has_one_target_the_hubs_bus_in_its_partition(
+    rule: str, partition: str, region: str, bus: str
+) -> None:
+    there = Template.forwarder(MEMBER, region, partition)
+    [target] = there.resolve(there.properties(rule)["Targets"])
+    [grant] = there.resolve(there.properties("ForwardRole")["Policies"][0]["PolicyDocument"])[
+        "Statement"
+    ]
+    assert target["Arn"] == grant["Resource"] == bus
+
+
+@pytest.mark.parametrize("rule", EVERYTHING.of_type("AWS::Events::Rule"))
+def test_what_does_not_arrive_is_tried_for_a_day_and_then_kept(rule: str) -> None:
+    hubs = HUB.properties("SignInRule")["Targets"][0]["RetryPolicy"]
+    [target] = EVERYTHING.properties(rule)["Targets"]
+    assert target["RetryPolicy"] == hubs
+    assert target["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["DeadLetters", "Arn"]}}
+    assert EVERYTHING.properties("DeadLetters")["MessageRetentionPeriod"] == 1209600
+
+
+@pytest.mark.parametrize("rule", EVERYTHING.of_type("AWS::Events::Rule"))
+@pytest.mark.parametrize("guarded_by", ["DeadLettersPolicy", "ForwardRole"])
+def test_dead_letters_and_role_serve_the_forwarders_rules_alone(rule: str, guarded_by: str) -> None:
+    properties = EVERYTHING.resolve(EVERYTHING.properties(guarded_by))
+    document = properties.get("PolicyDocument") or properties["AssumeRolePolicyDocument"]
+    allowed = next(one for one in document["Statement"] if one["Effect"] == "Allow")
+    assert allowed["Principal"] == {"Service": "events.amazonaws.com"}
+    source = allowed["Condition"]["ArnLike"]["aws:SourceArn"]
+    name = EVERYTHING.resolve(EVERYTHING.properties(rule)["Name"])
+    own = f"arn:aws:events:us-east-1:{MEMBER}:rule/{name}"
+    assert fnmatchcase(own, source)
+    assert not fnmatchcase(own.replace(MEMBER, "999999999999"), source)
+    assert not fnmatchcase(own.replace("mfa-watcher", "another"), source)
+
+
+def test_dead_letters_are_refused_in_clear() -> None:
+    document = EVERYTHING.resolve(EVERYTHING.properties("DeadLettersPolicy"))["PolicyDocument"]
+    [denied] = [one for one in document["Statement"] if one["Effect"] == "Deny"]
+    assert denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+@pytest.mark.parametrize("role", ["ReaderRole", "Fulfiller", "Warden"])
+@pytest.mark.parametrize("organization", ["", "o-abcdefghij"])
+def test_a_role_lets_in_roles_of_the_hubs_stack_alone(role: str, organization: str) -> None:
+    there = Template.forwarder(MEMBER, "us-east-1", OrganizationId=organization)
+    [trust] = there.resolve(there.properties(role)["AssumeRolePolicyDocument"]["Statement"])
+    assert trust["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    demanded = trust["Condition"]["StringEquals"]
+    assert demanded["aws:PrincipalAccount"] == ACCOUNT
+    assert demanded.get("aws:PrincipalOrgID", "") == organization
+    [pattern] = trust["Condition"]["ArnLike"].values()
+    hubs_role = {"Fulfiller": "FulfilRole", "Warden": "QuarantineRole"}.get(role, "OnSignInRole")
+    assert fnmatchcase(f"arn:aws:iam::{ACCOUNT}:role/mfa-watcher-{hubs_role}-1A2B3C", pattern)
+    assert not fnmatchcase(f"arn:aws:iam::{ACCOUNT}:role/Administrator", pattern)
+    if role != "ReaderRole":
+        assert not fnmatchcase(f"arn:aws:iam::{ACCOUNT}:role/mfa-watcher-OnSignInRole-1", pattern)
+
+
+def test_the_role_that_reads_changes_nothing_and_reads_no_secret() -> None:
+    assert [a for a in actions("ReaderRole") if not re.match(r"iam:(Get|List|Generate)", a)] == []
+    assert [a for a in actions("ReaderRole") if "*" in a or "AccessKey" in a] == []
+
+
+@pytest.mark.parametrize(
+    ("roles", "role"),
+    [(("OnSignInRole", "OnIamChangeRole", "RemindRole", "SweepRole"), "ReaderRole")],
+)
+def test_the_role_that_reads_can_do_in_a_member_what_the_hub_does_at_home(
+    roles: tuple[str, ...], role: str
+) -> None:
+    at_home: set[str] = {"iam:ListAccountAliases"}
+    for name in roles:
+        for policy in HUB.properties(name)["Policies"]:
+            for statement in policy["PolicyDocument"]["Statement"]:
+                action = statement["Action"]
+                at_home |= {action} if isinstance(action, str) else set(action)
+    assert {action for action in at_home if action.startswith("iam:")} <= actions(role)
+
+
+def test_the_hub_enters_members_by_the_names_that_the_forwarder_gives_and_by_no_other() -> None:
+    environment = HUB.resolve(HUB.body["Globals"]["Function"]["Environment"]["Variables"])
+    assert (
+        EVERYTHING.resolve(EVERYTHING.properties("ReaderRole")["RoleName"])
+        == (environment["READER_ROLE"])
+    )
+    quarantine = HUB.resolve(HUB.properties("Quarantine")["Environment"]["Variables"])
+    assert (
+        EVERYTHING.resolve(EVERYTHING.properties("Warden")["RoleName"])
+        == (quarantine["QUARANTINE_ROLE"])
+    )
+    assert (
+        EVERYTHING.resolve(EVERYTHING.properties("QuarantinePolicy")["ManagedPolicyName"])
+        == (quarantine["MEMBER_QUARANTINE_POLICY"])
+    )
+    for policy, role in {"ReadMembers": "ReaderRole", "QuarantineInMembers": "Warden"}.items():
+        [grant] = HUB.resolve(HUB.properties(policy)["PolicyDocument"]["Statement"])
+        name = EVERYTHING.resolve(EVERYTHING.properties(role)["RoleName"])
+        assert grant["Action"] == "sts:AssumeRole"
+        assert grant["Resource"] == f"arn:aws:iam::*:role/{name}"
+
+
+def test_the_quarantine_policy_is_the_hubs() -> None:
+    hubs = HUB.properties("QuarantinePolicy")["PolicyDocument"]
+    assert EVERYTHING.properties("QuarantinePolicy")["PolicyDocument"] == hubs
+
+
+def test_the_warden_may_attach_and_detach_that_one_policy() -> None:
+    [statement] = statements("Warden")
+    assert set(statement["Action"]) == {"iam:AttachUserPolicy", "iam:DetachUserPolicy"}
+    own = f"arn:aws:iam::{MEMBER}:policy/mfa-watcher-quarantine"
+    assert statement["Condition"] == {"ArnEquals": {"iam:PolicyARN": own}}
+
+
+def test_the_guard_policy_lets_the_members_fulfil_role_pass_and_protects_the_rest() -> None:
+    guard = HUB.resolve(HUB.properties("GuardPolicy")["PolicyDocument"]["Statement"])
+    by_sid = {statement["Sid"]: statement for statement in guard}
+    removal = by_sid["DenyDeviceRemovalOutsideChangeRequest"]["Condition"]["ArnNotLikeIfExists"]
+    name = EVERYTHING.resolve(EVERYTHING.properties("Fulfiller")["RoleName"])
+    fulfiller = f"arn:aws:iam::{MEMBER}:role/{name}"
+    assert any(fnmatchcase(fulfiller, one) for one in removal["aws:PrincipalArn"])
+    protected = by_sid["DenyWatcherChange"]["Resource"]
+    for logical_id, key, kind in (
+        ("SignInRule", "Name", f"events:us-east-1:{MEMBER}:rule/"),
+        ("IamChangeRule", "Name", f"events:us-east-1:{MEMBER}:rule/"),
+        ("DeadLetters", "QueueName", f"sqs:us-east-1:{MEMBER}:"),
+        ("ReaderRole", "RoleName", f"iam::{MEMBER}:role/"),
+        ("ForwardRole", "RoleName", f"iam::{MEMBER}:role/"),
+    ):
+        name = EVERYTHING.resolve(EVERYTHING.properties(logical_id)[key])
+        arn = f"arn:aws:{kind}{name}"
+        assert any(fnmatchcase(arn, one) for one in protected), arn
+
+
+def test_role_names_fit_with_the_longest_name_of_a_hub_and_of_a_region() -> None:
+    longest = "h" * 32
+    there = Template.forwarder(MEMBER, "ap-southeast-2", HubStackName=longest)
+    names = [there.resolve(there.properties(role)["RoleName"]) for role in ROLES]
+    assert max(map(len, names)) <= 64
+
+
+# The hub ------------------------------------------------------------------------------------------
+
+
+def test_without_an_organization_nobody_may_send_and_nobody_is_entered() -> None:
+    alone = Template.read()
+    members = {"MembersSendEvents", "ReadMembers", "ListMembers", "QuarantineInMembers"}
+    assert alone.made().isdisjoint(members)
+
+
+def test_the_hubs_bus_takes_events_from_its_organization_alone() -> None:
+    [policy] = HUB.of_type("AWS::Events::EventBusPolicy")
+    statement = HUB.resolve(HUB.properties(policy)["Statement"])
+    assert policy in HUB.made()
+    assert statement["Action"] == "events:PutEvents"
+    assert statement["Condition"] == {"StringEquals": {"aws:PrincipalOrgID": "o-abcdefghij"}}
+
+
+def test_the_organization_is_asked_for_its_members_only_if_nobody_named_them() -> None:
+    named = Template.read(OrganizationId="o-abcdefghij", MemberAccounts=MEMBER)
+    assert "ListMembers" in HUB.made()
+    assert "ListMembers" not in named.made()
+    assert "ReadMembers" in named.made()
+
+
+def test_members_are_not_quarantined_unless_that_is_switched_on() -> None:
+    on = Template.read(OrganizationId="o-abcdefghij", QuarantineMembers="yes")
+    assert "QuarantineInMembers" not in HUB.made()
+    assert "QuarantineInMembers" in on.made()
+
+
+def test_members_without_their_organization_are_refused_at_deployment() -> None:
+    rule = HUB.body["Rules"]["MembersAreOfAnOrganization"]
+    wrong = Template.read(MemberAccounts=MEMBER)
+    assert wrong.resolve(rule["RuleCondition"])
+    assert not wrong.resolve(rule["Assertions"][0]["Assert"])
+    assert HUB.resolve(rule["Assertions"][0]["Assert"])
+
+
+@pytest.mark.parametrize("template", ["template.yaml", "forwarder.yaml"])
+def test_no_arn_names_a_partition(template: str) -> None:
+    body = (HUB if template == "template.yaml" else EVERYTHING).body
+
+    def texts(value: Any) -> list[str]:
+        match value:
+            case dict():
+                return [text for item in value.values() for text in texts(item)]
+            case list():
+                return [text for item in value for text in texts(item)]
+            case str():
+                return [value]
+        return []
+
+    assert [text for text in texts(body) if re.search(r"arn:aws[\w-]*:", text)] == []
