@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from tests.template.cloudformation import Template
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_iam import IAMClient
+    from types_boto3_organizations import OrganizationsClient
     from types_boto3_sesv2 import SESV2Client
     from types_boto3_sns import SNSClient
     from types_boto3_sqs import SQSClient
@@ -190,16 +191,29 @@ def _session() -> boto3.Session:
 
 
 @cache
-def client(service: str, config: object = None) -> Any:
+def client(service: str, config: object = None, **credentials: str) -> Any:
     """Give the product's client: real, watched, and built once per process (20 ms each)."""
     build: Any = _session().client
-    return build(service, config=config)
+    return build(service, config=config, **credentials)
 
 
 @cache
 def _unwatched(service: str) -> Any:
     build: Any = boto3.Session(region_name=REGION).client
     return build(service)
+
+
+@cache
+def _iam_in(account_id: str) -> Any:
+    """Give a client of another account's IAM, as moto tells accounts apart."""
+    build: Any = boto3.Session(region_name=REGION).client
+    iam = build("iam")
+
+    def say_which(params: dict[str, Any], **_: object) -> None:
+        params["headers"]["x-moto-account-id"] = account_id
+
+    iam.meta.events.register("before-call", say_which)
+    return iam
 
 
 @dataclass
@@ -211,11 +225,29 @@ class Account:
     topic_arn: str
     queue_urls: dict[str, str]
     table: str = TABLE
+    number: str = ACCOUNT
+
+    def member(self, number: str) -> "Account":
+        """Give another account of the organization; table and queues stay the hub's."""
+        return replace(self, number=number)
+
+    def organization(self) -> str:
+        """Make this account the management account of an organization; gives a member's number."""
+        organizations: OrganizationsClient = _unwatched("organizations")
+        organizations.create_organization(FeatureSet="ALL")
+        return self.new_member("lab")
+
+    def new_member(self, name: str) -> str:
+        """Make a member account; gives its number."""
+        organizations: OrganizationsClient = _unwatched("organizations")
+        made = organizations.create_account(Email=f"{name}@example.com", AccountName=name)
+        return made["CreateAccountStatus"]["AccountId"]
 
     @property
     def iam(self) -> "IAMClient":
         """IAM, for making users."""
-        return _unwatched("iam")  # type: ignore[no-any-return]
+        hubs = self.number == ACCOUNT
+        return _unwatched("iam") if hubs else _iam_in(self.number)  # type: ignore[no-any-return]
 
     @property
     def dynamodb(self) -> "DynamoDBClient":

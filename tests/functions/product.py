@@ -80,6 +80,10 @@ class Product:
     second_device_days: int = 0
     default_mail_domain: str = "example.com"
     quarantine: str = "off"
+    organization: str = ""
+    members: str = ""
+    quarantines_members: str = "no"
+    account_alias: str = "acme"
     lost_events_alert_threshold: int = 3
     quarantine_policy_arn: str = f"arn:aws:iam::{ACCOUNT}:policy/quarantine"
 
@@ -201,7 +205,15 @@ _ADDRESSES = {
 
 def _environment(function: str, product: Product) -> dict[str, str]:
     account = product.account
-    common = {"TABLE_NAME": account.table, "ACCOUNT_ID": ACCOUNT, "RETENTION_DAYS": "400"}
+    common = {
+        "TABLE_NAME": account.table,
+        "ACCOUNT_ID": ACCOUNT,
+        "PARTITION": "aws",
+        "ORGANIZATION_ID": product.organization,
+        "MEMBER_ACCOUNTS": product.members,
+        "READER_ROLE": f"{STACK}-Reader",
+        "RETENTION_DAYS": "400",
+    }
     if function in OBSERVING:
         queue = "SignInDeadLetters" if function == "on_sign_in" else "IamChangeDeadLetters"
         return {
@@ -229,6 +241,7 @@ def _environment(function: str, product: Product) -> dict[str, str]:
             "MAIL_HOURS": product.mail_hours,
             "QUARANTINE": product.quarantine,
             "QUARANTINE_DAYS": "21",
+            "QUARANTINES_MEMBERS": product.quarantines_members,
         }
     if function == "sweep":
         return {
@@ -241,7 +254,12 @@ def _environment(function: str, product: Product) -> dict[str, str]:
             "LOST_EVENTS_ALERT_THRESHOLD": str(product.lost_events_alert_threshold),
         }
     if function == "quarantine":
-        return {**common, "QUARANTINE_POLICY_ARN": product.quarantine_policy_arn}
+        return {
+            **common,
+            "QUARANTINE_POLICY_ARN": product.quarantine_policy_arn,
+            "QUARANTINE_ROLE": f"{STACK}-Quarantine",
+            "MEMBER_QUARANTINE_POLICY": f"{STACK}-quarantine",
+        }
     return {
         **common,
         **_ADDRESSES,
@@ -251,7 +269,7 @@ def _environment(function: str, product: Product) -> dict[str, str]:
         "SECURITY_CONTACT": "security@example.com",
         "ALERT_TOPIC_ARN": account.topic_arn,
         "CONFIGURATION_SET": "",
-        "ACCOUNT_ALIAS": "acme",
+        "ACCOUNT_ALIAS": product.account_alias,
     }
 
 
