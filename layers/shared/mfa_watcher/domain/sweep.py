@@ -73,6 +73,9 @@ class Suspect:
     version: int = 0
     gone: bool = False
     """Whether the list of users does not have him any more."""
+    password: bool = False
+    """Whether a report made for this sweep shows a password: then only his devices are asked for.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,7 @@ def judge(  # noqa: PLR0911 - a table
     name, virtual = seen.user.name, seen.virtual
     if frozenset(virtual) != entry.virtual:
         if not virtual:
-            return _ask(entry, DEVICE_GONE, name)
+            return _ask(entry, DEVICE_GONE, name, password=_surely(seen))
         # An event was missed, so there may be more to be read than the list shows.
         return _tell(entry, DEVICE_THERE, _holding(seen, entry, unread=True))
     reason = _doubt(seen, entry)
@@ -147,7 +150,7 @@ def judge(  # noqa: PLR0911 - a table
     if reason == STANDING_UNKNOWN and seen.password is False and seen.mfa is False:
         return _tell(entry, reason, LiveUser(exists=True, name=name, console_access=False))
     if reason:
-        return _ask(entry, reason, name)
+        return _ask(entry, reason, name, password=_surely(seen))
     if entry.name != name:
         return _tell(entry, RENAMED, LiveUser(exists=True, name=name))
     return None
@@ -163,7 +166,7 @@ def _judge_unknown(key: UserKey, seen: Seen) -> User | Suspect:
         return replace(user, standing=Standing.PROTECTED, devices=seen.virtual, devices_unread=True)
     if seen.password is False and seen.mfa is False and not seen.signed_in_since:
         return replace(user, standing=Standing.NO_CONSOLE_ACCESS)
-    return Suspect(key, seen.user.name, NOT_KNOWN)
+    return Suspect(key, seen.user.name, NOT_KNOWN, password=_surely(seen))
 
 
 def _doubt(seen: Seen, entry: Entry) -> str | None:  # noqa: PLR0911 - a table
@@ -194,8 +197,13 @@ def _tell(entry: Entry, why: str, live: LiveUser) -> Suspect:
     return Suspect(entry.key, live.name or entry.name, why, live, entry.version)
 
 
-def _ask(entry: Entry, why: str, name: str | None = None) -> Suspect:
-    return Suspect(entry.key, name or entry.name, why, version=entry.version)
+def _ask(entry: Entry, why: str, name: str | None = None, *, password: bool = False) -> Suspect:
+    known_as = name or entry.name
+    return Suspect(entry.key, known_as, why, version=entry.version, password=password)
+
+
+def _surely(seen: Seen) -> bool:
+    return seen.fresh and seen.password is True
 
 
 def decide_swept(situation: Situation, why: str, *, known: bool = True) -> Decision | None:

@@ -240,8 +240,10 @@ class _Run:
 
     def _decide(self, suspect: Suspect) -> _Attended:
         sweeper, key = self.sweeper, suspect.key
-        for _ in range(RACES):
-            user = sweeper.store.user(key) or User(key, suspect.name)
+        for race in range(RACES):
+            # Who is not in the roster has no record; if he has, the first try says so.
+            unknown = race == 0 and suspect.version == 0 and suspect.why != NOT_IN_ROSTER
+            user = (None if unknown else sweeper.store.user(key)) or User(key, suspect.name)
             live = self._live(suspect, user)
             request = sweeper.store.request(user.request_id) if user.request_id else None
             event_id = f"sweep-{self.order.run}-{key.user_id}-{user.version}"
@@ -262,8 +264,13 @@ class _Run:
         """Say how a user stands: as the lists have it, if the record is still the one compared."""
         if suspect.live and suspect.version == user.version:
             return suspect.live
-        facts = STANDING_FACTS | ({Fact.IDENTITY} if suspect.gone else set())
-        return look(self.iam, suspect.key, (suspect.name,), facts)
+        if suspect.gone:
+            return look(self.iam, suspect.key, (suspect.name,), STANDING_FACTS | {Fact.IDENTITY})
+        facts = frozenset({Fact.DEVICES}) if suspect.password else STANDING_FACTS
+        live = look(self.iam, suspect.key, (suspect.name,), facts)
+        if live and live.devices == () and suspect.password:
+            return replace(live, console_access=True)
+        return live
 
     def _end(self, last: Swept | None, unexplained_devices: int | None) -> Swept:
         """Commit what is kept of the sweep; of a broken one only what was missed."""
