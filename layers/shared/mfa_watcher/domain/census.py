@@ -84,6 +84,8 @@ class Seen:
     mfa: bool | None = None
     signed_in_since: bool = False
     """Whether the user used a password after the report was made."""
+    unreported: bool = False
+    """Whether the report should have him, and has not: under another name, or in a damaged row."""
     fresh: bool = False
 
 
@@ -120,5 +122,6 @@ class Census:
             row.password if row else None,
             row.mfa if row else None,
             signed_in_since=used_at is not None and used_at > self.report.generated_at,
+            unreported=row is None and user.created_at < self.report.generated_at,
             fresh=self.fresh,
         )

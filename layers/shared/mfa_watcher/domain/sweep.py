@@ -34,6 +34,7 @@ REPORT_WITHOUT_PASSWORD = "The credential report shows no password"  # noqa: S10
 REPORT_WITH_PASSWORD = "The credential report shows a password"  # noqa: S105 - a reason
 SIGNED_IN_SINCE = "A password was used after the credential report was made"
 STANDING_UNKNOWN = "The sweep found a user who was never looked at"
+NOT_REPORTED = "The credential report does not show a user who was there"
 RENAMED = "The sweep found another name"
 COUNT_IS_SHORT = "The account has fewer devices in use than the watcher knows of"
 DEVICES_UNREAD = "The sweep read which devices a user has"
@@ -149,6 +150,8 @@ def judge(  # noqa: PLR0911 - a table
         return _tell(entry, reason, _holding(seen, entry, unread=entry.devices_unread))
     if reason == STANDING_UNKNOWN and seen.password is False and seen.mfa is False:
         return _tell(entry, reason, LiveUser(exists=True, name=name, console_access=False))
+    if reason is None and seen.unreported and not virtual:
+        reason = NOT_REPORTED
     if reason:
         return _ask(entry, reason, name, password=_surely(seen))
     if entry.name != name:
