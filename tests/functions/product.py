@@ -22,6 +22,7 @@ from tools.wrap_event import QUEUES
 OBSERVING = ("on_sign_in", "on_iam_change")
 MAX_RECEIVES = 5
 VISIBILITY = timedelta(seconds=180)
+FULFIL_ROLE = f"{STACK}-FulfilRole-1A2B3C"
 
 
 @cache
@@ -186,9 +187,11 @@ def _environment(function: str, product: Product) -> dict[str, str]:
             "MAX_RECEIVE_COUNT": str(MAX_RECEIVES),
             "WATCHER_NAME": STACK,
             "BREAK_GLASS_ROLES": "Emergency",
+            "FULFIL_ROLE": FULFIL_ROLE,
             "FIRST_SIGN_IN_GRACE_MINUTES": "60",
             "LADDER_DAYS": "0,1,3,7,14",
             "SECOND_DEVICE_DAYS": str(product.second_device_days),
+            "OFF_BOARDING_GRACE_MINUTES": "60",
             **_ADDRESSES,
         }
     if function == "on_mail_feedback":
@@ -202,6 +205,7 @@ def _environment(function: str, product: Product) -> dict[str, str]:
             **common,
             "LADDER_DAYS": "0,1,3,7,14",
             "SECOND_DEVICE_DAYS": str(product.second_device_days),
+            "OFF_BOARDING_GRACE_MINUTES": "60",
             "MAIL_HOURS": product.mail_hours,
             "QUARANTINE": product.quarantine,
             "QUARANTINE_DAYS": "21",
