@@ -100,13 +100,17 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Fulfilment:
-    """How far the carrying out is. ``by`` holds it until ``held_until``, so that two don't."""
+    """How far the carrying out is. ``by`` holds it until ``held_until``, so that two don't.
+
+    ``run`` is the call that does it: the same person may call again, and the earlier call yields.
+    """
 
     by: str
     started_at: datetime
     held_until: datetime
     done: tuple[str, ...] = ()
     """The steps that are done, in words that name the device."""
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +196,10 @@ class ChangeRequest:
     def closed(self, because: str) -> "ChangeRequest":
         """End the request as done."""
         return replace(self, state=RequestState.CLOSED, ended_because=because, due_at=None)
+
+    def waits_for_details(self) -> bool:
+        """Tell whether the user has to say what he needs before anybody can decide."""
+        return self.state is RequestState.OPEN and not self.violation
 
     def has_new_device(self, serials: tuple[str, ...]) -> bool:
         """Tell whether one of a user's devices is the new one that a fulfilled request waits for.
@@ -279,7 +287,7 @@ class ChangeRequest:
             due_at=now + policy.approval_window,
         )
 
-    def begun(self, by: Person, now: datetime, policy: Policy) -> "ChangeRequest":
+    def begun(self, by: Person, now: datetime, policy: Policy, *, run: str = "") -> "ChangeRequest":
         """Begin, or go on with, the carrying out; nobody else may until ``held_until``.
 
         A fulfilled request may be carried out once more while its new device is awaited: the answer
@@ -295,8 +303,19 @@ class ChangeRequest:
                 f"{held.by} is carrying it out; try again after {held.held_until:%H:%M:%S} UTC"
             )
         until = now + policy.fulfilment_lease
-        begun = replace(held, by=by.arn, held_until=until) if held else None
-        return replace(self, fulfilment=begun or Fulfilment(by.arn, now, until))
+        begun = replace(held, by=by.arn, held_until=until, run=run) if held else None
+        return replace(self, fulfilment=begun or Fulfilment(by.arn, now, until, run=run))
+
+    def is_held_by(self, run: str) -> bool:
+        """Tell whether this call still has the carrying out in its hands."""
+        may_go_on = self.state in {RequestState.APPROVED, RequestState.FULFILLED}
+        return may_go_on and self.fulfilment is not None and self.fulfilment.run == run
+
+    def released(self, now: datetime, *, untouched: bool) -> "ChangeRequest":
+        """Let others carry it out. ``untouched``: nothing in IAM was so much as tried, ever."""
+        if untouched or self.fulfilment is None:
+            return replace(self, fulfilment=None)
+        return replace(self, fulfilment=replace(self.fulfilment, held_until=now))
 
     def with_step(self, step: str) -> "ChangeRequest":
         """Note a step of the carrying out as done."""
