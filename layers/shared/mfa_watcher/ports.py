@@ -33,6 +33,10 @@ class AlreadyDecidedError(Exception):
     """The event was decided before: a duplicate, and nothing to do."""
 
 
+class NoSuchRequestError(Exception):
+    """There is no change request of that id, or none that the caller may know of."""
+
+
 class UnactionableError(Exception):
     """An event that is well-formed but must not be acted on; the text says why."""
 
