@@ -27,6 +27,14 @@ from mfa_watcher.domain.users import (
 USER_GONE = "the user was deleted"
 
 
+_ONCE_A_REQUEST = frozenset(
+    {MailKind.REMOVAL_DENIED, MailKind.REQUEST_OPENED, MailKind.REQUEST_NEEDS_DETAILS}
+)
+_ONCE_A_DECISION = frozenset(
+    {MailKind.REQUEST_DECIDED, MailKind.REQUEST_FULFILLED, MailKind.REQUEST_ENDED}
+)
+
+
 class Fact(StrEnum):
     """What may have to be asked of IAM; each costs at most one call."""
 
@@ -290,8 +298,11 @@ def intent(event_id: str, at: datetime, act: Mail | Alert) -> Intent:
     match act:
         case Alert(kind=kind):
             return Intent(f"alert-{kind}-{event_id}", event_id, at, act)
-        case Mail(kind=MailKind.REMOVAL_DENIED, request_id=request_id):
-            return Intent(f"mail-removal_denied-{request_id}", event_id, at, act)
+        case Mail(kind=kind, request_id=str(request_id), step=step) if kind in _ONCE_A_REQUEST:
+            number = f"-{step}" if step else ""
+            return Intent(f"mail-{kind}{number}-{request_id}", event_id, at, act)
+        case Mail(kind=kind) if kind in _ONCE_A_DECISION:
+            return Intent(f"mail-{kind}-{event_id}", event_id, at, act)
         case Mail(kind=kind, finding_id=str(finding_id), step=step):
             number = f"-{step}" if step else ""
             return Intent(f"mail-{kind}{number}-{finding_id}", event_id, at, act)
