@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from mfa_watcher.domain.accounts import sign_in_url
 from mfa_watcher.domain.devices import Device, DeviceKind
 from mfa_watcher.domain.intents import Case, Mail
 from mfa_watcher.mail.languages import (
@@ -38,11 +39,6 @@ CASES_SHOWN = 100
 """Of a mail about many users; mail clients cut what is longer."""
 
 _UNSEEN = "�"
-_SIGN_IN_DOMAINS = {
-    "aws": "signin.aws.amazon.com",
-    "aws-us-gov": "signin.amazonaws-us-gov.com",
-    "aws-cn": "signin.amazonaws.cn",
-}
 _OFFERED = (DeviceKind.FIDO, DeviceKind.VIRTUAL, DeviceKind.HARDWARE_TOTP)
 """The kinds of device to enrol, the best first."""
 
@@ -66,10 +62,8 @@ class MailContext:
 
     @property
     def sign_in_url(self) -> str:
-        """Give the account's own sign-in page (IAM user guide, *Sign-in URL for IAM users*)."""
-        domain = _SIGN_IN_DOMAINS.get(self.partition, _SIGN_IN_DOMAINS["aws"])
-        account = quote(self.account_alias or self.account_id, safe="")
-        return f"https://{account}.{domain}/console"
+        """Give the account's own sign-in page."""
+        return sign_in_url(self.account_id, self.account_alias, self.partition)
 
 
 class JinjaMailRenderer:
