@@ -29,7 +29,7 @@ from pydantic import BaseModel, Field
 from mfa_watcher import __version__
 from mfa_watcher.domain.change_requests import FourEyesError, WrongStepError
 from mfa_watcher.domain.people import Person, name_behind
-from mfa_watcher.ports import LostRaceError, NoSuchRequestError, WorldError
+from mfa_watcher.ports import IamReadError, LostRaceError, NoSuchRequestError, WorldError
 
 logger = Logger()
 metrics = Metrics()
@@ -122,8 +122,8 @@ class Problem(BaseModel):
 class Fault(BaseModel):
     """One thing that is wrong with a request."""
 
-    where: str = Field(description="Where it is, such as `body.reason`.")
-    what: str = Field(description="What is wrong with it.")
+    field: str = Field(description="Where it is, such as `body.reason`.")
+    message: str = Field(description="What is wrong with it.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +152,14 @@ _KINDS: Final[dict[type[Exception], Kind]] = {
     RequestValidationError: Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY, "not-as-described", "The request is not as described"
     ),
+    IamReadError: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "try-later", "AWS does not answer now", 30),
     WorldError: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "try-later", "AWS does not answer now", 30),
 }
 
 _DETAILS: Final[dict[type[Exception], str]] = {
     NotFoundError: "GET /openapi.json says what there is.",
     LostRaceError: "The request or its user changed meanwhile. Look at it, and try again.",
-    WorldError: "Call again in a minute: that is safe.",
+    IamReadError: "IAM does not answer now. Call again in a minute: that is safe.",
     RequestValidationError: "Mend what `errors` names, and send it again.",
 }
 """Said instead of the exception's own text, which is for our logs."""
@@ -264,7 +265,7 @@ class Desk(LambdaFunctionUrlResolver):
             errors=_faults(error) if isinstance(error, RequestValidationError) else None,
         )
         # What a person wrote is no matter for logs, so of a body it is only said where it is wrong.
-        why = [fault.where for fault in problem.errors or ()] or str(error)
+        why = [fault.field for fault in problem.errors or ()] or str(error)
         logger.info("Refused", problem=kind.slug, why=why)
         headers = {"Retry-After": str(kind.retry_after)} if kind.retry_after else {}
         body = problem.model_dump_json(exclude_none=True)
@@ -355,7 +356,7 @@ def _body(event: Mapping[str, Any]) -> str | None:
 
 def _faults(error: RequestValidationError) -> list[Fault]:
     return [
-        Fault(where=".".join(str(part) for part in fault["loc"]), what=str(fault["msg"]))
+        Fault(field=".".join(str(part) for part in fault["loc"]), message=str(fault["msg"]))
         for fault in error.errors()
     ]
 

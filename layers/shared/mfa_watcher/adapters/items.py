@@ -16,6 +16,7 @@ Item = dict[str, Any]
 
 STATE: Final = "STATE"
 DUE_INDEX: Final = "due"
+REQUESTS_INDEX: Final = "requests"
 DUE_SHARDS: Final = 8
 """What is due is spread over this many keys of the index, so that a storm does not meet at one (a
 partition takes 1,000 writes a second)."""
@@ -105,6 +106,15 @@ def due(prefix: str, id_: str, at: datetime) -> Item:
     """Give the attributes that put an item into the sparse index of what is due."""
     shard = sum(id_.encode()) % DUE_SHARDS
     return {"due_shard": f"{prefix}#{shard}", "due_at": timestamp(at)}
+
+
+def listed(request: ChangeRequest) -> Item:
+    """Give the attributes that list a request by its state and age, and those it is found by."""
+    return {
+        "request_state": request.state.value,
+        "request_order": f"{timestamp(request.opened_at)}#{request.id}",
+        "request_subject": request.subject_name.casefold(),
+    }
 
 
 def key_of(pk: str, sk: str = STATE) -> Item:
