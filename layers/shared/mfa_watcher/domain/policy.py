@@ -93,6 +93,9 @@ class Policy:
     service_desk_roles: frozenset[str] = frozenset()
     """Names of roles whose sessions may file requests for any user; users file for themselves."""
 
+    denial_mailed_again_after: timedelta = timedelta(days=1)
+    """How long a user whose device somebody keeps trying to remove gets no second mail of it."""
+
     details_reminders: tuple[timedelta, ...] = tuple(timedelta(days=days) for days in (2, 7, 14))
     """When a user is reminded to give details, counted from the opening of the request."""
 
@@ -128,6 +131,10 @@ class Policy:
         if not self.ladder:
             return None
         return opened_at + self.ladder[-1] + self.then_every * (step - len(self.ladder) + 1)
+
+    def is_fulfil_role(self, role_name: str | None) -> bool:
+        """Tell whether a role is the one under which requests are fulfilled."""
+        return role_name is not None and role_name == self.fulfil_role
 
     def is_break_glass(self, role_name: str | None) -> bool:
         """Tell whether a role is one of the named emergency roles."""
