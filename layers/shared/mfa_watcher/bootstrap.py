@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, cast
+from uuid import uuid4
 
 import boto3
 from botocore.config import Config
@@ -16,6 +17,7 @@ from mfa_watcher.domain.policy import Policy
 from mfa_watcher.settings import (
     DeliverSettings,
     FeedbackSettings,
+    FulfilSettings,
     ObserveSettings,
     QuarantineSettings,
     RemindSettings,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mfa_watcher.dispatch import Dispatch
+    from mfa_watcher.function_url import Desk
     from mfa_watcher.intake import Intake
     from mfa_watcher.rounds import Rounds, WardRounds
 
@@ -140,6 +143,30 @@ def ward_rounds() -> "WardRounds":
     iam = _client("iam")
     warden = BotoIamWarden(iam, policy_arn=settings.quarantine_policy_arn)
     return WardRounds(Warden(_store(settings), BotoIamReader(iam), warden, now))
+
+
+@cache
+def fulfil_desk() -> "Desk":
+    """The parts of fulfil. Raises SettingsError."""
+    import secrets
+
+    from mfa_watcher.adapters.iam import BotoIamReset
+    from mfa_watcher.fulfil_desk import fulfil_desk
+    from mfa_watcher.usecases.fulfil import Fulfiller
+
+    settings = FulfilSettings.from_environment()
+    iam = _client("iam")
+    fulfiller = Fulfiller(
+        store=_store(settings),
+        iam_of=lambda _account_id: BotoIamReader(iam),
+        reset_of=lambda _account_id: BotoIamReset(iam),
+        policy=settings.policy,
+        account_alias=settings.account_alias,
+        randomness=secrets.SystemRandom(),
+        clock=now,
+        new_id=lambda: f"desk-{uuid4()}",
+    )
+    return fulfil_desk(fulfiller, settings.account_id)
 
 
 @cache

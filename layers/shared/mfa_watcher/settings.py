@@ -219,6 +219,23 @@ class RemindSettings(_LadderSettings, _HoursSettings):
         )
 
 
+class FulfilSettings(_LadderSettings, _RequestSettings):
+    """The environment of fulfil."""
+
+    account_alias: Annotated[str | None, Optional] = None
+
+    @property
+    def policy(self) -> Policy:
+        """The security team's choices."""
+        return Policy(
+            ladder=self.ladder,
+            second_device_after=self.second_device_after,
+            off_boarding_grace=self.off_boarding_grace,
+            approval_window=self.approval_window,
+            enrolment_window=self.enrolment_window,
+        )
+
+
 class QuarantineSettings(TableSettings):
     """The environment of quarantine."""
 

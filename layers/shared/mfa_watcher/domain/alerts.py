@@ -3,8 +3,11 @@
 from datetime import datetime
 
 from mfa_watcher.domain.casework import Draft, Situation
+from mfa_watcher.domain.change_requests import ChangeRequest
 from mfa_watcher.domain.intents import Alert, AlertKind, Severity
+from mfa_watcher.domain.people import Person
 from mfa_watcher.domain.signals import Outcome, Signal, SignalKind
+from mfa_watcher.domain.users import User
 
 
 def alert(
@@ -62,6 +65,30 @@ def quarantine_alert(draft: Draft, at: datetime, *, dry_run: bool) -> Alert:
             ("User", user.name),
             ("Without MFA since", f"{since:%Y-%m-%d}"),
             ("Ends", "by itself, when the user has enrolled a device"),
+            ("Account", user.key.account_id),
+        ),
+    )
+
+
+def fulfilled_alert(
+    request: ChangeRequest, user: User, by: Person, at: datetime, *, again: bool
+) -> Alert:
+    """Make the alert for a request that was carried out: somebody has a user's new password."""
+    until = f"{request.window_until:%Y-%m-%d %H:%M} UTC" if request.window_until else "any time"
+    return Alert(
+        AlertKind.REQUEST_FULFILLED,
+        Severity.LOW,
+        "A change request was carried out" + (" once more" if again else ""),
+        (
+            ("User", user.name),
+            ("Change request", request.id),
+            ("What", "A new password was handed to who carried it out, to be changed at sign-in"),
+            ("Devices removed", ", ".join(request.devices) or "none"),
+            ("Devices kept", ", ".join(request.kept) or "none"),
+            ("Approved by", request.verdict.by if request.verdict else "nobody"),
+            ("Who", by.arn),
+            ("When", f"{at:%Y-%m-%dT%H:%M:%SZ}"),
+            ("New device until", until),
             ("Account", user.key.account_id),
         ),
     )
