@@ -118,12 +118,14 @@ def _add_asking(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     opening.add_argument(
         "--user", metavar="NAME", help="the IAM user it is about; without it, yourself"
     )
-    _add_details(opening, required=False)
+    _add_details(opening)
     _add_json(opening)
 
-    detailing = _action(actions, "details", _details, "say what is wanted instead, and why")
+    detailing = _action(
+        actions, "details", _details, "say what is wanted instead, and why; asks for what is missing"
+    )
     _add_id(detailing)
-    _add_details(detailing, required=True)
+    _add_details(detailing)
     _add_json(detailing)
 
     cancelling = _action(
@@ -192,13 +194,10 @@ def _add_yes(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(undoable=True)
 
 
-def _add_details(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    parser.add_argument(
-        "--reason", required=required, metavar="TEXT", help="why the device has to go"
-    )
+def _add_details(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reason", metavar="TEXT", help="why the device has to go")
     parser.add_argument(
         "--wanted",
-        required=required,
         choices=tuple(WANTED),
         help="the kind of the new device; none: another one is kept",
     )
@@ -309,6 +308,7 @@ def _open(at: Desk, options: argparse.Namespace) -> None:
 
 
 def _details(at: Desk, options: argparse.Namespace) -> None:
+    _ask_for_what_is_missing(options)
     path = _path(options.id, "details")
     _tell(at.ask(Door.CHANGE, "POST", path, body=_details_of(options)), options)
 
@@ -398,6 +398,30 @@ def _details_of(options: argparse.Namespace) -> Json:
     }
 
 
+def _ask_for_what_is_missing(options: argparse.Namespace) -> None:
+    """Ask for details at the terminal. Raises WrongCallError if there is none."""
+    if options.reason and options.wanted:
+        return
+    if not sys.stdin.isatty():
+        raise WrongCallError("details are a --reason and what is --wanted, both")
+    if not options.reason:
+        options.reason = _asked("Why does the device have to go?\n> ")
+    if not options.wanted:
+        for number, means in enumerate(WANTED.values(), 1):
+            sys.stderr.write(f"  {number}  {means}\n")
+        kinds = dict(enumerate(WANTED, 1))
+        answer = _asked(f"What is wanted instead? [1-{len(kinds)}] ")
+        options.wanted = kinds.get(int(answer)) if answer.isdecimal() else None
+        if options.wanted is None:
+            raise NotConfirmedError(f"{answer!r} is none of these; nothing was done")
+
+
+def _asked(question: str) -> str:
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
 def _tell(answer: Json, options: argparse.Namespace) -> None:
     if options.json:
         sys.stdout.write(json.dumps(answer, indent=2) + "\n")
@@ -426,7 +450,6 @@ def _confirm(at: Desk, options: argparse.Namespace, what: str) -> None:
     screen = console(stderr=True)
     for line in card_of(found["request"]):
         screen.print(line, soft_wrap=True)
-    sys.stderr.write(f"\n{what} This cannot be undone. Do it? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().casefold() not in {"y", "yes"}:
+    answer = _asked(f"\n{what} This cannot be undone. Do it? [y/N] ")
+    if answer.casefold() not in {"y", "yes"}:
         raise NotConfirmedError("nothing was done")
