@@ -61,10 +61,10 @@ def decided(request: ChangeRequest, user: User) -> Mail:
 
 
 def fulfilled(request: ChangeRequest, user: User, now: datetime) -> Mail:
-    """Tell that a request was carried out, and until when the new device is awaited."""
-    return replace(
-        _mail(MailKind.REQUEST_FULFILLED, request, user, now), next_at=request.window_until
-    )
+    """Tell that a request was carried out, and until when the new device is awaited, if one is."""
+    told = _mail(MailKind.REQUEST_FULFILLED, request, user, now)
+    awaited = not told.devices or told.wanted is not None
+    return replace(told, next_at=request.window_until if awaited else None)
 
 
 def ended(
