@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from types import ModuleType
+from urllib.parse import parse_qsl
 from warnings import catch_warnings, filterwarnings
 
 import pytest
 
 from mfa_watcher import bootstrap
+from mfa_watcher.domain.people import Person
 from tests.account import Account
 from tests.builders import ACCOUNT, SENDER, Json, envelope
 from tests.template.cloudformation import ROOT, STACK
@@ -142,6 +144,13 @@ class Product:
         answer: dict[str, str] = self.invoke("quarantine", {})
         return answer
 
+    def call(
+        self, function: str, method: str, path: str, by: Person, body: object = None
+    ) -> tuple[int, Json]:
+        """Call a function's URL as a person whom IAM authenticated; gives status and answer."""
+        answer = self.invoke(function, url_event(method, path, by, body))
+        return answer["statusCode"], json.loads(answer["body"])
+
     def invoke(self, function: str, event: Json, milliseconds: int = 30_000) -> Json:
         """Invoke a function as Lambda does, in its own environment."""
         self._start(function)
@@ -164,6 +173,7 @@ class Product:
             bootstrap.dispatch,
             bootstrap.rounds,
             bootstrap.ward_rounds,
+            bootstrap.fulfil_desk,
         ):
             parts.cache_clear()
         self.running = function
@@ -210,6 +220,16 @@ def _environment(function: str, product: Product) -> dict[str, str]:
             "QUARANTINE": product.quarantine,
             "QUARANTINE_DAYS": "21",
         }
+    if function == "fulfil":
+        return {
+            **common,
+            "ACCOUNT_ALIAS": "acme",
+            "LADDER_DAYS": "0,1,3,7,14",
+            "SECOND_DEVICE_DAYS": str(product.second_device_days),
+            "OFF_BOARDING_GRACE_MINUTES": "60",
+            "APPROVAL_WINDOW_HOURS": "24",
+            "ENROLMENT_WINDOW_HOURS": "72",
+        }
     if function == "quarantine":
         return {**common, "QUARANTINE_POLICY_ARN": product.quarantine_policy_arn}
     return {
@@ -222,6 +242,52 @@ def _environment(function: str, product: Product) -> dict[str, str]:
         "ALERT_TOPIC_ARN": account.topic_arn,
         "CONFIGURATION_SET": "",
         "ACCOUNT_ALIAS": "acme",
+    }
+
+
+def url_event(method: str, path: str, by: Person, body: object = None) -> Json:
+    """Give what a function URL hands over: who calls stands in it by IAM's word alone."""
+    text = None if body is None else json.dumps(body)
+    query = path.partition("?")[2]
+    return {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path.partition("?")[0],
+        "rawQueryString": query,
+        "queryStringParameters": dict(parse_qsl(query)),
+        "headers": {"content-type": "application/json", "host": "x.lambda-url.us-east-1.on.aws"},
+        "requestContext": {
+            "accountId": by.account_id,
+            "apiId": "x",
+            "authentication": None,
+            "authorizer": {
+                "iam": {
+                    "accessKey": "ASIAEXAMPLE",
+                    "accountId": by.account_id,
+                    "callerId": by.user_id,
+                    "cognitoIdentity": None,
+                    "principalOrgId": None,
+                    "userArn": by.arn,
+                    "userId": by.user_id,
+                }
+            },
+            "domainName": "x.lambda-url.us-east-1.on.aws",
+            "domainPrefix": "x",
+            "http": {
+                "method": method,
+                "path": path.partition("?")[0],
+                "protocol": "HTTP/1.1",
+                "sourceIp": "192.0.2.7",
+                "userAgent": "python",
+            },
+            "requestId": "c0ffee",
+            "routeKey": "$default",
+            "stage": "$default",
+            "time": "02/Mar/2026:12:00:00 +0000",
+            "timeEpoch": 1772452800000,
+        },
+        "body": text,
+        "isBase64Encoded": False,
     }
 
 
