@@ -86,10 +86,10 @@ class Details:
     """What the user wants and why, in his words or the service desk's: hostile until escaped."""
 
     reason: str
-    wanted: DeviceKind | None
-    """The kind of the new device; None: he keeps another one and wants none."""
     given_by: str
     given_at: datetime
+    wanted: DeviceKind | None = None
+    """The kind of the new device; None: he keeps another one and wants none."""
     devices: tuple[str, ...] = ()
     """Serial numbers of the devices to remove; none named: all that the user has."""
 
