@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from jinja2 import Environment
 
 from mfa_watcher.cli.samples import ACCOUNT, CAROL, FIDO, REQUEST, SAMPLES, TOKEN, VIRTUAL
+from mfa_watcher.domain.devices import DeviceKind
 from mfa_watcher.domain.intents import Case, Mail
 from mfa_watcher.domain.users import Cause, MailKind
 from mfa_watcher.mail.languages import LanguageError, languages, moment
@@ -524,9 +525,9 @@ def test_who_is_asked_for_details_reads_which_how_until_when_and_what_follows(na
     result = rendered(SAMPLES[name])
 
     for words in (words_of(result.text), Page(result.html).words):
-        assert f"the number {REQUEST} and in one sentence why, which device is to go" in words
+        assert f"name {REQUEST}, and say in one sentence why, which device is to go" in words
         assert f"mfa-watcher requests details {REQUEST}" in words
-        assert "Never send a password or a code, and follow no link for this" in words
+        assert "Never send a password or a code. There is no web page for this" in words
         assert "Somebody of the security team, never yourself, approves the request" in words
         assert (
             "Please answer before Thursday, 24 December 2026. Otherwise the request is closed"
@@ -538,8 +539,8 @@ def test_who_has_several_devices_reads_which_when_asked_for_the_one_to_go() -> N
     one = words_of(rendered(SAMPLES["request-needs-details-1"]).text)
     two = words_of(rendered(SAMPLES["request-needs-details-2"]).text)
 
-    assert "(you have" not in one
-    assert "(you have alice-phone (authenticator app), blue-key-" in two
+    assert "Your devices are" not in one
+    assert "Your devices are alice-phone (authenticator app), blue-key-" in two
 
 
 def test_later_pleas_for_details_say_in_the_subject_that_they_are_later() -> None:
@@ -648,6 +649,12 @@ def test_who_keeps_a_device_and_wants_no_other_has_only_a_password_to_set() -> N
     assert "Then there is nothing more to do." in words
     assert "Add MFA" not in words
     assert "password alone" not in words
+
+
+def test_who_wants_another_device_of_the_kind_he_keeps_is_offered_that_kind() -> None:
+    mail = replace(SAMPLES["request-fulfilled-two"], wanted=DeviceKind.FIDO)
+
+    assert "Passkey or security key (FIDO): take this one" in words_of(rendered(mail).text)
 
 
 def test_who_keeps_a_device_and_wants_another_is_not_called_unprotected() -> None:

@@ -184,8 +184,9 @@ def _values(mail: Mail, words: Language, zone: tzinfo) -> dict[str, Any]:
         "removed": [_device(Device(serial), words) for serial in mail.removed],
         "wanted": words.devices[mail.wanted] if mail.wanted else None,
         "has_fido": DeviceKind.FIDO in kinds or (device and device.kind is DeviceKind.FIDO),
-        # The guide offers what the user does not have yet; who has everything, everything.
-        "offered": [kind.value for kind in _OFFERED if kind not in kinds] or list(_OFFERED),
+        # The guide offers what the user wants or does not have yet; who has everything, everything.
+        "offered": [kind.value for kind in _OFFERED if kind not in kinds or kind is mail.wanted]
+        or list(_OFFERED),
         "actor": one_line(mail.actor) if mail.actor else None,
         "who": _who(mail.actor, words),
         "own_doing": mail.own_doing,
