@@ -52,6 +52,44 @@ def removal_alert(situation: Situation, signal: Signal, draft: Draft, kind: Aler
     )
 
 
+def hindrance_alert(signal: Signal, draft: Draft, request: ChangeRequest) -> Alert:
+    """Make the alert for a carrying out that IAM denied: a policy is stricter than it should be."""
+    return alert(
+        signal,
+        AlertKind.REMOVAL_DENIED,
+        Severity.MEDIUM,
+        "The carrying out of a change request was denied",
+        ("User", draft.user.name),
+        ("Device", signal.serial or "not named in the record"),
+        ("Change request", request.id),
+    )
+
+
+def request_alert(  # noqa: PLR0913 - which request, when, and what of it
+    request: ChangeRequest,
+    user: User,
+    at: datetime,
+    *facts: tuple[str, str],
+    kind: AlertKind,
+    severity: Severity,
+    title: str,
+) -> Alert:
+    """Make an alert about a request that the clock found: our own title, and its facts."""
+    return Alert(
+        kind,
+        severity,
+        title,
+        (
+            ("User", user.name),
+            ("Change request", request.id),
+            *facts,
+            ("Open since", f"{request.opened_at:%Y-%m-%d}"),
+            ("When", f"{at:%Y-%m-%dT%H:%M:%SZ}"),
+            ("Account", request.subject.account_id),
+        ),
+    )
+
+
 def quarantine_alert(draft: Draft, at: datetime, *, dry_run: bool) -> Alert:
     """Make the alert for a user who is shut in, or would be."""
     user = draft.user

@@ -29,6 +29,7 @@ class AlertKind(StrEnum):
     REQUEST_FULFILLED = "request_fulfilled"
     ENROLMENT_OVERDUE = "enrolment_overdue"
     VIOLATION_WAITING = "violation_waiting"
+    DEVICE_ADDED = "device_added"
     PASSWORD_KEPT = "password_kept"  # noqa: S105 - an alert's name, no password
     PASSWORD_POLICY_CHANGED = "password_policy_changed"  # noqa: S105 - an alert's name
     QUARANTINED = "quarantined"
