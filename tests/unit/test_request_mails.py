@@ -60,7 +60,7 @@ FULFILLED = BEGUN.fulfilled(AT + 2 * DAY, POLICY)
 REJECTED = SUBMITTED.rejected(SAM, "not alice", AT + 2 * DAY)
 EXPIRED = APPROVED.expired()
 CANCELLED = OPEN.withdrawn("found it")
-REOPENED = EXPIRED.reopened(SAM, "again", AT + 4 * DAY, POLICY)
+REOPENED = EXPIRED.reopened(SAM, "again", AT + 4 * DAY, POLICY, kept=(KEYRING,))
 CLOSED = FULFILLED.closed("a new device")
 
 
