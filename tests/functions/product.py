@@ -139,6 +139,11 @@ class Product:
         answer: dict[str, int] = self.invoke("remind", {}, milliseconds)
         return answer
 
+    def expire(self, milliseconds: int = 30_000) -> dict[str, int]:
+        """Run expire, as the schedule does."""
+        answer: dict[str, int] = self.invoke("expire", {}, milliseconds)
+        return answer
+
     def attend_to_quarantines(self) -> dict[str, str]:
         """Run quarantine, as the schedule does; gives what was done, by user id."""
         answer: dict[str, str] = self.invoke("quarantine", {})
@@ -172,6 +177,7 @@ class Product:
             bootstrap.mail_intake,
             bootstrap.dispatch,
             bootstrap.rounds,
+            bootstrap.request_rounds,
             bootstrap.ward_rounds,
             bootstrap.fulfil_desk,
         ):
@@ -186,7 +192,9 @@ _ADDRESSES = {
 }
 
 
-def _environment(function: str, product: Product) -> dict[str, str]:
+def _environment(  # noqa: PLR0911 - a table
+    function: str, product: Product
+) -> dict[str, str]:
     account = product.account
     common = {"TABLE_NAME": account.table, "ACCOUNT_ID": ACCOUNT, "RETENTION_DAYS": "400"}
     if function in OBSERVING:
@@ -229,6 +237,13 @@ def _environment(function: str, product: Product) -> dict[str, str]:
             "OFF_BOARDING_GRACE_MINUTES": "60",
             "APPROVAL_WINDOW_HOURS": "24",
             "ENROLMENT_WINDOW_HOURS": "72",
+        }
+    if function == "expire":
+        return {
+            **common,
+            "LADDER_DAYS": "0,1,3,7,14",
+            "SECOND_DEVICE_DAYS": str(product.second_device_days),
+            "OFF_BOARDING_GRACE_MINUTES": "60",
         }
     if function == "quarantine":
         return {**common, "QUARANTINE_POLICY_ARN": product.quarantine_policy_arn}

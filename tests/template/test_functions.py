@@ -8,6 +8,7 @@ import pytest
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.settings import (
     DeliverSettings,
+    ExpireSettings,
     FeedbackSettings,
     FulfilSettings,
     ObserveSettings,
@@ -25,6 +26,7 @@ SETTINGS: dict[
         | DeliverSettings
         | FeedbackSettings
         | FulfilSettings
+        | ExpireSettings
         | RemindSettings
         | QuarantineSettings
     ],
@@ -35,6 +37,7 @@ SETTINGS: dict[
     "Redeliver": DeliverSettings,
     "OnMailFeedback": FeedbackSettings,
     "Remind": RemindSettings,
+    "Expire": ExpireSettings,
     "Quarantine": QuarantineSettings,
     "Fulfil": FulfilSettings,
 }
@@ -161,7 +164,8 @@ def test_no_role_can_delete_evidence(role: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "role", ["OnSignInRole", "OnIamChangeRole", "RemindRole", "QuarantineRole", "FulfilRole"]
+    "role",
+    ["OnSignInRole", "OnIamChangeRole", "RemindRole", "ExpireRole", "QuarantineRole", "FulfilRole"],
 )
 def test_deciding_sends_nothing(role: str) -> None:
     actions = {action for s in _statements(role) for action in _listed(s["Action"])}

@@ -16,6 +16,7 @@ from mfa_watcher.adapters.store import DynamoStore
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.settings import (
     DeliverSettings,
+    ExpireSettings,
     FeedbackSettings,
     FulfilSettings,
     ObserveSettings,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from mfa_watcher.dispatch import Dispatch
     from mfa_watcher.function_url import Desk
     from mfa_watcher.intake import Intake
-    from mfa_watcher.rounds import Rounds, WardRounds
+    from mfa_watcher.rounds import RequestRounds, Rounds, WardRounds
 
 # Short enough that retries fit into a function's 30 seconds, and the queue or the schedule can
 # try again later.
@@ -130,6 +131,17 @@ def rounds() -> "Rounds":
     iam = BotoIamReader(_client("iam"))
     reminder = Reminder(settings.account_id, _store(settings), iam, settings.policy, now)
     return Rounds(reminder)
+
+
+@cache
+def request_rounds() -> "RequestRounds":
+    """The parts of expire. Raises SettingsError."""
+    from mfa_watcher.rounds import RequestRounds
+    from mfa_watcher.usecases.expire import Registrar
+
+    settings = ExpireSettings.from_environment()
+    iam = BotoIamReader(_client("iam"))
+    return RequestRounds(Registrar(_store(settings), lambda _account: iam, settings.policy, now))
 
 
 @cache

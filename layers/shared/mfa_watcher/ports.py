@@ -200,6 +200,10 @@ class Store(Protocol):
         """Give the users whom the schedule is to look at, page by page."""
         ...
 
+    def due_requests(self, *, now: datetime) -> Iterator[str]:
+        """Give the ids of the requests that the schedule is to look at, page by page."""
+        ...
+
     def unreachable(self, *, now: datetime) -> list[tuple[UserKey, Case]]:
         """Give users out of reach whom security has not been told of, as many as fit one mail."""
         ...

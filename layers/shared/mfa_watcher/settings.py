@@ -236,6 +236,19 @@ class FulfilSettings(_LadderSettings, _RequestSettings):
         )
 
 
+class ExpireSettings(_LadderSettings):
+    """The environment of expire."""
+
+    @property
+    def policy(self) -> Policy:
+        """The security team's choices."""
+        return Policy(
+            ladder=self.ladder,
+            second_device_after=self.second_device_after,
+            off_boarding_grace=self.off_boarding_grace,
+        )
+
+
 class QuarantineSettings(TableSettings):
     """The environment of quarantine."""
 

@@ -24,6 +24,7 @@ partition takes 1,000 writes a second)."""
 DUE_INTENTS: Final = "DUE"
 DUE_ALERTS: Final = "ALERT"
 DUE_USERS: Final = "USER"
+DUE_REQUESTS: Final = "REQUEST"
 DUE_QUARANTINE: Final = "QUARANTINE#0"
 DUE_UNREACHABLE: Final = "UNREACHABLE#0"
 

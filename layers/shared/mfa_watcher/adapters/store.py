@@ -129,6 +129,12 @@ class DynamoStore:
                 _, account_id, user_id = pk.split("#")
                 yield UserKey(account_id, user_id)
 
+    def due_requests(self, *, now: datetime) -> Iterator[str]:
+        """Give the ids of the requests that the schedule is to look at, as for users."""
+        for shard in range(items.DUE_SHARDS):
+            for pk in self._due(f"{items.DUE_REQUESTS}#{shard}", now):
+                yield pk.removeprefix(items.request_pk(""))
+
     def unreachable(self, *, now: datetime) -> list[tuple[UserKey, Case]]:
         """Give users out of reach whom security has not been told of, as many as fit one mail."""
         found = []
@@ -246,8 +252,13 @@ class DynamoStore:
         if request is None:
             return
         item = dump(items.REQUEST, request) | items.listed(request)
+        if request.due_at:
+            item |= items.due(items.DUE_REQUESTS, request.id, request.due_at)
         yield self._put_next(items.request_pk(request.id), item, request.version)
-        if request.attempts and (serial := request.attempts[-1].serial):
+        # A virtual device's deletion names no user: these lead from its serial number to him.
+        tried = {attempt.serial for attempt in request.attempts[-1:] if attempt.serial}
+        taken = set(request.devices) if request.fulfilment else set()
+        for serial in sorted(tried | taken):
             yield self._put(
                 {
                     "pk": items.device_pk(request.subject.account_id, serial),
