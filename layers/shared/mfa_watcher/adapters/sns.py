@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _SUBJECT_LENGTH = 100
 _VALUE_LENGTH = 1024
 _LINE_BYTES = 400
+_FACTS_IN_A_LINE = ("User", "Change request", "Who", "When")
 
 _REFUSALS = frozenset({"InvalidParameter", "ParameterValueInvalid", "ValidationException"})
 
@@ -91,7 +92,7 @@ def body_of_digest(intents: Sequence[Intent]) -> str:
 
 def _line(alert: Alert, intent_id: str) -> str:
     facts = dict(alert.facts)
-    told = [f"{name}: {one_line(facts[name])}" for name in ("User", "Who", "When") if name in facts]
+    told = [f"{name}: {one_line(facts[name])}" for name in _FACTS_IN_A_LINE if name in facts]
     line = " | ".join([f"{alert.severity.upper()}: {alert.title}", *told])
     # In bytes, by which SNS measures a message.
     short = line.encode()[:_LINE_BYTES].decode(errors="ignore")
