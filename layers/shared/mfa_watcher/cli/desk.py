@@ -119,22 +119,28 @@ class Desk:
     def _send(self, door: Door, method: str, url: str, body: Json | None) -> "AWSResponse":
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
-        from botocore.exceptions import BotoCoreError, HTTPClientError
+        from botocore.exceptions import BotoCoreError
+
+        data = b"" if body is None else json.dumps(body).encode()
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        request = AWSRequest(method, url, headers, data)
+        SigV4Auth(self._keys(), "lambda", _region_of(url) or self.region).add_auth(request)
+        try:
+            return self.send(request.prepare())
+        except BotoCoreError as error:
+            raise DeskError(
+                f"the {door.title} did not answer ({plain(str(error))}){_doubt(method)}"
+            ) from error
+
+    def _keys(self) -> Any:  # noqa: ANN401 - botocore's signer wants more than it uses
+        """Give the caller's credentials of this moment. Raises AccountError."""
+        from botocore.exceptions import BotoCoreError
 
         try:
             credentials = self.session.get_credentials()
             if credentials is None:
                 raise AccountError("there are no AWS credentials: name a --profile, or sign in")
-            data = b"" if body is None else json.dumps(body).encode()
-            headers = {} if body is None else {"Content-Type": "application/json"}
-            request = AWSRequest(method, url, headers, data)
-            frozen: Any = credentials.get_frozen_credentials()
-            SigV4Auth(frozen, "lambda", _region_of(url) or self.region).add_auth(request)
-            return self.send(request.prepare())
-        except HTTPClientError as error:
-            raise DeskError(
-                f"the {door.title} did not answer ({plain(str(error))}){_doubt(method)}"
-            ) from error
+            return credentials.get_frozen_credentials()
         except BotoCoreError as error:
             raise AccountError(f"{error}") from error
 
@@ -196,7 +202,7 @@ def _is_safe(url: str) -> bool:
     try:
         this_machine = ip_address(parts.hostname or "").is_loopback
     except ValueError:
-        this_machine = False
+        this_machine = parts.hostname == "localhost"
     return parts.scheme == "https" or (parts.scheme == "http" and this_machine)
 
 
