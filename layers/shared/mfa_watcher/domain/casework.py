@@ -152,8 +152,13 @@ def settle(situation: Situation) -> Draft:
 
 
 def _close_request(situation: Situation, draft: Draft) -> Draft:
-    """Close a fulfilled request with the device that it waited for."""
+    """Close a fulfilled request with the device that it waited for.
+
+    But not while looking at the removal of another: that turns it into a violation first.
+    """
     request, signal = draft.request, situation.signal
+    if signal and signal.kind is SignalKind.DEVICE_REMOVAL and not request_behind(situation):
+        return draft
     serials = tuple(device.serial for device in draft.user.devices)
     enabled = signal.serial if signal and signal.kind is SignalKind.DEVICE_ENABLED else None
     found = request and request.new_device(serials, situation.at, enabled=enabled)
