@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from types import ModuleType
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs
 from warnings import catch_warnings, filterwarnings
 
 import pytest
@@ -179,6 +179,8 @@ class Product:
             bootstrap.rounds,
             bootstrap.request_rounds,
             bootstrap.ward_rounds,
+            bootstrap.change_desk,
+            bootstrap.approval_desk,
             bootstrap.fulfil_desk,
         ):
             parts.cache_clear()
@@ -228,6 +230,10 @@ def _environment(  # noqa: PLR0911 - a table
             "QUARANTINE": product.quarantine,
             "QUARANTINE_DAYS": "21",
         }
+    if function == "change_desk":
+        return {**common, "SERVICE_DESK_ROLES": "ServiceDesk"}
+    if function == "approval_desk":
+        return {**common, "APPROVAL_WINDOW_HOURS": "24", "ENROLMENT_WINDOW_HOURS": "72"}
     if function == "fulfil":
         return {
             **common,
@@ -269,7 +275,10 @@ def url_event(method: str, path: str, by: Person, body: object = None) -> Json:
         "routeKey": "$default",
         "rawPath": path.partition("?")[0],
         "rawQueryString": query,
-        "queryStringParameters": dict(parse_qsl(query)),
+        "queryStringParameters": {
+            name: ",".join(values)
+            for name, values in parse_qs(query, keep_blank_values=True).items()
+        },
         "headers": {"content-type": "application/json", "host": "x.lambda-url.us-east-1.on.aws"},
         "requestContext": {
             "accountId": by.account_id,

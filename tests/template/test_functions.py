@@ -7,6 +7,8 @@ import pytest
 
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.settings import (
+    ApprovalDeskSettings,
+    ChangeDeskSettings,
     DeliverSettings,
     ExpireSettings,
     FeedbackSettings,
@@ -25,6 +27,8 @@ SETTINGS: dict[
         ObserveSettings
         | DeliverSettings
         | FeedbackSettings
+        | ChangeDeskSettings
+        | ApprovalDeskSettings
         | FulfilSettings
         | ExpireSettings
         | RemindSettings
@@ -39,6 +43,8 @@ SETTINGS: dict[
     "Remind": RemindSettings,
     "Expire": ExpireSettings,
     "Quarantine": QuarantineSettings,
+    "ChangeDesk": ChangeDeskSettings,
+    "ApprovalDesk": ApprovalDeskSettings,
     "Fulfil": FulfilSettings,
 }
 ROLES = TEMPLATE.of_type("AWS::IAM::Role")

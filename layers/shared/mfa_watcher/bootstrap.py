@@ -15,6 +15,8 @@ from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.settings import (
+    ApprovalDeskSettings,
+    ChangeDeskSettings,
     DeliverSettings,
     ExpireSettings,
     FeedbackSettings,
@@ -155,6 +157,44 @@ def ward_rounds() -> "WardRounds":
     iam = _client("iam")
     warden = BotoIamWarden(iam, policy_arn=settings.quarantine_policy_arn)
     return WardRounds(Warden(_store(settings), BotoIamReader(iam), warden, now))
+
+
+@cache
+def change_desk() -> "Desk":
+    """The parts of change_desk. Raises SettingsError."""
+    from mfa_watcher.doors import change_door
+    from mfa_watcher.usecases.desk import ChangeDesk
+
+    settings = ChangeDeskSettings.from_environment()
+    iam = BotoIamReader(_client("iam"))
+    desk = ChangeDesk(
+        account_id=settings.account_id,
+        store=_store(settings),
+        iam_of=lambda _account_id: iam,
+        policy=settings.policy,
+        clock=now,
+        new_id=lambda: f"desk-{uuid4()}",
+    )
+    return change_door(desk)
+
+
+@cache
+def approval_desk() -> "Desk":
+    """The parts of approval_desk. Raises SettingsError."""
+    from mfa_watcher.doors import approval_door
+    from mfa_watcher.usecases.desk import ApprovalDesk
+
+    settings = ApprovalDeskSettings.from_environment()
+    iam = BotoIamReader(_client("iam"))
+    desk = ApprovalDesk(
+        account_id=settings.account_id,
+        store=_store(settings),
+        iam_of=lambda _account_id: iam,
+        policy=settings.policy,
+        clock=now,
+        new_id=lambda: f"desk-{uuid4()}",
+    )
+    return approval_door(desk)
 
 
 @cache

@@ -219,6 +219,26 @@ class RemindSettings(_LadderSettings, _HoursSettings):
         )
 
 
+class ChangeDeskSettings(TableSettings):
+    """The environment of change_desk."""
+
+    service_desk_roles: Annotated[list[str], Listed] = []
+
+    @property
+    def policy(self) -> Policy:
+        """The security team's choices."""
+        return Policy(service_desk_roles=frozenset(self.service_desk_roles))
+
+
+class ApprovalDeskSettings(_RequestSettings):
+    """The environment of approval_desk."""
+
+    @property
+    def policy(self) -> Policy:
+        """The security team's choices."""
+        return Policy(approval_window=self.approval_window, enrolment_window=self.enrolment_window)
+
+
 class FulfilSettings(_LadderSettings, _RequestSettings):
     """The environment of fulfil."""
 

@@ -277,8 +277,7 @@ class ChangeRequest:
         kept: tuple[str, ...],
     ) -> "ChangeRequest":
         """Approve the removal of exactly these devices, within the window that begins now."""
-        self._must_be("approve", RequestState.SUBMITTED)
-        self.refuse_involved(by, "approve")
+        self.refuse_approval(by)
         return replace(
             self,
             state=RequestState.APPROVED,
@@ -323,22 +322,29 @@ class ChangeRequest:
         self.refuse_involved(by, "acknowledge")
         return self.closed(reason)
 
-    def reopened(self, by: Person, reason: str, now: datetime, policy: Policy) -> "ChangeRequest":
-        """Open a window that is over once more, as a new approval.
+    def reopened(
+        self,
+        by: Person,
+        reason: str,
+        now: datetime,
+        policy: Policy,
+        *,
+        kept: tuple[str, ...],
+    ) -> "ChangeRequest":
+        """Open a window that is over once more, as a new approval of the same devices.
 
         That of an expired request, to be carried out; or that of a fulfilled one whose new device
-        has not come, to be carried out again: the password may have been lost.
+        has not come, to be carried out again: the password may have been lost. ``kept`` are the
+        devices that the user has besides now: before the carrying out he may have got another.
         """
-        self._must_be("reopen", RequestState.EXPIRED, RequestState.FULFILLED)
-        self.refuse_involved(by, "reopen")
+        self.refuse_reopening(by, now)
         waits = self.state is RequestState.FULFILLED
-        if waits and self.window_until and now < self.window_until:
-            raise WrongStepError("its window is not over yet; fulfil it once more instead")
         until = now + (policy.enrolment_window if waits else policy.approval_window)
         return replace(
             self,
             state=RequestState.FULFILLED if waits else RequestState.APPROVED,
             verdict=Verdict(by.arn, now, reason, approved=True),
+            kept=self.kept if waits else kept,
             ended_because=None,
             window_until=until,
             due_at=until,
@@ -358,7 +364,7 @@ class ChangeRequest:
         held = self.fulfilment
         if held and now < held.held_until and held.by != by.arn:
             raise WrongStepError(
-                f"{held.by} is carrying it out; try again after {held.held_until:%H:%M:%S} UTC"
+                f"it is in the hands of {held.by}; try again after {held.held_until:%H:%M:%S} UTC"
             )
         until = now + policy.fulfilment_lease
         begun = replace(held, by=by.arn, held_until=until, run=run) if held else None
@@ -424,6 +430,19 @@ class ChangeRequest:
         return replace(after, due_at=max(due_at, now + policy.reminder_gap) if due_at else None)
 
     # --- who may ---
+
+    def refuse_approval(self, by: Person) -> None:
+        """Refuse to approve, before IAM is asked for the devices."""
+        self._must_be("approve", RequestState.SUBMITTED)
+        self.refuse_involved(by, "approve")
+
+    def refuse_reopening(self, by: Person, now: datetime) -> None:
+        """Refuse to reopen, before IAM is asked for the devices."""
+        self._must_be("reopen", RequestState.EXPIRED, RequestState.FULFILLED)
+        self.refuse_involved(by, "reopen")
+        waits = self.state is RequestState.FULFILLED
+        if waits and self.window_until and now < self.window_until:
+            raise WrongStepError("its window is not over yet; fulfil it once more instead")
 
     def refuse_involved(self, person: Person, step: str) -> None:
         """Refuse a step to the subject, whoever tried, and whoever asked. Raises FourEyesError."""

@@ -91,7 +91,8 @@ class Policy:
     window is fulfilment, by anybody else a violation."""
 
     service_desk_roles: frozenset[str] = frozenset()
-    """Names of roles whose sessions may file requests for any user; users file for themselves."""
+    """Names of roles whose sessions may file requests for any user; users file for themselves.
+    Without paths, since a session does not tell its role's; ``*`` and ``?`` as in IAM policies."""
 
     denial_mailed_again_after: timedelta = timedelta(days=1)
     """How long a user whose device somebody keeps trying to remove gets no second mail of it."""
@@ -141,4 +142,10 @@ class Policy:
         return role_name is not None and any(
             fnmatchcase(role_name.casefold(), pattern.casefold())
             for pattern in self.break_glass_roles
+        )
+
+    def is_service_desk(self, role_name: str | None) -> bool:
+        """Tell whether a role is one of those whose sessions act for any user."""
+        return role_name is not None and any(
+            fnmatchcase(role_name, pattern) for pattern in self.service_desk_roles
         )
