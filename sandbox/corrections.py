@@ -6,6 +6,7 @@ MiniStack decides who may do what; nothing here decides for it. What is correcte
 - a session of a role is known to conditions by its role's ARN,
 - a condition on the partition keys of a call to DynamoDB finds them in the request,
 - an MFA device, and the caller's own user where none is named, is the resource of a call,
+- so is a rule on the default bus, under the name that AWS gives it there,
 - sending mail is authorised on the identity that sends, not on "*",
 - a condition on the policy that is attached or detached finds it in the request,
 - a denial names its resource and the policy that denies, as on AWS,
@@ -188,7 +189,7 @@ def _keys_of_items(call: dict[str, Any]) -> list[tuple[str, str]]:
 def _with_iam_resources(extract: Any) -> Any:
     @wraps(extract)
     def extended(service: str, *request: Any) -> str:
-        *_, form, _region, account = request
+        *_, form, region, account = request
         action = _first(form, "Action")
         if service == "iam" and action in {"CreateVirtualMFADevice", "DeleteVirtualMFADevice"}:
             path = _first(form, "Path") or "/"
@@ -196,13 +197,23 @@ def _with_iam_resources(extract: Any) -> Any:
                 _first(form, "SerialNumber")
                 or f"arn:aws:iam::{account}:mfa{path}{_first(form, 'VirtualMFADeviceName')}"
             )
-        nobody_named = _defaults_to_caller(action) and not _first(form, "UserName")
+        about_caller = _defaults_to_caller(action) or action == "ChangePassword"
+        nobody_named = about_caller and not _first(form, "UserName")
         if service == "iam" and nobody_named and _calling_user():
             return _caller_arn()
         resource: str = extract(service, *request)
+        if service == "events":
+            return _rule_resource(resource, request[3], region, account)
         return resource
 
     return extended
+
+
+def _rule_resource(resource: str, body: bytes, region: str, account: str) -> str:
+    """AWS leaves the default bus out of its rules' names, and MiniStack a target's rule."""
+    if resource == "*" and (rule := json.loads(body or b"{}").get("Rule")):
+        return f"arn:aws:events:{region}:{account}:rule/{rule}"
+    return resource.replace(":rule/default/", ":rule/")
 
 
 def _with_attached_policy(request_context: Any) -> Any:
