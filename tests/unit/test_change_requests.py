@@ -172,7 +172,7 @@ def test_whoever_removed_a_device_does_not_acknowledge_that() -> None:
 
 
 def test_an_approval_is_good_until_its_window_is_over() -> None:
-    assert APPROVED.begun(OTTO, NOW + DAY - MINUTE, POLICY)
+    assert APPROVED.begun(OTTO, NOW + DAY - MINUTE, POLICY).fulfilment is not None
     with pytest.raises(WrongStepError, match="window is over"):
         APPROVED.begun(OTTO, NOW + DAY, POLICY)
 
@@ -238,7 +238,7 @@ def test_a_request_is_due_when_whoever_it_waits_for_has_had_his_time(
 
 
 def test_reminders_of_details_are_due_on_their_days_and_the_end_after_them() -> None:
-    request, days = OPEN, []
+    request, days = OPEN, list[int]()
     while request.due_at and len(days) < 4:
         days.append((request.due_at - NOW).days)
         request = request.reminded(request.due_at, POLICY)
