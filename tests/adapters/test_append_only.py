@@ -13,7 +13,6 @@ from tests.account import Account, client
 from tests.adapters.conftest import KEEP, REMEMBER
 from tests.builders import NOW, a_decision, a_mail
 
-
 Put = dict[str, Any]
 
 

@@ -134,10 +134,10 @@ class Guarded:
         return client
 
 
-def verdict(call: Callable[..., object], *arguments: object) -> str:
+def verdict(call: Callable[..., object], *arguments: object, **named: object) -> str:
     """How the policy evaluation answers a call: whatever else is wrong with it is no denial."""
     try:
-        call(*arguments)
+        call(*arguments, **named)
     except ClientError as error:
         said = error.response["Error"]
         if said["Code"] not in {"AccessDenied", "AccessDeniedException", "AuthorizationError"}:

@@ -89,6 +89,8 @@ Call = Callable[[Callable[[str], Any], Things], object]
 
 STATE = {"pk": {"S": "USER#1"}, "sk": {"S": "HISTORY#1"}}
 EMPTY = json.dumps({"Version": "2012-10-17", "Statement": []})
+OWNER = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT_ID}:root"}}
+OWNED = json.dumps({"Statement": [OWNER | {"Action": "kms:*", "Resource": "*"}]})
 NEW_PASSWORD = "Correct-Horse-9!"  # noqa: S105 - of users who do not exist
 TARGET = {"Id": "SignInQueue", "Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:elsewhere"}
 PLAN = {"FlexibleTimeWindow": {"Mode": "OFF"}, "ScheduleExpression": "rate(1 day)"}
@@ -188,7 +190,7 @@ CALLS: dict[str, Call] = {
         RoleName=on.role, PolicyDocument="{}"
     ),
     "kms:DisableKey": lambda to, on: to("kms").disable_key(KeyId=on.key),
-    "kms:PutKeyPolicy": lambda to, on: to("kms").put_key_policy(KeyId=on.key, Policy="-"),
+    "kms:PutKeyPolicy": lambda to, on: to("kms").put_key_policy(KeyId=on.key, Policy=OWNED),
     "kms:ScheduleKeyDeletion": lambda to, on: to("kms").schedule_key_deletion(KeyId=on.key),
     "kms:TagResource": lambda to, on: to("kms").tag_resource(KeyId=on.key, Tags=[]),
     "kms:UntagResource": lambda to, on: to("kms").untag_resource(KeyId=on.key, TagKeys=["none"]),
