@@ -121,7 +121,7 @@ def fulfilled_alert(
             ("User", user.name),
             ("Change request", request.id),
             ("What", "A new password was handed to who carried it out, to be changed at sign-in"),
-            ("Devices removed", ", ".join(request.devices) or "none"),
+            ("Done", ", ".join(request.fulfilment.done if request.fulfilment else ())),
             ("Devices kept", ", ".join(request.kept) or "none"),
             ("Approved by", request.verdict.by if request.verdict else "nobody"),
             ("Who", by.arn),

@@ -31,6 +31,10 @@ RACES = 5
 """How often a note that lost a race is made anew."""
 
 
+class _TakenOverError(CannotFulfilError):
+    """The request is not in this call's hands any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fulfilled:
     """A request that is carried out, and the password, which is nowhere else from now on."""
@@ -66,15 +70,22 @@ class Fulfiller:
         HeldUpError if IAM did not do as asked. Whatever was raised, the request can be carried out
         later, unless its state says otherwise.
         """
-        run = _Run.begin(self, request_id, by)
-        try:
-            return self._carry_out(run)
-        except CannotFulfilError as error:
-            run.let_go(str(error))
-            raise
-        except (IamReadError, IamWriteError) as error:
-            run.let_go(str(error))
-            raise HeldUpError(f"{error}; {run.progress}") from error
+        for _ in range(RACES):
+            run = _Run.begin(self, request_id, by)
+            try:
+                return self._carry_out(run)
+            except _TakenOverError:
+                # The same person called again meanwhile. That call answers, unless this one has
+                # replaced its password: then it must answer with a valid one.
+                if not run.password_set:
+                    raise
+            except CannotFulfilError as error:
+                run.let_go(str(error))
+                raise
+            except (IamReadError, IamWriteError) as error:
+                run.let_go(str(error))
+                raise HeldUpError(f"{error}. {run.progress}") from error
+        raise LostRaceError(f"request {request_id}: lost {RACES} races")
 
     def _carry_out(self, run: "_Run") -> Fulfilled:
         account_id = run.request.subject.account_id
@@ -87,9 +98,7 @@ class Fulfiller:
             run.remove(iam, reset, user, Device(serial))
         left = run.look_again(iam, user)
         password = make_password(shortest, self.randomness)
-        run.tried = True
-        if not reset.set_password(user.name, password):
-            raise CannotFulfilError(_no_password(user.name))
+        run.set_password(reset, user, password)
         run.end(user.name, left)
         partition = user.arn.split(":")[1]
         url = sign_in_url(account_id, self.account_alias, partition)
@@ -103,11 +112,12 @@ class _Run:
     desk: Fulfiller
     by: Person
     id: str
+    before: ChangeRequest
+    """The request as it was found."""
     request: ChangeRequest
-    first: bool
-    """Whether nobody had begun before."""
     tried: bool = False
     """Whether IAM was asked to change anything."""
+    password_set: bool = False
     gone: tuple[str, ...] = ()
     """Serial numbers of the devices that this call took off the user."""
     notes: int = 0
@@ -121,7 +131,7 @@ class _Run:
             if request is None:
                 raise NoSuchRequestError(f"there is no change request {request_id}")
             begun = request.begun(by, desk.clock(), desk.policy, run=run_id)
-            run = cls(desk, by, run_id, begun, first=request.fulfilment is None)
+            run = cls(desk, by, run_id, request, begun)
             with suppress(LostRaceError):
                 run.commit(note(run.event_id, desk.clock(), begun, "Carrying out begun", by))
                 return run
@@ -140,7 +150,7 @@ class _Run:
     @property
     def progress(self) -> str:
         """Say how far it is."""
-        return f"done so far: {', '.join(self.done)}" if self.done else "no step is done yet"
+        return f"Done so far: {', '.join(self.done) or 'nothing'}"
 
     def find_subject(self, iam: IamReader) -> IamUser:
         """Find the user whom the request is about, by any name we know, and never another."""
@@ -186,11 +196,19 @@ class _Run:
         found = iam.devices(user.name) or ()
         # IAM may still list what it has just taken away.
         left = tuple(device for device in found if device.serial not in self.gone)
-        if self.request.has_new_device(tuple(device.serial for device in left)):
+        serials = tuple(device.serial for device in left)
+        if self.before.new_device(serials, self.desk.clock()):
             raise CannotFulfilError(
-                f"{user.name} has a new device already, and the request is about to close"
+                f"user {user.name} has a new device already, and the request is about to close"
             )
         return left
+
+    def set_password(self, reset: IamReset, user: IamUser, password: Password) -> None:
+        """Give the user a new password instead of his."""
+        self.tried = True
+        if not reset.set_password(user.name, password):
+            raise CannotFulfilError(_no_password(user.name))
+        self.password_set = True
 
     def step(self, step: str) -> None:
         """Note a step as done."""
@@ -198,12 +216,11 @@ class _Run:
 
     def let_go(self, why: str) -> None:
         """Let others carry it out, unless others have it in hand already."""
-        with suppress(CannotFulfilError, LostRaceError):
+        with suppress(_TakenOverError, LostRaceError):
+            untouched = self.before.fulfilment is None and not self.tried
             self.note(
                 f"Carrying out stopped: {why}",
-                lambda request: request.released(
-                    self.desk.clock(), untouched=self.first and not self.tried
-                ),
+                lambda request: request.released(self.desk.clock(), untouched=untouched),
             )
 
     def end(self, name: str, left: tuple[Device, ...]) -> None:
@@ -246,17 +263,17 @@ class _Run:
     def _still_ours(self) -> ChangeRequest:
         request = self.desk.store.request(self.request.id)
         if request is None or not request.is_held_by(self.id):
-            raise CannotFulfilError(
-                "somebody else took it over, or its state changed. Look at it; if it still is to be"
-                " carried out, fulfil it once more: only the last password is valid"
+            raise _TakenOverError(
+                "another call took it over, or its state changed. Look at it; if it still is to be"
+                " carried out, fulfil it once more"
             )
         return request
 
 
 def _no_password(name: str) -> str:
     return (
-        f"{name} has no console password to reset. Give the user console access and fulfil it then,"
-        " or reject the request"
+        f"user {name} has no console password to reset. Give the user console access and fulfil it"
+        " then, or reject the request"
     )
 
 
