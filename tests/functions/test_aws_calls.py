@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 
 from mfa_watcher.adapters.items import DUE_SHARDS
+from mfa_watcher.domain.change_requests import ChangeRequest
 from sandbox.mail_events import DETAIL_TYPES, SentMail
 from tests.account import Account, opened
 from tests.builders import (
@@ -24,6 +25,7 @@ from tests.builders import (
     sign_in,
     user_created,
 )
+from tests.functions.approved import FIDO, approved, fulfil
 from tests.functions.product import Product
 from tests.template.cloudformation import ROOT as REPOSITORY
 
@@ -212,6 +214,42 @@ def test_each_report_about_a_mail_costs_the_calls_that_the_document_says(
             measured.append((kind, made(account, "dynamodb:")))
             assert account.calls.tally("dynamodb").total() == len(account.calls.made)
     assert documented("Reading") == measured, as_table(measured)
+
+
+CARRYING_OUT: dict[str, Callable[[Product], ChangeRequest]] = {
+    "a virtual device": approved,
+    "a FIDO or hardware device": lambda product: approved(product, (FIDO,)),
+    "a device that is gone already": lambda product: gone(product, approved(product, (FIDO,))),
+    "once more, for another password": lambda product: done(product, approved(product)),
+    "of a user without a password": lambda product: approved(product, password=False),
+}
+
+
+def gone(product: Product, request: ChangeRequest) -> ChangeRequest:
+    product.account.iam.deactivate_mfa_device(UserName="ana", SerialNumber=request.devices[0])
+    return request
+
+
+def done(product: Product, request: ChangeRequest) -> ChangeRequest:
+    assert fulfil(product, request)[0] == 200
+    return request
+
+
+def test_each_carrying_out_costs_the_calls_that_the_document_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured = []
+    for case_, arrange in CARRYING_OUT.items():
+        with opened(monkeypatch) as account:
+            product = Product(account, monkeypatch)
+            request = arrange(product)
+            account.calls.reset()
+            fulfil(product, request)
+            table = account.calls.tally("dynamodb")
+            counts = (str(table["GetItem"]), str(table["TransactWriteItems"]))
+            measured.append((case_, made(account, "iam:"), *counts))
+            assert table.total() == table["GetItem"] + table["TransactWriteItems"]
+    assert documented("Carrying") == measured, as_table(measured)
 
 
 def test_a_duplicate_costs_what_the_event_did(monkeypatch: pytest.MonkeyPatch) -> None:
