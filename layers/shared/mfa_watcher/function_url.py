@@ -41,6 +41,8 @@ PROBLEM_TYPE: Final = "application/problem+json"
 
 _ARN = re.compile(r"arn:aws[a-z-]*:(?P<service>iam|sts)::(?P<account>[0-9]{12}):(?P<resource>\S+)")
 
+_UNIQUE_ID = re.compile(r"[A-Za-z0-9]+")
+
 
 class UnknownCallerError(Exception):
     """The event does not say who calls, or not in a way that IAM would; the text says why."""
@@ -87,12 +89,12 @@ def _fits(service: str, resource: str, user_id: str) -> bool:
     """Tell whether it is a user with a user's id, or a role's session with that session's id."""
     kind, _, rest = resource.partition("/")
     if (service, kind) == ("iam", "user"):
-        return bool(re.fullmatch(r"AIDA[A-Z0-9]+", user_id)) and bool(rest)
+        return bool(_UNIQUE_ID.fullmatch(user_id)) and bool(rest)
     if (service, kind) == ("sts", "assumed-role"):
         role_id, _, session = user_id.partition(":")
         named = name_behind(f"arn:aws:sts::0:{resource}")
         whole = rest.count("/") == 1 and all(rest.split("/"))
-        return whole and bool(re.fullmatch(r"AROA[A-Z0-9]+", role_id)) and session == named
+        return whole and bool(_UNIQUE_ID.fullmatch(role_id)) and session == named
     return False
 
 
@@ -260,7 +262,7 @@ class Desk(LambdaFunctionUrlResolver):
             type=f"urn:mfa-watcher:problem:{kind.slug}",
             title=kind.title,
             status=kind.status,
-            detail=_DETAILS.get(of) or _sentence(str(error)),
+            detail=_DETAILS.get(of) or f"{error}.",
             instance=f"urn:uuid:{context.aws_request_id}",
             errors=_faults(error) if isinstance(error, RequestValidationError) else None,
         )
@@ -359,8 +361,3 @@ def _faults(error: RequestValidationError) -> list[Fault]:
         Fault(field=".".join(str(part) for part in fault["loc"]), message=str(fault["msg"]))
         for fault in error.errors()
     ]
-
-
-def _sentence(text: str) -> str:
-    """Write an exception's text as a sentence, leaving names as they are."""
-    return f"{text[:1].upper()}{text[1:]}."
