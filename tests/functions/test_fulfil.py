@@ -1,5 +1,6 @@
 """Carrying out: what becomes of the user, his devices, his request, and who is told."""
 
+import json
 from collections import Counter
 from datetime import timedelta
 
@@ -28,6 +29,8 @@ from tests.functions.approved import (
     story,
 )
 from tests.functions.product import Product
+from tests.template.cloudformation import ACCOUNT as SHOWN_ACCOUNT
+from tests.template.cloudformation import ROOT
 
 
 def request_now(account: Account, request: ChangeRequest) -> ChangeRequest:
@@ -256,7 +259,7 @@ def test_a_call_after_the_new_device_takes_nothing_from_the_user(
     account.clock.move(timedelta(minutes=2))
     status, problem = fulfil(product, request)
     assert status == 409
-    assert "User ana has a new device already" in problem["detail"]
+    assert "ana has a new device already" in problem["detail"]
     assert Ana.of(account).devices == {serial}
     assert Ana.of(account).password == answer["password"]
 
@@ -323,7 +326,7 @@ def test_a_user_without_a_password_is_told_of_before_anything_is_taken(
     request = approved(product, password=False)
     status, problem = fulfil(product, request)
     assert status == 409
-    assert "User ana has no console password to reset" in problem["detail"]
+    assert "ana has no console password to reset" in problem["detail"]
     assert untouched(account)
     assert Ana.of(account).devices == {PHONE}
     after = request_now(account, request)
@@ -375,7 +378,7 @@ def test_nobody_else_carries_a_request_out_while_somebody_holds_it(
     assert fulfil(product, request)[0] == 503
     [(status, problem)] = heard
     assert status == 409
-    assert f"It is in the hands of {CARLA.arn}; try again after 12:02:00 UTC" in problem["detail"]
+    assert f"in the hands of {CARLA.arn}; try again after 12:02:00 UTC" in problem["detail"]
     account.calls.reset()
     assert fulfil(product, request, DORA)[0] == 200
 
@@ -404,7 +407,53 @@ def test_a_violation_meanwhile_ends_the_carrying_out(product: Product, account: 
     before = Ana.of(account).password
     status, problem = fulfil(product, request)
     assert status == 409
-    assert "Another call took it over, or its state changed" in problem["detail"]
+    assert "call took it over, or its state changed" in problem["detail"]
     assert Ana.of(account).password == before
     after = request_now(account, request)
     assert (after.state, after.violation) == (RequestState.OPEN, True)
+
+
+# --- the door ---
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        ("carry_out", 200),
+        ("carry_out_by_the_subject", 403),
+        ("caller_missing", 403),
+        ("caller_forged", 403),
+        ("description", 200),
+    ],
+)
+def test_the_shown_events_are_answered(
+    product: Product, account: Account, event: str, status: int
+) -> None:
+    request = approved(product)
+    text = (ROOT / f"events/fulfil/{event}.json").read_text()
+    for shown, ours in (
+        (SHOWN_ACCOUNT, ACCOUNT),
+        ("PR-20261124-ABCDEFGH", request.id),
+        ("user/alice", "user/ana"),
+    ):
+        text = text.replace(shown, ours)
+    answer = product.invoke("fulfil", json.loads(text))
+    assert answer["statusCode"] == status
+    assert answer["headers"]["Cache-Control"] == "no-store"
+    assert untouched(account) == (event != "carry_out")
+
+
+def test_the_desk_describes_its_one_step_and_how_it_may_fail(product: Product) -> None:
+    status, described = product.call("fulfil", "GET", "/openapi.json", CARLA)
+    assert status == 200
+    assert list(described["paths"]) == ["/requests/{request_id}/fulfil"]
+    answers = described["paths"]["/requests/{request_id}/fulfil"]["post"]["responses"]
+    assert {"200", "403", "404", "409", "503"} <= answers.keys()
+    assert "Called again" in described["info"]["description"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/requests"), ("POST", "/requests/PR-1/approve"), ("GET", "/")]
+)
+def test_nothing_else_is_done_here(product: Product, method: str, path: str) -> None:
+    assert product.call("fulfil", method, path, CARLA)[0] == 404

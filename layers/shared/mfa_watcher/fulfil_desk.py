@@ -22,6 +22,10 @@ _DESCRIPTION = (
     " gives another password; only the last one is valid."
 )
 
+RequestId = Annotated[
+    str, Path(description="The request's id.", examples=["PR-20261124-ABCDEFGH"], max_length=64)
+]
+
 
 class CarriedOut(BaseModel):
     """What was done, and the password to hand over."""
@@ -58,7 +62,7 @@ def fulfil_desk(fulfiller: Fulfiller, account_id: str) -> Desk:
         responses=answers("It is carried out", CarriedOut),
         operation_id="fulfil",
     )
-    def fulfil(request_id: Annotated[str, Path(max_length=64)]) -> CarriedOut:
+    def fulfil(request_id: RequestId) -> CarriedOut:
         done = fulfiller.fulfil(request_id, desk.caller)
         request = done.request
         logger.info("Fulfilled", request_id=request.id, user_id=request.subject.user_id)
