@@ -449,6 +449,21 @@ def test_expired_request_is_reopened_with_what_the_user_has_by_then(
     assert request["verdict"]["by"] == CARLA.arn
 
 
+def test_fulfilled_request_whose_device_does_not_come_is_reopened_without_a_mail(
+    product: Product, account: Account, ana: Person
+) -> None:
+    request_id = filed(product, ana)
+    decide(product, BOB, f"/requests/{request_id}/approve", WORD)
+    assert product.call("fulfil", "POST", f"/requests/{request_id}/fulfil", CARLA)[0] == 200
+    path = f"/requests/{request_id}/reopen"
+    assert "not over yet" in decide(product, BOB, path, WORD, status=409)["detail"]
+    account.clock.move(timedelta(hours=73))
+    before = intents(account)
+    request = decide(product, BOB, path, WORD)["request"]
+    assert (request["state"], request["kept"]) == ("fulfilled", [])
+    assert intents(account) == before
+
+
 def test_expired_request_is_not_reopened_beside_a_later_one(
     product: Product, account: Account, ana: Person
 ) -> None:
@@ -461,22 +476,18 @@ def test_expired_request_is_not_reopened_beside_a_later_one(
     assert second in problem["detail"]
 
 
-@pytest.mark.parametrize("function", ["change_desk", "approval_desk"])
-def test_user_is_told_of_a_cancellation_that_is_not_his_own(
-    product: Product, account: Account, ana: Person, function: str
+@pytest.mark.parametrize("who", ["user", "service desk", "approver"])
+def test_user_is_told_of_every_cancellation_since_somebody_else_may_sit_at_his_keys(
+    product: Product, account: Account, ana: Person, who: str
 ) -> None:
-    request_id = filed(product, ana)
-    by = SUE if function == "change_desk" else BOB
-    _, answer = product.call(function, "POST", f"/requests/{request_id}/cancel", by, WORD)
+    path = f"/requests/{filed(product, ana)}/cancel"
+    if who == "approver":
+        answer = decide(product, BOB, path, WORD)
+    else:
+        answer = ask(product, ana if who == "user" else SUE, path, WORD)
     assert answer["request"]["state"] == "cancelled"
-    assert "request_ended" in intents(account)
-
-
-def test_user_is_not_told_what_he_cancelled_himself(
-    product: Product, account: Account, ana: Person
-) -> None:
-    ask(product, ana, f"/requests/{filed(product, ana)}/cancel", WORD)
-    assert "request_ended" not in intents(account)
+    [mail] = [i["act"] for i in account.items("INTENT#") if i["act"]["kind"] == "request_ended"]
+    assert mail["own_doing"] == (who == "user")
 
 
 # Each door has its steps -------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from mfa_watcher.domain.casework import Decision, intent
 from mfa_watcher.domain.change_requests import (
     ChangeRequest,
     Details,
+    RequestState,
     WrongStepError,
     file_request,
 )
@@ -115,15 +116,16 @@ def reopen(
         raise WrongStepError(f"{user.request_id} has taken its place; use that one")
     kept = tuple(device.serial for device in devices if device.serial not in request.devices)
     reopened = request.reopened(step.by, reason, step.at, step.policy, kept=kept)
-    return _decision(step, user, request, reopened, f"Reopened: {reason}", decided(reopened, user))
+    # Of a fulfilled request the user hears when it is carried out once more.
+    acts = (decided(reopened, user),) if reopened.state is RequestState.APPROVED else ()
+    return _decision(step, user, request, reopened, f"Reopened: {reason}", *acts)
 
 
 def cancel(step: Step, user: User, request: ChangeRequest, reason: str) -> Decision:
-    """Withdraw it. The user is told, unless he did it himself."""
+    """Withdraw it. The user is told, even of his own: somebody else may sit at his keys."""
     cancelled = request.withdrawn(reason)
     told = ended(cancelled, user, step.at, Ending.WITHDRAWN, by=step.by)
-    acts = () if step.by.user_id == user.key.user_id else (told,)
-    return _decision(step, user, request, cancelled, f"Cancelled: {reason}", *acts)
+    return _decision(step, user, request, cancelled, f"Cancelled: {reason}", told)
 
 
 def acknowledge(step: Step, user: User, request: ChangeRequest, reason: str) -> Decision:
