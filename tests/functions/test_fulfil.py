@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from mfa_watcher.domain.change_requests import ChangeRequest, RequestState
+from mfa_watcher.domain.change_requests import ChangeRequest, RequestState, WrongStepError
 from mfa_watcher.domain.people import Person
 from tests.account import Account, Refusal
 from tests.builders import ACCOUNT, Json, about, iam_user
@@ -334,6 +334,29 @@ def test_a_user_without_a_password_is_told_of_before_anything_is_taken(
     assert after.rejected(BOB, "She needs none", account.clock()).state is RequestState.REJECTED
     account.iam.create_login_profile(UserName="ana", Password="Correct-horse-1")  # noqa: S106
     assert fulfil(product, request, DORA)[0] == 200
+
+
+def test_a_request_that_a_policy_forbids_to_carry_out_can_be_rejected_still(
+    product: Product, account: Account
+) -> None:
+    request = approved(product)
+    account.calls.refused["iam:DeactivateMFADevice"] = Refusal("AccessDenied", status=403)
+    status, problem = fulfil(product, request)
+    assert status == 503
+    assert "A policy outside this stack" in problem["detail"]
+    after = request_now(account, request)
+    assert after.fulfilment is None
+    assert after.rejected(BOB, "Not in this account", account.clock()).state == "rejected"
+
+
+def test_a_request_that_may_be_carried_out_in_part_cannot_be_rejected(
+    product: Product, account: Account
+) -> None:
+    request = approved(product)
+    account.calls.unreachable.add("iam:DeactivateMFADevice")
+    assert fulfil(product, request)[0] == 503
+    with pytest.raises(WrongStepError, match="being carried out"):
+        request_now(account, request).rejected(BOB, "Not now", account.clock())
 
 
 def test_a_user_who_was_made_anew_under_the_same_name_is_another(

@@ -27,6 +27,10 @@ class IamWriteError(WorldError):
     """IAM could not be changed: throttled, denied or out of reach."""
 
 
+class IamDeniedError(IamWriteError):
+    """A policy forbids that change of IAM, so it surely was not made."""
+
+
 class HeldUpError(WorldError):
     """A request is carried out in part. The text says what held it up, and what to do."""
 

@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from mfa_watcher.domain.devices import Device
 from mfa_watcher.domain.passwords import Password
-from mfa_watcher.ports import IamReadError, IamUser, IamWriteError
+from mfa_watcher.ports import IamDeniedError, IamReadError, IamUser, IamWriteError
 
 if TYPE_CHECKING:
     from types_boto3_iam import IAMClient
@@ -176,7 +176,8 @@ def _refusal(call: str, change: Callable[[], object], *expected: str) -> str | N
         return None
     if code in expected:
         return code
-    raise IamWriteError(f"IAM did not do {call}: {code}. {what_to_do}")
+    kind = IamDeniedError if code == "AccessDenied" else IamWriteError
+    raise kind(f"IAM did not do {call}: {code}. {what_to_do}")
 
 
 @contextmanager

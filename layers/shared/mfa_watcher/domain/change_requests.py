@@ -376,7 +376,7 @@ class ChangeRequest:
         return may_go_on and self.fulfilment is not None and self.fulfilment.run == run
 
     def released(self, now: datetime, *, untouched: bool) -> "ChangeRequest":
-        """Let others carry it out. ``untouched``: nothing in IAM was so much as tried, ever."""
+        """Let others carry it out. ``untouched``: no call can have changed anything in IAM."""
         if untouched or self.fulfilment is None:
             return replace(self, fulfilment=None)
         return replace(self, fulfilment=replace(self.fulfilment, held_until=now))

@@ -17,6 +17,7 @@ from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.users import LiveUser, User
 from mfa_watcher.ports import (
     HeldUpError,
+    IamDeniedError,
     IamReader,
     IamReadError,
     IamReset,
@@ -83,6 +84,9 @@ class Fulfiller:
                 run.let_go(str(error))
                 raise
             except (IamReadError, IamWriteError) as error:
+                # An answer that is lost may have been a yes.
+                surely_not = isinstance(error, IamReadError | IamDeniedError)
+                run.touched = run.touched or not surely_not
                 run.let_go(str(error))
                 raise HeldUpError(f"{error}. {run.progress}") from error
         raise LostRaceError(f"request {request_id}: lost {RACES} races")
@@ -115,8 +119,8 @@ class _Run:
     before: ChangeRequest
     """The request as it was found."""
     request: ChangeRequest
-    tried: bool = False
-    """Whether IAM was asked to change anything."""
+    touched: bool = False
+    """Whether this call may have changed anything in IAM."""
     password_set: bool = False
     gone: tuple[str, ...] = ()
     """Serial numbers of the devices that this call took off the user."""
@@ -171,9 +175,9 @@ class _Run:
     def remove(self, iam: IamReader, reset: IamReset, user: IamUser, device: Device) -> None:
         """Take one device off the user, and delete it if it is a virtual one."""
         removal = Removal(device.serial, self.done)
-        self.tried = True
         if not removal.is_off_the_user:
             was_his = reset.deactivate(user.name, device.serial)
+            self.touched = True
             if not was_his:  # IAM says the same of a user who is not there any more
                 self.verify(iam, user)
             self.gone += (device.serial,)
@@ -205,10 +209,9 @@ class _Run:
 
     def set_password(self, reset: IamReset, user: IamUser, password: Password) -> None:
         """Give the user a new password instead of his."""
-        self.tried = True
         if not reset.set_password(user.name, password):
             raise CannotFulfilError(_no_password(user.name))
-        self.password_set = True
+        self.touched = self.password_set = True
 
     def step(self, step: str) -> None:
         """Note a step as done."""
@@ -217,7 +220,7 @@ class _Run:
     def let_go(self, why: str) -> None:
         """Let others carry it out, unless others have it in hand already."""
         with suppress(_TakenOverError, LostRaceError):
-            untouched = self.before.fulfilment is None and not self.tried
+            untouched = self.before.fulfilment is None and not self.touched
             self.note(
                 f"Carrying out stopped: {why}",
                 lambda request: request.released(self.desk.clock(), untouched=untouched),
