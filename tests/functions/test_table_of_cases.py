@@ -700,6 +700,15 @@ def _(play: Play) -> None:
     play.wait(3 * DAY)
 
 
+@case("no new device, and the window is opened once more")
+def _(play: Play) -> None:
+    play.approved()
+    play.fulfil()
+    play.wait(3 * DAY)
+    play.decide("reopen")
+    play.fulfil()
+
+
 @case("nobody acknowledges a violation for 15 days")
 def _(play: Play) -> None:
     play.account.enrol("ana", "tablet")
