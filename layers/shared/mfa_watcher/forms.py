@@ -176,6 +176,7 @@ class RequestShown(_Shown):
     reminders: int
     due_at: datetime | None = Field(None, description="When the watcher looks at it next.")
     ended_because: str | None = None
+    previous: str | None = Field(None, description="The id of the user's request before this one.")
 
 
 class EntryShown(_Shown):

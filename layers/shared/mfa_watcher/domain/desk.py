@@ -51,7 +51,13 @@ def file(
     if user.version == 0:
         user = user.seen(LiveUser(exists=True, name=user.name, devices=devices))
     request = file_request(
-        user.key, user.name, step.by, step.at, step.policy, event_id=step.event_id
+        user.key,
+        user.name,
+        step.by,
+        step.at,
+        step.policy,
+        event_id=step.event_id,
+        previous=user.request_id,
     )
     if details:
         _refuse_unfit(details, devices)
