@@ -442,8 +442,8 @@ def test_a_violation_meanwhile_ends_the_carrying_out(product: Product, account: 
 @pytest.mark.parametrize(
     ("event", "status"),
     [
-        ("carry_out", 200),
-        ("carry_out_by_the_subject", 403),
+        ("fulfil", 200),
+        ("fulfil_by_the_subject", 403),
         ("caller_missing", 403),
         ("caller_forged", 403),
         ("description", 200),
@@ -463,7 +463,7 @@ def test_the_shown_events_are_answered(
     answer = product.invoke("fulfil", json.loads(text))
     assert answer["statusCode"] == status
     assert answer["headers"]["Cache-Control"] == "no-store"
-    assert untouched(account) == (event != "carry_out")
+    assert untouched(account) == (event != "fulfil")
 
 
 def test_the_desk_describes_its_one_step_and_how_it_may_fail(product: Product) -> None:
