@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -272,6 +273,29 @@ def test_a_run_of_redeliver_with_nothing_due_costs_a_query_per_shard(
         Product(account, monkeypatch).redeliver()
         assert account.calls.made == ["dynamodb:Query"] * DUE_SHARDS * 2
     assert f"{DUE_SHARDS * 2} `Query` calls" in DOCUMENT.read_text()
+
+
+def test_a_run_of_expire_costs_a_query_per_shard_and_each_request_what_the_document_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with opened(monkeypatch) as account:
+        product = Product(account, monkeypatch)
+        ana = somebody(product, known=True)
+        product.observe(denied_removal(ana, "ana"))
+        account.calls.reset()
+        account.clock.move(timedelta(days=2))
+        assert product.expire() == {"decided": 1}
+        measured = [call for call in account.calls.made if call != "dynamodb:Query"]
+        assert account.calls.tally("dynamodb")["Query"] == DUE_SHARDS
+    [row] = documented("Looking at")
+    assert row == (
+        "a request that is due",
+        *(
+            ", ".join(call.split(":")[1] for call in measured if call.startswith(service))
+            for service in ("iam:", "dynamodb:")
+        ),
+    ), as_table([row])
+    assert f"{DUE_SHARDS} `Query` calls" in DOCUMENT.read_text()
 
 
 def documented(heading: str) -> list[tuple[str, ...]]:
