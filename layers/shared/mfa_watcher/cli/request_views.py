@@ -62,7 +62,7 @@ def next_step(request: Json) -> str:
         case RequestState.SUBMITTED:
             return "a decision"
         case RequestState.APPROVED:
-            return f"being carried out, until {until}"
+            return f"its carrying out, until {until}"
         case RequestState.FULFILLED:
             return f"a new device, until {until}"
         case _:
@@ -83,12 +83,12 @@ def card_of(request: Json) -> "Iterator[Text]":
         yield Text(f"  {title:<10}{text}")
 
 
-def story_of(history: Sequence[Json]) -> "Iterator[Text]":
+def story_of(request: Json, history: Sequence[Json]) -> "Iterator[Text]":
     """Tell a request's history: day by day who did what, and what followed from it."""
     from rich.text import Text
 
     day = ""
-    for entry in history:
+    for entry in in_order(history):
         at = _parsed(entry.get("at"))
         today = f"{at:%A}, {at.day} {at:%B %Y} (UTC)" if at else "at an unknown time"
         if today != day:
@@ -96,8 +96,30 @@ def story_of(history: Sequence[Json]) -> "Iterator[Text]":
             day = today
         when = f"{at:%H:%M:%S}" if at else " " * 8
         yield Text.assemble((f"  {when}  ", "dim"), _said(entry, "what"))
-        for text, style in _around(entry):
+        for text, style in _around(request, entry):
             yield Text(f"            {text}", style=style)
+
+
+def in_order(history: Sequence[Json]) -> list[Json]:
+    """Put a history into the order in which things happened.
+
+    CloudTrail's times are whole seconds, the desk's are not. So within a second an entry comes when
+    the request is in the state that it begins with, and mere evidence after all else.
+    """
+    seconds: dict[str, list[Json]] = {}
+    for entry in history:
+        seconds.setdefault(str(entry.get("at"))[: len("2026-01-31T12:00:00")], []).append(entry)
+    told: list[Json] = []
+    state: object = None
+    for entries in seconds.values():
+        while entries:
+            fits = [one for one in entries if one.get("after") and one.get("before") == state]
+            moves = [one for one in entries if one.get("after")]
+            first = min(fits or moves or entries, key=lambda one: str(one.get("at")))
+            entries.remove(first)
+            told.append(first)
+            state = first.get("after") or state
+    return told
 
 
 def moment(text: object) -> str:
@@ -112,10 +134,8 @@ def who(arn: object) -> str:
     name = name_behind(text)
     if name is None:
         return text
-    resource = text.split(":", 5)[-1]
-    if resource.startswith("assumed-role/"):
-        return f"{name} (role {resource.split('/')[1]})"
-    return name
+    kind, _, rest = text.split(":", 5)[-1].partition("/")
+    return f"{name} (role {rest.split('/')[0]})" if kind == "assumed-role" else name
 
 
 def _facts(request: Json) -> Iterator[tuple[str, str]]:
@@ -151,17 +171,22 @@ def _facts(request: Json) -> Iterator[tuple[str, str]]:
     yield "waits for" if active else "ended", next_step(request)
 
 
-def _around(entry: Json) -> Iterator[tuple[str, str]]:
-    """Give what stands around a line of history: the new state, who, the evidence, the effects."""
+def _around(request: Json, entry: Json) -> Iterator[tuple[str, str]]:
+    """Give what stands around a line of history: the new state, the effects, who, the evidence."""
     before, after = entry.get("before"), entry.get("after")
     if after and before != after:
         yield plain(f"{before} → {after}" if before else f"→ {after}"), "cyan"
+    here = f"request {request.get('id')}"
+    for effect in map(str, entry.get("effects") or ()):
+        # That the state changed was said; what else is said of this request needs no id.
+        if not effect.startswith(f"{here}: "):
+            yield plain(f"· {effect.replace(here, 'the request')}"), ""
     source = str(entry.get("event_id") or "")
-    evidence = "" if source.startswith("desk-") else f"CloudTrail event {source}"
-    if actor := entry.get("actor"):
-        yield plain("  ".join(filter(None, [f"by {actor}", evidence]))), "dim"
-    for effect in entry.get("effects") or ():
-        yield plain(f"+ {effect}"), ""
+    by = [f"by {who(entry['actor'])}"] if entry.get("actor") else []
+    if not source.startswith(("desk-", "expire-")):
+        by.append(plain(f"CloudTrail event {source}"))
+    if by:
+        yield ", ".join(by), "dim"
 
 
 def _state(request: Json) -> "Text":

@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _add_reading(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    listing = _action(actions, "list", _list, "requests, the oldest first")
+    listing = _action(actions, "list", _list, "requests, the newest first")
     listing.add_argument(
         "--state",
         action="append",
@@ -122,7 +122,10 @@ def _add_asking(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _add_json(opening)
 
     detailing = _action(
-        actions, "details", _details, "say what is wanted instead, and why; asks for what is missing"
+        actions,
+        "details",
+        _details,
+        "say what is wanted instead, and why; asks for what is missing",
     )
     _add_id(detailing)
     _add_details(detailing)
@@ -138,11 +141,11 @@ def _add_asking(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _add_deciding(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    for name, door, undoable, text in (
-        ("approve", Door.APPROVAL, False, "let the devices be removed, within a window"),
-        ("reject", Door.APPROVAL, True, "turn a request down, or take an approval back"),
-        ("acknowledge", Door.APPROVAL, True, "close a violation, with security's word on it"),
-        ("reopen", Door.APPROVAL, False, "approve once more what was not carried out in time"),
+    for name, undoable, text in (
+        ("approve", False, "let the devices be removed, within a window"),
+        ("reject", True, "turn a request down, or take an approval back"),
+        ("acknowledge", True, "close a violation, with security's word on it"),
+        ("reopen", False, "approve once more what was not carried out in time"),
     ):
         deciding = _action(actions, name, _decide, text)
         _add_id(deciding)
@@ -150,7 +153,7 @@ def _add_deciding(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
         if undoable:
             _add_yes(deciding)
         _add_json(deciding)
-        deciding.set_defaults(step=name, door=door)
+        deciding.set_defaults(step=name)
 
     fulfilling = _action(
         actions,
@@ -252,7 +255,6 @@ def _list(at: Desk, options: argparse.Namespace) -> None:
             more = True
             break
         found.append(request)
-    found.sort(key=lambda request: str(request.get("opened_at")))
     if options.json:
         for request in found:
             sys.stdout.write(json.dumps(request) + "\n")
@@ -275,13 +277,15 @@ def _show(at: Desk, options: argparse.Namespace) -> None:
         screen.print(line, soft_wrap=True)
     if options.history:
         screen.print()
-        for line in story_of(found["history"]):
+        for line in story_of(found["request"], found["history"]):
             screen.print(line, soft_wrap=True)
+        _say_what_is_left_out([found])
 
 
 def _export(at: Desk, options: argparse.Namespace) -> None:
     requests = sorted(_all(at, options), key=lambda request: str(request.get("opened_at")))
     exported = [at.ask_either("GET", _path(str(request["id"]))) for request in requests]
+    _say_what_is_left_out(exported)
     if options.format == "json":
         written = as_json(options.first, options.last, exported) + "\n"
     else:
@@ -314,16 +318,15 @@ def _details(at: Desk, options: argparse.Namespace) -> None:
 
 
 def _cancel(at: Desk, options: argparse.Namespace) -> None:
-    _confirm(at, options, "It ends without a decision.")
-    body = {"reason": options.reason}
+    seen = _confirm(at, options, "It ends without a decision.")
+    body = {"reason": options.reason} | seen
     _tell(at.ask_either("POST", _path(options.id, "cancel"), body=body), options)
 
 
 def _decide(at: Desk, options: argparse.Namespace) -> None:
-    if options.undoable:
-        _confirm(at, options, "It ends with this.")
-    path = _path(options.id, options.step)
-    _tell(at.ask(options.door, "POST", path, body={"reason": options.reason}), options)
+    seen = _confirm(at, options, "It ends with this.") if options.undoable else {}
+    body = {"reason": options.reason} | seen
+    _tell(at.ask(Door.APPROVAL, "POST", _path(options.id, options.step), body=body), options)
 
 
 def _fulfil(at: Desk, options: argparse.Namespace) -> None:
@@ -342,8 +345,9 @@ The new password, shown this once and kept nowhere:
 
   {plain(str(done.get("password")))}
 
-Hand it to {name} himself. He signs in at {plain(str(done.get("sign_in_url")))}, sets a password of
-his own, and has to enrol a new device by {moment(done.get("new_device_until"))}.
+Hand it to {name} and to nobody else. It is for one sign-in, which asks for another password, at
+{plain(str(done.get("sign_in_url")))}
+The new device has to be there by {moment(done.get("new_device_until"))}.
 """
     )
 
@@ -364,15 +368,12 @@ def _all(at: Desk, options: argparse.Namespace) -> Iterator[Json]:
     if options.first:
         query.append(("opened_from", _midnight(options.first).isoformat()))
     if options.last:
-        query.append(("opened_to", _midnight(options.last + timedelta(days=1)).isoformat()))
+        query.append(("opened_before", _midnight(options.last + timedelta(days=1)).isoformat()))
     cursor: str | None = None
     while True:
         turned = [("cursor", cursor)] if cursor else []
         page = at.ask_either("GET", "/requests", query=[*query, ("limit", str(_PAGE)), *turned])
-        for request in page["requests"]:
-            # Whether the desk counts the period's end in is of no matter here.
-            if options.last is None or _day_of(request) <= options.last:
-                yield request
+        yield from page["requests"]
         cursor = page.get("cursor")
         if not cursor:
             return
@@ -380,10 +381,6 @@ def _all(at: Desk, options: argparse.Namespace) -> Iterator[Json]:
 
 def _midnight(day: date) -> datetime:
     return datetime.combine(day, time.min, tzinfo=UTC)
-
-
-def _day_of(request: Json) -> date:
-    return datetime.fromisoformat(request["opened_at"]).astimezone(UTC).date()
 
 
 def _path(request_id: str, step: str = "") -> str:
@@ -442,10 +439,13 @@ def _refuse_to_guess(options: argparse.Namespace) -> None:
         raise WrongCallError("this cannot be undone, and no terminal is there to ask at: say --yes")
 
 
-def _confirm(at: Desk, options: argparse.Namespace, what: str) -> None:
-    """Show what it is about and ask, unless told not to. Raises NotConfirmedError."""
+def _confirm(at: Desk, options: argparse.Namespace, what: str) -> Json:
+    """Show what it is about and ask, unless told not to. Raises NotConfirmedError.
+
+    Gives the version that was shown, in the desk's words: it does nothing to any other.
+    """
     if options.yes:
-        return
+        return {}
     found = at.ask_either("GET", _path(options.id))
     screen = console(stderr=True)
     for line in card_of(found["request"]):
@@ -453,3 +453,11 @@ def _confirm(at: Desk, options: argparse.Namespace, what: str) -> None:
     answer = _asked(f"\n{what} This cannot be undone. Do it? [y/N] ")
     if answer.casefold() not in {"y", "yes"}:
         raise NotConfirmedError("nothing was done")
+    return {"version": found["request"]["version"]}
+
+
+def _say_what_is_left_out(shown: list[Json]) -> None:
+    for one in shown:
+        if left_out := one.get("history_left_out"):
+            id_ = plain(str(one["request"]["id"]))
+            sys.stderr.write(f"{id_}: {left_out} older entries of its history lie in the table.\n")
