@@ -375,7 +375,8 @@ def test_requests_are_ordered_by_the_moment_even_within_a_second(store: DynamoSt
 
 def test_page_goes_on_where_the_one_before_ended(store: DynamoStore) -> None:
     requests = _opened(store, *range(7))[::-1]
-    page, seen = store.requests(RequestSearch(limit=3)), []
+    seen: list[ChangeRequest] = []
+    page = store.requests(RequestSearch(limit=3))
     while page.after:
         seen += page.requests
         page = store.requests(RequestSearch(limit=3, after=page.after))
