@@ -171,7 +171,16 @@ def test_no_role_can_delete_evidence(role: str) -> None:
 
 @pytest.mark.parametrize(
     "role",
-    ["OnSignInRole", "OnIamChangeRole", "RemindRole", "ExpireRole", "QuarantineRole", "FulfilRole"],
+    [
+        "OnSignInRole",
+        "OnIamChangeRole",
+        "RemindRole",
+        "ExpireRole",
+        "QuarantineRole",
+        "FulfilRole",
+        "ChangeDeskRole",
+        "ApprovalDeskRole",
+    ],
 )
 def test_deciding_sends_nothing(role: str) -> None:
     actions = {action for s in _statements(role) for action in _listed(s["Action"])}
