@@ -12,8 +12,8 @@ from rich.markup import escape
 
 from sandbox import local, report
 from sandbox.account import Account
-from sandbox.cast import Cast
 from sandbox.deploy import DeployError
+from sandbox.desk import urls
 from sandbox.emulator import DEFAULT_PORT, REGION, Emulator, EmulatorError, home_of
 from sandbox.evidence import Evidence
 from sandbox.stage import Stage
@@ -76,7 +76,7 @@ def demo(console: Console, port: int, out: Path | None, *, keep: bool) -> int:
             soft_wrap=True,
         )
         if keep:
-            _invite(console, emulator, stage.cast)
+            _invite(console, emulator, stage)
             timeline.watch(stage.evidence)
         else:
             console.print("To try it yourself, with your own AWS CLI: [bold]make sandbox[/]")
@@ -87,7 +87,7 @@ def up(console: Console, port: int, bind: str | None) -> int:
     """Keep an account with the watcher running until interrupted."""
     with Emulator(port, home_of(port), bind) as emulator:
         stage = Stage.set_up(emulator, lambda line: console.print(line, style="dim"))
-        _invite(console, emulator, stage.cast)
+        _invite(console, emulator, stage)
         Timeline(console).watch(stage.evidence)
     return 0
 
@@ -132,20 +132,26 @@ def _verdict(console: Console, played: list[Played], evidence: Evidence) -> bool
     return bool(wrong)
 
 
-def _invite(console: Console, emulator: Emulator, cast: Cast) -> None:
+def _invite(console: Console, emulator: Emulator, stage: Stage) -> None:
     """Say how to go on with one's own AWS CLI."""
+    cast = stage.cast
     config, credentials = emulator.home / "aws-config", emulator.home / "aws-credentials"
+    people = cast.people | {
+        "petra-mfa": cast.with_mfa("petra"),
+        "service-desk": cast.at_the_service_desk("lena"),
+    }
     config.write_text(
         "".join(
             f"[profile {name}]\nregion = {REGION}\nendpoint_url = {emulator.endpoint}\n\n"
-            for name in cast.people
+            for name in people
         )
     )
     credentials.write_text(
         "".join(
             f"[{name}]\naws_access_key_id = {who.access_key_id}\n"
-            f"aws_secret_access_key = {who.secret_access_key}\n\n"
-            for name, who in cast.people.items()
+            f"aws_secret_access_key = {who.secret_access_key}\n"
+            + (f"aws_session_token = {who.session_token}\n\n" if who.session_token else "\n")
+            for name, who in people.items()
         )
     )
     port = "" if emulator.port == DEFAULT_PORT else f" --port {emulator.port}"
@@ -162,7 +168,14 @@ The account runs at {emulator.endpoint} until Ctrl-C. In another terminal:
   aws --profile olivia iam create-login-profile --user-name … --password …
   python -m sandbox sign-in bob{port}      # at the console, which has no API
 
-Profiles: {", ".join(cast.people)} (olivia is an administrator). Log: {emulator.log}
+And at the change desk, whose URLs olivia could read from the stack:
+
+  export {" ".join(f"{name}={url}" for name, url in urls(stage.evidence.stack).items())}
+  python -m mfa_watcher requests open --profile carol
+  python -m mfa_watcher requests list --profile petra-mfa
+
+Profiles: {", ".join(people)} (olivia is an administrator, petra-mfa an approver with MFA,
+service-desk a session of lena's in that role). Log: {emulator.log}
 What you do shows up below.
 """,
         highlight=False,

@@ -24,6 +24,18 @@ class Principal:
     secret_access_key: str
     endpoint: str
     source_ip: str = "127.0.0.1"
+    session_token: str | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What tells an AWS client in another process who calls, and where."""
+        token = {"AWS_SESSION_TOKEN": self.session_token} if self.session_token else {}
+        return token | {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+            "AWS_DEFAULT_REGION": REGION,
+        }
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - the type depends on the service's name
         """A boto3 client that signs as this principal."""
@@ -33,7 +45,10 @@ class Principal:
 @cache
 def _client(principal: Principal, service: str) -> Any:  # noqa: ANN401 - as above
     session = boto3.Session(
-        principal.access_key_id, principal.secret_access_key, region_name=REGION
+        principal.access_key_id,
+        principal.secret_access_key,
+        principal.session_token,
+        region_name=REGION,
     )
     name: Any = service  # the stubs want a literal
     client: Any = session.client(name, endpoint_url=principal.endpoint, config=_CONFIG)

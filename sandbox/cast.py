@@ -6,14 +6,17 @@ All of them are made up; the addresses they call from are reserved for documenta
 import json
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sandbox import totp
 from sandbox.account import Account, Principal
 from sandbox.deploy import DOMAIN
+from sandbox.records import Json
 
 GROUP: Final = "console-users"
+SECURITY_TEAM: Final = "security-team"
+SERVICE_DESK: Final = "ServiceDesk"
 ADMINISTRATOR_POLICY: Final = "arn:aws:iam::aws:policy/AdministratorAccess"
 
 # What AWS's documentation lets users do about themselves: without the guard policy, anything.
@@ -42,6 +45,19 @@ SOURCE_IPS: Final = {
     "deploy-bot": "192.0.2.80",
     "frank": "203.0.113.25",
     "gina": "203.0.113.26",
+    "petra": "198.51.100.21",
+    "victor": "198.51.100.22",
+    "lena": "198.51.100.30",
+}
+
+# More than IAM asks for where an account has no policy of its own.
+PASSWORD_POLICY: Final = {
+    "MinimumPasswordLength": 14,
+    "RequireSymbols": True,
+    "RequireNumbers": True,
+    "RequireUppercaseCharacters": True,
+    "RequireLowercaseCharacters": True,
+    "AllowUsersToChangePassword": True,
 }
 
 
@@ -52,6 +68,7 @@ class Cast:
     account: Account
     people: dict[str, Principal] = field(default_factory=dict)
     seeds: dict[str, str] = field(default_factory=dict)
+    passwords: dict[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Principal:
         """The principal of that name."""
@@ -61,20 +78,40 @@ class Cast:
         """Make the account as it is before anybody installs a watcher."""
         root = self.account.root
         iam = root.client("iam")
+        iam.update_account_password_policy(**PASSWORD_POLICY)
         iam.create_group(GroupName=GROUP)
+        iam.create_group(GroupName=SECURITY_TEAM)
         iam.put_group_policy(
             GroupName=GROUP, PolicyName="self-service", PolicyDocument=json.dumps(SELF_SERVICE)
         )
         self.hire("olivia", by=root)
         iam.attach_user_policy(UserName="olivia", PolicyArn=ADMINISTRATOR_POLICY)
-        for name in ("olivia", "bob", "carol", "dave"):
+        for name in ("olivia", "bob", "carol", "dave", "petra", "victor"):
             if name not in self.people:
                 self.hire(name, by=root, manager=f"olivia@{DOMAIN}")
                 iam.add_user_to_group(GroupName=GROUP, UserName=name)
             self.give_console_access(name, by=root)
         self.hire("frank", by=root)
-        for name in ("olivia", "carol", "dave"):
+        for name in ("olivia", "carol", "dave", "petra", "victor"):
             self.enrol(name, device=f"{name}-phone")
+        # Carol is of the security team herself: she may approve, but not for herself.
+        for name in ("carol", "petra", "victor"):
+            iam.add_user_to_group(GroupName=SECURITY_TEAM, UserName=name)
+        self._staff_the_service_desk()
+
+    def _staff_the_service_desk(self) -> None:
+        """Make the service desk's role, and lena, who works in it."""
+        iam = self.account.root.client("iam")
+        self.hire("lena", by=self.account.root)
+        lena = iam.get_user(UserName="lena")["User"]["Arn"]
+        trust = {"Effect": "Allow", "Principal": {"AWS": lena}, "Action": "sts:AssumeRole"}
+        role = iam.create_role(
+            RoleName=SERVICE_DESK, AssumeRolePolicyDocument=json.dumps(_policy(trust))
+        )["Role"]
+        enter = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role["Arn"]}
+        iam.put_user_policy(
+            UserName="lena", PolicyName="service-desk", PolicyDocument=json.dumps(_policy(enter))
+        )
 
     def hire(self, name: str, *, by: Principal, **tags: str) -> None:
         """Make an IAM user with an access key, and with these tags."""
@@ -98,9 +135,17 @@ class Cast:
 
     def give_console_access(self, name: str, *, by: Principal) -> None:
         """Give a user a console password, to be changed at the first sign-in."""
+        # Of all classes of characters, whatever the random part has.
+        self.passwords[name] = f"{secrets.token_urlsafe(18)}-Aa1"
         by.client("iam").create_login_profile(
-            UserName=name, Password=secrets.token_urlsafe(18), PasswordResetRequired=True
+            UserName=name, Password=self.passwords[name], PasswordResetRequired=True
         )
+
+    def change_password(self, name: str) -> None:
+        """Let a user set a password of his own, as IAM demands at the first sign-in."""
+        new = f"{secrets.token_urlsafe(18)}-Zz9"
+        self[name].client("iam").change_password(OldPassword=self.passwords[name], NewPassword=new)
+        self.passwords[name] = new
 
     def enrol(self, name: str, *, device: str) -> None:
         """Let a user register an authenticator app, with the codes that the app shows."""
@@ -116,10 +161,48 @@ class Cast:
         )
         self.seeds[made["SerialNumber"]] = seed
 
+    def with_mfa(self, name: str) -> Principal:
+        """Give a user's session that his device's code was entered for."""
+        serial = self.serial(f"{name}-phone")
+        got = (
+            self[name]
+            .client("sts")
+            .get_session_token(
+                SerialNumber=serial, TokenCode=totp.code(self.seeds[serial], time.time())
+            )
+        )
+        return self._session(name, got["Credentials"])
+
+    def at_the_service_desk(self, name: str) -> Principal:
+        """Give the session of somebody who works in the service desk's role."""
+        iam = self.account.root.client("iam")
+        role = iam.get_role(RoleName=SERVICE_DESK)["Role"]["Arn"]
+        got = self[name].client("sts").assume_role(RoleArn=role, RoleSessionName=name)
+        return self._session(name, got["Credentials"])
+
+    def _session(self, name: str, keys: Json) -> Principal:
+        return replace(
+            self[name],
+            access_key_id=keys["AccessKeyId"],
+            secret_access_key=keys["SecretAccessKey"],
+            session_token=keys["SessionToken"],
+        )
+
     def guard(self, policy_arn: str) -> None:
         """Put all console users under the guard policy."""
         self["olivia"].client("iam").attach_group_policy(GroupName=GROUP, PolicyArn=policy_arn)
 
+    def open_the_desk(self, requester_policy_arn: str, approver_policy_arn: str) -> None:
+        """Let users and the service desk file requests, and the security team decide them."""
+        iam = self["olivia"].client("iam")
+        iam.attach_group_policy(GroupName=GROUP, PolicyArn=requester_policy_arn)
+        iam.attach_role_policy(RoleName=SERVICE_DESK, PolicyArn=requester_policy_arn)
+        iam.attach_group_policy(GroupName=SECURITY_TEAM, PolicyArn=approver_policy_arn)
+
     def serial(self, device: str) -> str:
         """The serial number of a virtual device."""
         return next(serial for serial in self.seeds if serial.endswith(f":mfa/{device}"))
+
+
+def _policy(statement: Json) -> Json:
+    return {"Version": "2012-10-17", "Statement": [statement]}

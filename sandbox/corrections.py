@@ -3,18 +3,24 @@
 MiniStack decides who may do what; nothing here decides for it. What is corrected:
 
 - policy variables such as `${aws:username}` are expanded before a statement is matched,
+- a session of a role is known to conditions by its role's ARN,
+- a condition on the partition keys of a call to DynamoDB finds them in the request,
 - an MFA device, and the caller's own user where none is named, is the resource of a call,
+- so is a rule on the default bus, under the name that AWS gives it there,
 - sending mail is authorised on the identity that sends, not on "*",
 - a condition on the policy that is attached or detached finds it in the request,
 - a denial names its resource and the policy that denies, as on AWS,
 - virtual devices get a real base-32 seed, and EnableMFADevice checks its two codes,
-- ChangePassword and UpdateUser exist,
-- an alarm on a metric expression deploys, as an alarm on its first metric.
+- UpdateUser exists,
+- an alarm on a metric expression deploys, as an alarm on its first metric,
+- function URLs, sessions with MFA and passwords: `function_urls.py`, `mfa_sessions.py`,
+  `passwords.py`.
 
 Replacing fails loudly if a release of MiniStack no longer has the original.
 """
 
 import base64
+import json
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -26,10 +32,10 @@ from typing import Any, Final
 
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id
-from ministack.services import iam, ses_v2
+from ministack.services import dynamodb, iam, ses_v2
 from ministack.services.cloudformation import provisioners
 
-from sandbox import totp, wire
+from sandbox import function_urls, mfa_sessions, passwords, totp, wire
 
 
 @dataclass(frozen=True)
@@ -45,10 +51,13 @@ class Decision:
 def install(observe: Callable[[Decision], None]) -> None:
     """Correct the MiniStack of this process; `observe` hears of each policy decision."""
     _replace(iam_evaluator, "enforce", lambda original: _observed(original, observe))
+    _replace(iam_evaluator, "enforce", _with_leading_keys)
     _replace(iam_evaluator, "_first_match", _with_variables_expanded)
+    _replace(iam_evaluator, "_resolve_condition_key", _with_role_of_session)
     _replace(iam_actions, "extract_resource_arn", _with_iam_resources)
     _replace(iam_actions, "_ses_v2_resource_arn", _with_sending_identity)
     _replace(iam_actions, "request_tag_context", _with_attached_policy)
+    _replace(iam_actions, "dynamodb_service_context", _with_keys_of_items)
     _replace(iam_actions, "access_denied_response", _as_aws_words_it)
     _replace(provisioners, "_cw_metric_alarm_record", _without_metric_math)
     for name, handler in iam._IAM_HANDLERS.items():
@@ -57,8 +66,9 @@ def install(observe: Callable[[Decision], None]) -> None:
         iam._IAM_HANDLERS["CreateVirtualMFADevice"]
     )
     iam._IAM_HANDLERS["EnableMFADevice"] = _with_codes_checked(iam._IAM_HANDLERS["EnableMFADevice"])
-    iam._IAM_HANDLERS["ChangePassword"] = _change_password
     iam._IAM_HANDLERS["UpdateUser"] = _update_user
+    for more in (function_urls, mfa_sessions, passwords):
+        more.install()
 
 
 def _replace(module: Any, name: str, make: Callable[[Any], Any]) -> None:
@@ -114,10 +124,72 @@ def _with_variables_expanded(first_match: Any) -> Any:
     return expanded
 
 
+def _with_role_of_session(resolve: Any) -> Any:
+    @wraps(resolve)
+    def resolved(key: str, context: Any) -> Any:
+        found = resolve(key, context)
+        if key.lower() != "aws:principalarn" or ":assumed-role/" not in str(found):
+            return found
+        role = iam._roles.get(str(found).split("/")[1]) or {}
+        return role.get("Arn", found)
+
+    return resolved
+
+
+_KEYS_OF_ITEMS: Final = "sandbox:keys-of-items"
+
+
+def _with_keys_of_items(service_context: Any) -> Any:
+    @wraps(service_context)
+    def extended(body: bytes) -> dict[str, Any]:
+        known: dict[str, Any] = service_context(body)
+        return known | {_KEYS_OF_ITEMS: _keys_of_items(json.loads(body or b"{}"))}
+
+    return extended
+
+
+def _with_leading_keys(enforce: Any) -> Any:
+    """Each item of a transaction is authorised as an action of its own, with its own key."""
+
+    @wraps(enforce)
+    def keyed(access_key: str, action: str, *request: Any, **rest: Any) -> Any:
+        context = dict(rest.get("service_context") or {})
+        keys = context.pop(_KEYS_OF_ITEMS, None) or []
+        leading = [key for one, key in keys if one in {action, ""}]
+        if leading:
+            context["dynamodb:LeadingKeys"] = leading
+        return enforce(access_key, action, *request, **(rest | {"service_context": context}))
+
+    return keyed
+
+
+def _keys_of_items(call: dict[str, Any]) -> list[tuple[str, str]]:
+    """The action (empty: the call's own) and the partition key of each item that a call names."""
+    items = [("", call)]
+    items += [
+        (f"dynamodb:{kind}Item", one)
+        for each in call.get("TransactItems", [])
+        for kind, one in each.items()
+    ]
+    items += [
+        ("", {"TableName": table} | next(iter(write.values())))
+        for table, writes in call.get("RequestItems", {}).items()
+        if isinstance(writes, list)
+        for write in writes
+    ]
+    found = []
+    for action, item in items:
+        table = dynamodb._tables.get(str(item.get("TableName", "")).rpartition("/")[2]) or {}
+        values = item.get("Key") or item.get("Item") or {}
+        if value := values.get(table.get("pk_name"), {}):
+            found.append((action, str(next(iter(value.values())))))
+    return found
+
+
 def _with_iam_resources(extract: Any) -> Any:
     @wraps(extract)
     def extended(service: str, *request: Any) -> str:
-        *_, form, _region, account = request
+        *_, form, region, account = request
         action = _first(form, "Action")
         if service == "iam" and action in {"CreateVirtualMFADevice", "DeleteVirtualMFADevice"}:
             path = _first(form, "Path") or "/"
@@ -125,13 +197,23 @@ def _with_iam_resources(extract: Any) -> Any:
                 _first(form, "SerialNumber")
                 or f"arn:aws:iam::{account}:mfa{path}{_first(form, 'VirtualMFADeviceName')}"
             )
-        nobody_named = _defaults_to_caller(action) and not _first(form, "UserName")
+        about_caller = _defaults_to_caller(action) or action == "ChangePassword"
+        nobody_named = about_caller and not _first(form, "UserName")
         if service == "iam" and nobody_named and _calling_user():
             return _caller_arn()
         resource: str = extract(service, *request)
+        if service == "events":
+            return _rule_resource(resource, request[3], region, account)
         return resource
 
     return extended
+
+
+def _rule_resource(resource: str, body: bytes, region: str, account: str) -> str:
+    """AWS leaves the default bus out of its rules' names, and MiniStack a target's rule."""
+    if resource == "*" and (rule := json.loads(body or b"{}").get("Rule")):
+        return f"arn:aws:events:{region}:{account}:rule/{rule}"
+    return resource.replace(":rule/default/", ":rule/")
 
 
 def _with_attached_policy(request_context: Any) -> Any:
@@ -257,15 +339,6 @@ def _with_codes_checked(enable: Any) -> Any:
     return checked
 
 
-def _change_password(_form: dict[str, Any]) -> Any:
-    if _calling_user() not in iam._login_profiles:
-        return iam._error(
-            404, "NoSuchEntity", f"Login Profile for User {_calling_user()} cannot be found."
-        )
-    iam._login_profiles[_calling_user()]["PasswordResetRequired"] = False
-    return iam._xml(200, "ChangePasswordResponse", "")
-
-
 def _update_user(form: dict[str, Any]) -> Any:
     old = _first(form, "UserName")
     new = _first(form, "NewUserName") or old
@@ -316,8 +389,6 @@ def _defaults_to_caller(action: str) -> bool:
     if action not in model.operation_names:
         return False
     shape = model.operation_model(action).input_shape
-    if action == "ChangePassword":
-        return True
     return (
         shape is not None
         and "UserName" in shape.members

@@ -67,6 +67,7 @@ def deploy(account: Account, home: Path = HOME, **overrides: str) -> Stack:
         # The demo is shown at any time of the day.
         "MailHours": "0-24",
         "QuarantineMode": "on",
+        "ServiceDeskRoles": "ServiceDesk",
     } | overrides
     cloudformation = root.client("cloudformation")
     try:

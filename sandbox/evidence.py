@@ -120,6 +120,12 @@ class Evidence:
             if item["pk"].startswith(f"{prefix}#") and item["sk"] == "STATE"
         ]
 
+    def history_of(self, item: Json) -> list[Json]:
+        """The history of a user or a request, the oldest first."""
+        return sorted(
+            (one for one in self._history() if one["pk"] == item["pk"]), key=lambda one: one["sk"]
+        )
+
     def dead_letters(self) -> list[Json]:
         """What the functions could not process."""
         sqs = self.account.root.client("sqs")
@@ -136,12 +142,21 @@ class Evidence:
             ).get("Messages", [])
         ]
 
+    def function_roles(self) -> set[str]:
+        """The names of the roles that functions run under."""
+        pages = self.account.root.client("lambda").get_paginator("list_functions").paginate()
+        return {
+            function["Role"].rpartition("/")[2] for page in pages for function in page["Functions"]
+        }
+
     def refusals(self) -> list[Json]:
         """Calls of the functions that their own roles do not allow: a hole in the template."""
+        functions = tuple(f":assumed-role/{role}/" for role in self.function_roles())
         return [
             decision
             for decision in self.account.decisions()
-            if not decision["allowed"] and ":assumed-role/" in decision["principal_arn"]
+            if not decision["allowed"]
+            and any(function in decision["principal_arn"] for function in functions)
         ]
 
     def errors(self) -> list[str]:

@@ -10,6 +10,8 @@ from ministack.services import eventbridge, iam, ses_v2, sts
 
 from sandbox import records
 from sandbox.mail_events import DETAIL_TYPES, SentMail
+from sandbox.mfa_sessions import WITH_MFA
+from sandbox.passwords import is_right
 from sandbox.records import Json
 
 
@@ -66,35 +68,53 @@ def caller(access_key_id: str) -> records.Caller | None:
     }
     match found.principal_type:
         case "User":
-            return records.Caller(kind="IAMUser", user_name=found.principal_name, **known)
+            return records.Caller(
+                kind="IAMUser",
+                user_name=found.principal_name,
+                session=_session(access_key_id),
+                **known,
+            )
         case "Root":
             return records.Caller(kind="Root", **known)
         case _:
             role = found.principal_arn.split("/")[1]
             details = iam._roles.get(role) or {}
-            issued = sts._sessions[access_key_id].get("IssuedAt")
-            session = records.RoleSession(
+            issuer = records.Issuer(
                 role_name=role,
                 role_id=details.get("RoleId", ""),
                 role_arn=details.get("Arn", f"arn:aws:iam::{found.account_id}:role/{role}"),
-                began=datetime.fromtimestamp(issued, UTC) if issued else datetime.now(UTC),
             )
-            known["principal_id"] = f"{session.role_id}:{found.principal_arn.rpartition('/')[2]}"
-            return records.Caller(kind="AssumedRole", session=session, **known)
+            known["principal_id"] = f"{issuer.role_id}:{found.principal_arn.rpartition('/')[2]}"
+            return records.Caller(
+                kind="AssumedRole", session=_session(access_key_id), issuer=issuer, **known
+            )
 
 
-def sign_in_attempt(
+def _session(access_key_id: str) -> records.Session | None:
+    """What is known of temporary credentials; None if these are lasting ones."""
+    found = sts._sessions.get(access_key_id)
+    if found is None:
+        return None
+    issued = found.get("IssuedAt")
+    return records.Session(
+        began=datetime.fromtimestamp(issued, UTC) if issued else datetime.now(UTC),
+        with_mfa=bool(found.get(WITH_MFA)),
+    )
+
+
+def sign_in_attempt(  # noqa: PLR0913 - what a sign-in is made of
     user: str = "",
     *,
     mfa: bool | None = None,
+    password: str | None = None,
     region: str = "us-east-1",
     source_ip: str = "203.0.113.10",
     user_agent: str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
 ) -> records.SignIn:
     """What happens when `user` (empty: root) signs in.
 
-    A device is used if there is one, unless `mfa` says otherwise. Without a console password, or
-    without such a user, the sign-in fails.
+    A device is used if there is one, unless `mfa` says otherwise. Without a console password, with
+    another one than is set, or without such a user, the sign-in fails.
     """
     known = iam._users.get(user) or {}
     devices = [
@@ -111,5 +131,6 @@ def sign_in_attempt(
         user_name=user,
         user_id=known.get("UserId", ""),
         device=devices[0] if devices and mfa is not False else "",
-        succeeded=not user or user in iam._login_profiles,
+        succeeded=not user
+        or (user in iam._login_profiles and (password is None or is_right(user, password))),
     )

@@ -15,13 +15,20 @@ EVENT_VERSION: Final = "1.11"
 
 
 @dataclass(frozen=True)
-class RoleSession:
+class Session:
+    """What CloudTrail tells about temporary credentials."""
+
+    began: datetime
+    with_mfa: bool = False
+
+
+@dataclass(frozen=True)
+class Issuer:
     """What CloudTrail tells about the role behind temporary credentials."""
 
     role_name: str
     role_id: str
     role_arn: str
-    began: datetime
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,8 @@ class Caller:
     account_id: str
     access_key_id: str
     user_name: str = ""
-    session: RoleSession | None = None
+    session: Session | None = None
+    issuer: Issuer | None = None
 
 
 @dataclass(frozen=True)
@@ -97,16 +105,25 @@ def user_identity(caller: Caller) -> Json:
         identity["userName"] = caller.user_name
     if session := caller.session:
         identity["sessionContext"] = {
-            "sessionIssuer": {
-                "type": "Role",
-                "principalId": session.role_id,
-                "arn": session.role_arn,
-                "accountId": caller.account_id,
-                "userName": session.role_name,
+            "sessionIssuer": _issuer(caller),
+            "attributes": {
+                "creationDate": iso(session.began),
+                "mfaAuthenticated": str(session.with_mfa).lower(),
             },
-            "attributes": {"creationDate": iso(session.began), "mfaAuthenticated": "false"},
         }
     return identity
+
+
+def _issuer(caller: Caller) -> Json:
+    if (issuer := caller.issuer) is None:
+        return {}
+    return {
+        "type": "Role",
+        "principalId": issuer.role_id,
+        "arn": issuer.role_arn,
+        "accountId": caller.account_id,
+        "userName": issuer.role_name,
+    }
 
 
 @dataclass(frozen=True)

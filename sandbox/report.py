@@ -9,6 +9,7 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Final
 
+from mfa_watcher.cli.request_views import card_of, story_of
 from sandbox.evidence import Evidence, Mail
 from sandbox.records import Json
 
@@ -42,7 +43,7 @@ def write(evidence: Evidence, timeline: str, folder: Path) -> Path:
         old.unlink()
     names = [_write_mail(mail, number, mails) for number, mail in enumerate(evidence.mails, 1)]
     in_order = sorted(evidence.kind("REQUEST"), key=lambda item: str(item["opened_at"]))
-    requests = "\n\n".join(map(_request_text, in_order))
+    requests = "\n\n\n".join(_request_text(item, evidence) for item in in_order)
     alerts = "\n\n".join(f"{alert.subject}\n\n{alert.message}" for alert in evidence.alerts)
     rows = "".join(
         f"<tr><td>{html.escape(mail.to)}</td><td>{html.escape(mail.subject)}</td><td>"
@@ -78,20 +79,10 @@ def _write_mail(mail: Mail, number: int, folder: Path) -> str:
     return name
 
 
-def _request_text(item: Json) -> str:
-    lines = [
-        f"{item['id']}  {item['state']}{', a violation' if item['violation'] else ''}",
-        f"  about   {item['subject_name']} ({item['subject']['user_id']})",
-        f"  opened  {item['opened_at']}",
-    ]
-    for attempt in item["attempts"]:
-        device = attempt.get("serial", "a device that the record does not name")
-        lines += [
-            f"  tried   {attempt['at']}  {attempt['call']}: {attempt['outcome']}",
-            f"          on {device}",
-            f"          by {attempt['actor']} from {attempt.get('source_ip', 'unknown')}",
-        ]
-    return "\n".join(lines)
+def _request_text(item: Json, evidence: Evidence) -> str:
+    card = [line.plain for line in card_of(item)]
+    story = [line.plain for line in story_of(item, evidence.history_of(item))]
+    return "\n".join([*card, "", *story])
 
 
 def _pretty(value: Json | Sequence[Json]) -> str:

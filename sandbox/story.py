@@ -8,177 +8,25 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from botocore.exceptions import ClientError
-
+from sandbox import desk_story
 from sandbox.cast import GROUP
-from sandbox.emulator import REGION
-from sandbox.evidence import Alert, Evidence, Mail
-from sandbox.records import Json
+from sandbox.expectations import (
+    Scene,
+    alerted,
+    copied,
+    denied,
+    finding,
+    mailed,
+    quarantined,
+    request,
+    standing,
+    unknown,
+)
 from sandbox.stage import Stage
-from sandbox.timelapse import pass_days
-
-
-@dataclass(frozen=True)
-class Since:
-    """What has been seen since a scene began, and the state the table is in now."""
-
-    evidence: Evidence
-    mails_before: int
-    alerts_before: int
-    records_before: int
-
-    @classmethod
-    def now(cls, evidence: Evidence) -> "Since":
-        """Begin."""
-        return cls(evidence, len(evidence.mails), len(evidence.alerts), len(evidence.records))
-
-    @property
-    def mails(self) -> list[Mail]:
-        """The mails of this scene."""
-        return self.evidence.mails[self.mails_before :]
-
-    @property
-    def alerts(self) -> list[Alert]:
-        """The alerts of this scene."""
-        return self.evidence.alerts[self.alerts_before :]
-
-    @property
-    def records(self) -> list[Json]:
-        """The CloudTrail records of this scene."""
-        return [entry["record"] for entry in self.evidence.records[self.records_before :]]
-
-    def user(self, name: str) -> Json:
-        """The watcher's record of a user; empty if it has none."""
-        return next((item for item in self.evidence.kind("USER") if item["name"] == name), {})
-
-    def requests(self, name: str) -> list[Json]:
-        """The change requests about a user."""
-        return [item for item in self.evidence.kind("REQUEST") if item["subject_name"] == name]
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """Something that must be true at the end of a scene."""
-
-    claim: str
-    holds: Callable[[Since], bool]
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One thing that happens. What `act` returns is shown, if anything."""
-
-    title: str
-    text: str
-    act: Callable[[Stage], str | None]
-    then: tuple[Expectation, ...]
-
-
-class NotDeniedError(RuntimeError):
-    """A call went through that the guard policy should have denied."""
-
-
-def denied(call: Callable[..., object], **arguments: str) -> None:
-    """Make a call that policy evaluation must deny."""
-    try:
-        call(**arguments)
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "AccessDenied":
-            return
-        raise
-    raise NotDeniedError(f"{arguments} was allowed")
-
-
-# --- what may be expected -----------------------------------------------------------------------
-
-
-def mailed(*names: str) -> Expectation:
-    """Exactly one new mail for each name, and none else."""
-    return Expectation(
-        f"one mail to {' and one to '.join(names)}" if names else "no mail",
-        lambda since: (
-            sorted(mail.to for mail in since.mails)
-            == sorted(f"{name}@example.com" for name in names)
-        ),
-    )
-
-
-def alerted(*kinds: str, naming: str = "") -> Expectation:
-    """Exactly these kinds of alerts, each naming the user."""
-    return Expectation(
-        f"alert {', '.join(kinds)}{' naming ' + naming if naming else ''}" if kinds else "no alert",
-        lambda since: (
-            sorted(alert.attributes.get("kind", "") for alert in since.alerts) == sorted(kinds)
-            and all(naming in alert.message for alert in since.alerts)
-        ),
-    )
-
-
-def copied(name: str, *, to: str) -> Expectation:
-    """The mail to somebody went to somebody else, too."""
-    return Expectation(
-        f"{to} gets a copy of {name}'s mail",
-        lambda since: (
-            [mail.copy_to for mail in since.mails if mail.to.startswith(f"{name}@")]
-            == [f"{to}@example.com"]
-        ),
-    )
-
-
-def standing(name: str, value: str) -> Expectation:
-    """The watcher's record of a user says how he stands."""
-    return Expectation(
-        f"{name} is {value}", lambda since: since.user(name).get("standing") == value
-    )
-
-
-def quarantined(name: str, *, shut_in: bool) -> Expectation:
-    """The quarantine policy is attached to a user, or is not."""
-
-    def holds(since: Since) -> bool:
-        iam = since.evidence.account.root.client("iam")
-        found = iam.list_attached_user_policies(UserName=name)["AttachedPolicies"]
-        return any("Quarantine" in policy["PolicyName"] for policy in found) is shut_in
-
-    return Expectation(f"{name} can do {'nothing but enrol' if shut_in else 'as before'}", holds)
-
-
-def finding(name: str, *, opened: bool) -> Expectation:
-    """A user's finding is open, or closed."""
-    return Expectation(
-        f"{name}'s finding is {'open' if opened else 'closed'}",
-        lambda since: (
-            bool(since.user(name).get("finding"))
-            and (since.user(name)["finding"].get("closed_at") is None) is opened
-        ),
-    )
-
-
-def request(name: str, *, violation: bool = False) -> Expectation:
-    """Exactly one open change request about a user."""
-
-    def holds(since: Since) -> bool:
-        found = since.requests(name)
-        return (
-            len(found) == 1 and found[0]["state"] == "open" and found[0]["violation"] is violation
-        )
-
-    return Expectation(f"one {'violation' if violation else 'change request'} about {name}", holds)
-
-
-def unknown(name: str) -> Expectation:
-    """Nobody found anything wrong with a user."""
-    return Expectation(
-        f"nothing is held against {name}",
-        lambda since: not since.user(name).get("finding") and not since.requests(name),
-    )
-
-
-# --- the scenes ---------------------------------------------------------------------------------
+from sandbox.timelapse import days_pass
 
 
 def bob_signs_in(stage: Stage) -> None:
@@ -196,9 +44,10 @@ def alice_joins(stage: Stage) -> None:
 
 def alice_signs_in(stage: Stage) -> None:
     """Alice signs in for the first time and sets a password of her own."""
-    alice = stage.cast["alice"]
-    stage.account.sign_in("alice", source_ip=alice.source_ip)
-    alice.client("iam").change_password(OldPassword="as given", NewPassword="of her own")
+    stage.account.sign_in(
+        "alice", source_ip=stage.cast["alice"].source_ip, password=stage.cast.passwords["alice"]
+    )
+    stage.cast.change_password("alice")
 
 
 def alice_enrols(stage: Stage) -> None:
@@ -259,29 +108,12 @@ def frank_is_exempted(stage: Stage) -> str:
     subprocess.run(
         [sys.executable, "-m", "mfa_watcher", *command],
         env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        | {
-            "AWS_ENDPOINT_URL": olivia.endpoint,
-            "AWS_ACCESS_KEY_ID": olivia.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": olivia.secret_access_key,
-            "AWS_DEFAULT_REGION": REGION,
-        },
+        | olivia.environment,
         stdout=subprocess.DEVNULL,
         check=True,
     )
     stage.cast.give_console_access("frank", by=olivia)
     return f"python -m mfa_watcher {' '.join(command)}"
-
-
-def days_pass(days: int, *functions: str) -> Callable[[Stage], str]:
-    """Let days pass, then run what the schedules run: the reminders at least."""
-
-    def act(stage: Stage) -> str:
-        said = pass_days(stage, days) if days else "an hour passes"
-        for function in ("RemindFunction", *functions):
-            stage.run(function)
-        return said
-
-    return act
 
 
 def enrols(name: str, device: str) -> Callable[[Stage], None]:
@@ -336,6 +168,7 @@ SCENES: Final = (
         carol_tries,
         (request("carol"), mailed("carol"), alerted("removal_denied", naming="carol")),
     ),
+    *desk_story.CAROL,
     Scene(
         "olivia removes dave's device",
         "No policy stops an administrator, and no change request was approved.",
@@ -347,6 +180,7 @@ SCENES: Final = (
             alerted("removal_unapproved", naming="dave"),
         ),
     ),
+    *desk_story.DAVE,
     Scene(
         "deploy-bot gets a key",
         "A service account without a console password: none of the watcher's business.",
@@ -372,8 +206,8 @@ SCENES: Final = (
         (
             finding("bob", opened=True),
             finding("alice", opened=False),
-            request("carol"),
-            request("dave", violation=True),
+            request("carol", "closed"),
+            request("dave", "closed", violation=True),
             mailed(),
             alerted(),
         ),
@@ -448,4 +282,5 @@ SCENES: Final = (
         days_pass(0),
         (mailed("security"), alerted()),
     ),
+    *desk_story.ALICE,
 )

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from sandbox.evidence import Act, Alert, Evidence, Mail
+from sandbox.expectations import Expectation, Scene, Since
 from sandbox.records import Json
 from sandbox.stage import Stage
-from sandbox.story import Expectation, Scene, Since
 
 SCENE_TAKES_AT_MOST_SECONDS: Final = 30
 # Once something is missing, what follows will probably miss something too.
@@ -62,8 +62,8 @@ class Timeline:
         self.console.rule(f"[bold]{escape(scene.title)}", align="left", style="dim")
         self.console.print(f"[italic]{escape(scene.text)}", highlight=False)
         since = Since.now(stage.evidence)
-        if note := scene.act(stage):
-            self._line("meanwhile", "cyan", escape(note))
+        for number, line in enumerate((scene.act(stage) or "").splitlines()):
+            self._line("" if number else "meanwhile", "cyan", escape(line))
         start = time.monotonic()
         missing = self._wait(scene, since, start)
         if missing:
@@ -106,7 +106,9 @@ def _lines(item: Json | Act | Mail | Alert) -> Iterator[tuple[str, str, str]]:
 
 def _record_line(record: Json, rules: list[str]) -> str:
     identity = record["userIdentity"]
-    who = identity.get("userName") or identity["type"].lower()
+    issuer = identity.get("sessionContext", {}).get("sessionIssuer", {})
+    role = f"role {issuer['userName']}" if issuer else ""
+    who = identity.get("userName") or role or identity["type"].lower()
     answer = record.get("errorCode") or (record["responseElements"] or {}).get("ConsoleLogin", "")
     mfa = (record.get("additionalEventData") or {}).get("MFAUsed")
     outcome = " ".join(filter(None, [answer, mfa and f"MFAUsed {mfa}"]))

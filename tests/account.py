@@ -82,8 +82,8 @@ class Calls:
     """
 
     made: list[str] = field(default_factory=list)
-    bodies: list[str] = field(default_factory=list)
-    """What was asked in each of these calls."""
+    bodies: list[str] = field(default_factory=list, repr=False)
+    """What was asked in each of these calls. botocore logs its handlers, whose repr this is in."""
     tries: list[str] = field(default_factory=list)
     """What really went out: botocore tries some calls more than once."""
     sent: Counter[str] = field(default_factory=Counter)

@@ -40,6 +40,7 @@ def with_hostile(mail: Mail, value: str) -> Mail:
         user_name=value,
         serial=serial,
         devices=tuple(serial for _ in mail.devices),
+        removed=tuple(serial for _ in mail.removed),
         actor=f"arn:aws:sts::{ACCOUNT}:assumed-role/{value}/{value}",
         source_ip=value or None,
         reason=value or None,

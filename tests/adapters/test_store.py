@@ -10,13 +10,20 @@ from hypothesis import strategies as st
 from mfa_watcher.adapters import items
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
-from mfa_watcher.domain.change_requests import ChangeRequest
+from mfa_watcher.domain.casework import Decision
+from mfa_watcher.domain.change_requests import (
+    ChangeRequest,
+    Fulfilment,
+    RequestState,
+    file_request,
+)
 from mfa_watcher.domain.devices import Device
-from mfa_watcher.domain.history import HistoryEntry
+from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.intents import Alert, Intent, Mail
+from mfa_watcher.domain.people import Person
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.users import Cause, Closure, Finding, MailKind, Standing, User, UserKey
-from mfa_watcher.ports import AlreadyDecidedError, LostRaceError
+from mfa_watcher.ports import AlreadyDecidedError, LostRaceError, RequestPage, RequestSearch
 from tests.account import Account, client
 from tests.adapters.conftest import KEEP, REMEMBER
 from tests.builders import (
@@ -212,6 +219,47 @@ def test_history_sorts_by_time_whatever_the_time_zone_of_the_record(
     assert [entry["event_id"] for entry in account.items("USER#", "HISTORY#")] == ["e1", "e2"]
 
 
+# What is due -------------------------------------------------------------------------------------
+
+
+def test_a_request_is_found_from_the_moment_it_is_due_until_nothing_is_awaited_of_it(
+    store: DynamoStore,
+) -> None:
+    request = a_request()
+    assert request.due_at is not None
+    store.commit(a_decision("e1", request=request, user=None), now=NOW)
+    early = request.due_at - timedelta(seconds=1)
+    assert list(store.due_requests(now=early)) == []
+    assert list(store.due_requests(now=request.due_at)) == [request.id]
+    stored = store.request(request.id)
+    assert stored is not None
+    assert stored.due_at == request.due_at
+    store.commit(a_decision("e2", request=stored.cancelled("gone"), user=None), now=NOW)
+    assert list(store.due_requests(now=later(10**6))) == []
+
+
+def test_due_requests_and_due_users_do_not_meet(store: DynamoStore) -> None:
+    finding = Finding("F-1", Cause.FOUND_UNPROTECTED, NOW, due_at=later(1))
+    user = replace(ALICE, finding=finding)
+    store.commit(a_decision("e1", user=user, request=a_request()), now=NOW)
+    far = later(10**6)
+    assert list(store.due_requests(now=far)) == [a_request().id]
+    assert list(store.due_users(now=far)) == [ALICE.key]
+
+
+def test_a_device_that_is_being_taken_leads_to_its_user_although_nobody_tried(
+    store: DynamoStore,
+) -> None:
+    """Its deletion names no user, and is no attempt that the request would hold."""
+    taken = f"arn:aws:iam::{ACCOUNT}:mfa/phone"
+    filed = replace(a_request(), attempts=(), devices=(taken,))
+    store.commit(a_decision("e1", request=filed, user=None), now=NOW)
+    assert store.user_id_of_removed_device(ACCOUNT, taken) is None
+    begun = replace(filed, version=1, fulfilment=Fulfilment("otto", NOW, later(2)))
+    store.commit(a_decision("e2", request=begun, user=None), now=NOW)
+    assert store.user_id_of_removed_device(ACCOUNT, taken) == ALICE.key.user_id
+
+
 # Round trips -------------------------------------------------------------------------------------
 
 EIGHT = tuple(Device(f"arn:aws:iam::{ACCOUNT}:u2f/user/alice/k{n}-{HOSTILE}") for n in range(8))
@@ -292,3 +340,105 @@ def test_an_intent_comes_back_as_stored(
     claim = outbox.claim(intent.id, now=NOW)
     assert claim
     assert claim.intent == intent
+
+
+# Change requests, listed --------------------------------------------------------------------------
+
+
+def _opened(store: DynamoStore, *moments: float, name: str = "alice") -> list[ChangeRequest]:
+    """Commit a request for each moment (minutes from now), each about a user of its own."""
+    found = []
+    for at in moments:
+        user = User(UserKey(ACCOUNT, f"AIDA{name.upper()}{at:g}"), name)
+        request = a_request(an_attempt(f"{name}-{at}", at=later(at)), user)
+        decision = a_decision(f"{name}-{at}", user=user, request=request)
+        store.commit(decision, now=NOW)
+        found.append(replace(request, version=1))
+    return found
+
+
+def test_requests_are_listed_the_newest_first_across_states(store: DynamoStore) -> None:
+    one, two, three = _opened(store, 1, 2, 3)
+    rejected = replace(two, state=RequestState.REJECTED)
+    moved = a_decision("e2", user=None, request=rejected)
+    store.commit(moved, now=NOW)
+    listed = store.requests(RequestSearch())
+    assert listed == RequestPage((three, replace(rejected, version=2), one))
+    assert store.requests(RequestSearch(states=(RequestState.OPEN,))).requests == (three, one)
+    assert store.requests(RequestSearch(states=(RequestState.CLOSED,))).requests == ()
+
+
+def test_requests_are_ordered_by_the_moment_even_within_a_second(store: DynamoStore) -> None:
+    first, second, third = _opened(store, 0, 0.005, 0.0125)
+    assert store.requests(RequestSearch()).requests == (third, second, first)
+
+
+def test_page_goes_on_where_the_one_before_ended(store: DynamoStore) -> None:
+    requests = _opened(store, *range(7))[::-1]
+    seen: list[ChangeRequest] = []
+    page = store.requests(RequestSearch(limit=3))
+    while page.after:
+        seen += page.requests
+        page = store.requests(RequestSearch(limit=3, after=page.after))
+    assert [*seen, *page.requests] == requests
+
+
+def test_page_that_ends_with_the_last_request_is_the_last_page(store: DynamoStore) -> None:
+    _opened(store, 1, 2)
+    assert store.requests(RequestSearch(limit=2)).after is None
+
+
+def test_request_that_changes_its_state_between_two_pages_is_not_listed_twice(
+    store: DynamoStore,
+) -> None:
+    one, _, three = _opened(store, 1, 2, 3)
+    page = store.requests(RequestSearch(limit=2))
+    closed = replace(three, state=RequestState.CLOSED)
+    store.commit(a_decision("e2", user=None, request=closed), now=NOW)
+    following = store.requests(RequestSearch(limit=2, after=page.after))
+    assert following.requests == (one,)
+
+
+def test_requests_are_found_by_subject_under_the_name_of_then_or_the_id(
+    store: DynamoStore,
+) -> None:
+    [alice] = _opened(store, 1, name="Alice")
+    _opened(store, 2, name="bob")
+    for search in (
+        RequestSearch(subject=alice.subject),
+        RequestSearch(subject_name="aLICE"),
+        RequestSearch(subject=alice.subject, subject_name="bobby"),
+    ):
+        assert store.requests(search).requests == (alice,)
+    assert store.requests(RequestSearch(subject=UserKey("9" * 12, alice.subject.user_id))) == (
+        RequestPage(())
+    )
+
+
+def test_requests_are_found_by_their_age(store: DynamoStore) -> None:
+    one, two, three = _opened(store, 1, 2, 3)
+    for search, expected in (
+        (RequestSearch(opened_from=later(2)), (three, two)),
+        (RequestSearch(opened_before=later(2)), (one,)),
+        (RequestSearch(opened_from=later(2), opened_before=later(3)), (two,)),
+        (RequestSearch(opened_from=later(3), opened_before=later(2)), ()),
+    ):
+        assert store.requests(search).requests == expected
+
+
+def test_history_of_a_request_is_its_own_alone_and_the_oldest_first(store: DynamoStore) -> None:
+    [request] = _opened(store, 1)
+    entries = [
+        HistoryEntry(About.REQUEST, request.id, later(at), f"h{at}", "It moved") for at in (3, 2)
+    ]
+    other = HistoryEntry(About.REQUEST, f"{request.id}X", NOW, "h4", "Another moved")
+    for number, entry in enumerate([*entries, other]):
+        store.commit(Decision(f"h-{number}", (entry,)), now=NOW)
+    assert store.request_history(request.id) == entries[::-1]
+
+
+def test_request_that_nobody_tried_for_can_be_stored(store: DynamoStore) -> None:
+    bob = Person(f"arn:aws:iam::{ACCOUNT}:user/bob", "AIDABOB", ACCOUNT)
+    request = file_request(ALICE.key, ALICE.name, bob, NOW, Policy(), event_id="e1")
+    store.commit(a_decision("e1", request=request), now=NOW)
+    assert store.request(request.id) == replace(request, version=1)

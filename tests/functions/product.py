@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from types import ModuleType
+from urllib.parse import parse_qs
 from warnings import catch_warnings, filterwarnings
 
 import pytest
 
 from mfa_watcher import bootstrap
+from mfa_watcher.domain.people import Person
 from tests.account import Account
 from tests.builders import ACCOUNT, SENDER, Json, envelope
 from tests.template.cloudformation import ROOT, STACK
@@ -22,6 +24,7 @@ from tools.wrap_event import QUEUES
 OBSERVING = ("on_sign_in", "on_iam_change")
 MAX_RECEIVES = 5
 VISIBILITY = timedelta(seconds=180)
+FULFIL_ROLE = f"{STACK}-FulfilRole-1A2B3C"
 
 
 @cache
@@ -163,10 +166,22 @@ class Product:
                 sqs.send_message(QueueUrl=url, MessageBody=body)
         return [json.loads(body) for body in taken]
 
+    def expire(self, milliseconds: int = 30_000) -> dict[str, int]:
+        """Run expire, as the schedule does."""
+        answer: dict[str, int] = self.invoke("expire", {}, milliseconds)
+        return answer
+
     def attend_to_quarantines(self) -> dict[str, str]:
         """Run quarantine, as the schedule does; gives what was done, by user id."""
         answer: dict[str, str] = self.invoke("quarantine", {})
         return answer
+
+    def call(
+        self, function: str, method: str, path: str, by: Person, body: object = None
+    ) -> tuple[int, Json]:
+        """Call a function's URL as a person whom IAM authenticated; gives status and answer."""
+        answer = self.invoke(function, url_event(method, path, by, body))
+        return answer["statusCode"], json.loads(answer["body"])
 
     def invoke(self, function: str, event: Json, milliseconds: int = 30_000) -> Json:
         """Invoke a function as Lambda does, in its own environment."""
@@ -189,8 +204,12 @@ class Product:
             bootstrap.mail_intake,
             bootstrap.dispatch,
             bootstrap.rounds,
+            bootstrap.request_rounds,
             bootstrap.ward_rounds,
             bootstrap.sweeping,
+            bootstrap.change_desk,
+            bootstrap.approval_desk,
+            bootstrap.fulfil_desk,
         ):
             parts.cache_clear()
         self.running = function
@@ -203,7 +222,9 @@ _ADDRESSES = {
 }
 
 
-def _environment(function: str, product: Product) -> dict[str, str]:
+def _environment(  # noqa: PLR0911 - a table
+    function: str, product: Product
+) -> dict[str, str]:
     account = product.account
     common = {
         "TABLE_NAME": account.table,
@@ -222,9 +243,11 @@ def _environment(function: str, product: Product) -> dict[str, str]:
             "MAX_RECEIVE_COUNT": str(MAX_RECEIVES),
             "WATCHER_NAME": STACK,
             "BREAK_GLASS_ROLES": "Emergency",
+            "FULFIL_ROLE": FULFIL_ROLE,
             "FIRST_SIGN_IN_GRACE_MINUTES": "60",
             "LADDER_DAYS": "0,1,3,7,14",
             "SECOND_DEVICE_DAYS": str(product.second_device_days),
+            "OFF_BOARDING_GRACE_MINUTES": "60",
             **_ADDRESSES,
         }
     if function == "on_mail_feedback":
@@ -238,6 +261,7 @@ def _environment(function: str, product: Product) -> dict[str, str]:
             **common,
             "LADDER_DAYS": "0,1,3,7,14",
             "SECOND_DEVICE_DAYS": str(product.second_device_days),
+            "OFF_BOARDING_GRACE_MINUTES": "60",
             "MAIL_HOURS": product.mail_hours,
             "QUARANTINE": product.quarantine,
             "QUARANTINE_DAYS": "21",
@@ -252,6 +276,26 @@ def _environment(function: str, product: Product) -> dict[str, str]:
             "LADDER_DAYS": "0,1,3,7,14",
             "SECOND_DEVICE_DAYS": str(product.second_device_days),
             "LOST_EVENTS_ALERT_THRESHOLD": str(product.lost_events_alert_threshold),
+        }
+    if function == "change_desk":
+        return {**common, "SERVICE_DESK_ROLES": "ServiceDesk"}
+    if function == "approval_desk":
+        return {**common, "APPROVAL_WINDOW_HOURS": "24", "ENROLMENT_WINDOW_HOURS": "72"}
+    if function == "fulfil":
+        return {
+            **common,
+            "LADDER_DAYS": "0,1,3,7,14",
+            "SECOND_DEVICE_DAYS": str(product.second_device_days),
+            "OFF_BOARDING_GRACE_MINUTES": "60",
+            "APPROVAL_WINDOW_HOURS": "24",
+            "ENROLMENT_WINDOW_HOURS": "72",
+        }
+    if function == "expire":
+        return {
+            **common,
+            "LADDER_DAYS": "0,1,3,7,14",
+            "SECOND_DEVICE_DAYS": str(product.second_device_days),
+            "OFF_BOARDING_GRACE_MINUTES": "60",
         }
     if function == "quarantine":
         return {
@@ -270,6 +314,55 @@ def _environment(function: str, product: Product) -> dict[str, str]:
         "ALERT_TOPIC_ARN": account.topic_arn,
         "CONFIGURATION_SET": "",
         "ACCOUNT_ALIAS": product.account_alias,
+    }
+
+
+def url_event(method: str, path: str, by: Person, body: object = None) -> Json:
+    """Give what a function URL hands over: who calls stands in it by IAM's word alone."""
+    text = None if body is None else json.dumps(body)
+    query = path.partition("?")[2]
+    return {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path.partition("?")[0],
+        "rawQueryString": query,
+        "queryStringParameters": {
+            name: ",".join(values)
+            for name, values in parse_qs(query, keep_blank_values=True).items()
+        },
+        "headers": {"content-type": "application/json", "host": "x.lambda-url.us-east-1.on.aws"},
+        "requestContext": {
+            "accountId": by.account_id,
+            "apiId": "x",
+            "authentication": None,
+            "authorizer": {
+                "iam": {
+                    "accessKey": "ASIAEXAMPLE",
+                    "accountId": by.account_id,
+                    "callerId": by.user_id,
+                    "cognitoIdentity": None,
+                    "principalOrgId": None,
+                    "userArn": by.arn,
+                    "userId": by.user_id,
+                }
+            },
+            "domainName": "x.lambda-url.us-east-1.on.aws",
+            "domainPrefix": "x",
+            "http": {
+                "method": method,
+                "path": path.partition("?")[0],
+                "protocol": "HTTP/1.1",
+                "sourceIp": "192.0.2.7",
+                "userAgent": "python",
+            },
+            "requestId": "c0ffee",
+            "routeKey": "$default",
+            "stage": "$default",
+            "time": "02/Mar/2026:12:00:00 +0000",
+            "timeEpoch": 1772452800000,
+        },
+        "body": text,
+        "isBase64Encoded": False,
     }
 
 

@@ -122,7 +122,8 @@ STORIES = {
         finding=OPEN,
         requests=1,
     ),
-    "renamed": Story(renamed, SIGNED_IN, finding=OPEN),
+    # Where it is read under a name that still leads to him, an administrator added that device.
+    "renamed": Story(renamed, SIGNED_IN, frozenset({"alert device_added"}), finding=OPEN),
     "off-boarded": Story(
         off_boarded, SIGNED_IN, finding=frozenset({"user_gone", "console_access_removed"})
     ),

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import partial
 
 import pytest
 
 from mfa_watcher.adapters.items import DUE_SHARDS
+from mfa_watcher.domain.change_requests import ChangeRequest
 from sandbox.mail_events import DETAIL_TYPES, SentMail
 from tests.account import Account, opened
 from tests.builders import (
@@ -24,6 +26,7 @@ from tests.builders import (
     sign_in,
     user_created,
 )
+from tests.functions.approved import FIDO, approved, fulfil
 from tests.functions.product import Product
 from tests.template.cloudformation import ROOT as REPOSITORY
 
@@ -214,6 +217,42 @@ def test_each_report_about_a_mail_costs_the_calls_that_the_document_says(
     assert documented("Reading") == measured, as_table(measured)
 
 
+CARRYING_OUT: dict[str, Callable[[Product], ChangeRequest]] = {
+    "a virtual device": approved,
+    "a FIDO or hardware device": lambda product: approved(product, (FIDO,)),
+    "a device that is gone already": lambda product: gone(product, approved(product, (FIDO,))),
+    "once more, for another password": lambda product: done(product, approved(product)),
+    "of a user without a password": lambda product: approved(product, password=False),
+}
+
+
+def gone(product: Product, request: ChangeRequest) -> ChangeRequest:
+    product.account.iam.deactivate_mfa_device(UserName="ana", SerialNumber=request.devices[0])
+    return request
+
+
+def done(product: Product, request: ChangeRequest) -> ChangeRequest:
+    assert fulfil(product, request)[0] == 200
+    return request
+
+
+def test_each_carrying_out_costs_the_calls_that_the_document_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured = []
+    for case_, arrange in CARRYING_OUT.items():
+        with opened(monkeypatch) as account:
+            product = Product(account, monkeypatch)
+            request = arrange(product)
+            account.calls.reset()
+            fulfil(product, request)
+            table = account.calls.tally("dynamodb")
+            counts = (str(table["GetItem"]), str(table["TransactWriteItems"]))
+            measured.append((case_, made(account, "iam:"), *counts))
+            assert table.total() == table["GetItem"] + table["TransactWriteItems"]
+    assert documented("Carrying") == measured, as_table(measured)
+
+
 def test_a_duplicate_costs_what_the_event_did(monkeypatch: pytest.MonkeyPatch) -> None:
     """As the document says. To look first would cost each event a read more."""
     with opened(monkeypatch) as account:
@@ -234,6 +273,29 @@ def test_a_run_of_redeliver_with_nothing_due_costs_a_query_per_shard(
         Product(account, monkeypatch).redeliver()
         assert account.calls.made == ["dynamodb:Query"] * DUE_SHARDS * 2
     assert f"{DUE_SHARDS * 2} `Query` calls" in DOCUMENT.read_text()
+
+
+def test_a_run_of_expire_costs_a_query_per_shard_and_each_request_what_the_document_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with opened(monkeypatch) as account:
+        product = Product(account, monkeypatch)
+        ana = somebody(product, known=True)
+        product.observe(denied_removal(ana, "ana"))
+        account.calls.reset()
+        account.clock.move(timedelta(days=2))
+        assert product.expire() == {"decided": 1}
+        measured = [call for call in account.calls.made if call != "dynamodb:Query"]
+        assert account.calls.tally("dynamodb")["Query"] == DUE_SHARDS
+    [row] = documented("Looking at")
+    assert row == (
+        "a request that is due",
+        *(
+            ", ".join(call.split(":")[1] for call in measured if call.startswith(service))
+            for service in ("iam:", "dynamodb:")
+        ),
+    ), as_table([row])
+    assert f"{DUE_SHARDS} `Query` calls" in DOCUMENT.read_text()
 
 
 def documented(heading: str) -> list[tuple[str, ...]]:

@@ -103,13 +103,21 @@ def test_unknown_user_is_not_named() -> None:
 
 
 def test_role_session_is_told_with_its_issuer() -> None:
-    session = records.RoleSession(
-        "admin", "AROAADMIN", f"arn:aws:iam::{ACCOUNT}:role/admin", REMOVAL.at
-    )
+    issuer = records.Issuer("admin", "AROAADMIN", f"arn:aws:iam::{ACCOUNT}:role/admin")
     arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/admin/olivia"
-    identity = records.user_identity(replace(CAROL, kind="AssumedRole", arn=arn, session=session))
+    session = records.Session(REMOVAL.at)
+    olivia = replace(CAROL, kind="AssumedRole", arn=arn, session=session, issuer=issuer)
+    identity = records.user_identity(replace(olivia, user_name=""))
     assert "userName" not in identity
     assert identity["sessionContext"]["sessionIssuer"]["userName"] == "admin"
+    assert identity["sessionContext"]["attributes"]["mfaAuthenticated"] == "false"
+
+
+def test_users_session_with_mfa_is_told_as_such() -> None:
+    session = records.Session(REMOVAL.at, with_mfa=True)
+    identity = records.user_identity(replace(CAROL, session=session))
+    assert identity["userName"] == CAROL.user_name
+    assert identity["sessionContext"]["attributes"]["mfaAuthenticated"] == "true"
 
 
 @pytest.mark.skipif(not CAPTURED.exists(), reason="the captured records are not on this machine")

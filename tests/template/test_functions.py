@@ -5,9 +5,14 @@ from typing import Any
 
 import pytest
 
+from mfa_watcher.domain.policy import Policy
 from mfa_watcher.settings import (
+    ApprovalDeskSettings,
+    ChangeDeskSettings,
     DeliverSettings,
+    ExpireSettings,
     FeedbackSettings,
+    FulfilSettings,
     ObserveSettings,
     QuarantineSettings,
     RemindSettings,
@@ -26,6 +31,10 @@ SETTINGS: dict[
         | RemindSettings
         | QuarantineSettings
         | SweepSettings
+        | ChangeDeskSettings
+        | ApprovalDeskSettings
+        | FulfilSettings
+        | ExpireSettings
     ],
 ] = {
     "OnSignIn": ObserveSettings,
@@ -34,8 +43,12 @@ SETTINGS: dict[
     "Redeliver": DeliverSettings,
     "OnMailFeedback": FeedbackSettings,
     "Remind": RemindSettings,
+    "Expire": ExpireSettings,
     "Quarantine": QuarantineSettings,
     "Sweep": SweepSettings,
+    "ChangeDesk": ChangeDeskSettings,
+    "ApprovalDesk": ApprovalDeskSettings,
+    "Fulfil": FulfilSettings,
 }
 ROLES = TEMPLATE.of_type("AWS::IAM::Role")
 
@@ -87,7 +100,13 @@ def test_role_allows_no_wildcard_action(role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_role_names_its_resources_except_for_tracing_which_has_none(role: str) -> None:
     open_to_all = [s["Sid"] for s in _statements(role) if "*" in _listed(s["Resource"])]
-    without_resources = {"Trace", "ReadSendingRate", "ReadAlias", "ListUsers"}
+    without_resources = {
+        "Trace",
+        "ReadSendingRate",
+        "ReadAlias",
+        "ListUsers",
+        "ReadPasswordPolicy",
+    }
     assert "Trace" in open_to_all
     assert set(open_to_all) <= without_resources
 
@@ -98,8 +117,8 @@ def test_role_writes_to_its_own_log_group_alone(role: str) -> None:
     assert written == [{"Fn::GetAtt": [f"{role.removesuffix('Role')}Logs", "Arn"]}]
 
 
-@pytest.mark.parametrize("role", sorted(set(ROLES) - {"QuarantineRole"}))
-def test_no_role_but_the_quarantines_changes_anything_in_iam(role: str) -> None:
+@pytest.mark.parametrize("role", sorted(set(ROLES) - {"QuarantineRole", "FulfilRole"}))
+def test_no_role_but_the_quarantines_and_fulfils_changes_anything_in_iam(role: str) -> None:
     actions = [action for s in _statements(role) for action in _listed(s["Action"])]
     assert [a for a in actions if re.match(r"iam:(?!Get|List|GenerateCredentialReport)", a)] == []
 
@@ -116,6 +135,43 @@ def test_the_quarantine_may_only_take_its_own_policy_off_unless_it_is_switched_o
     ]
 
 
+def test_fulfil_may_change_what_a_request_needs_and_nothing_else() -> None:
+    changes = {
+        action: TEMPLATE.resolve(s["Resource"])
+        for s in _statements("FulfilRole")
+        for action in _listed(s["Action"])
+        if re.match(r"iam:(?!Get|List)", action)
+    }
+    assert changes == {
+        "iam:DeactivateMFADevice": "arn:aws:iam::111122223333:user/*",
+        "iam:UpdateLoginProfile": "arn:aws:iam::111122223333:user/*",
+        "iam:DeleteVirtualMFADevice": "arn:aws:iam::111122223333:mfa/*",
+    }
+
+
+def test_the_guard_policy_and_the_watch_know_the_role_of_fulfil_by_its_name() -> None:
+    name = TEMPLATE.resolve({"Ref": "FulfilRole"})
+    assert name.startswith("mfa-watcher-Fulfil")
+    for function in ("OnSignIn", "OnIamChange"):
+        environment = TEMPLATE.resolve(FUNCTIONS[function]["Properties"]["Environment"])
+        assert environment["Variables"]["FULFIL_ROLE"] == name
+
+
+def test_a_call_of_fulfil_ends_before_another_may_take_its_request_over() -> None:
+    assert FUNCTIONS["Fulfil"]["Properties"]["Timeout"] < Policy().fulfilment_lease.total_seconds()
+
+
+def test_only_who_iam_knows_gets_a_url_to_answer() -> None:
+    urls = [
+        f["Properties"]["FunctionUrlConfig"]
+        for f in FUNCTIONS.values()
+        if "FunctionUrlConfig" in f["Properties"]
+    ]
+    assert urls
+    assert {url["AuthType"] for url in urls} == {"AWS_IAM"}
+    assert not any("Cors" in url for url in urls)
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_no_role_can_delete_evidence(role: str) -> None:
     actions = {action for s in _statements(role) for action in _listed(s["Action"])}
@@ -123,7 +179,18 @@ def test_no_role_can_delete_evidence(role: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "role", ["OnSignInRole", "OnIamChangeRole", "RemindRole", "QuarantineRole", "SweepRole"]
+    "role",
+    [
+        "SweepRole",
+        "OnSignInRole",
+        "OnIamChangeRole",
+        "RemindRole",
+        "ExpireRole",
+        "QuarantineRole",
+        "FulfilRole",
+        "ChangeDeskRole",
+        "ApprovalDeskRole",
+    ],
 )
 def test_deciding_sends_nothing(role: str) -> None:
     actions = {action for s in _statements(role) for action in _listed(s["Action"])}

@@ -20,7 +20,7 @@ def _consumer(queue: str) -> dict[str, Any]:
     [consumer] = [
         function["Properties"]
         for function in FUNCTIONS.values()
-        for event in function["Properties"]["Events"].values()
+        for event in function["Properties"].get("Events", {}).values()
         if event["Properties"].get("Queue") == {"Fn::GetAtt": [queue, "Arn"]}
     ]
     return consumer  # type: ignore[no-any-return]  # properties are plain YAML

@@ -455,8 +455,8 @@ def test_whatever_happens_in_whatever_order_one_request_is_open_and_no_mail_goes
             assert user.open_finding is None
         if live is UNPROTECTED and asked:
             assert user.open_finding is not None
-        open_ones = [r.id for r in requests.values() if r.state is RequestState.OPEN]
-        assert open_ones in ([], [user.request_id])
-        assert not (open_ones and user.gone_at)
+        active = [r for r in requests.values() if r.state.is_active]
+        assert [r.id for r in active] in ([], [user.request_id])
+        assert not (user.gone_at and any(not r.violation for r in active))
         assert decision.history
     assert len(intents) == len(set(intents))

@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, cast
+from uuid import uuid4
 
 import boto3
 from botocore.config import Config
@@ -20,8 +21,12 @@ from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.settings import (
+    ApprovalDeskSettings,
+    ChangeDeskSettings,
     DeliverSettings,
+    ExpireSettings,
     FeedbackSettings,
+    FulfilSettings,
     ObserveSettings,
     QuarantineSettings,
     RemindSettings,
@@ -36,9 +41,10 @@ if TYPE_CHECKING:
     from types_boto3_sts.type_defs import CredentialsTypeDef
 
     from mfa_watcher.dispatch import Dispatch
+    from mfa_watcher.function_url import Desk
     from mfa_watcher.intake import Intake
     from mfa_watcher.ports import Accounts, IamOf
-    from mfa_watcher.rounds import Rounds, WardRounds
+    from mfa_watcher.rounds import RequestRounds, Rounds, WardRounds
     from mfa_watcher.sweeping import Sweeping
 
 # Short enough that retries fit into a function's 30 seconds, and the queue or the schedule can
@@ -248,6 +254,16 @@ def sweeping() -> "Sweeping":
 
 
 @cache
+def request_rounds() -> "RequestRounds":
+    """The parts of expire. Raises SettingsError."""
+    from mfa_watcher.rounds import RequestRounds
+    from mfa_watcher.usecases.expire import Registrar
+
+    settings = ExpireSettings.from_environment()
+    return RequestRounds(Registrar(_store(settings), _iam_of(settings), settings.policy, now))
+
+
+@cache
 def ward_rounds() -> "WardRounds":
     """The parts of quarantine. Raises SettingsError."""
     from mfa_watcher.adapters.iam import BotoIamWarden
@@ -262,6 +278,66 @@ def ward_rounds() -> "WardRounds":
         return BotoIamWarden(client_of(account_id), policy_arn=policy_arn)
 
     return WardRounds(Warden(_store(settings), _iam_of(settings), warden_of, now))
+
+
+@cache
+def change_desk() -> "Desk":
+    """The parts of change_desk. Raises SettingsError."""
+    from mfa_watcher.doors import change_door
+    from mfa_watcher.usecases.desk import ChangeDesk
+
+    settings = ChangeDeskSettings.from_environment()
+    desk = ChangeDesk(
+        account_id=settings.account_id,
+        store=_store(settings),
+        iam_of=_iam_of(settings),
+        policy=settings.policy,
+        clock=now,
+        new_id=lambda: f"desk-{uuid4()}",
+    )
+    return change_door(desk)
+
+
+@cache
+def approval_desk() -> "Desk":
+    """The parts of approval_desk. Raises SettingsError."""
+    from mfa_watcher.doors import approval_door
+    from mfa_watcher.usecases.desk import ApprovalDesk
+
+    settings = ApprovalDeskSettings.from_environment()
+    desk = ApprovalDesk(
+        account_id=settings.account_id,
+        store=_store(settings),
+        iam_of=_iam_of(settings),
+        policy=settings.policy,
+        clock=now,
+        new_id=lambda: f"desk-{uuid4()}",
+    )
+    return approval_door(desk)
+
+
+@cache
+def fulfil_desk() -> "Desk":
+    """The parts of fulfil. Raises SettingsError."""
+    import secrets
+
+    from mfa_watcher.adapters.iam import BotoIamReset
+    from mfa_watcher.fulfil_desk import fulfil_desk
+    from mfa_watcher.usecases.fulfil import Fulfiller
+
+    settings = FulfilSettings.from_environment()
+    client_of = _iam_client_of(settings, role=settings.member_fulfil_role)
+    fulfiller = Fulfiller(
+        store=_store(settings),
+        iam_of=_readers(client_of),
+        reset_of=lambda account_id: BotoIamReset(client_of(account_id)),
+        policy=settings.policy,
+        account_alias=settings.account_alias,
+        randomness=secrets.SystemRandom(),
+        clock=now,
+        new_id=lambda: f"desk-{uuid4()}",
+    )
+    return fulfil_desk(fulfiller, settings.account_id)
 
 
 @cache

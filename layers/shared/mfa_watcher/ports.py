@@ -7,10 +7,12 @@ from typing import Protocol, TypeAlias
 
 from mfa_watcher.domain.casework import Decision
 from mfa_watcher.domain.census import AssignedDevice, CredentialReport, ListedUser, ReportState
-from mfa_watcher.domain.change_requests import ChangeRequest
+from mfa_watcher.domain.change_requests import ChangeRequest, RequestState
 from mfa_watcher.domain.devices import Device
 from mfa_watcher.domain.feedback import MailOutcome
+from mfa_watcher.domain.history import HistoryEntry
 from mfa_watcher.domain.intents import Alert, Case, Intent, Mail
+from mfa_watcher.domain.passwords import Password
 from mfa_watcher.domain.roster import Entry, Swept
 from mfa_watcher.domain.sweep import SweepOrder
 from mfa_watcher.domain.users import User, UserKey
@@ -32,12 +34,24 @@ class IamWriteError(WorldError):
     """IAM could not be changed: throttled, denied or out of reach."""
 
 
+class IamDeniedError(IamWriteError):
+    """A policy forbids that change of IAM, so it surely was not made."""
+
+
+class HeldUpError(WorldError):
+    """A request is carried out in part. The text says what held it up, and what to do."""
+
+
 class LostRaceError(WorldError):
     """Somebody else changed the user or the request first: read again and decide again."""
 
 
 class AlreadyDecidedError(Exception):
     """The event was decided before: a duplicate, and nothing to do."""
+
+
+class NoSuchRequestError(Exception):
+    """There is no change request of that id, or none that the caller may know of."""
 
 
 class UnactionableError(Exception):
@@ -155,6 +169,38 @@ class SweepQueue(Protocol):
         ...
 
 
+class IamReset(Protocol):
+    """Takes devices off users and gives them new passwords.
+
+    Each method is one call, can be repeated, and raises IamWriteError, whose text says what to do.
+    """
+
+    def shortest_password(self) -> int:
+        """Give how long a password must be at least (``GetAccountPasswordPolicy``).
+
+        Raises IamReadError.
+        """
+        ...
+
+    def deactivate(self, name: str, serial: str) -> bool:
+        """Take a device off a user (``DeactivateMFADevice``); False if it is not his."""
+        ...
+
+    def delete(self, serial: str) -> bool:
+        """Delete a virtual device, if there is one (``DeleteVirtualMFADevice``).
+
+        False if it is some user's: such a device stays.
+        """
+        ...
+
+    def set_password(self, name: str, password: Password) -> bool:
+        """Give a password that is to be changed at the next sign-in (``UpdateLoginProfile``).
+
+        False if the user has no password, or is not there.
+        """
+        ...
+
+
 class IamWarden(Protocol):
     """Shuts users in and lets them out, in one account.
 
@@ -172,6 +218,31 @@ class IamWarden(Protocol):
 
 WardenOf: TypeAlias = Callable[[str], IamWarden]
 """Gives the warden of an account by its id."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSearch:
+    """Which change requests are wanted. Nothing given: all."""
+
+    states: tuple[RequestState, ...] = ()
+    subject: UserKey | None = None
+    subject_name: str | None = None
+    """The subject's name when the request was opened, whatever its case. With ``subject``, too:
+    those of either."""
+    opened_from: datetime | None = None
+    opened_before: datetime | None = None
+    limit: int = 25
+    after: str | None = None
+    """Where the page before ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPage:
+    """Some of the requests searched for, the newest first."""
+
+    requests: tuple[ChangeRequest, ...]
+    after: str | None = None
+    """Where the page ends, if there are more."""
 
 
 class Store(Protocol):
@@ -193,8 +264,20 @@ class Store(Protocol):
         """Give a change request."""
         ...
 
+    def requests(self, search: RequestSearch) -> RequestPage:
+        """Give a page of the change requests that are searched for, the newest first."""
+        ...
+
+    def request_history(self, request_id: str) -> list[HistoryEntry]:
+        """Give all that is recorded of a change request, the oldest first."""
+        ...
+
     def due_users(self, *, now: datetime) -> Iterator[UserKey]:
         """Give the users whom the schedule is to look at, page by page."""
+        ...
+
+    def due_requests(self, *, now: datetime) -> Iterator[str]:
+        """Give the ids of the requests that the schedule is to look at, page by page."""
         ...
 
     def unreachable(self, *, now: datetime) -> list[tuple[UserKey, Case]]:

@@ -1,4 +1,4 @@
-"""The rounds the watcher makes by the clock: which users are due, and what is told of each."""
+"""The rounds the watcher makes by the clock: who or what is due, and what is told of each."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
+from mfa_watcher.usecases.expire import Registrar
 from mfa_watcher.usecases.quarantine import Warden
 from mfa_watcher.usecases.remind import Reminder
 
@@ -13,7 +14,7 @@ logger = Logger()
 metrics = Metrics()
 
 _SECONDS_FOR_ONE = 5.0
-"""Enough for the slowest user: three reads of IAM and one commit."""
+"""Enough for the slowest user or request: three reads of IAM and one commit."""
 
 
 class Rounds:
@@ -56,6 +57,45 @@ class Rounds:
         metrics.add_metric("UsersLookedAt", MetricUnit.Count, counts.total() + len(errors))
         if errors:
             raise ExceptionGroup("users who could not be looked at", errors)
+        return dict(counts)
+
+
+class RequestRounds:
+    """Hands change requests that are due to the registrar."""
+
+    def __init__(self, registrar: Registrar) -> None:
+        """Take the registrar."""
+        self._registrar = registrar
+
+    def make(self, *, seconds_left: Callable[[], float]) -> dict[str, int]:
+        """Look at all requests that are due; gives how many ended how.
+
+        Stops when the time is nearly over: the next run goes on. A request that raises does not
+        stop the others; the errors are raised at the end, and it stays due.
+        """
+        counts: Counter[str] = Counter()
+        errors: list[Exception] = []
+        metrics.add_metric("ExpireRuns", MetricUnit.Count, 1)
+        for request_id in self._registrar.due():
+            if seconds_left() < _SECONDS_FOR_ONE:
+                logger.warning("Out of time, the next run goes on")
+                break
+            try:
+                expiring = self._registrar.look_at(request_id)
+            except Exception as error:
+                logger.exception("Stays due", request_id=request_id)
+                errors.append(error)
+                continue
+            counts[expiring.result] += 1
+            logger.info(
+                "Looked at",
+                request_id=request_id,
+                result=expiring.result.value,
+                effects=expiring.effects,
+            )
+        metrics.add_metric("RequestsLookedAt", MetricUnit.Count, counts.total() + len(errors))
+        if errors:
+            raise ExceptionGroup("requests that could not be looked at", errors)
         return dict(counts)
 
 

@@ -124,10 +124,19 @@ class _AddressSettings(TableSettings):
 
 
 class _LadderSettings(TableSettings):
-    """When users are reminded. The ladder's days must rise, from day 0 on."""
+    """How a user's case is settled, and when he is reminded.
+
+    The ladder's days must rise, from day 0 on.
+    """
 
     ladder_days: Annotated[list[int], Listed, AfterValidator(_rising)] = [0, 1, 3, 7, 14]
     second_device_days: int = Field(default=0, ge=0)
+    off_boarding_grace_minutes: int = Field(default=60, ge=0)
+
+    @property
+    def off_boarding_grace(self) -> timedelta:
+        """How long after a removal the user may be deleted to count as off-boarded."""
+        return timedelta(minutes=self.off_boarding_grace_minutes)
 
     @property
     def second_device_after(self) -> timedelta | None:
@@ -138,6 +147,23 @@ class _LadderSettings(TableSettings):
     def ladder(self) -> tuple[timedelta, ...]:
         """The ladder's steps."""
         return tuple(timedelta(days=days) for days in self.ladder_days)
+
+
+class _RequestSettings(TableSettings):
+    """How long a change request's windows stand open."""
+
+    approval_window_hours: int = Field(default=24, ge=1)
+    enrolment_window_hours: int = Field(default=72, ge=1)
+
+    @property
+    def approval_window(self) -> timedelta:
+        """For how long an approved request may be fulfilled."""
+        return timedelta(hours=self.approval_window_hours)
+
+    @property
+    def enrolment_window(self) -> timedelta:
+        """How long after the fulfilment the new device may take."""
+        return timedelta(hours=self.enrolment_window_hours)
 
 
 class FeedbackSettings(TableSettings):
@@ -154,6 +180,7 @@ class ObserveSettings(_AddressSettings, _LadderSettings):
     max_receive_count: int = Field(default=5, ge=1)
     watcher_name: str = Field(min_length=1)
     break_glass_roles: Annotated[list[str], Listed] = []
+    fulfil_role: Annotated[str | None, Optional] = None
     first_sign_in_grace_minutes: int = Field(default=60, ge=0)
 
     @property
@@ -164,6 +191,8 @@ class ObserveSettings(_AddressSettings, _LadderSettings):
             second_device_after=self.second_device_after,
             first_sign_in_grace=timedelta(minutes=self.first_sign_in_grace_minutes),
             break_glass_roles=frozenset(self.break_glass_roles),
+            fulfil_role=self.fulfil_role,
+            off_boarding_grace=self.off_boarding_grace,
             addresses=self.addresses,
         )
 
@@ -196,6 +225,58 @@ class RemindSettings(_LadderSettings, _HoursSettings):
             mail_hours=self.hours,
             quarantine=self.quarantine,
             quarantine_after=timedelta(days=self.quarantine_days),
+            off_boarding_grace=self.off_boarding_grace,
+        )
+
+
+class ChangeDeskSettings(TableSettings):
+    """The environment of change_desk."""
+
+    service_desk_roles: Annotated[list[str], Listed] = []
+
+    @property
+    def policy(self) -> Policy:
+        """The security team's choices."""
+        return Policy(service_desk_roles=frozenset(self.service_desk_roles))
+
+
+class ApprovalDeskSettings(_RequestSettings):
+    """The environment of approval_desk."""
+
+    @property
+    def policy(self) -> Policy:
+        """The security team's choices."""
+        return Policy(approval_window=self.approval_window, enrolment_window=self.enrolment_window)
+
+
+class FulfilSettings(_LadderSettings, _RequestSettings):
+    """The environment of fulfil."""
+
+    member_fulfil_role: str = "mfa-watcher-Fulfil"
+    account_alias: Annotated[str | None, Optional] = None
+
+    @property
+    def policy(self) -> Policy:
+        """The security team's choices."""
+        return Policy(
+            ladder=self.ladder,
+            second_device_after=self.second_device_after,
+            off_boarding_grace=self.off_boarding_grace,
+            approval_window=self.approval_window,
+            enrolment_window=self.enrolment_window,
+        )
+
+
+class ExpireSettings(_LadderSettings):
+    """The environment of expire."""
+
+    @property
+    def policy(self) -> Policy:
+        """The security team's choices."""
+        return Policy(
+            ladder=self.ladder,
+            second_device_after=self.second_device_after,
+            off_boarding_grace=self.off_boarding_grace,
         )
 
 

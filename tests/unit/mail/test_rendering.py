@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from jinja2 import Environment
 
 from mfa_watcher.cli.samples import ACCOUNT, CAROL, FIDO, REQUEST, SAMPLES, TOKEN, VIRTUAL
+from mfa_watcher.domain.devices import DeviceKind
 from mfa_watcher.domain.intents import Case, Mail
 from mfa_watcher.domain.users import Cause, MailKind, UserKey
 from mfa_watcher.mail.languages import LanguageError, languages, moment
@@ -197,7 +198,7 @@ def test_subject_is_one_short_line_that_names_the_account(mail: Mail, language: 
 @every_language
 @every_mail_to_a_user
 def test_nothing_from_outside_is_in_a_subject_to_a_user(mail: Mail, language: str) -> None:
-    other = replace(mail, user_name="x", serial="y", actor="z", reason="q", devices=())
+    other = replace(mail, user_name="x", serial="y", actor="z", reason="q", devices=(), removed=())
 
     assert rendered(mail, language).subject == rendered(other, language).subject
 
@@ -452,6 +453,10 @@ def test_each_reminder_has_words_of_its_own(step: int, subject: str, said: str) 
     [
         (Cause.CONSOLE_ACCESS_GRANTED, "lacks one last step: an MFA device"),
         (Cause.DEVICE_REMOVED, "was removed on 24 November 2026, and no new one has been added"),
+        (
+            Cause.REQUEST_FULFILLED,
+            "was removed, as your change request asked, on 24 November 2026. The new one has not",
+        ),
         (Cause.FOUND_UNPROTECTED, "without MFA. This has been open since 24 November 2026."),
     ],
 )
@@ -515,15 +520,104 @@ def test_second_device_is_to_be_of_a_kind_that_the_user_lacks(
     assert "".join(kind for kind, point in points.items() if point in words) == offered
 
 
-def test_a_request_needs_details_and_says_which_and_what_else_happens() -> None:
-    words = words_of(rendered(SAMPLES["request-needs-details"]).text)
+@pytest.mark.parametrize(
+    "name",
+    ["removal-denied", "request-opened", *(f"request-needs-details-{step}" for step in (1, 2, 3))],
+)
+def test_who_is_asked_for_details_reads_which_how_until_when_and_what_follows(name: str) -> None:
+    result = rendered(SAMPLES[name])
 
-    assert "Which MFA device is to go" in words
-    assert "What you want instead" in words
-    assert "Why: lost, broken" in words
-    assert (
-        "Please write before Thursday, 24 December 2026. Otherwise the request is closed" in words
+    for words in (words_of(result.text), Page(result.html).words):
+        assert f"name {REQUEST}, and say in one sentence why, which device is to go" in words
+        assert f"mfa-watcher requests details {REQUEST}" in words
+        assert "Never send a password or a code. There is no web page for this" in words
+        assert "Somebody of the security team, never yourself, approves the request" in words
+        assert (
+            "Please answer before Thursday, 24 December 2026. Otherwise the request is closed"
+            in words
+        )
+
+
+def test_who_has_several_devices_reads_which_when_asked_for_the_one_to_go() -> None:
+    one = words_of(rendered(SAMPLES["request-needs-details-1"]).text)
+    two = words_of(rendered(SAMPLES["request-needs-details-2"]).text)
+
+    assert "Your devices are" not in one
+    assert "Your devices are alice-phone (authenticator app), blue-key-" in two
+
+
+def test_later_pleas_for_details_say_in_the_subject_that_they_are_later() -> None:
+    first, second, third = (
+        rendered(SAMPLES[f"request-needs-details-{step}"]).subject for step in (1, 2, 3)
     )
+
+    assert "Still open" not in first
+    assert second == third
+    assert "Still open: your change request needs a few details" in second
+
+
+def test_who_tries_again_while_security_has_his_request_is_asked_for_nothing() -> None:
+    words = words_of(rendered(SAMPLES["removal-denied-again"]).text)
+
+    assert f"Yours, {REQUEST}, is with the security team already." in words
+    assert "There is nothing more to do for it" in words
+    assert "What to do now" not in words
+    assert "requests details" not in words
+
+
+def test_a_request_filed_by_another_says_whose_doing_it_is_before_anything_is_changed() -> None:
+    own = rendered(replace(SAMPLES["request-opened"], next_at=None))
+    other = rendered(SAMPLES["request-opened-by-service-desk"])
+
+    assert own.subject.endswith("Your change request is filed")
+    assert "On 24 November 2026, 08:05 UTC you filed" in words_of(own.text)
+    assert other.subject.endswith("A change request was filed for you")
+    for words in (words_of(other.text), Page(other.html).words):
+        assert "somebody in the role ServiceDesk (session dora@acme.example) filed" in words
+        assert "Nothing was changed yet" in words
+        assert "To be removed: alice-phone" in words or "To be removed alice-phone" in words
+        assert "Phone stolen on the train" in words
+        assert "at once, before anything is changed" in words
+        assert "There is nothing that you have to do." in words
+
+
+@pytest.mark.parametrize(
+    ("name", "subject", "said"),
+    [
+        (
+            "unanswered",
+            "Your change request was closed",
+            "because nobody had said since 24 November 2026 what you need and why. Nothing was",
+        ),
+        ("withdrawn", "Your change request was closed", "08:05 UTC, as you wished."),
+        (
+            "withdrawn-by-other",
+            "Your change request was closed",
+            "by somebody in the role ServiceDesk (session dora@acme.example).",
+        ),
+        (
+            "expired",
+            "The approval of your change request has ended",
+            "They can approve the same request once more.",
+        ),
+        (
+            "broken-off",
+            "Your change request was carried out in part",
+            "You cannot sign in, or a device is missing: talk to the security team",
+        ),
+    ],
+)
+def test_an_ended_request_says_why_and_what_it_leaves_to_do(
+    name: str, subject: str, said: str
+) -> None:
+    result = rendered(SAMPLES[f"request-ended-{name}"])
+    words = words_of(result.text)
+
+    assert result.subject.endswith(subject)
+    assert said in words
+    assert ("Nothing was changed:" in words) is (name != "broken-off")
+    assert ("Some of it may be done:" in words) is (name == "broken-off")
+    assert "there is nothing" in words.casefold()
 
 
 def test_a_decision_is_told_with_its_reason_and_what_follows() -> None:
@@ -543,7 +637,36 @@ def test_fulfilled_request_sends_no_password_and_says_where_it_comes_from() -> N
     words = words_of(rendered(SAMPLES["request-fulfilled"]).text)
 
     assert "It is not in this mail. You get it from the security team" in words
-    assert "Device removed: alice-phone (authenticator app)" in words
+    assert "Removed: alice-phone (authenticator app)" in words
+    assert "today, by 29 November 2026, 08:05 UTC at the latest" in words
+    assert "a password alone protects your access, and you get reminders" in words
+
+
+def test_who_keeps_a_device_and_wants_no_other_has_only_a_password_to_set() -> None:
+    result = rendered(SAMPLES["request-fulfilled-one-stays"])
+    words = words_of(result.text)
+
+    assert result.subject.endswith("Done: sign in with your new password")
+    assert "Stays: blue-key-GZXQ4T2VKYAEXAMPLE" in words
+    assert "that password and the device that stays" in words
+    assert "Then there is nothing more to do." in words
+    assert "Add MFA" not in words
+    assert "password alone" not in words
+
+
+def test_who_wants_another_device_of_the_kind_he_keeps_is_offered_that_kind() -> None:
+    mail = replace(SAMPLES["request-fulfilled-two"], wanted=DeviceKind.FIDO)
+
+    assert "Passkey or security key (FIDO): take this one" in words_of(rendered(mail).text)
+
+
+def test_who_keeps_a_device_and_wants_another_is_not_called_unprotected() -> None:
+    words = words_of(rendered(SAMPLES["request-fulfilled-two"]).text)
+
+    assert "the devices are removed" in words
+    assert "the device that stays protects your access" in words
+    assert "Security recommendations, choose Add MFA" in words
+    assert "password alone" not in words
 
 
 def test_ending_exemption_says_whose_since_when_why_and_how_to_prolong_it() -> None:

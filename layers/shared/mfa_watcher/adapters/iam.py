@@ -1,12 +1,15 @@
-"""Reading IAM."""
+"""Reading IAM, and changing it."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from mfa_watcher.domain.devices import Device
-from mfa_watcher.ports import IamReadError, IamUser, IamWriteError
+from mfa_watcher.domain.passwords import Password
+from mfa_watcher.ports import IamDeniedError, IamReadError, IamUser, IamWriteError
 
 if TYPE_CHECKING:
     from types_boto3_iam import IAMClient
@@ -84,6 +87,107 @@ class BotoIamWarden:
             "DetachUserPolicy",
             lambda: self._client.detach_user_policy(UserName=name, PolicyArn=self._policy_arn),
         )
+
+
+class BotoIamReset:
+    """Takes devices off users and gives them new passwords."""
+
+    def __init__(self, client: "IAMClient") -> None:
+        """Take an IAM client of the account."""
+        self._client = client
+
+    def shortest_password(self) -> int:
+        """Give how long a password must be at least; an account without a policy asks for eight."""
+        found = _asked("GetAccountPasswordPolicy", self._client.get_account_password_policy)
+        return found["PasswordPolicy"].get("MinimumPasswordLength", 0) if found else 0
+
+    def deactivate(self, name: str, serial: str) -> bool:
+        """Take a device off a user; False if it is not his, or there is no such user."""
+        code = _refusal(
+            "DeactivateMFADevice",
+            lambda: self._client.deactivate_mfa_device(UserName=name, SerialNumber=serial),
+            _NO_SUCH,
+        )
+        return code is None
+
+    def delete(self, serial: str) -> bool:
+        """Delete a virtual device, if there is one; False if it is some user's."""
+        code = _refusal(
+            "DeleteVirtualMFADevice",
+            lambda: self._client.delete_virtual_mfa_device(SerialNumber=serial),
+            _NO_SUCH,
+            _IN_USE,
+        )
+        return code != _IN_USE
+
+    def set_password(self, name: str, password: Password) -> bool:
+        """Give a user a password to be changed at the next sign-in; False if he has none yet.
+
+        While the password is on its way, nothing is logged below a warning: botocore writes whole
+        requests for whoever asks it to.
+        """
+        with _no_details_logged():
+            code = _refusal(
+                "UpdateLoginProfile",
+                lambda: self._client.update_login_profile(
+                    UserName=name, Password=password.reveal(), PasswordResetRequired=True
+                ),
+                _NO_SUCH,
+            )
+        return code is None
+
+
+_NO_SUCH = "NoSuchEntity"
+_IN_USE = "DeleteConflict"
+
+_BUSY = "IAM is busy. Try again in a minute"
+_WHAT_TO_DO = {
+    "AccessDenied": "A policy outside this stack, such as a service control policy or the role's"
+    " permissions boundary, does not let the role do that. Have it let the role through, then try"
+    " again",
+    "ConcurrentModification": _BUSY,
+    "EntityTemporarilyUnmodifiable": "IAM is still busy with an earlier change of this user. Try"
+    " again in a minute",
+    "LimitExceeded": _BUSY,
+    "PasswordPolicyViolation": "The account's password policy refuses the new password. See whether"
+    " somebody has just changed it, then try again",
+    "RequestLimitExceeded": _BUSY,
+    "ServiceFailure": _BUSY,
+    "ServiceUnavailable": _BUSY,
+    "Throttling": _BUSY,
+}
+"""By IAM's code: what a person can do about it."""
+
+
+def _refusal(call: str, change: Callable[[], object], *expected: str) -> str | None:
+    """Change something; give IAM's code if it is an expected one, None if it was done.
+
+    Raises IamWriteError for all else. What botocore and IAM say of a request may hold what was in
+    it, a password for example, so neither their text nor they themselves go along.
+    """
+    try:
+        change()
+    except ClientError as error:
+        code = error.response["Error"]["Code"].removesuffix("Exception")
+        what_to_do = _WHAT_TO_DO.get(code, "Try again in a minute")
+    except BotoCoreError as error:
+        code, what_to_do = type(error).__name__, "Nobody knows whether it did. Try again"
+    else:
+        return None
+    if code in expected:
+        return code
+    kind = IamDeniedError if code == "AccessDenied" else IamWriteError
+    raise kind(f"IAM did not do {call}: {code}. {what_to_do}")
+
+
+@contextmanager
+def _no_details_logged() -> Iterator[None]:
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.INFO))
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _changed(call: str, change: Callable[[], object]) -> None:

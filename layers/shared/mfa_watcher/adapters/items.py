@@ -17,6 +17,7 @@ Item = dict[str, Any]
 
 STATE: Final = "STATE"
 DUE_INDEX: Final = "due"
+REQUESTS_INDEX: Final = "requests"
 DUE_SHARDS: Final = 8
 """What is due is spread over this many keys of the index, so that a storm does not meet at one (a
 partition takes 1,000 writes a second)."""
@@ -24,6 +25,7 @@ partition takes 1,000 writes a second)."""
 DUE_INTENTS: Final = "DUE"
 DUE_ALERTS: Final = "ALERT"
 DUE_USERS: Final = "USER"
+DUE_REQUESTS: Final = "REQUEST"
 DUE_QUARANTINE: Final = "QUARANTINE#0"
 DUE_UNREACHABLE: Final = "UNREACHABLE#0"
 
@@ -134,6 +136,15 @@ def roster_pk(account_id: str, shard: int) -> str:
 def account_pk(account_id: str) -> str:
     """Give the partition key of what belongs to an account."""
     return f"ACCOUNT#{account_id}"
+
+
+def listed(request: ChangeRequest) -> Item:
+    """Give the attributes that list a request by its state and age, and those it is found by."""
+    return {
+        "request_state": request.state.value,
+        "request_order": f"{timestamp(request.opened_at)}#{request.id}",
+        "request_subject": request.subject_name.casefold(),
+    }
 
 
 def key_of(pk: str, sk: str = STATE) -> Item:

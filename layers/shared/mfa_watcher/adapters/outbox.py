@@ -245,7 +245,13 @@ class DynamoOutbox:
                         "ExpressionAttributeValues": to_wire(values),
                     }
                 },
-                {"Put": {"TableName": self._table, "Item": to_wire(history)}},
+                {
+                    "Put": {
+                        "TableName": self._table,
+                        "Item": to_wire(history),
+                        "ConditionExpression": "attribute_not_exists(pk)",
+                    }
+                },
             ]
         )
 

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from heapq import merge
 from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -11,12 +13,12 @@ from botocore.exceptions import ClientError
 from mfa_watcher.adapters import items
 from mfa_watcher.adapters.items import STATE, Item, dump, from_wire, key_of, to_wire
 from mfa_watcher.domain.casework import Decision
-from mfa_watcher.domain.change_requests import ChangeRequest
+from mfa_watcher.domain.change_requests import ChangeRequest, RequestState
 from mfa_watcher.domain.history import HistoryEntry
 from mfa_watcher.domain.intents import Case, Intent, IntentStatus
 from mfa_watcher.domain.roster import Entry, Swept
 from mfa_watcher.domain.users import User, UserKey
-from mfa_watcher.ports import AlreadyDecidedError, LostRaceError
+from mfa_watcher.ports import AlreadyDecidedError, LostRaceError, RequestPage, RequestSearch
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -75,12 +77,67 @@ class DynamoStore:
         item = self._get(items.request_pk(request_id))
         return items.REQUEST.validate_python(item) if item else None
 
+    def request_history(self, request_id: str) -> list[HistoryEntry]:
+        """Give all that is recorded of a request, the oldest first."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            ConsistentRead=True,
+            KeyConditionExpression="pk = :request AND begins_with(sk, :history)",
+            ExpressionAttributeValues=to_wire(
+                {":request": items.request_pk(request_id), ":history": "HISTORY#"}
+            ),
+        )
+        return [
+            items.HISTORY.validate_python(from_wire(item))
+            for page in pages
+            for item in page["Items"]
+        ]
+
+    def requests(self, search: RequestSearch) -> RequestPage:
+        """Give a page of the requests that are searched for, the newest first.
+
+        The index follows the table within moments.
+        """
+        by_state = [self._in_state(state, search) for state in search.states or RequestState]
+        newest_first = merge(*by_state, key=itemgetter("request_order"), reverse=True)
+        found = list(islice(newest_first, search.limit + 1))
+        shown = found[: search.limit]
+        return RequestPage(
+            tuple(items.REQUEST.validate_python(item) for item in shown),
+            str(shown[-1]["request_order"]) if len(found) > len(shown) else None,
+        )
+
+    def _in_state(self, state: RequestState, search: RequestSearch) -> Iterator[Item]:
+        low = items.timestamp(search.opened_from) if search.opened_from else "0"
+        high = items.timestamp(search.opened_before) if search.opened_before else "9"
+        high = min(high, search.after or high)
+        if low > high:
+            return
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            IndexName=items.REQUESTS_INDEX,
+            ScanIndexForward=False,
+            KeyConditionExpression="request_state = :state"
+            " AND request_order BETWEEN :low AND :high",
+            **_whose(search, {":state": state.value, ":low": low, ":high": high}),
+        )
+        for page in pages:
+            for item in map(from_wire, page["Items"]):
+                if item["request_order"] != search.after:
+                    yield item
+
     def due_users(self, *, now: datetime) -> Iterator[UserKey]:
         """Give the users whom the schedule is to look at, page by page, shard by shard."""
         for shard in range(items.DUE_SHARDS):
             for pk in self._due(f"{items.DUE_USERS}#{shard}", now):
                 _, account_id, user_id = pk.split("#")
                 yield UserKey(account_id, user_id)
+
+    def due_requests(self, *, now: datetime) -> Iterator[str]:
+        """Give the ids of the requests that the schedule is to look at, as for users."""
+        for shard in range(items.DUE_SHARDS):
+            for pk in self._due(f"{items.DUE_REQUESTS}#{shard}", now):
+                yield pk.removeprefix(items.request_pk(""))
 
     def unreachable(self, *, now: datetime) -> list[tuple[UserKey, Case]]:
         """Give users out of reach whom security has not been told of, as many as fit one mail."""
@@ -250,9 +307,14 @@ class DynamoStore:
         request = decision.request
         if request is None:
             return
-        item = dump(items.REQUEST, request)
+        item = dump(items.REQUEST, request) | items.listed(request)
+        if request.due_at:
+            item |= items.due(items.DUE_REQUESTS, request.id, request.due_at)
         yield self._put_next(items.request_pk(request.id), item, request.version)
-        if serial := request.attempts[-1].serial:
+        # A virtual device's deletion names no user: these lead from its serial number to him.
+        tried = {attempt.serial for attempt in request.attempts[-1:] if attempt.serial}
+        taken = set(request.devices) if request.fulfilment else set()
+        for serial in sorted(tried | taken):
             yield self._put(
                 {
                     "pk": items.device_pk(request.subject.account_id, serial),
@@ -336,6 +398,19 @@ class DynamoStore:
             return None
         item = self._get(pk)
         return str(item["user_id"]) if item else None
+
+
+def _whose(search: RequestSearch, values: Item) -> Item:
+    """Give the values of a search, and its filter by subject if it has one."""
+    wanted = []
+    if search.subject:
+        wanted.append("subject.account_id = :account AND subject.user_id = :user")
+        values |= {":account": search.subject.account_id, ":user": search.subject.user_id}
+    if search.subject_name:
+        wanted.append("request_subject = :name")
+        values |= {":name": search.subject_name.casefold()}
+    narrowed = {"FilterExpression": " OR ".join(f"({one})" for one in wanted)} if wanted else {}
+    return {**narrowed, "ExpressionAttributeValues": to_wire(values)}
 
 
 def history_item(entry: HistoryEntry, *, now: datetime, keep: timedelta, part: str = "") -> Item:

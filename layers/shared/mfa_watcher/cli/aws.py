@@ -12,6 +12,7 @@ from mfa_watcher.domain.policy import Policy
 
 if TYPE_CHECKING:
     import boto3
+    from types_boto3_cloudformation.type_defs import StackTypeDef
 
     from mfa_watcher.usecases.security_desk import SecurityDesk
 
@@ -83,6 +84,19 @@ def security_desk(options: argparse.Namespace) -> "SecurityDesk":
     )
 
 
+def stack_outputs(session: "boto3.Session", name: str) -> dict[str, str]:
+    """Give the outputs of a deployed stack. Raises AccountError."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return _outputs(_described(session, name))
+    except ClientError as error:
+        said = error.response["Error"]
+        raise AccountError(f"{said['Code']}: {said.get('Message', '')}") from error
+    except BotoCoreError as error:
+        raise AccountError(f"{error}") from error
+
+
 @dataclass(frozen=True, slots=True)
 class _Stack:
     table_name: str
@@ -90,16 +104,26 @@ class _Stack:
 
 
 def _stack(session: "boto3.Session", name: str) -> _Stack:
-    (found,) = session.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
-    outputs = {one.get("OutputKey"): one.get("OutputValue") for one in found.get("Outputs", [])}
+    found = _described(session, name)
     given = {
         one.get("ParameterKey"): one.get("ParameterValue", "")
         for one in found.get("Parameters", [])
     }
-    table_name = outputs.get(TABLE_OUTPUT)
+    table_name = _outputs(found).get(TABLE_OUTPUT)
     if not table_name:
         raise AccountError(f"the stack {name!r} has no output {TABLE_OUTPUT}: is it the watcher's?")
     # As for the functions: without a list, only the sender's own domain.
     domains = given.get("MailDomains") or given.get("SenderAddress", "").rsplit("@", 1)[-1]
     allowed = frozenset(domain.strip().casefold() for domain in domains.split(","))
     return _Stack(table_name, AddressBook(allowed))
+
+
+def _described(session: "boto3.Session", name: str) -> "StackTypeDef":
+    (found,) = session.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    return found
+
+
+def _outputs(found: "StackTypeDef") -> dict[str, str]:
+    return {
+        one.get("OutputKey", ""): one.get("OutputValue", "") for one in found.get("Outputs", [])
+    }

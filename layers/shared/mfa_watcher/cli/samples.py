@@ -3,7 +3,8 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from mfa_watcher.domain.intents import Case, Mail
+from mfa_watcher.domain.devices import DeviceKind
+from mfa_watcher.domain.intents import Case, Ending, Mail
 from mfa_watcher.domain.users import Cause, MailKind, UserKey
 from mfa_watcher.mail.rendering import MailContext
 
@@ -18,6 +19,7 @@ SENDER = "mfa-watcher@acme.example"
 MANAGER = "beate.chef@acme.example"
 
 ALICE = f"arn:aws:iam::{ACCOUNT}:user/staff/alice"
+DESK = f"arn:aws:sts::{ACCOUNT}:assumed-role/ServiceDesk/dora@acme.example"
 CAROL = f"arn:aws:sts::{ACCOUNT}:assumed-role/Administrator/carol"
 VIRTUAL = f"arn:aws:iam::{ACCOUNT}:mfa/alice-phone"
 FIDO = f"arn:aws:iam::{ACCOUNT}:u2f/user/staff/alice/blue-key-GZXQ4T2VKYAEXAMPLE"
@@ -59,10 +61,18 @@ _DENIED = replace(
     cause=None,
     request_id=REQUEST,
     devices=(VIRTUAL,),
-    next_at=None,
+    next_at=_day(30),
 )
-_REQUEST = replace(_DENIED, actor=None, own_doing=False, source_ip=None, serial=VIRTUAL)
-_DECIDED = replace(_REQUEST, kind=MailKind.REQUEST_DECIDED, at=_day(1))
+_REQUEST = replace(
+    _DENIED, actor=None, own_doing=False, source_ip=None, removed=(VIRTUAL,), next_at=None
+)
+_FILED = replace(_REQUEST, kind=MailKind.REQUEST_OPENED, actor=ALICE, own_doing=True)
+_NEEDS_DETAILS = replace(
+    _REQUEST, kind=MailKind.REQUEST_NEEDS_DETAILS, actor=ALICE, next_at=_day(30)
+)
+_DECIDED = replace(_REQUEST, kind=MailKind.REQUEST_DECIDED, at=_day(1), devices=())
+_FULFILLED = replace(_REQUEST, kind=MailKind.REQUEST_FULFILLED, at=_day(2), devices=())
+_ENDED = replace(_REQUEST, kind=MailKind.REQUEST_ENDED, at=_day(3))
 _CASE = replace(_REMINDER, kind=MailKind.SECURITY_CASE, at=_day(14), next_at=_day(21), step=4)
 _TO_SECURITY = replace(_REMINDER, finding_id=None, cause=None)
 
@@ -86,12 +96,20 @@ SAMPLES: dict[str, Mail] = {
     "reminder-1": _reminder(1, 1, 3),
     "reminder-1-new-user": _reminder(1, 1, 3, Cause.CONSOLE_ACCESS_GRANTED),
     "reminder-1-device-lost": _reminder(1, 1, 3, Cause.DEVICE_REMOVED),
+    "reminder-1-request-fulfilled": _reminder(1, 1, 3, Cause.REQUEST_FULFILLED),
     "reminder-2": _reminder(2, 3, 7),
     "final-warning": replace(_REMINDER, kind=MailKind.FINAL_WARNING, at=_day(7), next_at=_day(14)),
     "final-warning-device-lost": replace(
         _REMINDER,
         kind=MailKind.FINAL_WARNING,
         cause=Cause.DEVICE_REMOVED,
+        at=_day(7),
+        next_at=_day(14),
+    ),
+    "final-warning-request-fulfilled": replace(
+        _REMINDER,
+        kind=MailKind.FINAL_WARNING,
+        cause=Cause.REQUEST_FULFILLED,
         at=_day(7),
         next_at=_day(14),
     ),
@@ -112,22 +130,55 @@ SAMPLES: dict[str, Mail] = {
     "removal-denied-by-other": replace(
         _DENIED, serial=VIRTUAL, actor=CAROL, own_doing=False, source_ip="198.51.100.4"
     ),
-    "request-needs-details": replace(
-        _REQUEST,
-        kind=MailKind.REQUEST_NEEDS_DETAILS,
-        at=_day(1),
-        next_at=_day(30),
-        reason="Is the old phone still in your hands?",
+    "removal-denied-again": replace(_DENIED, at=_day(3), serial=VIRTUAL, step=1, next_at=None),
+    "request-opened": replace(_FILED, next_at=_day(30), source_ip="203.0.113.17"),
+    "request-opened-by-service-desk": replace(
+        _FILED,
+        actor=DESK,
+        own_doing=False,
+        wanted=DeviceKind.FIDO,
+        reason="Phone stolen on the train; called from her office number",
     ),
+    "request-needs-details-1": replace(_NEEDS_DETAILS, step=1, at=_day(2)),
+    "request-needs-details-2": replace(
+        _NEEDS_DETAILS, step=2, at=_day(7), devices=(VIRTUAL, FIDO), removed=()
+    ),
+    "request-needs-details-3": replace(_NEEDS_DETAILS, step=3, at=_day(14), actor=DESK),
     "request-approved": replace(
-        _DECIDED, approved=True, reason="Phone replaced, confirmed by phone", next_at=_day(2)
+        _DECIDED,
+        approved=True,
+        reason="Phone replaced, confirmed by phone",
+        wanted=DeviceKind.FIDO,
+        next_at=_day(2),
+    ),
+    "request-approved-one-stays": replace(
+        _DECIDED,
+        approved=True,
+        reason="The key stays; the phone is sold",
+        devices=(FIDO,),
+        next_at=_day(2),
     ),
     "request-rejected": replace(
         _DECIDED, approved=False, reason="Please add the new key first; the old one can stay"
     ),
-    "request-fulfilled": replace(
-        _REQUEST, kind=MailKind.REQUEST_FULFILLED, at=_day(2), next_at=_day(3), devices=()
+    "request-fulfilled": replace(_FULFILLED, next_at=_day(5)),
+    "request-fulfilled-two": replace(
+        _FULFILLED,
+        removed=(VIRTUAL, TOKEN),
+        devices=(FIDO,),
+        wanted=DeviceKind.VIRTUAL,
+        next_at=_day(5),
     ),
+    "request-fulfilled-one-stays": replace(_FULFILLED, devices=(FIDO,)),
+    "request-ended-unanswered": replace(_ENDED, at=_day(30), ending=Ending.UNANSWERED),
+    "request-ended-withdrawn": replace(
+        _ENDED, ending=Ending.WITHDRAWN, actor=ALICE, own_doing=True, reason="Found the phone again"
+    ),
+    "request-ended-withdrawn-by-other": replace(
+        _ENDED, ending=Ending.WITHDRAWN, actor=DESK, reason="She called: not needed any more"
+    ),
+    "request-ended-expired": replace(_ENDED, ending=Ending.EXPIRED),
+    "request-ended-broken-off": replace(_ENDED, ending=Ending.BROKEN_OFF, removed=(VIRTUAL, TOKEN)),
     "exemption-ending": replace(
         _TO_SECURITY,
         kind=MailKind.EXEMPTION_ENDING,

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from mfa_watcher.domain.casework import Draft, Situation
+from mfa_watcher.domain.change_requests import ChangeRequest
 from mfa_watcher.domain.intents import Alert, AlertKind, Severity
+from mfa_watcher.domain.people import Person
 from mfa_watcher.domain.signals import Outcome, Signal, SignalKind
+from mfa_watcher.domain.users import User
 
 
 def alert(
@@ -50,6 +53,44 @@ def removal_alert(situation: Situation, signal: Signal, draft: Draft, kind: Aler
     )
 
 
+def hindrance_alert(signal: Signal, draft: Draft, request: ChangeRequest) -> Alert:
+    """Make the alert for a carrying out that IAM denied: a policy is stricter than it should be."""
+    return alert(
+        signal,
+        AlertKind.REMOVAL_DENIED,
+        Severity.MEDIUM,
+        "The carrying out of a change request was denied",
+        ("User", draft.user.name),
+        ("Device", signal.serial or "not named in the record"),
+        ("Change request", request.id),
+    )
+
+
+def request_alert(  # noqa: PLR0913 - which request, when, and what of it
+    request: ChangeRequest,
+    user: User,
+    at: datetime,
+    *facts: tuple[str, str],
+    kind: AlertKind,
+    severity: Severity,
+    title: str,
+) -> Alert:
+    """Make an alert about a request that the clock found: our own title, and its facts."""
+    return Alert(
+        kind,
+        severity,
+        title,
+        (
+            ("User", user.name),
+            ("Change request", request.id),
+            *facts,
+            ("Open since", f"{request.opened_at:%Y-%m-%d}"),
+            ("When", f"{at:%Y-%m-%dT%H:%M:%SZ}"),
+            ("Account", request.subject.account_id),
+        ),
+    )
+
+
 def quarantine_alert(draft: Draft, at: datetime, *, dry_run: bool) -> Alert:
     """Make the alert for a user who is shut in, or would be."""
     user = draft.user
@@ -91,6 +132,30 @@ def events_lost_alert(
 
 
 _MOST_NAMED = 20
+
+
+def fulfilled_alert(
+    request: ChangeRequest, user: User, by: Person, at: datetime, *, again: bool
+) -> Alert:
+    """Make the alert for a request that was carried out: somebody has a user's new password."""
+    until = f"{request.window_until:%Y-%m-%d %H:%M} UTC" if request.window_until else "any time"
+    return Alert(
+        AlertKind.REQUEST_FULFILLED,
+        Severity.LOW,
+        "A change request was carried out" + (" once more" if again else ""),
+        (
+            ("User", user.name),
+            ("Change request", request.id),
+            ("What", "A new password was handed to who carried it out, to be changed at sign-in"),
+            ("Done", ", ".join(request.fulfilment.done if request.fulfilment else ())),
+            ("Devices kept", ", ".join(request.kept) or "none"),
+            ("Approved by", request.verdict.by if request.verdict else "nobody"),
+            ("Who", by.arn),
+            ("When", f"{at:%Y-%m-%dT%H:%M:%SZ}"),
+            ("New device until", until),
+            ("Account", user.key.account_id),
+        ),
+    )
 
 
 def root_alert(signal: Signal) -> Alert:

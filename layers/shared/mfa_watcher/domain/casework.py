@@ -4,16 +4,18 @@ Settling moves the user's record to what IAM says, opening or closing the findin
 us look: a signal, or the clock.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from mfa_watcher.domain.change_requests import ChangeRequest
+from mfa_watcher.domain.change_requests import ChangeRequest, RequestState
+from mfa_watcher.domain.devices import kind_of
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.intents import Alert, Intent, Mail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.roster import Swept
-from mfa_watcher.domain.signals import Signal, SignalKind
+from mfa_watcher.domain.signals import Outcome, Signal, SignalKind
 from mfa_watcher.domain.users import (
     Cause,
     Closure,
@@ -26,6 +28,14 @@ from mfa_watcher.domain.users import (
 )
 
 USER_GONE = "the user was deleted"
+
+
+_ONCE_A_REQUEST = frozenset(
+    {MailKind.REMOVAL_DENIED, MailKind.REQUEST_OPENED, MailKind.REQUEST_NEEDS_DETAILS}
+)
+_ONCE_A_DECISION = frozenset(
+    {MailKind.REQUEST_DECIDED, MailKind.REQUEST_FULFILLED, MailKind.REQUEST_ENDED}
+)
 
 
 class Fact(StrEnum):
@@ -68,7 +78,8 @@ class Situation:
     """All that a decision about a user rests on.
 
     ``signal`` is None if the clock made us look. ``request`` is the change request that the user's
-    record names, if any. ``live`` is None where the record alone decides.
+    record names, if any, as it was read. ``earlier`` is the one before it, where it may matter.
+    ``live`` is None where the record alone decides.
     """
 
     event_id: str
@@ -78,11 +89,15 @@ class Situation:
     policy: Policy
     request: ChangeRequest | None = None
     live: LiveUser | None = None
+    earlier: ChangeRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A decision in the making."""
+    """A decision in the making.
+
+    ``evidence_for`` is a request whose history gets the entry although the request stays as it is.
+    """
 
     user: User
     request: ChangeRequest | None
@@ -90,6 +105,7 @@ class Draft:
     effects: tuple[str, ...] = ()
     request_touched: bool = False
     quarantine_touched: bool = False
+    evidence_for: str | None = None
 
     @property
     def open_request(self) -> ChangeRequest | None:
@@ -105,6 +121,10 @@ class Draft:
     def with_user(self, **changes: object) -> "Draft":
         """Give the draft with some of the user's fields changed."""
         return replace(self, user=replace(self.user, **changes))  # type: ignore[arg-type]
+
+    def with_request(self, request: ChangeRequest, effect: str) -> "Draft":
+        """Give the draft with the user's change request as it is from now on."""
+        return replace(self, request=request, request_touched=True).adding(effect=effect)
 
 
 def begin(situation: Situation) -> Draft:
@@ -122,6 +142,7 @@ def settle(situation: Situation) -> Draft:
         draft = _reinstate(situation, draft)
     draft = _end_exemption(situation, draft)
     if live.devices:
+        draft = _close_request(situation, draft)
         return _close(situation, draft, Closure.ENROLLED)
     if live.console_access is False:
         return _close(situation, draft, Closure.CONSOLE_ACCESS_REMOVED)
@@ -131,6 +152,23 @@ def settle(situation: Situation) -> Draft:
             return _close(situation, draft, Closure.EXEMPTED)
         return _open(situation, draft)
     return draft
+
+
+def _close_request(situation: Situation, draft: Draft) -> Draft:
+    """Close a fulfilled request with the device that it waited for.
+
+    But not while looking at the removal of another: that turns it into a violation first.
+    """
+    request, signal = draft.request, situation.signal
+    if signal and signal.kind is SignalKind.DEVICE_REMOVAL and not request_behind(situation):
+        return draft
+    serials = tuple(device.serial for device in draft.user.devices)
+    enabled = signal.serial if signal and signal.kind is SignalKind.DEVICE_ENABLED else None
+    found = request and request.new_device(serials, situation.at, enabled=enabled)
+    if not (request and found):
+        return draft
+    because = f"new device: {kind_of(found)}"
+    return draft.with_request(request.closed(because), f"request {request.id} closed: {because}")
 
 
 def _end_exemption(situation: Situation, draft: Draft) -> Draft:
@@ -143,7 +181,7 @@ def _end_exemption(situation: Situation, draft: Draft) -> Draft:
 def _open(situation: Situation, draft: Draft) -> Draft:
     if draft.user.open_finding:
         return draft
-    at, cause = situation.at, _cause(situation)
+    at, cause = situation.at, _cause(situation, draft.request)
     finding = Finding(
         id=f"F-{situation.event_id}",
         cause=cause,
@@ -151,6 +189,8 @@ def _open(situation: Situation, draft: Draft) -> Draft:
         due_at=situation.policy.step_due_at(at, 1),
     )
     draft = draft.with_user(finding=finding).adding(effect=f"finding opened: {cause}")
+    if cause is Cause.REQUEST_FULFILLED:  # who fulfils it tells the user, with the steps to enrol
+        return draft
     kinds = {
         Cause.CONSOLE_ACCESS_GRANTED: MailKind.WELCOME,
         Cause.DEVICE_REMOVED: MailKind.DEVICE_LOST,
@@ -158,18 +198,51 @@ def _open(situation: Situation, draft: Draft) -> Draft:
     return mail_once(situation, draft, kinds.get(cause, MailKind.GUIDE))
 
 
-def _cause(situation: Situation) -> Cause:
+def _cause(situation: Situation, request: ChangeRequest | None) -> Cause:
+    signal = situation.signal
+    removed = signal is not None and signal.kind is SignalKind.DEVICE_REMOVAL
+    if request_behind(situation) or (request and _took_devices(request) and not removed):
+        return Cause.REQUEST_FULFILLED
     causes = {
         SignalKind.SIGN_IN_WITHOUT_MFA: Cause.SIGNED_IN_WITHOUT_MFA,
         SignalKind.CONSOLE_ACCESS_GRANTED: Cause.CONSOLE_ACCESS_GRANTED,
         SignalKind.USER_CREATED: Cause.CONSOLE_ACCESS_GRANTED,
         SignalKind.DEVICE_REMOVAL: Cause.DEVICE_REMOVED,
     }
-    if situation.signal and (cause := causes.get(situation.signal.kind)):
+    if signal and (cause := causes.get(signal.kind)):
         return cause
     # He had a device when we last looked: it was lost without our seeing it.
     had = situation.user.devices or situation.user.standing is Standing.PROTECTED
     return Cause.DEVICE_REMOVED if had else Cause.FOUND_UNPROTECTED
+
+
+def _took_devices(request: ChangeRequest) -> bool:
+    """Tell whether a request accounts for it that its user has no device."""
+    waits = request.state in {
+        RequestState.APPROVED,
+        RequestState.FULFILLED,
+        RequestState.EXPIRED,
+    }
+    return waits and request.fulfilment is not None
+
+
+def request_behind(situation: Situation) -> ChangeRequest | None:
+    """Give the request whose carrying out made the signal's record, or None.
+
+    It takes the role that fulfils, and a time at which somebody had the request in hand; and a
+    device that is gone was one of those whose removal was approved. It does not take that the
+    request still is where it was: the record may be late, and another one be the user's latest.
+    """
+    signal = situation.signal
+    if signal is None or not situation.policy.is_fulfil_role(signal.record.identity.role_name):
+        return None
+    takes = signal.kind is SignalKind.DEVICE_REMOVAL and signal.outcome is Outcome.SUCCEEDED
+    for request in (situation.request, situation.earlier):
+        if request is None or not request.is_carried_out_at(situation.at):
+            continue
+        if not takes or signal.serial in request.devices:
+            return request
+    return None
 
 
 def _close(situation: Situation, draft: Draft, closure: Closure) -> Draft:
@@ -194,17 +267,40 @@ def _close(situation: Situation, draft: Draft, closure: Closure) -> Draft:
 
 
 def let_go(situation: Situation) -> Draft:
-    """The user is gone: finding and request end without a word to anybody."""
+    """The user is gone: finding and request end without a word to anybody.
+
+    But a violation stays open, unless he was off-boarded: then the removal was a part of that.
+    """
     draft = begin(situation)
-    if situation.user.gone_at:
+    if not situation.user.gone_at:
+        draft = draft.with_user(gone_at=situation.at, devices=()).adding(effect="user gone")
+        draft = _close(situation, draft, Closure.USER_GONE)
+    request = draft.open_request
+    if request is None:
         return draft
-    draft = draft.with_user(gone_at=situation.at, devices=()).adding(effect="user gone")
-    draft = _close(situation, draft, Closure.USER_GONE)
-    if request := draft.open_request:
-        draft = replace(draft, request=request.cancelled(USER_GONE), request_touched=True).adding(
-            effect=f"request {request.id} cancelled: {USER_GONE}"
-        )
-    return draft
+    if request.violation and not _was_off_boarded(situation, request):
+        if situation.user.gone_at:
+            return draft
+        stays = f"request {request.id} stays open: no off-boarding explains the removal"
+        return draft.adding(effect=stays)
+    return draft.with_request(
+        request.cancelled(USER_GONE), f"request {request.id} cancelled: {USER_GONE}"
+    )
+
+
+def _was_off_boarded(situation: Situation, request: ChangeRequest) -> bool:
+    """Tell whether the user is known to have gone within the time of grace after a removal.
+
+    Not every signal says when he went: an attempt or a sign-in was before that, however late we
+    hear of it. His deletion was at that very moment, and the creation of another user under his
+    name, or a look by the clock, after it.
+    """
+    signal = situation.signal
+    tells = signal is None or signal.kind in {SignalKind.USER_DELETED, SignalKind.USER_CREATED}
+    removed = [a.at for a in request.attempts if a.outcome is Outcome.SUCCEEDED]
+    if not (tells and removed):
+        return False
+    return timedelta(0) <= situation.at - max(removed) <= situation.policy.off_boarding_grace
 
 
 def _reinstate(situation: Situation, draft: Draft) -> Draft:
@@ -219,9 +315,8 @@ def _reinstate(situation: Situation, draft: Draft) -> Draft:
         draft = draft.with_user(finding=replace(finding, closed_at=None, closure=None))
     request = draft.request
     if request and request.ended_because == USER_GONE:
-        draft = replace(
-            draft, request=request.revived(situation.policy, situation.at), request_touched=True
-        )
+        back = request.revived(situation.policy, situation.at)
+        draft = draft.with_request(back, f"request {request.id} is {back.state} again")
     return draft
 
 
@@ -271,19 +366,32 @@ def finish(situation: Situation, draft: Draft, why: str, actor: str | None) -> D
         why,
         actor,
         draft.effects,
+        situation.user.standing,
+        draft.user.standing,
     )
-    history: tuple[HistoryEntry, ...] = (entry,)
-    if draft.request_touched and draft.request:
-        history = (entry, replace(entry, about=About.REQUEST, subject_id=draft.request.id))
     return Decision(
         situation.event_id,
-        history,
+        (entry, *_history_of_requests(situation, draft, entry)),
         tuple(intent(situation.event_id, situation.at, act) for act in draft.acts),
         draft.user,
         draft.request if draft.request_touched else None,
         quarantine=draft.quarantine_touched,
         renamed=draft.user.name != situation.user.name or situation.user.version == 0,
     )
+
+
+def _history_of_requests(
+    situation: Situation, draft: Draft, entry: HistoryEntry
+) -> Iterator[HistoryEntry]:
+    noted = replace(entry, about=About.REQUEST, before=None, after=None)
+    touched = draft.request if draft.request_touched else None
+    if touched:
+        known = situation.request
+        before = known.state if known and known.id == touched.id else None
+        yield replace(noted, subject_id=touched.id, before=before, after=touched.state)
+    evident = draft.evidence_for
+    if evident and not (touched and touched.id == evident):
+        yield replace(noted, subject_id=evident)
 
 
 def intent(event_id: str, at: datetime, act: Mail | Alert) -> Intent:
@@ -294,8 +402,11 @@ def intent(event_id: str, at: datetime, act: Mail | Alert) -> Intent:
     match act:
         case Alert(kind=kind):
             return Intent(f"alert-{kind}-{event_id}", event_id, at, act)
-        case Mail(kind=MailKind.REMOVAL_DENIED, request_id=request_id):
-            return Intent(f"mail-removal_denied-{request_id}", event_id, at, act)
+        case Mail(kind=kind, request_id=str(request_id), step=step) if kind in _ONCE_A_REQUEST:
+            number = f"-{step}" if step else ""
+            return Intent(f"mail-{kind}{number}-{request_id}", event_id, at, act)
+        case Mail(kind=kind) if kind in _ONCE_A_DECISION:
+            return Intent(f"mail-{kind}-{event_id}", event_id, at, act)
         case Mail(kind=kind, finding_id=str(finding_id), step=step):
             number = f"-{step}" if step else ""
             return Intent(f"mail-{kind}{number}-{finding_id}", event_id, at, act)

@@ -11,7 +11,7 @@ for a state that does not allow it and FourEyesError for a person who may not ta
 
 from base64 import b32encode
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 
@@ -23,6 +23,12 @@ from mfa_watcher.domain.users import UserKey
 
 ATTEMPTS_KEPT = 20
 """How many attempts a request carries itself; its history carries all."""
+
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""How far the time of a record, which has whole seconds, may be from that of our own notes."""
+
+IAM_CATCHES_UP = timedelta(minutes=1)
+"""How long IAM may still list a device that was taken away (it is eventually consistent)."""
 
 
 class WrongStepError(Exception):
@@ -80,10 +86,10 @@ class Details:
     """What the user wants and why, in his words or the service desk's: hostile until escaped."""
 
     reason: str
-    wanted: DeviceKind | None
-    """The kind of the new device; None: he keeps another one and wants none."""
     given_by: str
     given_at: datetime
+    wanted: DeviceKind | None = None
+    """The kind of the new device; None: he keeps another one and wants none."""
     devices: tuple[str, ...] = ()
     """Serial numbers of the devices to remove; none named: all that the user has."""
 
@@ -100,13 +106,17 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Fulfilment:
-    """How far the carrying out is. ``by`` holds it until ``held_until``, so that two don't."""
+    """How far the carrying out is. ``by`` holds it until ``held_until``, so that two don't.
+
+    ``run`` is the call that does it: the same person may call again, and the earlier call yields.
+    """
 
     by: str
     started_at: datetime
     held_until: datetime
     done: tuple[str, ...] = ()
     """The steps that are done, in words that name the device."""
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +146,9 @@ class ChangeRequest:
     window_until: datetime | None = None
     """Until when an approved request may be fulfilled, or a fulfilled one's new device may come."""
     fulfilment: Fulfilment | None = None
+    denials_mailed: int = 0
+    """How many mails told the user of a denied attempt, and when the last one's was made."""
+    denial_mailed_at: datetime | None = None
     reminders: int = 0
     """How often the user was reminded of the details, or security of what waits for it."""
     due_at: datetime | None = None
@@ -143,6 +156,8 @@ class ChangeRequest:
     ended_because: str | None = None
     state_before: RequestState | None = None
     """Of a cancelled request: the state it goes back to if the user turns out to be there."""
+    previous: str | None = None
+    """The id of the user's request before this one: records of its carrying out may be late."""
     version: int = 0
 
     # --- what events do ---
@@ -193,12 +208,54 @@ class ChangeRequest:
         """End the request as done."""
         return replace(self, state=RequestState.CLOSED, ended_because=because, due_at=None)
 
-    def has_new_device(self, serials: tuple[str, ...]) -> bool:
-        """Tell whether one of a user's devices is the new one that a fulfilled request waits for.
+    def waits_for_details(self) -> bool:
+        """Tell whether the user has to say what he needs before anybody can decide."""
+        return self.state is RequestState.OPEN and not self.violation
 
-        A name can be used again, so the serial of a removed virtual device counts as new, too.
+    def denial_mailed(self, at: datetime) -> "ChangeRequest":
+        """Note that the user is told of an attempt made at a moment."""
+        return replace(self, denials_mailed=self.denials_mailed + 1, denial_mailed_at=at)
+
+    def wants_denial_mailed(self, at: datetime, policy: Policy) -> bool:
+        """Tell whether the user is to be told of an attempt: the first, and one a day at most."""
+        last = self.denial_mailed_at
+        return last is None or at - last >= policy.denial_mailed_again_after
+
+    def is_carried_out_at(self, at: datetime) -> bool:
+        """Tell whether somebody had the carrying out in hand at a moment.
+
+        What the request has become since does not matter: records are late.
         """
-        return self.state is RequestState.FULFILLED and bool(set(serials) - set(self.kept))
+        held = self.fulfilment
+        return held is not None and (
+            held.started_at - CLOCKS_DIFFER <= at <= held.held_until + CLOCKS_DIFFER
+        )
+
+    def has_new_device(self, serials: tuple[str, ...]) -> bool:
+        """Tell whether one of a user's devices surely is the new one that is waited for."""
+        return self.new_device(serials) is not None
+
+    def new_device(
+        self, serials: tuple[str, ...], at: datetime | None = None, *, enabled: str | None = None
+    ) -> str | None:
+        """Give the serial of the new device that a fulfilled request waits for, or None.
+
+        The name of a removed virtual device can be used again, and IAM may still list it for a
+        moment: it counts as new if a record says it was ``enabled`` since, or a while after.
+        """
+        held = self.fulfilment
+        if self.state is not RequestState.FULFILLED or held is None:
+            return None
+        for serial in serials:
+            if serial in self.kept:
+                continue
+            if serial not in self.devices:
+                return serial
+            if at and serial == enabled and at >= held.started_at:
+                return serial
+            if at and at >= held.held_until + IAM_CATCHES_UP:
+                return serial
+        return None
 
     # --- what people do ---
 
@@ -220,8 +277,7 @@ class ChangeRequest:
         kept: tuple[str, ...],
     ) -> "ChangeRequest":
         """Approve the removal of exactly these devices, within the window that begins now."""
-        self._must_be("approve", RequestState.SUBMITTED)
-        self.refuse_involved(by, "approve")
+        self.refuse_approval(by)
         return replace(
             self,
             state=RequestState.APPROVED,
@@ -266,20 +322,36 @@ class ChangeRequest:
         self.refuse_involved(by, "acknowledge")
         return self.closed(reason)
 
-    def reopened(self, by: Person, reason: str, now: datetime, policy: Policy) -> "ChangeRequest":
-        """Open the window of an expired request once more, as a new approval."""
-        self._must_be("reopen", RequestState.EXPIRED)
-        self.refuse_involved(by, "reopen")
+    def reopened(
+        self,
+        by: Person,
+        reason: str,
+        now: datetime,
+        policy: Policy,
+        *,
+        kept: tuple[str, ...],
+    ) -> "ChangeRequest":
+        """Open a window that is over once more, as a new approval of the same devices.
+
+        That of an expired request, to be carried out; or that of a fulfilled one whose new device
+        has not come, to be carried out again: the password may have been lost. ``kept`` are the
+        devices that the user has besides now: before the carrying out he may have got another.
+        """
+        self.refuse_reopening(by, now)
+        waits = self.state is RequestState.FULFILLED
+        until = now + (policy.enrolment_window if waits else policy.approval_window)
         return replace(
             self,
-            state=RequestState.APPROVED,
+            state=RequestState.FULFILLED if waits else RequestState.APPROVED,
             verdict=Verdict(by.arn, now, reason, approved=True),
+            kept=self.kept if waits else kept,
             ended_because=None,
-            window_until=now + policy.approval_window,
-            due_at=now + policy.approval_window,
+            window_until=until,
+            due_at=until,
+            reminders=0,
         )
 
-    def begun(self, by: Person, now: datetime, policy: Policy) -> "ChangeRequest":
+    def begun(self, by: Person, now: datetime, policy: Policy, *, run: str = "") -> "ChangeRequest":
         """Begin, or go on with, the carrying out; nobody else may until ``held_until``.
 
         A fulfilled request may be carried out once more while its new device is awaited: the answer
@@ -292,11 +364,22 @@ class ChangeRequest:
         held = self.fulfilment
         if held and now < held.held_until and held.by != by.arn:
             raise WrongStepError(
-                f"{held.by} is carrying it out; try again after {held.held_until:%H:%M:%S} UTC"
+                f"it is in the hands of {held.by}; try again after {held.held_until:%H:%M:%S} UTC"
             )
         until = now + policy.fulfilment_lease
-        begun = replace(held, by=by.arn, held_until=until) if held else None
-        return replace(self, fulfilment=begun or Fulfilment(by.arn, now, until))
+        begun = replace(held, by=by.arn, held_until=until, run=run) if held else None
+        return replace(self, fulfilment=begun or Fulfilment(by.arn, now, until, run=run))
+
+    def is_held_by(self, run: str) -> bool:
+        """Tell whether this call still has the carrying out in its hands."""
+        may_go_on = self.state in {RequestState.APPROVED, RequestState.FULFILLED}
+        return may_go_on and self.fulfilment is not None and self.fulfilment.run == run
+
+    def released(self, now: datetime, *, untouched: bool) -> "ChangeRequest":
+        """Let others carry it out. ``untouched``: no call can have changed anything in IAM."""
+        if untouched or self.fulfilment is None:
+            return replace(self, fulfilment=None)
+        return replace(self, fulfilment=replace(self.fulfilment, held_until=now))
 
     def with_step(self, step: str) -> "ChangeRequest":
         """Note a step of the carrying out as done."""
@@ -319,9 +402,14 @@ class ChangeRequest:
             fulfilment=released,
             window_until=until,
             due_at=self.due_at if again else until,
+            reminders=self.reminders if again else 0,
         )
 
     # --- what the clock does ---
+
+    def put_off(self, until: datetime) -> "ChangeRequest":
+        """Let the schedule look again later: it is in somebody's hands right now."""
+        return replace(self, due_at=until)
 
     def expired(self) -> "ChangeRequest":
         """End an approval whose window ran out; it can be reopened."""
@@ -333,11 +421,28 @@ class ChangeRequest:
         )
 
     def reminded(self, now: datetime, policy: Policy) -> "ChangeRequest":
-        """Note that somebody was reminded, and when the schedule is to look again."""
+        """Note that somebody was reminded, and when the schedule is to look again.
+
+        However late the schedule is, a user gets no two reminders within the ladder's gap.
+        """
         after = replace(self, reminders=self.reminders + 1)
-        return replace(after, due_at=_waits_until(after, now, policy))
+        due_at = _waits_until(after, now, policy)
+        return replace(after, due_at=max(due_at, now + policy.reminder_gap) if due_at else None)
 
     # --- who may ---
+
+    def refuse_approval(self, by: Person) -> None:
+        """Refuse to approve, before IAM is asked for the devices."""
+        self._must_be("approve", RequestState.SUBMITTED)
+        self.refuse_involved(by, "approve")
+
+    def refuse_reopening(self, by: Person, now: datetime) -> None:
+        """Refuse to reopen, before IAM is asked for the devices."""
+        self._must_be("reopen", RequestState.EXPIRED, RequestState.FULFILLED)
+        self.refuse_involved(by, "reopen")
+        waits = self.state is RequestState.FULFILLED
+        if waits and self.window_until and now < self.window_until:
+            raise WrongStepError("its window is not over yet; fulfil it once more instead")
 
     def refuse_involved(self, person: Person, step: str) -> None:
         """Refuse a step to the subject, whoever tried, and whoever asked. Raises FourEyesError."""
@@ -366,31 +471,43 @@ def _waits_until(request: ChangeRequest, now: datetime, policy: Policy) -> datet
             return request.opened_at + days[min(request.reminders, len(days) - 1)]
         case RequestState.SUBMITTED:
             return now + policy.decision_reminder_every
-        case RequestState.APPROVED | RequestState.FULFILLED:
+        case RequestState.APPROVED:
             return request.window_until
+        case RequestState.FULFILLED:  # security is told once; the ladder reminds the user
+            return None if request.reminders else request.window_until
         case _:
             return None
 
 
-def open_request(
+def open_request(  # noqa: PLR0913 - who tried what with whom, and what was before
     subject: UserKey,
     subject_name: str,
     attempt: Attempt,
     policy: Policy,
     *,
     violation: bool,
+    previous: str | None = None,
 ) -> ChangeRequest:
     """Open a request. Its id follows from the event, so deciding twice gives the same one."""
-    request = _new(subject, subject_name, attempt.at, attempt.event_id)
+    new = _new(subject, subject_name, attempt.at, attempt.event_id)
+    request = replace(new, previous=previous)
     opened = request.joined_by(attempt, policy, violation=violation)
     return replace(opened, due_at=_waits_until(opened, attempt.at, policy))
 
 
 def file_request(  # noqa: PLR0913 - who files what for whom, and when
-    subject: UserKey, subject_name: str, by: Person, now: datetime, policy: Policy, *, event_id: str
+    subject: UserKey,
+    subject_name: str,
+    by: Person,
+    now: datetime,
+    policy: Policy,
+    *,
+    event_id: str,
+    previous: str | None = None,
 ) -> ChangeRequest:
     """Open a request at somebody's word. Its id follows from the event id."""
-    filed = replace(_new(subject, subject_name, now, event_id), opened_by=by.arn)
+    new = _new(subject, subject_name, now, event_id)
+    filed = replace(new, opened_by=by.arn, previous=previous)
     return replace(filed, due_at=_waits_until(filed, now, policy))
 
 

@@ -8,7 +8,13 @@ attempt, a sign-in without MFA.
 from dataclasses import replace
 from datetime import datetime
 
-from mfa_watcher.domain.alerts import account_alert, alert, removal_alert, root_alert
+from mfa_watcher.domain.alerts import (
+    account_alert,
+    alert,
+    hindrance_alert,
+    removal_alert,
+    root_alert,
+)
 from mfa_watcher.domain.casework import (
     STANDING_FACTS,
     Decision,
@@ -20,12 +26,14 @@ from mfa_watcher.domain.casework import (
     let_go,
     mail,
     mail_once,
+    request_behind,
     settle,
 )
-from mfa_watcher.domain.change_requests import Attempt, open_request
+from mfa_watcher.domain.change_requests import Attempt, ChangeRequest, open_request
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.intents import AlertKind, Severity
 from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.request_mails import denied
 from mfa_watcher.domain.signals import Outcome, Signal, SignalKind
 from mfa_watcher.domain.users import Cause, MailKind, Standing, User
 
@@ -84,6 +92,10 @@ def decide(situation: Situation, signal: Signal) -> Decision:
         draft = let_go(situation)
     else:
         draft = _follow_up(situation, signal, settle(situation))
+    if request := request_behind(situation):
+        draft = replace(draft, evidence_for=request.id).adding(
+            effect=f"a step in carrying out request {request.id}"
+        )
     if signal.root:
         draft = draft.adding(root_alert(signal), effect="alert: root acted")
     return finish(situation, draft, signal.why, signal.record.identity.arn)
@@ -115,6 +127,8 @@ def _follow_up(situation: Situation, signal: Signal, draft: Draft) -> Draft:
             return _follow_up_access(signal, draft)
         case SignalKind.DEVICE_REMOVAL:
             return _follow_up_removal(situation, signal, draft)
+        case SignalKind.DEVICE_ENABLED:
+            return _follow_up_device(signal, draft)
         case SignalKind.USER_CREATED | SignalKind.USER_TAGGED:
             return _follow_up_tags(situation, signal, draft)
         case _:
@@ -161,8 +175,8 @@ def _follow_up_sign_in(situation: Situation, signal: Signal, draft: Draft) -> Dr
     if finding is None:
         return draft
     at, policy = situation.at, situation.policy
-    granted = finding.cause is Cause.CONSOLE_ACCESS_GRANTED
-    if granted and at - finding.opened_at < policy.first_sign_in_grace:
+    expected = finding.cause in {Cause.CONSOLE_ACCESS_GRANTED, Cause.REQUEST_FULFILLED}
+    if expected and at - finding.opened_at < policy.first_sign_in_grace:
         return draft.adding(effect="within the first sign-in's grace")
     if MailKind.DEVICE_LOST not in finding.mailed:  # which has the guide in it
         draft = mail_once(situation, draft, MailKind.GUIDE)
@@ -194,57 +208,121 @@ def _follow_up_access(signal: Signal, draft: Draft) -> Draft:
     return draft.adding(told, effect="alert: password need not be changed")
 
 
+def _follow_up_device(signal: Signal, draft: Draft) -> Draft:
+    """A further device is welcome, but one that somebody else added is a way in for him."""
+    if signal.root or signal.subject_acted:
+        return draft
+    told = alert(
+        signal,
+        AlertKind.DEVICE_ADDED,
+        Severity.LOW,
+        "MFA device added for a user by somebody else",
+        ("User", draft.user.name),
+        ("Device", signal.serial or "not named in the record"),
+    )
+    return draft.adding(told, effect="alert: device added by somebody else")
+
+
 def _follow_up_removal(situation: Situation, signal: Signal, draft: Draft) -> Draft:
-    role = signal.record.identity.role_name
     match signal.outcome:
+        case Outcome.DENIED if request := request_behind(situation):
+            told = hindrance_alert(signal, draft, request)
+            return draft.adding(told, effect=f"alert: {told.kind}")
         case Outcome.DENIED:
             return _attempt(situation, signal, draft, violation=False)
+        case Outcome.SUCCEEDED if request_behind(situation):
+            return draft
         case Outcome.SUCCEEDED if signal.only_deletes_the_entity:
-            # The device was taken from its user before, by a deactivation with an event of its
-            # own: this one is more evidence for what that opened, or a clean-up.
-            return (
-                _attempt(situation, signal, draft, violation=True) if draft.open_request else draft
-            )
-        case Outcome.SUCCEEDED if situation.live and situation.live.console_access is False:
-            # Out of scope, and the way of an off-boarding: password first, then the devices.
-            return draft.adding(effect="no console access: left alone")
-        case Outcome.SUCCEEDED if situation.policy.is_break_glass(role):
-            told = removal_alert(situation, signal, draft, AlertKind.REMOVAL_BREAK_GLASS)
-            return draft.adding(told, effect="alert: break-glass removal")
+            return _follow_up_deletion(situation, signal, draft)
         case Outcome.SUCCEEDED:
-            return _attempt(situation, signal, draft, violation=True)
+            return _follow_up_success(situation, signal, draft)
         case _:
             return draft
+
+
+def _follow_up_deletion(situation: Situation, signal: Signal, draft: Draft) -> Draft:
+    """Judge the end of a virtual device that nobody has any more.
+
+    It was taken from its user before, by a deactivation with an event of its own: this one is more
+    evidence for what that opened, or a clean-up.
+    """
+    request = draft.open_request
+    if request is None:
+        return draft
+    removed_by_it = request.fulfilment is not None and signal.serial in request.devices
+    in_an_emergency = situation.policy.is_break_glass(signal.record.identity.role_name)
+    if removed_by_it or in_an_emergency:
+        return replace(draft, evidence_for=request.id)
+    return _attempt(situation, signal, draft, violation=True)
+
+
+def _follow_up_success(situation: Situation, signal: Signal, draft: Draft) -> Draft:
+    """Judge a removal that no request is behind."""
+    if situation.live and situation.live.console_access is False:
+        # Out of scope, and the way of an off-boarding: password first, then the devices.
+        return draft.adding(effect="no console access: left alone")
+    if situation.policy.is_break_glass(signal.record.identity.role_name):
+        told = removal_alert(situation, signal, draft, AlertKind.REMOVAL_BREAK_GLASS)
+        request = draft.open_request
+        evident = replace(draft, evidence_for=request.id if request else None)
+        return evident.adding(told, effect="alert: break-glass removal")
+    return _attempt(situation, signal, draft, violation=True)
 
 
 def _attempt(situation: Situation, signal: Signal, draft: Draft, *, violation: bool) -> Draft:
     """Open the change request, or join the one that is open: one per subject."""
     attempt = _attempt_of(situation, signal)
     current = draft.open_request
-    kind = AlertKind.REMOVAL_UNAPPROVED if violation else AlertKind.REMOVAL_DENIED
-    if current is not None:
+    if current is None:
+        draft = _open(situation, draft, attempt, violation=violation)
+    else:
+        draft = _join(situation, draft, current, attempt, violation=violation)
         again = any(_same(earlier, attempt, situation.policy) for earlier in current.attempts)
-        joined = current.joined_by(attempt, situation.policy, violation=violation)
-        news = not again or (violation and not current.violation)
-        draft = replace(draft, request=joined, request_touched=True).adding(
-            effect=f"request {joined.id} joined"
-        )
-        if not news:
+        if again and not (violation and not current.violation):
             return draft
-        return draft.adding(removal_alert(situation, signal, draft, kind), effect=f"alert: {kind}")
-    opened = open_request(
-        draft.user.key, draft.user.name, attempt, situation.policy, violation=violation
-    )
-    draft = replace(
-        draft,
-        user=replace(draft.user, request_id=opened.id),
-        request=opened,
-        request_touched=True,
-    ).adding(effect=f"request {opened.id} opened{' as violation' if violation else ''}")
     if not violation:
-        denial = mail(situation, draft, MailKind.REMOVAL_DENIED, serial=attempt.serial)
-        draft = draft.adding(denial, effect="mail: removal_denied")
+        draft = _mail_denial(situation, draft, attempt)
+    kind = AlertKind.REMOVAL_UNAPPROVED if violation else AlertKind.REMOVAL_DENIED
     return draft.adding(removal_alert(situation, signal, draft, kind), effect=f"alert: {kind}")
+
+
+def _open(situation: Situation, draft: Draft, attempt: Attempt, *, violation: bool) -> Draft:
+    user = draft.user
+    opened = open_request(
+        user.key,
+        user.name,
+        attempt,
+        situation.policy,
+        violation=violation,
+        previous=user.request_id,
+    )
+    as_what = " as violation" if violation else ""
+    effect = f"request {opened.id} opened{as_what}"
+    return draft.with_user(request_id=opened.id).with_request(opened, effect)
+
+
+def _join(
+    situation: Situation,
+    draft: Draft,
+    current: ChangeRequest,
+    attempt: Attempt,
+    *,
+    violation: bool,
+) -> Draft:
+    joined = current.joined_by(attempt, situation.policy, violation=violation)
+    turned = ", a violation now" if joined.violation and not current.violation else ""
+    return draft.with_request(joined, f"request {joined.id} joined{turned}")
+
+
+def _mail_denial(situation: Situation, draft: Draft, attempt: Attempt) -> Draft:
+    """Tell the user of an attempt: whoever keeps trying must not make us mail every time."""
+    request, policy = draft.request, situation.policy
+    if request is None or not request.wants_denial_mailed(attempt.at, policy):
+        return draft
+    attempted = mail(situation, draft, MailKind.REMOVAL_DENIED, serial=attempt.serial)
+    told = denied(attempted, request, policy, before=request.denials_mailed)
+    mailed = replace(draft, request=request.denial_mailed(attempt.at))
+    return mailed.adding(told, effect="mail: removal_denied")
 
 
 def _attempt_of(situation: Situation, signal: Signal) -> Attempt:

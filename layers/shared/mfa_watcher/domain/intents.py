@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from mfa_watcher.domain.devices import DeviceKind
 from mfa_watcher.domain.users import Cause, MailKind, UserKey
 
 
@@ -28,6 +29,7 @@ class AlertKind(StrEnum):
     REQUEST_FULFILLED = "request_fulfilled"
     ENROLMENT_OVERDUE = "enrolment_overdue"
     VIOLATION_WAITING = "violation_waiting"
+    DEVICE_ADDED = "device_added"
     PASSWORD_KEPT = "password_kept"  # noqa: S105 - an alert's name, no password
     PASSWORD_POLICY_CHANGED = "password_policy_changed"  # noqa: S105 - an alert's name
     QUARANTINED = "quarantined"
@@ -37,6 +39,16 @@ class AlertKind(StrEnum):
     ROOT_ACTIVITY = "root_activity"
     WATCHER_DISTURBED = "watcher_disturbed"
     EVENTS_LOST = "events_lost"
+
+
+class Ending(StrEnum):
+    """How a request ended without the change it asked for."""
+
+    UNANSWERED = "unanswered"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+    BROKEN_OFF = "broken_off"
+    """Its window ran out after the carrying out was begun, so some of it may be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +81,17 @@ class Mail:
     cause: Cause | None = None
     serial: str | None = None
     devices: tuple[str, ...] = ()
-    """Serial numbers of the devices that the user has."""
+    """Serial numbers of the devices that the user has, or keeps."""
+    removed: tuple[str, ...] = ()
+    """Serial numbers of the devices that a request is to take away, or took."""
+    wanted: DeviceKind | None = None
+    """Of a request: the kind of the new device; None: none, or not said."""
     actor: str | None = None
     own_doing: bool = False
     source_ip: str | None = None
     step: int = 0
-    """Of a reminder: which one it is, from 1 on."""
+    """Of a reminder: which one it is, from 1 on; of a denied removal: how many mails of the request
+    said so before."""
     rung: int = 0
     """The step of the ladder that was taken last when the mail was decided."""
     opened_at: datetime | None = None
@@ -83,8 +100,10 @@ class Mail:
     """When the next thing happens, if nothing is done: see each mail's words."""
     approved: bool | None = None
     """Of a decided request."""
+    ending: Ending | None = None
+    """Of an ended request."""
     reason: str | None = None
-    """Of a decision, an exemption or a quarantine."""
+    """Of a request, a decision, an exemption or a quarantine."""
     dry_run: bool = False
     """Of a quarantine that only reports what it would do."""
     cases: tuple[Case, ...] = ()

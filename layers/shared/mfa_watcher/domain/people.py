@@ -60,4 +60,4 @@ def same_person(one: str, other: str) -> bool:
 
 
 def _bare(name: str | None) -> str | None:
-    return name.split("@", 1)[0].casefold() or None if name else None
+    return (name.split("@", 1)[0] or name).casefold() if name else None

@@ -95,7 +95,11 @@ class Policy:
     window is fulfilment, by anybody else a violation."""
 
     service_desk_roles: frozenset[str] = frozenset()
-    """Names of roles whose sessions may file requests for any user; users file for themselves."""
+    """Names of roles whose sessions may file requests for any user; users file for themselves.
+    Without paths, since a session does not tell its role's; ``*`` and ``?`` as in IAM policies."""
+
+    denial_mailed_again_after: timedelta = timedelta(days=1)
+    """How long a user whose device somebody keeps trying to remove gets no second mail of it."""
 
     details_reminders: tuple[timedelta, ...] = tuple(timedelta(days=days) for days in (2, 7, 14))
     """When a user is reminded to give details, counted from the opening of the request."""
@@ -133,9 +137,19 @@ class Policy:
             return None
         return opened_at + self.ladder[-1] + self.then_every * (step - len(self.ladder) + 1)
 
+    def is_fulfil_role(self, role_name: str | None) -> bool:
+        """Tell whether a role is the one under which requests are fulfilled."""
+        return role_name is not None and role_name == self.fulfil_role
+
     def is_break_glass(self, role_name: str | None) -> bool:
         """Tell whether a role is one of the named emergency roles."""
         return role_name is not None and any(
             fnmatchcase(role_name.casefold(), pattern.casefold())
             for pattern in self.break_glass_roles
+        )
+
+    def is_service_desk(self, role_name: str | None) -> bool:
+        """Tell whether a role is one of those whose sessions act for any user."""
+        return role_name is not None and any(
+            fnmatchcase(role_name, pattern) for pattern in self.service_desk_roles
         )

@@ -55,6 +55,7 @@ class MailKind(StrEnum):
     SECOND_DEVICE = "second_device"
     DEVICE_LOST = "device_lost"
     REMOVAL_DENIED = "removal_denied"
+    REQUEST_OPENED = "request_opened"
     REQUEST_NEEDS_DETAILS = "request_needs_details"
     REQUEST_DECIDED = "request_decided"
     REQUEST_FULFILLED = "request_fulfilled"

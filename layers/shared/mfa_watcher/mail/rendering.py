@@ -183,9 +183,12 @@ def _values(mail: Mail, words: Language, zone: tzinfo) -> dict[str, Any]:
         "device_name": one_line(device.name) if device else None,
         "device_kind": words.devices[device.kind] if device else None,
         "devices": [_device(device, words) for device in devices],
+        "removed": [_device(Device(serial), words) for serial in mail.removed],
+        "wanted": words.devices[mail.wanted] if mail.wanted else None,
         "has_fido": DeviceKind.FIDO in kinds or (device and device.kind is DeviceKind.FIDO),
-        # The guide offers what the user does not have yet; who has everything, everything.
-        "offered": [kind.value for kind in _OFFERED if kind not in kinds] or list(_OFFERED),
+        # The guide offers what the user wants or does not have yet; who has everything, everything.
+        "offered": [kind.value for kind in _OFFERED if kind not in kinds or kind is mail.wanted]
+        or list(_OFFERED),
         "actor": one_line(mail.actor) if mail.actor else None,
         "who": _who(mail.actor, words),
         "own_doing": mail.own_doing,
@@ -194,6 +197,7 @@ def _values(mail: Mail, words: Language, zone: tzinfo) -> dict[str, Any]:
         "reference": one_line(reference) if reference else None,
         "step": mail.step,
         "approved": mail.approved,
+        "ending": mail.ending.value if mail.ending else None,
         "reason": one_line(mail.reason, LONGEST_REASON) if mail.reason else None,
         "dry_run": mail.dry_run,
         "cases": [_case(case, words, zone) for case in mail.cases[:CASES_SHOWN]],

@@ -10,7 +10,12 @@ from mfa_watcher.domain.addresses import AddressBook
 from mfa_watcher.domain.digests import goes_at_once, is_urgent
 from mfa_watcher.domain.feedback import MailOutcome, MailReport
 from mfa_watcher.domain.intents import Alert, Intent, Mail
-from mfa_watcher.domain.mails import facts_needed_to_send, keeps_mail_hours, reason_to_skip
+from mfa_watcher.domain.mails import (
+    as_it_stands,
+    facts_needed_to_send,
+    keeps_mail_hours,
+    reason_to_skip,
+)
 from mfa_watcher.domain.policy import MailHours
 from mfa_watcher.domain.users import LiveUser, MailKind, User, UserKey
 from mfa_watcher.ports import (
@@ -203,8 +208,10 @@ class Deliverer:
         live = look(self.iam_of(mail.account_id), mail.user, (user.name,), facts) or LiveUser(
             exists=True
         )
-        if (reason := reason_to_skip(mail, live, known, now)) is not None:
+        request = self.store.request(mail.request_id) if mail.request_id else None
+        if (reason := reason_to_skip(mail, live, known, now, request=request)) is not None:
             return self._skipped(claim, reason)
+        mail = as_it_stands(mail, request)
         if keeps_mail_hours(mail) and not self.mail_hours.include(now):
             return self._wait_until(claim, self.mail_hours.next_opening(now))
         if mail.kind.to_security:

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from mfa_watcher.domain.casework import STANDING_FACTS, Decision, Situation
+from mfa_watcher.domain.change_requests import ChangeRequest
 from mfa_watcher.domain.decisions import (
     changes_nothing,
     decide,
@@ -131,8 +132,18 @@ class Observer:
             return None
         live = look(self.iam_of(event.account_id), user.key, _names(signal, user), facts)
         request = self.store.request(user.request_id) if user.request_id else None
-        situation = Situation(event.id, event.at, signal, user, self.policy, request, live)
+        earlier = self._earlier(event, signal, request)
+        situation = Situation(event.id, event.at, signal, user, self.policy, request, live, earlier)
         return decide(situation, signal)
+
+    def _earlier(
+        self, event: Event, signal: Signal, request: ChangeRequest | None
+    ) -> ChangeRequest | None:
+        """Give the user's last but one request, if a late record may be of its carrying out."""
+        if request is None or request.previous is None or request.is_carried_out_at(event.at):
+            return None
+        fulfils = self.policy.is_fulfil_role(signal.record.identity.role_name)
+        return self.store.request(request.previous) if fulfils else None
 
     def _subject(self, account_id: str, signal: Signal) -> User | None:
         """Find whom the signal is about: by the id in the record, in our table, then in IAM."""

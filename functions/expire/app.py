@@ -1,0 +1,20 @@
+"""Change requests that are due, on a schedule: remind whoever lets them wait, and end them."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from mfa_watcher import bootstrap
+
+logger = Logger()
+metrics = Metrics()
+
+
+@metrics.log_metrics(capture_cold_start_metric=True)
+@logger.inject_lambda_context
+def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    """Look at every request that is due; gives how many ended how."""
+    return bootstrap.request_rounds().make(
+        seconds_left=lambda: context.get_remaining_time_in_millis() / 1000
+    )

@@ -1,0 +1,87 @@
+"""All requests of a period with their history, for an auditor: as JSON, or as CSV.
+
+JSON holds all that is known. CSV is one line per history entry, made to be opened in a spreadsheet:
+a cell that it would take for a formula begins with an apostrophe, and characters that no cell can
+show are replaced.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from datetime import date
+from typing import Final
+
+from mfa_watcher.cli.desk import Json
+from mfa_watcher.cli.terminal import plain
+
+COLUMNS: Final = (
+    "request", "account", "user", "user_id", "opened_at", "opened_by", "state", "violation",
+    "attempts", "wanted", "reason", "details_by", "decision", "decided_by", "decided_at",
+    "decision_reason", "carried_out_by", "ended_because",
+    "entry", "at", "what", "actor", "before", "after", "event_id", "effects",
+)  # fmt: skip
+
+_FORMULA_BEGINS_WITH: Final = ("=", "+", "-", "@")
+
+
+def as_json(first: date, last: date, exported: Iterable[Json]) -> str:
+    """Write the requests and their histories as one JSON document."""
+    return json.dumps({"from": f"{first}", "to": f"{last}", "requests": list(exported)}, indent=2)
+
+
+def as_csv(exported: Iterable[Json]) -> str:
+    """Write a line for each history entry, with its request in front (RFC 4180)."""
+    written = io.StringIO()
+    lines = csv.DictWriter(written, COLUMNS)
+    lines.writeheader()
+    for one in exported:
+        for line in _lines(one["request"], one["history"]):
+            lines.writerow({column: cell(value) for column, value in line.items()})
+    return written.getvalue()
+
+
+def cell(value: object) -> str:
+    """Write a value so that a spreadsheet shows it, and does nothing else with it."""
+    text = "" if value is None else plain(str(value))
+    return f"'{text}" if text.lstrip().startswith(_FORMULA_BEGINS_WITH) else text
+
+
+def _lines(request: Json, history: list[Json]) -> Iterator[Json]:
+    subject, details = request.get("subject") or {}, request.get("details") or {}
+    verdict, fulfilment = request.get("verdict") or {}, request.get("fulfilment") or {}
+    decision = ("approved" if verdict.get("approved") else "rejected") if verdict else None
+    known = {
+        "request": request.get("id"),
+        "account": subject.get("account_id"),
+        "user": request.get("subject_name"),
+        "user_id": subject.get("user_id"),
+        "opened_at": request.get("opened_at"),
+        "opened_by": request.get("opened_by"),
+        "state": request.get("state"),
+        "violation": "yes" if request.get("violation") else "no",
+        "attempts": request.get("attempt_count"),
+        "wanted": (details.get("wanted") or "none") if details else None,
+        "reason": details.get("reason"),
+        "details_by": details.get("given_by"),
+        "decision": decision,
+        "decided_by": verdict.get("by"),
+        "decided_at": verdict.get("at"),
+        "decision_reason": verdict.get("reason"),
+        "carried_out_by": fulfilment.get("by"),
+        "ended_because": request.get("ended_because"),
+    }
+    for number, entry in enumerate(history, 1):
+        told = {name: entry.get(name) for name in ("at", "what", "actor", "before", "after")}
+        effects = "; ".join(map(str, entry.get("effects") or ()))
+        yield (
+            known
+            | told
+            | {
+                "entry": number,
+                "event_id": entry.get("event_id"),
+                "effects": effects,
+            }
+        )
+    if not history:
+        yield known

@@ -1,0 +1,107 @@
+"""Function URLs of MiniStack 1.5, made what a caller and a function find on AWS.
+
+MiniStack checks the signature and asks its policy evaluation for `lambda:InvokeFunctionUrl`. Beside
+that, since October 2025, AWS
+- asks for `lambda:InvokeFunction`, with `lambda:InvokedViaFunctionUrl` true,
+- says "Forbidden" to whom it does not let in, and not why.
+And always, it tells the function who called, in `requestContext.authorizer.iam`. The host name in a
+URL is one that nobody here can resolve; a function's URL leads to this emulator instead.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, Final
+
+from ministack import app
+from ministack.services import lambda_svc
+
+from sandbox import inside, wire
+from sandbox.records import Caller, Json
+
+_PATH: Final = "/_aws/lambda-url/"
+_INVOKE_URL: Final = "lambda:InvokeFunctionUrl"
+_FORBIDDEN: Final = b'{"Message":"Forbidden"}'
+
+
+def install() -> None:
+    """Correct the MiniStack of this process."""
+    for module, name, make in (
+        (lambda_svc, "_create_function_url_config", _leading_here),
+        (lambda_svc, "_function_url_id", _of_both_forms),
+        (lambda_svc, "_build_function_url_event", _with_authorizer),
+        (app, "_enforce_data_plane", _with_both_permissions),
+    ):
+        setattr(module, name, make(getattr(module, name)))
+
+
+def authorizer(who: Caller) -> Json:
+    """What a function is told of a caller whom IAM authenticated."""
+    return {
+        "iam": {
+            "accessKey": who.access_key_id,
+            "accountId": who.account_id,
+            "callerId": who.principal_id,
+            "cognitoIdentity": None,
+            "principalOrgId": None,
+            "userArn": who.arn,
+            "userId": who.principal_id,
+        }
+    }
+
+
+def _leading_here(create: Any) -> Any:
+    @wraps(create)
+    def created(function: str, asked: Json, qualifier: str | None) -> Any:
+        status, headers, body = create(function, asked, qualifier)
+        if status == HTTPStatus.CREATED:
+            config = lambda_svc._function_urls[lambda_svc._url_config_key(function, qualifier)]
+            name = lambda_svc._function_url_id(config["FunctionUrl"])
+            here = f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}"
+            config["FunctionUrl"] = f"{here}{_PATH}{name}/"
+            body = json.dumps(config).encode()
+        return status, headers, body
+
+    return created
+
+
+def _of_both_forms(url_id: Any) -> Any:
+    @wraps(url_id)
+    def found(url: str) -> str:
+        _, leads_here, name = url.partition(_PATH)
+        return name.rstrip("/") if leads_here else str(url_id(url))
+
+    return found
+
+
+def _with_authorizer(build: Any) -> Any:
+    @wraps(build)
+    def told(*of: Any, anonymous: bool = False, **more: Any) -> Json:
+        event: Json = build(*of, anonymous=anonymous, **more)
+        signed = wire.signature(event["headers"])
+        who = inside.caller(signed.access_key_id) if signed and not anonymous else None
+        if who:
+            event["requestContext"]["authorizer"] = authorizer(who)
+        return event
+
+    return told
+
+
+def _with_both_permissions(enforce: Any) -> Any:
+    @wraps(enforce)
+    def enforced(
+        service: str, action: str, headers: Mapping[str, str], *of: Any, **more: Any
+    ) -> Any:
+        denied = enforce(service, action, headers, *of, **more)
+        if action != _INVOKE_URL:
+            return denied
+        if not denied and wire.signature(headers):
+            via_url = {"service_context": {"lambda:InvokedViaFunctionUrl": "true"}}
+            denied = enforce(service, "lambda:InvokeFunction", headers, *of, **(more | via_url))
+        if denied and b"is not authorized to perform" in denied[2]:
+            return denied[0], denied[1], _FORBIDDEN
+        return denied
+
+    return enforced

@@ -1,0 +1,287 @@
+"""What is done about a request that is due, by its state and by what IAM says of its user."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mfa_watcher.domain.casework import Decision, Situation
+from mfa_watcher.domain.change_requests import (
+    ChangeRequest,
+    Details,
+    RequestState,
+    file_request,
+    open_request,
+)
+from mfa_watcher.domain.devices import Device
+from mfa_watcher.domain.expiry import decide_request_due
+from mfa_watcher.domain.history import About
+from mfa_watcher.domain.intents import Alert, AlertKind, Ending, Mail, Severity
+from mfa_watcher.domain.people import Person
+from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.signals import Outcome
+from mfa_watcher.domain.users import Exemption, LiveUser, MailKind, User
+from tests.builders import ACCOUNT, ALICE, NOW, an_attempt
+
+POLICY = Policy()
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+PHONE, TABLET, NEW = (
+    f"arn:aws:iam::{ACCOUNT}:{name}" for name in ("mfa/phone", "mfa/tablet", "u2f/user/alice/k-1")
+)
+OTTO = Person(f"arn:aws:iam::{ACCOUNT}:user/otto", "AIDAOTTO", ACCOUNT)
+DESK = Person(f"arn:aws:iam::{ACCOUNT}:user/desk", "AIDADESK", ACCOUNT)
+
+
+def living(*serials: str, access: bool = True) -> LiveUser:
+    devices = tuple(Device(serial) for serial in serials)
+    return LiveUser(
+        exists=True,
+        name="alice",
+        devices=devices,
+        console_access=None if devices else access,
+    )
+
+
+GONE = LiveUser(exists=False)
+OPEN = file_request(ALICE.key, "alice", DESK, NOW, POLICY, event_id="desk-1")
+SUBMITTED = OPEN.submitted(Details("lost", DESK.arn, NOW), POLICY)
+APPROVED = SUBMITTED.approved(OTTO, "known", NOW, POLICY, devices=(PHONE,), kept=(TABLET,))
+BEGUN = APPROVED.begun(OTTO, NOW, POLICY).with_step(f"deactivated {PHONE}")
+FULFILLED = BEGUN.fulfilled(NOW, POLICY)
+VIOLATION = open_request(
+    ALICE.key,
+    "alice",
+    an_attempt(outcome=Outcome.SUCCEEDED, actor=OTTO.arn),
+    POLICY,
+    violation=True,
+)
+
+
+def look(
+    request: ChangeRequest,
+    live: LiveUser = living(PHONE, TABLET),  # noqa: B008 - frozen
+    *,
+    at: datetime | None = None,
+    user: User | None = None,
+) -> Decision:
+    devices = (Device(PHONE), Device(TABLET))
+    known = user or replace(ALICE, version=4, devices=devices, request_id=request.id)
+    moment = at or request.due_at
+    assert moment is not None
+    return decide_request_due(Situation("due-1", moment, None, known, POLICY, request, live))
+
+
+def alerts(decision: Decision) -> list[tuple[AlertKind, Severity]]:
+    return [(i.act.kind, i.act.severity) for i in decision.intents if isinstance(i.act, Alert)]
+
+
+def mails(decision: Decision) -> list[MailKind]:
+    return [i.act.kind for i in decision.intents if isinstance(i.act, Mail)]
+
+
+@pytest.mark.parametrize(
+    ("request_", "live", "state", "told", "mailed"),
+    [
+        pytest.param(
+            OPEN,
+            living(PHONE, TABLET),
+            RequestState.OPEN,
+            [],
+            [MailKind.REQUEST_NEEDS_DETAILS],
+            id="no details",
+        ),
+        pytest.param(
+            VIOLATION,
+            living(TABLET),
+            RequestState.OPEN,
+            [(AlertKind.VIOLATION_WAITING, Severity.MEDIUM)],
+            [],
+            id="violation",
+        ),
+        pytest.param(
+            VIOLATION,
+            GONE,
+            RequestState.OPEN,
+            [(AlertKind.VIOLATION_WAITING, Severity.MEDIUM)],
+            [],
+            id="violation of a user who is gone",
+        ),
+        pytest.param(
+            SUBMITTED,
+            living(PHONE, TABLET),
+            RequestState.SUBMITTED,
+            [(AlertKind.REQUEST_WAITING, Severity.LOW)],
+            [],
+            id="no decision",
+        ),
+        pytest.param(SUBMITTED, GONE, RequestState.CANCELLED, [], [], id="user gone"),
+        pytest.param(
+            APPROVED,
+            living(PHONE, TABLET),
+            RequestState.EXPIRED,
+            [(AlertKind.REQUEST_EXPIRED, Severity.MEDIUM)],
+            [MailKind.REQUEST_ENDED],
+            id="window over",
+        ),
+        pytest.param(
+            BEGUN,
+            living(TABLET),
+            RequestState.EXPIRED,
+            [(AlertKind.REQUEST_EXPIRED, Severity.HIGH)],
+            [MailKind.REQUEST_ENDED],
+            id="window over, half carried out",
+        ),
+        pytest.param(
+            FULFILLED,
+            living(),
+            RequestState.FULFILLED,
+            [(AlertKind.ENROLMENT_OVERDUE, Severity.HIGH)],
+            [],
+            id="no new device",
+        ),
+        pytest.param(FULFILLED, living(TABLET, NEW), RequestState.CLOSED, [], [], id="new device"),
+        pytest.param(
+            FULFILLED, living(PHONE), RequestState.CLOSED, [], [], id="new device of an old name"
+        ),
+        pytest.param(FULFILLED, living(TABLET), RequestState.CLOSED, [], [], id="another is kept"),
+        pytest.param(
+            FULFILLED, living(access=False), RequestState.CLOSED, [], [], id="no access any more"
+        ),
+        pytest.param(FULFILLED, GONE, RequestState.CANCELLED, [], [], id="user gone meanwhile"),
+    ],
+)
+def test_a_request_that_is_due_moves_as_the_table_says(
+    request_: ChangeRequest,
+    live: LiveUser,
+    state: RequestState,
+    told: list[tuple[AlertKind, Severity]],
+    mailed: list[MailKind],
+) -> None:
+    decision = look(request_, live)
+    request = decision.request
+    assert request is not None
+    assert (request.state, request.violation) == (state, request_.violation)
+    assert alerts(decision) == told
+    assert mails(decision) == mailed
+    [entry] = [entry for entry in decision.history if entry.about is About.REQUEST]
+    assert (entry.before, entry.after) == (request_.state, state)
+
+
+def test_an_unanswered_request_is_reminded_three_times_and_cancelled_on_day_thirty() -> None:
+    request, days, told = OPEN, list[int](), list[str]()
+    while request.state is RequestState.OPEN:
+        assert request.due_at is not None
+        days.append((request.due_at - NOW).days)
+        decision = look(request)
+        assert decision.request is not None
+        request = decision.request
+        told += [intent.id for intent in decision.intents]
+    assert days == [2, 7, 14, 30]
+    assert told == [
+        *(f"mail-request_needs_details-{number}-{request.id}" for number in (1, 2, 3)),
+        "mail-request_ended-due-1",
+    ]
+    assert request.ended_because == "nobody gave details within 30 days"
+
+
+def test_a_late_schedule_reminds_before_it_cancels_and_not_twice_a_day() -> None:
+    request, moments, at = OPEN, list[timedelta](), NOW + 40 * DAY
+    while request.state is RequestState.OPEN:
+        if request.due_at and request.due_at <= at:
+            decision = look(request, at=at)
+            assert decision.request is not None
+            request = decision.request
+            moments.append(at - NOW)
+        at += HOUR
+    assert moments == [40 * DAY, 41 * DAY, 42 * DAY, 43 * DAY]
+
+
+@pytest.mark.parametrize(
+    ("request_", "every"), [(SUBMITTED, 2 * DAY), (VIOLATION, 7 * DAY)], ids=["decision", "word"]
+)
+def test_security_is_reminded_of_what_waits_for_it_until_it_acts(
+    request_: ChangeRequest, every: timedelta
+) -> None:
+    request = request_
+    for number in range(1, 6):
+        assert request.due_at == NOW + number * every
+        decision = look(request)
+        assert len(alerts(decision)) == 1
+        assert decision.request is not None
+        request = decision.request
+
+
+def test_a_window_that_ends_under_somebodys_hands_waits_until_they_let_go() -> None:
+    assert APPROVED.window_until is not None
+    end = APPROVED.window_until
+    held = APPROVED.begun(OTTO, end - timedelta(seconds=1), POLICY)
+    waiting = look(held, living(TABLET), at=end).request
+    assert waiting is not None
+    assert (waiting.state, waiting.due_at) == (
+        RequestState.APPROVED,
+        held.fulfilment and held.fulfilment.held_until,
+    )
+    assert waiting.fulfilled(end, POLICY).state is RequestState.FULFILLED
+    after = look(waiting, living(TABLET))
+    assert after.request is not None
+    assert after.request.state is RequestState.EXPIRED
+
+
+def test_what_was_done_of_a_request_that_expired_half_way_is_named() -> None:
+    decision = look(BEGUN, living(TABLET))
+    [told] = [i.act for i in decision.intents if isinstance(i.act, Alert)]
+    assert ("Steps done", f"deactivated {PHONE}") in told.facts
+    assert ("Begun by", OTTO.arn) in told.facts
+    [mail] = [i.act for i in decision.intents if isinstance(i.act, Mail)]
+    assert mail.ending is Ending.BROKEN_OFF
+    assert any(PHONE in effect for effect in decision.effects)
+
+
+def test_security_is_told_once_of_a_user_who_does_not_enrol_and_the_ladder_goes_on() -> None:
+    decision = look(FULFILLED, living())
+    assert decision.user is not None
+    assert decision.request is not None
+    assert decision.user.open_finding is not None
+    assert decision.request.due_at is None
+    late = decision.request.cancelled("the user was deleted").revived(POLICY, NOW + 9 * DAY)
+    assert late.due_at is None
+
+
+def test_an_exempt_user_needs_no_new_device() -> None:
+    exemption = Exemption("robot", OTTO.arn, NOW, NOW + 90 * DAY)
+    user = replace(ALICE, version=4, exemption=exemption, request_id=FULFILLED.id)
+    decision = look(FULFILLED, living(), user=user)
+    assert decision.request is not None
+    assert decision.request.ended_because == "the user is exempt"
+    assert decision.intents == ()
+
+
+_LIVES = [living(), living(PHONE, TABLET), living(TABLET), living(NEW), living(access=False), GONE]
+
+
+@given(
+    st.sampled_from([OPEN, VIOLATION, SUBMITTED, APPROVED, BEGUN, FULFILLED]),
+    st.lists(st.tuples(st.sampled_from(_LIVES), st.integers(0, 2000)), max_size=12),
+)
+def test_whatever_the_clock_finds_a_request_moves_on_or_waits_for_a_later_day(
+    request: ChangeRequest, looks: list[tuple[LiveUser, int]]
+) -> None:
+    user = replace(ALICE, version=4, request_id=request.id)
+    at, told = NOW, list[str]()
+    for number, (live, hours) in enumerate(looks):
+        at += hours * HOUR
+        if request.due_at is None or request.due_at > at:
+            continue
+        situation = Situation(f"due-{number}", at, None, user, POLICY, request, live)
+        decision = decide_request_due(situation)
+        assert decision.request is not None  # or it would be looked at again and again
+        assert decision.user is not None
+        assert decision.request.due_at is None or decision.request.due_at > at
+        told += [intent.id for intent in decision.intents]
+        request, user = decision.request, decision.user
+    assert len(told) == len(set(told))
+    if request.state.is_active and request.due_at is None:
+        assert request.state is RequestState.FULFILLED
+        assert any("enrolment_overdue" in intent for intent in told)

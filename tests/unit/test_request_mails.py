@@ -1,0 +1,261 @@
+"""The mails about change requests: what each is made of, and when it is not wanted any more."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mfa_watcher.domain.casework import intent
+from mfa_watcher.domain.change_requests import (
+    Attempt,
+    ChangeRequest,
+    Details,
+    RequestState,
+    file_request,
+    open_request,
+)
+from mfa_watcher.domain.devices import Device, DeviceKind
+from mfa_watcher.domain.intents import Ending, Mail
+from mfa_watcher.domain.mails import (
+    as_it_stands,
+    facts_needed_to_send,
+    keeps_mail_hours,
+    reason_to_skip,
+)
+from mfa_watcher.domain.people import Person
+from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.request_mails import (
+    decided,
+    denied,
+    ended,
+    fulfilled,
+    needs_details,
+    opened,
+)
+from mfa_watcher.domain.signals import Outcome
+from mfa_watcher.domain.users import LiveUser, MailKind, User, UserKey
+
+ACCOUNT = "111122223333"
+AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
+DAY = timedelta(days=1)
+POLICY = Policy()
+KEY = UserKey(ACCOUNT, "AIDAALICE")
+PHONE, KEYRING = f"arn:aws:iam::{ACCOUNT}:mfa/phone", f"arn:aws:iam::{ACCOUNT}:mfa/keyring"
+USER = User(KEY, "alice", devices=(Device(PHONE), Device(KEYRING)), version=1)
+ALICE = Person(f"arn:aws:iam::{ACCOUNT}:user/alice", "AIDAALICE", ACCOUNT)
+DORA = Person(f"arn:aws:sts::{ACCOUNT}:assumed-role/ServiceDesk/dora", "AROADESK:dora", ACCOUNT)
+SAM = Person(f"arn:aws:sts::{ACCOUNT}:assumed-role/Security/sam", "AROASEC:sam", ACCOUNT)
+ATTEMPT = Attempt("e-1", AT, "DeactivateMFADevice", Outcome.DENIED, ALICE.arn, serial=PHONE)
+TRIED = Mail(MailKind.REMOVAL_DENIED, ACCOUNT, AT, KEY, "alice", "F-1", actor=ALICE.arn)
+LIVE = LiveUser(exists=True, name="alice", devices=(Device(PHONE),), console_access=True)
+
+OPEN = open_request(KEY, "alice", ATTEMPT, POLICY, violation=False)
+VIOLATION = open_request(KEY, "alice", ATTEMPT, POLICY, violation=True)
+SUBMITTED = OPEN.submitted(Details("phone lost", ALICE.arn, AT + DAY, DeviceKind.FIDO), POLICY)
+APPROVED = SUBMITTED.approved(
+    SAM, "called back", AT + 2 * DAY, POLICY, devices=(PHONE,), kept=(KEYRING,)
+)
+BEGUN = APPROVED.begun(SAM, AT + 2 * DAY, POLICY)
+FULFILLED = BEGUN.fulfilled(AT + 2 * DAY, POLICY)
+REJECTED = SUBMITTED.rejected(SAM, "not alice", AT + 2 * DAY)
+EXPIRED = APPROVED.expired()
+CANCELLED = OPEN.withdrawn("found it")
+REOPENED = EXPIRED.reopened(SAM, "again", AT + 4 * DAY, POLICY, kept=(KEYRING,))
+CLOSED = FULFILLED.closed("a new device")
+
+
+# What each is made of ---------------------------------------------------------------------------
+
+
+def test_a_denied_attempt_asks_for_details_until_the_deadline_and_no_longer_than_they_lack() -> (
+    None
+):
+    asking = denied(TRIED, OPEN, POLICY)
+
+    assert (asking.request_id, asking.finding_id) == (OPEN.id, None)
+    assert asking.next_at == AT + POLICY.details_deadline
+    for other in (VIOLATION, SUBMITTED, APPROVED, FULFILLED):
+        assert denied(TRIED, other, POLICY).next_at is None
+
+
+def test_a_filed_request_tells_the_user_who_filed_what_for_him() -> None:
+    filed = file_request(KEY, "alice", DORA, AT, POLICY, event_id="desk-1")
+    detailed = filed.submitted(
+        Details("stolen", DORA.arn, AT, DeviceKind.FIDO, devices=(PHONE,)), POLICY
+    )
+    bare, full = opened(filed, USER, DORA, POLICY), opened(detailed, USER, DORA, POLICY)
+
+    assert (bare.own_doing, bare.actor, bare.reason) == (False, DORA.arn, None)
+    assert bare.next_at == AT + POLICY.details_deadline
+    assert bare.devices == (PHONE, KEYRING)
+    assert (full.reason, full.wanted, full.removed) == ("stolen", DeviceKind.FIDO, (PHONE,))
+    assert full.next_at is None
+    assert opened(filed, USER, ALICE, POLICY).own_doing
+
+
+def test_a_plea_for_details_counts_itself_and_names_what_was_tried_and_by_whom() -> None:
+    first = needs_details(OPEN.reminded(AT + 2 * DAY, POLICY), USER, AT + 2 * DAY, POLICY)
+
+    assert (first.step, first.actor, first.removed) == (1, ALICE.arn, (PHONE,))
+    assert (first.opened_at, first.next_at) == (AT, AT + POLICY.details_deadline)
+
+
+def test_a_decision_says_what_goes_what_stays_and_until_when() -> None:
+    yes, no = decided(APPROVED, USER), decided(REJECTED, USER)
+
+    assert (yes.approved, yes.reason, yes.removed) == (True, "called back", (PHONE,))
+    assert (yes.devices, yes.wanted) == ((KEYRING,), DeviceKind.FIDO)
+    assert yes.next_at == APPROVED.window_until
+    assert (no.approved, no.reason, no.next_at) == (False, "not alice", None)
+    assert no.devices == (PHONE, KEYRING)
+
+
+def test_nobodys_decision_is_no_mail() -> None:
+    with pytest.raises(ValueError, match="nobody has decided"):
+        decided(SUBMITTED, USER)
+
+
+@pytest.mark.parametrize(
+    ("kept", "wanted", "awaited"),
+    [
+        ((), None, True),
+        ((), DeviceKind.FIDO, True),
+        ((KEYRING,), DeviceKind.FIDO, True),
+        ((KEYRING,), None, False),
+    ],
+)
+def test_a_new_device_is_awaited_unless_another_is_kept_and_none_wanted(
+    kept: tuple[str, ...], wanted: DeviceKind | None, *, awaited: bool
+) -> None:
+    details = Details("why", ALICE.arn, AT, wanted)
+    mail = fulfilled(replace(FULFILLED, kept=kept, details=details), USER, AT)
+
+    assert mail.next_at == (FULFILLED.window_until if awaited else None)
+    assert mail.removed == (PHONE,)
+
+
+def test_a_withdrawn_request_says_by_whom_and_why_and_one_that_the_clock_ended_does_not() -> None:
+    own = ended(CANCELLED, USER, AT, Ending.WITHDRAWN, by=ALICE)
+    others = ended(CANCELLED, USER, AT, Ending.WITHDRAWN, by=DORA)
+    late = ended(EXPIRED, USER, AT, Ending.EXPIRED)
+
+    assert (own.own_doing, own.reason) == (True, "found it")
+    assert (others.own_doing, others.actor) == (False, DORA.arn)
+    assert (late.actor, late.reason) == (None, None)
+
+
+def test_ids_say_what_a_mail_may_happen_once_for() -> None:
+    reminded = OPEN.reminded(AT, POLICY)
+    mails = {
+        "mail-removal_denied-R": denied(TRIED, OPEN, POLICY),
+        "mail-removal_denied-1-R": denied(TRIED, OPEN, POLICY, before=1),
+        "mail-request_opened-R": opened(OPEN, USER, DORA, POLICY),
+        "mail-request_needs_details-1-R": needs_details(reminded, USER, AT, POLICY),
+        "mail-request_needs_details-2-R": needs_details(
+            reminded.reminded(AT, POLICY), USER, AT, POLICY
+        ),
+        "mail-request_decided-desk-7": decided(APPROVED, USER),
+        "mail-request_fulfilled-desk-7": fulfilled(FULFILLED, USER, AT),
+        "mail-request_ended-desk-7": ended(CANCELLED, USER, AT, Ending.WITHDRAWN),
+    }
+
+    assert {id_: intent("desk-7", AT, mail).id for id_, mail in mails.items()} == {
+        id_: id_.replace("-R", f"-{OPEN.id}") for id_ in mails
+    }
+
+
+# When it is not wanted any more -----------------------------------------------------------------
+
+REMINDER = needs_details(OPEN.reminded(AT, POLICY), USER, AT, POLICY)
+FILED = opened(OPEN, USER, DORA, POLICY)
+YES, NO = decided(APPROVED, USER), decided(REJECTED, USER)
+DONE = fulfilled(FULFILLED, USER, AT)
+WITHDRAWN = ended(CANCELLED, USER, AT, Ending.WITHDRAWN)
+RAN_OUT = ended(EXPIRED, USER, AT, Ending.EXPIRED)
+NEW = replace(LIVE, devices=(Device(KEYRING), Device(f"arn:aws:iam::{ACCOUNT}:mfa/new")))
+KEPT = replace(LIVE, devices=(Device(KEYRING),))
+
+
+@pytest.mark.parametrize(
+    ("mail", "request_now", "live", "wanted"),
+    [
+        (denied(TRIED, OPEN, POLICY), SUBMITTED, LIVE, True),
+        (denied(TRIED, OPEN, POLICY), CANCELLED, LIVE, True),
+        (FILED, OPEN, LIVE, True),
+        (FILED, SUBMITTED, LIVE, True),
+        (FILED, APPROVED, LIVE, False),
+        (FILED, CANCELLED, LIVE, False),
+        (REMINDER, OPEN.reminded(AT, POLICY), LIVE, True),
+        (REMINDER, SUBMITTED, LIVE, False),
+        (REMINDER, CANCELLED, LIVE, False),
+        (REMINDER, replace(OPEN, violation=True, reminders=1), LIVE, False),
+        (REMINDER, replace(OPEN, reminders=2), LIVE, False),
+        (YES, APPROVED, LIVE, True),
+        (YES, REJECTED, LIVE, False),
+        (YES, FULFILLED, LIVE, False),
+        (YES, EXPIRED, LIVE, False),
+        (YES, REOPENED, LIVE, False),
+        (YES, VIOLATION, LIVE, False),
+        (decided(REOPENED, USER), REOPENED, LIVE, True),
+        (NO, REJECTED, LIVE, True),
+        (DONE, FULFILLED, KEPT, True),
+        (DONE, FULFILLED, replace(LIVE, devices=()), True),
+        (DONE, FULFILLED, NEW, False),
+        (DONE, FULFILLED, replace(LIVE, devices=(), console_access=False), False),
+        (DONE, CLOSED, KEPT, False),
+        (WITHDRAWN, CANCELLED, LIVE, True),
+        (RAN_OUT, EXPIRED, LIVE, True),
+        (RAN_OUT, REOPENED, LIVE, False),
+        (WITHDRAWN, None, LIVE, True),
+        (WITHDRAWN, CANCELLED, LiveUser(exists=False), False),
+    ],
+)
+def test_a_mail_leaves_only_while_it_is_true(
+    mail: Mail, request_now: ChangeRequest | None, live: LiveUser, *, wanted: bool
+) -> None:
+    reason = reason_to_skip(mail, live, USER, AT, request=request_now)
+
+    assert (reason is None) is wanted
+
+
+def test_who_has_given_the_details_since_is_not_asked_for_them() -> None:
+    asking = denied(TRIED, OPEN, POLICY)
+
+    assert as_it_stands(asking, OPEN) == asking
+    assert as_it_stands(asking, SUBMITTED) == replace(asking, next_at=None)
+    assert as_it_stands(asking, CANCELLED).next_at is None
+    assert as_it_stands(YES, APPROVED) == YES
+    assert as_it_stands(asking, None) == asking
+
+
+def test_what_the_clock_caused_waits_for_the_mail_hours_and_what_somebody_did_does_not() -> None:
+    broken_off = ended(EXPIRED, USER, AT, Ending.BROKEN_OFF)
+    unanswered = ended(CANCELLED, USER, AT, Ending.UNANSWERED)
+    in_no_hurry = (REMINDER, RAN_OUT, unanswered)
+    at_once = (denied(TRIED, OPEN, POLICY), FILED, YES, NO, DONE, WITHDRAWN, broken_off)
+
+    assert all(keeps_mail_hours(mail) for mail in in_no_hurry)
+    assert not any(keeps_mail_hours(mail) for mail in at_once)
+
+
+def test_iam_is_asked_for_devices_only_where_they_decide_whether_a_mail_leaves() -> None:
+    assert facts_needed_to_send(DONE)
+    assert not any(
+        facts_needed_to_send(mail) for mail in (FILED, REMINDER, YES, NO, WITHDRAWN, RAN_OUT)
+    )
+
+
+def test_each_state_of_a_request_has_a_mail_that_is_true_in_it() -> None:
+    """But for a request that waits for security, which has nothing to tell the user."""
+    told = {
+        RequestState.OPEN: REMINDER,
+        RequestState.APPROVED: YES,
+        RequestState.REJECTED: NO,
+        RequestState.FULFILLED: DONE,
+        RequestState.EXPIRED: RAN_OUT,
+        RequestState.CANCELLED: WITHDRAWN,
+    }
+    requests = (OPEN.reminded(AT, POLICY), APPROVED, REJECTED, FULFILLED, EXPIRED, CANCELLED)
+
+    for request in requests:
+        assert reason_to_skip(told[request.state], KEPT, USER, AT, request=request) is None
