@@ -30,6 +30,14 @@ class AccountOutOfReachError(IamReadError):
     """Nothing in the account can be read: the text names it, and what to put right there."""
 
 
+class NotReadError(WorldError):
+    """Something of a live account could not be read. The text names the call, and why."""
+
+
+class NotAllowedError(NotReadError):
+    """The caller may not read it: the text names the call, as permissions name it."""
+
+
 class IamWriteError(WorldError):
     """IAM could not be changed: throttled, denied or out of reach."""
 
