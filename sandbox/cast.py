@@ -42,6 +42,9 @@ SOURCE_IPS: Final = {
     "deploy-bot": "192.0.2.80",
     "frank": "203.0.113.25",
     "gina": "203.0.113.26",
+    "henry": "203.0.113.27",
+    "mia": "203.0.113.40",
+    "lars": "198.51.100.40",
 }
 
 
@@ -61,13 +64,14 @@ class Cast:
         """Make the account as it is before anybody installs a watcher."""
         root = self.account.root
         iam = root.client("iam")
+        iam.create_account_alias(AccountAlias="sandbox")
         iam.create_group(GroupName=GROUP)
         iam.put_group_policy(
             GroupName=GROUP, PolicyName="self-service", PolicyDocument=json.dumps(SELF_SERVICE)
         )
         self.hire("olivia", by=root)
         iam.attach_user_policy(UserName="olivia", PolicyArn=ADMINISTRATOR_POLICY)
-        for name in ("olivia", "bob", "carol", "dave"):
+        for name in ("olivia", "bob", "carol", "dave", "henry"):
             if name not in self.people:
                 self.hire(name, by=root, manager=f"olivia@{DOMAIN}")
                 iam.add_user_to_group(GroupName=GROUP, UserName=name)

@@ -9,7 +9,8 @@ MiniStack decides who may do what; nothing here decides for it. What is correcte
 - a denial names its resource and the policy that denies, as on AWS,
 - virtual devices get a real base-32 seed, and EnableMFADevice checks its two codes,
 - ChangePassword and UpdateUser exist,
-- an alarm on a metric expression deploys, as an alarm on its first metric.
+- an alarm on a metric expression deploys, as an alarm on its first metric,
+- accounts and regions that belong together: `organization.py`.
 
 Replacing fails loudly if a release of MiniStack no longer has the original.
 """
@@ -29,7 +30,7 @@ from ministack.core.responses import get_account_id
 from ministack.services import iam, ses_v2
 from ministack.services.cloudformation import provisioners
 
-from sandbox import totp, wire
+from sandbox import organization, totp, wire
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def install(observe: Callable[[Decision], None]) -> None:
     iam._IAM_HANDLERS["EnableMFADevice"] = _with_codes_checked(iam._IAM_HANDLERS["EnableMFADevice"])
     iam._IAM_HANDLERS["ChangePassword"] = _change_password
     iam._IAM_HANDLERS["UpdateUser"] = _update_user
+    organization.install()
 
 
 def _replace(module: Any, name: str, make: Callable[[Any], Any]) -> None:
