@@ -60,19 +60,16 @@ def seen(
     password: bool | None = True,
     mfa: bool | None = False,
     since: bool = False,
-    unreported: bool = False,
     fresh: bool = False,
     name: str = "alice",
 ) -> Seen:
     user = replace(LISTED, name=name)
-    return Seen(
-        user, virtual, password, mfa, signed_in_since=since, unreported=unreported, fresh=fresh
-    )
+    return Seen(user, virtual, password, mfa, signed_in_since=since, fresh=fresh)
 
 
 def missing(*virtual: Device, name: str = "alice") -> Seen:
     """Give a user whom the report should have and has not."""
-    return seen(*virtual, password=None, mfa=None, unreported=True, name=name)
+    return replace(seen(*virtual, password=None, mfa=None, name=name), unreported=True)
 
 
 def entry(standing: Standing | None, *devices: Device, unread: bool = False) -> Entry:
