@@ -170,6 +170,7 @@ def test_who_stands_as_known_costs_nothing(said: Seen, known: Entry) -> None:
         (seen(password=None, mfa=None), entry(None), STANDING_UNKNOWN),
         (seen(mfa=True), entry(None), STANDING_UNKNOWN),
         (missing(), entry(UNPROTECTED), NOT_REPORTED),
+        (seen(PHONE, password=None), entry(PROTECTED, unread=True), DEVICE_THERE),
         (missing(), entry(NO_ACCESS), NOT_REPORTED),
         (missing(), entry(PROTECTED, KEY), NOT_REPORTED),
     ],
