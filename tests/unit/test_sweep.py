@@ -288,6 +288,12 @@ def test_who_came_back_under_the_same_name_is_another() -> None:
     ]
 
 
+def test_what_is_listed_as_virtual_and_has_another_serial_number_is_not_compared() -> None:
+    """On AWS there is no such thing; an emulator may list all devices there."""
+    assigned = (AssignedDevice(PHONE, "AIDAALICE"), AssignedDevice(KEY, "AIDAALICE"))
+    assert a_census(LISTED, assigned=assigned).virtual == {"AIDAALICE": (PHONE,)}
+
+
 HOLDER = {"AIDAALICE": entry(PROTECTED, KEY)}
 
 
