@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 from itertools import count
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mfa_watcher.domain.casework import Situation
@@ -584,6 +584,7 @@ class World:
         return {id_ for id_, one in self.roster.items() if one.standing is UNPROTECTED}
 
 
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 CREATED = NOW - timedelta(days=30)
 PASSWORD, VIRTUAL_ON, VIRTUAL_OFF, OTHER_ON, OTHER_OFF, RENAME, CREATE, DELETE = range(8)
 CHANGES = tuple(range(8))
@@ -645,6 +646,7 @@ def go_on(world: World, draw: st.DataObject, *, lost: tuple[int, ...] = CHANGES)
             change(world, draw, lost)
 
 
+@UNHURRIED
 @given(draw=st.data())
 def test_with_a_report_of_its_own_a_sweep_knows_an_account_as_it_is_whatever_was_lost(
     draw: st.DataObject,
@@ -661,6 +663,7 @@ def test_with_a_report_of_its_own_a_sweep_knows_an_account_as_it_is_whatever_was
             assert world.roster[one.user_id].virtual == one.virtual
 
 
+@UNHURRIED
 @given(draw=st.data())
 def test_with_an_old_report_it_is_exact_if_what_was_lost_since_is_in_a_live_list(
     draw: st.DataObject,
@@ -676,6 +679,7 @@ def test_with_an_old_report_it_is_exact_if_what_was_lost_since_is_in_a_live_list
     assert set(world.roster) == set(world.people)
 
 
+@UNHURRIED
 @given(draw=st.data())
 def test_a_very_first_sweep_with_an_old_report_is_exact_but_for_passwords_given_since(
     draw: st.DataObject,
@@ -690,6 +694,7 @@ def test_a_very_first_sweep_with_an_old_report_is_exact_but_for_passwords_given_
     assert world.known_unprotected() == world.truly_unprotected()
 
 
+@UNHURRIED
 @given(draw=st.data())
 def test_a_sweep_after_a_sweep_asks_nobody(draw: st.DataObject) -> None:
     world = grown(draw)
