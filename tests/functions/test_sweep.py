@@ -247,6 +247,31 @@ def test_who_enrols_between_sweep_and_mail_gets_none(product: Product, account: 
     assert sent(product) == {}
 
 
+@pytest.mark.usefixtures("reports")
+def test_users_whom_an_earlier_release_wrote_down_without_a_roster_come_into_it(
+    product: Product, account: Account
+) -> None:
+    for name, device in (("ana", False), ("bob", True)):
+        user = iam_user(name, account.new_user(name, device=device))
+        product.observe(sign_in(user, name, at=account.clock()))
+    sent(product)
+    for item in account.items("USER#", "STATE"):
+        account.dynamodb.update_item(
+            TableName=account.table,
+            Key={"pk": {"S": item["pk"]}, "sk": {"S": item["sk"]}},
+            UpdateExpression="REMOVE roster, roster_id",
+        )
+    before = {name: user["standing"] for name, user in users(account).items()}
+    product.sweep()
+    assert standings(account) == before == {"ana": "unprotected", "bob": "protected"}
+    assert all("roster" in user for user in users(account).values())
+    assert sent(product) == {}
+    account.calls.reset()
+    account.clock.move(4 * HOURS)
+    product.sweep()
+    assert account.calls.tally("iam")["ListMFADevices"] == 0
+
+
 # Kinds of devices --------------------------------------------------------------------------------
 
 
