@@ -381,14 +381,14 @@ def test_an_organization_that_cannot_be_asked_makes_the_event_wait(
     product: Product, account: Account
 ) -> None:
     product.organization = "o-abcdefghij"
-    account.calls.refused["organizations:ListAccounts"] = Refusal("AccessDeniedException")
+    account.calls.refused["organizations:DescribeAccount"] = Refusal("AccessDeniedException")
     at_home = iam_user("ana", account.new_user("ana"))
     assert product.observe(sign_in(at_home)) == []
     record = there(sign_in(at_home, "there"))
     assert len(product.observe(record)) == 1
     product.observe(record, receives=MAX_RECEIVES)
     [(_, attributes)] = account.parked("SignInDeadLetters")
-    assert "name them in MemberAccounts" in attributes["reason"]
+    assert "name the members in MemberAccounts" in attributes["reason"]
 
 
 def test_the_desk_exempts_a_members_user_whom_the_watcher_knows(
