@@ -52,7 +52,10 @@ class Figures:
     recall: float
     waiting_s: float = 0.0
     working_s: float | None = None
+    invocations: int = 0
     by_action: dict[str, int] = field(default_factory=dict)
+    ours: dict[str, float] = field(default_factory=dict)
+    """Messages and DynamoDB's request units."""
 
     @property
     def reads_live_state(self) -> bool:
@@ -115,7 +118,7 @@ def environment(account: SeededAccount, aws: LocalAws) -> dict[str, str]:
 
 def sweep(name: str, users: int, account: SeededAccount, aws: LocalAws, **asked: object) -> Figures:
     """Sweep once in a process of its own."""
-    before = account.ask("stats", "GET")["calls"]
+    before, ours = account.ask("stats", "GET")["calls"], aws.counts()
     began = time.monotonic()
     with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.sweep_once", json.dumps(asked)],
@@ -144,8 +147,19 @@ def sweep(name: str, users: int, account: SeededAccount, aws: LocalAws, **asked:
         len(found & truth) / len(truth),
         told["waiting_s"],
         told["working_s"],
+        told["invocations"],
         {action: calls for action, calls in by_action.items() if calls},
+        _ours(ours, aws.counts()),
     )
+
+
+def _ours(before: dict[str, int], after: dict[str, int]) -> dict[str, float]:
+    spent = {name: after[name] - before.get(name, 0) for name in after}
+    return {
+        "messages": spent.get("message", 0),
+        "read_units": spent.get("read_units_x2", 0) / 2,
+        "write_units": spent.get("write_units", 0),
+    }
 
 
 def _megabytes(used: resource.struct_rusage) -> int:
