@@ -11,7 +11,7 @@ from mfa_watcher.domain.sweep import EVENT_ON_ITS_WAY
 from mfa_watcher.sweeping import AGAIN
 from mfa_watcher.usecases.sweep import MOST_WAITS, WAITS
 from tests.account import Account, Crash, Refusal, opened
-from tests.builders import ACCOUNT, Json, about, iam_user, sign_in
+from tests.builders import ACCOUNT, Json, about, iam_user, sign_in, user_created
 from tests.functions.product import Output, Product
 from tests.reports import Reports
 
@@ -237,6 +237,18 @@ def test_a_late_event_adds_what_it_alone_can_prove(product: Product, account: Ac
     product.observe({**removed, "eventTime": f"{account.clock():%Y-%m-%dT%H:%M:%SZ}"})
     assert sent(product) == {"alert removal_unapproved": 1}
     assert standings(account)["bob"] == "unprotected"
+
+
+@pytest.mark.usefixtures("swept")
+def test_a_tag_that_claims_an_exemption_is_told_although_the_sweep_was_quicker_than_its_event(
+    product: Product, account: Account
+) -> None:
+    user_id = account.new_user("new", password=False)
+    product.sweep()
+    created = user_created("new", user_id)
+    created["requestParameters"]["tags"] = [{"key": "mfa-exempt", "value": "yes"}]
+    product.observe({**created, "eventTime": f"{account.clock():%Y-%m-%dT%H:%M:%SZ}"})
+    assert sent(product) == {"alert exemption_claimed": 1}
 
 
 @pytest.mark.usefixtures("swept")
