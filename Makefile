@@ -13,6 +13,8 @@ VERSION := $(if $(INTERPRETER),$(shell "$(INTERPRETER)" -c 'import sys; print("%
 
 # Passed on to the tool that a target runs: make test ARGS="-k denied -x".
 ARGS ?=
+# What make bench measures: mailer or sweep.
+BENCH ?= mailer
 
 export SAM_CLI_TELEMETRY := 0
 MAKEFLAGS += --no-print-directory
@@ -88,8 +90,8 @@ test: $(DEV) $(SAM) $(SANDBOX) ## Run the tests; ARGS="-m 'not e2e'" leaves the 
 simulation: $(DEV) ## Play a month with 1,000 users and show what each got; SIMULATION_SEED=2 plays another
 	@SIMULATED_USERS=$${SIMULATED_USERS:-1000} .venv/bin/python -m pytest tests/simulation --numprocesses=0 --quiet $(ARGS)
 
-bench: $(DEV) ## Measure the mailer; ARGS="--c7n /path/to/python" sets c7n-mailer beside it
-	@.venv/bin/python -m benchmarks.mailer $(ARGS)
+bench: $(DEV) ## Measure the mailer, or with BENCH=sweep the sweep; ARGS=--help says what to set beside
+	@.venv/bin/python -m benchmarks.$(BENCH) $(ARGS)
 
 lint: $(DEV) ## Check style and format
 	$(call say,Format and style)

@@ -47,12 +47,17 @@ class Figures:
     calls: int
     wall_s: float
     """From the start of the process to its end, less what passed in a queue."""
+    cpu_s: float
+    """Of the process alone, which a busy machine does not lengthen much."""
     rss_mb: int
     precision: float | None
     recall: float
     waiting_s: float = 0.0
     working_s: float | None = None
+    invocations: int = 0
     by_action: dict[str, int] = field(default_factory=dict)
+    ours: dict[str, float] = field(default_factory=dict)
+    """Messages and DynamoDB's request units."""
 
     @property
     def reads_live_state(self) -> bool:
@@ -115,7 +120,7 @@ def environment(account: SeededAccount, aws: LocalAws) -> dict[str, str]:
 
 def sweep(name: str, users: int, account: SeededAccount, aws: LocalAws, **asked: object) -> Figures:
     """Sweep once in a process of its own."""
-    before = account.ask("stats", "GET")["calls"]
+    before, ours = account.ask("stats", "GET")["calls"], aws.counts()
     began = time.monotonic()
     with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.sweep_once", json.dumps(asked)],
@@ -139,13 +144,25 @@ def sweep(name: str, users: int, account: SeededAccount, aws: LocalAws, **asked:
         users,
         sum(by_action.values()),
         wall - told["waiting_s"],
+        used.ru_utime + used.ru_stime,
         _megabytes(used),
         len(found & truth) / len(found) if found else None,
         len(found & truth) / len(truth),
         told["waiting_s"],
         told["working_s"],
+        told["invocations"],
         {action: calls for action, calls in by_action.items() if calls},
+        _ours(ours, aws.counts()),
     )
+
+
+def _ours(before: dict[str, int], after: dict[str, int]) -> dict[str, float]:
+    spent = {name: after[name] - before.get(name, 0) for name in after}
+    return {
+        "messages": spent.get("message", 0),
+        "read_units": spent.get("read_units_x2", 0) / 2,
+        "write_units": spent.get("write_units", 0),
+    }
 
 
 def _megabytes(used: resource.struct_rusage) -> int:
@@ -182,6 +199,7 @@ def measure_peers(peers: Path, users: int, latency_ms: float, names: str) -> lis
             line["N"],
             line["api_calls"],
             line["wall_s"],
+            line["cpu_s"],
             line["rss_mb"],
             line["precision"],
             line["recall"],
@@ -192,7 +210,7 @@ def measure_peers(peers: Path, users: int, latency_ms: float, names: str) -> lis
 
 
 HEADER = (
-    f"{'':<26}{'users':>6}{'IAM calls':>11}{'wall s':>9}{'in queue s':>12}{'MB':>6}"
+    f"{'':<26}{'users':>6}{'IAM calls':>11}{'wall s':>9}{'CPU s':>8}{'in queue s':>12}{'MB':>6}"
     f"{'precision':>11}{'recall':>8}"
 )
 
@@ -201,7 +219,8 @@ def row(one: Figures) -> str:
     """Write one line of the table."""
     precision = "-" if one.precision is None else f"{one.precision:.4f}"
     return (
-        f"{one.name:<26}{one.users:>6}{one.calls:>11}{one.wall_s:>9.2f}{one.waiting_s:>12.0f}"
+        f"{one.name:<26}{one.users:>6}{one.calls:>11}{one.wall_s:>9.2f}{one.cpu_s:>8.2f}"
+        f"{one.waiting_s:>12.0f}"
         f"{one.rss_mb:>6}{precision:>11}{one.recall:>8.4f}"
     )
 
@@ -212,10 +231,12 @@ def verdict(measured: list[Figures]) -> str | None:
     live = [one for one in measured if one.reads_live_state and one.precision == one.recall == 1]
     if not live:
         return None
-    calls, wall = min(one.calls for one in live), min(one.wall_s for one in live)
+    calls = min(one.calls for one in live)
+    wall, cpu = min(one.wall_s for one in live), min(one.cpu_s for one in live)
     return (
         f"{'':<26}{first.users:>6}  first sweep: {calls / first.calls:.1f} x fewer calls,"
-        f" {wall / first.wall_s:.1f} x less time; later: {calls / later.calls:.0f} x fewer calls"
+        f" {wall / first.wall_s:.1f} x less time ({cpu / first.cpu_s:.1f} x less CPU);"
+        f" later: {calls / later.calls:.0f} x fewer calls"
     )
 
 
@@ -233,8 +254,15 @@ def main() -> None:
     )
     parser.add_argument(
         "--beside",
-        default="prowler,c7n-credential,c7n-mfa-device,floor-report,floor-fresh",
+        default="c7n-mfa-device,c7n-credential,floor-report,floor-fresh,prowler",
         help="which tools to measure, none if empty (%(default)s)",
+    )
+    parser.add_argument(
+        "--slow",
+        type=int,
+        default=1000,
+        metavar="USERS",
+        help="leave prowler out above so many users: it takes many minutes (%(default)s)",
     )
     parser.add_argument("--latency-ms", type=float, default=0, help="added to each call to IAM")
     parser.add_argument("--json", type=Path, help="also write all figures to this file")
@@ -246,8 +274,10 @@ def main() -> None:
     for users in asked.users:
         measured = measure_ours(asked.peers, users, asked.latency_ms)
         print("\n".join(row(one) for one in measured), flush=True)
+        quick = users <= asked.slow
         if asked.beside:
-            measured += measure_peers(asked.peers, users, asked.latency_ms, asked.beside)
+            names = [one for one in asked.beside.split(",") if one != "prowler" or quick]
+            measured += measure_peers(asked.peers, users, asked.latency_ms, ",".join(names))
             print("\n".join(row(one) for one in measured[3:]))
             print(verdict(measured) or "", flush=True)
         everything += measured

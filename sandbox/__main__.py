@@ -16,8 +16,8 @@ from sandbox.deploy import DeployError
 from sandbox.desk import urls
 from sandbox.emulator import DEFAULT_PORT, REGION, Emulator, EmulatorError, home_of
 from sandbox.evidence import Evidence
+from sandbox.scenes import SCENES
 from sandbox.stage import Stage
-from sandbox.story import SCENES
 from sandbox.timeline import Played, Timeline
 
 EPILOG = """\

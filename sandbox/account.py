@@ -9,7 +9,7 @@ from typing import Any, Final
 import boto3
 from botocore.config import Config
 
-from sandbox.emulator import REGION, ROOT_KEY, ROOT_SECRET
+from sandbox.emulator import ACCOUNT_ID, REGION, ROOT_KEY, ROOT_SECRET
 from sandbox.records import Json
 
 _CONFIG: Final = Config(retries={"total_max_attempts": 2})
@@ -37,21 +37,18 @@ class Principal:
             "AWS_DEFAULT_REGION": REGION,
         }
 
-    def client(self, service: str) -> Any:  # noqa: ANN401 - the type depends on the service's name
+    def client(self, service: str, region: str = REGION) -> Any:  # noqa: ANN401 - the type depends on the service's name
         """A boto3 client that signs as this principal."""
-        return _client(self, service)
+        return _client(self, service, region)
 
 
 @cache
-def _client(principal: Principal, service: str) -> Any:  # noqa: ANN401 - as above
+def _client(principal: Principal, service: str, region: str) -> Any:  # noqa: ANN401 - as above
     session = boto3.Session(
-        principal.access_key_id,
-        principal.secret_access_key,
-        principal.session_token,
-        region_name=REGION,
+        principal.access_key_id, principal.secret_access_key, principal.session_token
     )
     name: Any = service  # the stubs want a literal
-    client: Any = session.client(name, endpoint_url=principal.endpoint, config=_CONFIG)
+    client: Any = session.client(name, region, endpoint_url=principal.endpoint, config=_CONFIG)
 
     def say_where_from(request: Any, **_: object) -> None:  # noqa: ANN401 - botocore's own
         # All clients share one machine; the bridge takes the record's address from here.
@@ -66,11 +63,13 @@ class Account:
     """An emulated account at an endpoint."""
 
     endpoint: str
+    number: str = ACCOUNT_ID
 
     @property
     def root(self) -> Principal:
-        """The account's root user."""
-        return Principal("root", ROOT_KEY, ROOT_SECRET, self.endpoint)
+        """The account's root user. In other accounts than the first, the number is his key."""
+        key = ROOT_KEY if self.number == ACCOUNT_ID else self.number
+        return Principal("root", key, ROOT_SECRET, self.endpoint)
 
     def records(self, after: int = 0) -> list[Json]:
         """What CloudTrail has recorded, each with its number and the rules it matched."""
@@ -84,7 +83,8 @@ class Account:
 
     def sign_in(self, user: str = "", **details: object) -> Json:
         """Sign in to the console as `user`, or as root; return the record's entry."""
-        entry: Json = self._ask("/_sandbox/sign-in", {"user": user, **details})
+        asked = {"user": user, "account": self.number, **details}
+        entry: Json = self._ask("/_sandbox/sign-in", asked)
         return entry
 
     def deliver_again(self, event_ids: list[str]) -> None:

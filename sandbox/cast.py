@@ -48,6 +48,9 @@ SOURCE_IPS: Final = {
     "petra": "198.51.100.21",
     "victor": "198.51.100.22",
     "lena": "198.51.100.30",
+    "henry": "203.0.113.27",
+    "mia": "203.0.113.40",
+    "lars": "198.51.100.40",
 }
 
 # More than IAM asks for where an account has no policy of its own.
@@ -79,6 +82,7 @@ class Cast:
         root = self.account.root
         iam = root.client("iam")
         iam.update_account_password_policy(**PASSWORD_POLICY)
+        iam.create_account_alias(AccountAlias="sandbox")
         iam.create_group(GroupName=GROUP)
         iam.create_group(GroupName=SECURITY_TEAM)
         iam.put_group_policy(
@@ -86,7 +90,7 @@ class Cast:
         )
         self.hire("olivia", by=root)
         iam.attach_user_policy(UserName="olivia", PolicyArn=ADMINISTRATOR_POLICY)
-        for name in ("olivia", "bob", "carol", "dave", "petra", "victor"):
+        for name in ("olivia", "bob", "carol", "dave", "henry", "petra", "victor"):
             if name not in self.people:
                 self.hire(name, by=root, manager=f"olivia@{DOMAIN}")
                 iam.add_user_to_group(GroupName=GROUP, UserName=name)

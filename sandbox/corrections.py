@@ -13,8 +13,8 @@ MiniStack decides who may do what; nothing here decides for it. What is correcte
 - virtual devices get a real base-32 seed, and EnableMFADevice checks its two codes,
 - UpdateUser exists,
 - an alarm on a metric expression deploys, as an alarm on its first metric,
-- function URLs, sessions with MFA and passwords: `function_urls.py`, `mfa_sessions.py`,
-  `passwords.py`.
+- accounts and regions that belong together, function URLs, sessions with MFA and passwords:
+  `organization.py`, `function_urls.py`, `mfa_sessions.py`, `passwords.py`.
 
 Replacing fails loudly if a release of MiniStack no longer has the original.
 """
@@ -35,7 +35,7 @@ from ministack.core.responses import get_account_id
 from ministack.services import dynamodb, iam, ses_v2
 from ministack.services.cloudformation import provisioners
 
-from sandbox import function_urls, mfa_sessions, passwords, totp, wire
+from sandbox import function_urls, mfa_sessions, organization, passwords, totp, wire
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,6 @@ def install(observe: Callable[[Decision], None]) -> None:
     _replace(iam_evaluator, "enforce", lambda original: _observed(original, observe))
     _replace(iam_evaluator, "enforce", _with_leading_keys)
     _replace(iam_evaluator, "_first_match", _with_variables_expanded)
-    _replace(iam_evaluator, "_resolve_condition_key", _with_role_of_session)
     _replace(iam_actions, "extract_resource_arn", _with_iam_resources)
     _replace(iam_actions, "_ses_v2_resource_arn", _with_sending_identity)
     _replace(iam_actions, "request_tag_context", _with_attached_policy)
@@ -67,7 +66,7 @@ def install(observe: Callable[[Decision], None]) -> None:
     )
     iam._IAM_HANDLERS["EnableMFADevice"] = _with_codes_checked(iam._IAM_HANDLERS["EnableMFADevice"])
     iam._IAM_HANDLERS["UpdateUser"] = _update_user
-    for more in (function_urls, mfa_sessions, passwords):
+    for more in (function_urls, mfa_sessions, organization, passwords):
         more.install()
 
 
@@ -122,18 +121,6 @@ def _with_variables_expanded(first_match: Any) -> Any:
         )
 
     return expanded
-
-
-def _with_role_of_session(resolve: Any) -> Any:
-    @wraps(resolve)
-    def resolved(key: str, context: Any) -> Any:
-        found = resolve(key, context)
-        if key.lower() != "aws:principalarn" or ":assumed-role/" not in str(found):
-            return found
-        role = iam._roles.get(str(found).split("/")[1]) or {}
-        return role.get("Arn", found)
-
-    return resolved
 
 
 _KEYS_OF_ITEMS: Final = "sandbox:keys-of-items"

@@ -10,7 +10,16 @@ from typing import Any, Final
 from botocore.exceptions import ClientError
 
 from sandbox.account import Account
-from sandbox.emulator import HOME, REGION, ROOT, ROOT_KEY, ROOT_SECRET, layer_target
+from sandbox.emulator import (
+    HOME,
+    LAB_ID,
+    ORGANIZATION_ID,
+    REGION,
+    ROOT,
+    ROOT_KEY,
+    ROOT_SECRET,
+    layer_target,
+)
 
 STACK: Final = "mfa-watcher"
 BUCKET: Final = "sam-artifacts"
@@ -58,7 +67,8 @@ def deploy(account: Account, home: Path = HOME, **overrides: str) -> Stack:
         "SenderAddress": SENDER,
         "SecurityAddress": SECURITY,
         "MailDomains": DOMAIN,
-        "AccountAlias": "sandbox",
+        "OrganizationId": ORGANIZATION_ID,
+        "MemberAccounts": LAB_ID,
         "Architecture": layer_target()["LAYER_ARCHITECTURE"],
         # Nobody wants to wait: IAM in the emulator is consistent at once.
         "SettleSeconds": "0",

@@ -21,6 +21,10 @@ HOME: Final = ROOT / ".sandbox"
 
 ACCOUNT_ID: Final = "111122223333"
 REGION: Final = "us-east-1"
+# A second account of the same organization, and one that belongs to somebody else.
+LAB_ID: Final = "444455556666"
+STRANGER_ID: Final = "999988887777"
+ORGANIZATION_ID: Final = "o-sandbox0org"
 # Whoever signs with this key is the account's root user.
 ROOT_KEY: Final = "AKIAROOTOFTHESANDBOX"
 ROOT_SECRET: Final = "root-of-the-sandbox"  # noqa: S105 - opens nothing but this emulator

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ministack.core import iam_evaluator
-from ministack.core.responses import get_account_id
+from ministack.core.responses import get_account_id, get_region, request_scope
 from ministack.services import eventbridge, iam, ses_v2, sts
 
 from sandbox import records
+from sandbox.emulator import ACCOUNT_ID
 from sandbox.mail_events import DETAIL_TYPES, SentMail
 from sandbox.mfa_sessions import WITH_MFA
 from sandbox.passwords import is_right
@@ -16,21 +17,22 @@ from sandbox.records import Json
 
 
 def deliver(record: Json) -> list[str]:
-    """Put a record on the default bus and name the rules that it matches.
+    """Put a record on the default bus of its account and region; name the rules that it matches.
 
     MiniStack refuses `aws.*` sources from clients, as AWS does; its own emitters go this way.
     """
     sign_in = record["eventName"] == "ConsoleLogin"
     source = record["eventSource"].partition(".")[0]
     kind = f"AWS {'Console Sign In' if sign_in else 'API Call'} via CloudTrail"
-    _put_event(f"aws.{source}", kind, record)
-    view = eventbridge._pattern_event_view(eventbridge._events_log_list()[-1])
-    return [
-        rule["Name"]
-        for rule in eventbridge._rules.values()
-        if rule.get("EventPattern") and rule["State"] == "ENABLED"
-        if eventbridge._matches_pattern_view(rule["EventPattern"], view)
-    ]
+    with request_scope(record["recipientAccountId"], record["awsRegion"]):
+        _put_event(f"aws.{source}", kind, record)
+        view = eventbridge._pattern_event_view(eventbridge._events_log_list()[-1])
+        return [
+            rule["Name"]
+            for rule in eventbridge._rules.values()
+            if rule.get("EventPattern") and rule["State"] == "ENABLED"
+            if eventbridge._matches_pattern_view(rule["EventPattern"], view)
+        ]
 
 
 def report(mail: SentMail) -> None:
@@ -57,6 +59,20 @@ def _put_event(source: str, kind: str, detail: Json) -> None:
 
 def caller(access_key_id: str) -> records.Caller | None:
     """The identity behind an access key, as MiniStack resolves it; None if it knows no such key."""
+    with request_scope(account_of(access_key_id), get_region()):
+        return _caller(access_key_id)
+
+
+def account_of(access_key_id: str) -> str:
+    """The account that a key belongs to. An account's number is the key of its root user."""
+    if access_key_id.isdigit():
+        return access_key_id
+    session = sts._sessions.get(access_key_id) or {}
+    owner = session.get("AccountId") or iam_evaluator.find_iam_access_key_account(access_key_id)
+    return str(owner or get_account_id())
+
+
+def _caller(access_key_id: str) -> records.Caller | None:
     found = iam_evaluator.resolve_credential(access_key_id, get_account_id())
     if isinstance(found, iam_evaluator.CredentialResolutionError):
         return None
@@ -107,15 +123,36 @@ def sign_in_attempt(  # noqa: PLR0913 - what a sign-in is made of
     *,
     mfa: bool | None = None,
     password: str | None = None,
+    account: str = ACCOUNT_ID,
     region: str = "us-east-1",
     source_ip: str = "203.0.113.10",
     user_agent: str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
 ) -> records.SignIn:
-    """What happens when `user` (empty: root) signs in.
+    """What happens when `user` (empty: root) signs in to an account, in a region.
 
     A device is used if there is one, unless `mfa` says otherwise. Without a console password, with
     another one than is set, or without such a user, the sign-in fails.
     """
+    with request_scope(account, region):
+        return _attempt(
+            user,
+            mfa=mfa,
+            password=password,
+            region=region,
+            source_ip=source_ip,
+            user_agent=user_agent,
+        )
+
+
+def _attempt(  # noqa: PLR0913 - as above
+    user: str,
+    *,
+    mfa: bool | None,
+    password: str | None,
+    region: str,
+    source_ip: str,
+    user_agent: str,
+) -> records.SignIn:
     known = iam._users.get(user) or {}
     devices = [
         serial for serial, device in iam._mfa_devices.items() if user and device["User"] == user

@@ -11,6 +11,7 @@ from sandbox.cast import Cast
 from sandbox.deploy import build, deploy
 from sandbox.emulator import Emulator
 from sandbox.evidence import Evidence
+from sandbox.lab import Lab
 from sandbox.records import Json
 
 
@@ -21,6 +22,7 @@ class Stage:
     account: Account
     cast: Cast
     evidence: Evidence
+    lab: Lab
 
     def run(self, function: str) -> Json:
         """Run a deployed function, named by the stack's output, as its schedule does."""
@@ -45,12 +47,16 @@ class Stage:
         build(emulator.home)
         done("sam build: functions and layers for this machine")
         cast.before_the_watcher()
+        lab = Lab.before_the_watcher(emulator.endpoint)
         done(f"people in the account: {', '.join(cast.people)}")
+        done(f"people in a second one: {', '.join(lab.cast.people)}")
         stack = deploy(account, emulator.home)
         done("sam deploy: the real template.yaml")
+        lab.deploy_forwarders(account)
+        done("forwarder.yaml: a second account, and another region of this one")
         cast.guard(stack["GuardPolicyArn"])
         cast.open_the_desk(stack["RequesterPolicyArn"], stack["ApproverPolicyArn"])
         evidence = Evidence.of(account, stack)
         evidence.look()
         done("guard policy attached to all console users, and the change desk opened to them")
-        return cls(account, cast, evidence)
+        return cls(account, cast, evidence, lab)

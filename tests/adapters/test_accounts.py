@@ -162,28 +162,35 @@ def test_the_organizations_members_are_listed_page_by_page(
     assert set(accounts.ids()) == {ACCOUNT, *members}
 
 
-def test_members_are_asked_for_once_in_ten_minutes_and_sooner_for_a_stranger(
+def test_an_account_is_asked_about_once_an_hour_and_sooner_if_it_was_none_of_ours(
     account: Account, members: list[str], clock: Clock
 ) -> None:
     accounts = OrganizationAccounts(client("organizations"), own=ACCOUNT, clock=clock)
-    assert accounts.include(members[0])
     account.calls.reset()
-    assert accounts.include(members[1])
-    assert account.calls.made == []
-    joined = account.new_member("new")
-    assert not accounts.include(joined)  # asked a moment ago
+    assert accounts.include(members[0])
+    assert accounts.include(members[0])
+    assert not accounts.include("999999999999")
+    assert not accounts.include("999999999999")
+    assert account.calls.made == ["organizations:DescribeAccount"] * 2
     clock.move(timedelta(seconds=30))
-    assert accounts.include(joined)
+    assert accounts.include(members[0])
+    assert not accounts.include("999999999999")
+    assert account.calls.made == ["organizations:DescribeAccount"] * 3
+    clock.move(timedelta(hours=1))
+    assert accounts.include(members[0])
+    assert account.calls.made == ["organizations:DescribeAccount"] * 4
 
 
 def test_our_own_account_is_watched_whatever_the_organization_says(
     account: Account, clock: Clock
 ) -> None:
-    account.calls.refused["organizations:ListAccounts"] = Refusal("AccessDeniedException")
+    for call in ("DescribeAccount", "ListAccounts"):
+        account.calls.refused[f"organizations:{call}"] = Refusal("AccessDeniedException")
     accounts = OrganizationAccounts(client("organizations"), own=ACCOUNT, clock=clock)
     assert accounts.include(ACCOUNT)
-    with pytest.raises(WorldError, match="name them in MemberAccounts"):
-        accounts.include(MEMBER)
+    for ask in (lambda: accounts.include(MEMBER), accounts.ids):
+        with pytest.raises(WorldError, match="others name the members in MemberAccounts"):
+            ask()
     account.calls.refused.clear()
     account.calls.unreachable.add("organizations:ListAccounts")
     with pytest.raises(WorldError, match="ReadTimeoutError"):

@@ -22,6 +22,7 @@ from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.intents import Alert, Intent, Mail
 from mfa_watcher.domain.people import Person
 from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.roster import Summary, Swept, entry_of
 from mfa_watcher.domain.users import Cause, Closure, Finding, MailKind, Standing, User, UserKey
 from mfa_watcher.ports import AlreadyDecidedError, LostRaceError, RequestPage, RequestSearch
 from tests.account import Account, client
@@ -442,3 +443,66 @@ def test_request_that_nobody_tried_for_can_be_stored(store: DynamoStore) -> None
     request = file_request(ALICE.key, ALICE.name, bob, NOW, Policy(), event_id="e1")
     store.commit(a_decision("e1", request=request), now=NOW)
     assert store.request(request.id) == replace(request, version=1)
+
+
+# The roster --------------------------------------------------------------------------------------
+
+
+def newcomers(number: int) -> list[User]:
+    return [
+        User(
+            UserKey(ACCOUNT, f"AIDA{one:03}"),
+            f"user{one}",
+            Standing.PROTECTED,
+            (Device(f"arn:aws:iam::{ACCOUNT}:mfa/d{one}"),),
+            devices_unread=True,
+        )
+        for one in range(number)
+    ]
+
+
+def test_newcomers_are_noted_many_at_a_time_and_stand_in_the_roster_and_under_their_names(
+    store: DynamoStore, account: Account
+) -> None:
+    users = newcomers(60)
+    assert store.note(users) == ()
+    assert account.calls.made == ["dynamodb:TransactWriteItems"] * 2
+    noted = [replace(user, version=1) for user in users]
+    assert sorted(store.roster(ACCOUNT), key=str) == sorted(map(entry_of, noted), key=str)
+    assert list(store.roster("999999999999")) == []
+    assert [store.user(user.key) for user in users] == noted
+    assert store.user_id_named(ACCOUNT, "USER7") == "AIDA007"
+
+
+def test_who_is_known_after_all_is_left_as_he_is_and_named(store: DynamoStore) -> None:
+    users = newcomers(6)
+    before = [replace(users[2], devices=(), standing=None), replace(users[5], name="other")]
+    for number, user in enumerate(before):
+        store.commit(a_decision(f"e{number}", user=user), now=NOW)
+    assert set(store.note(users)) == {users[2], users[5]}
+    assert store.user(users[2].key) == replace(before[0], version=1)
+    assert store.user(users[5].key) == replace(before[1], version=1)
+    assert store.user(users[4].key) == replace(users[4], version=1)
+
+
+def test_who_is_gone_is_not_in_the_roster_and_comes_back_with_his_next_record(
+    store: DynamoStore,
+) -> None:
+    store.commit(a_decision("e1"), now=NOW)
+    assert list(store.roster(ACCOUNT)) == [entry_of(STORED)]
+    store.commit(a_decision("e2", user=replace(STORED, gone_at=NOW)), now=NOW)
+    assert list(store.roster(ACCOUNT)) == []
+    back = replace(ALICE, standing=Standing.UNPROTECTED, version=2)
+    store.commit(a_decision("e3", user=back), now=NOW)
+    assert list(store.roster(ACCOUNT)) == [entry_of(replace(back, version=3))]
+
+
+def test_of_each_accounts_sweeps_the_last_is_kept(store: DynamoStore) -> None:
+    counted = Summary(users=3, unprotected=1)
+    swept = Swept(ACCOUNT, "r1", NOW, NOW, 7, 2, 1, counted, 0, {"CreateUser": 1}, {"why": 1})
+    assert store.last_sweep(ACCOUNT) is None
+    for seed, run in (("e1", "r1"), ("e2", "r2")):
+        ended = replace(a_decision(seed, user=None), swept=replace(swept, run=run))
+        store.commit(ended, now=NOW)
+    assert store.last_sweep(ACCOUNT) == replace(swept, run="r2")
+    assert store.last_sweep("999999999999") is None

@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from sandbox.emulator import Emulator, EmulatorError, free_port, interpreter
+from sandbox.scenes import SCENES
 from sandbox.stage import Stage
-from sandbox.story import SCENES
 from sandbox.timeline import Played, Timeline
 
 

@@ -94,6 +94,8 @@ class Product:
         """Give all functions the account's clock."""
         self.monkeypatch.setattr(bootstrap, "now", self.account.clock)
         self.monkeypatch.setattr(bootstrap, "sleep", lambda _seconds: None)
+        # moto's table does not bear two calls at a time.
+        self.monkeypatch.setattr("mfa_watcher.usecases.sweep.WORKERS", 1)
         for handler in logging.getLogger(STACK).handlers:
             self.monkeypatch.setattr(handler, "stream", Stdout())
 

@@ -207,6 +207,22 @@ def test_an_alert_of_a_member_that_cannot_be_asked_its_alias_bears_its_number(
     assert f"Account:          {MEMBER}" in alert["Message"]
 
 
+def test_alerts_that_are_told_together_each_name_their_account(
+    product: Product, account: Account, mia: Json
+) -> None:
+    product.digest_seconds = 60
+    ana, ann = (iam_user(name, account.new_user(name)) for name in ("ana", "ann"))
+    product.observe(sign_in(ana, "ana"), sign_in(ann, "ann"), there(sign_in(mia, "mia")))
+    product.deliver()
+    account.clock.move(timedelta(minutes=2))
+    product.redeliver()
+    one, together = [alert["Message"] for alert in account.alerts()]
+    lines = [line for line in (one + together).splitlines() if "User" in line or "Account" in line]
+    assert sum(f"acme ({ACCOUNT})" in line for line in lines) == 2
+    assert sum(f"acme-lab ({MEMBER})" in line for line in lines) == 1
+    assert "User: mia | Account: acme-lab" in together
+
+
 def test_a_member_is_asked_its_alias_once(
     product: Product, account: Account, member: Account
 ) -> None:
@@ -365,14 +381,14 @@ def test_an_organization_that_cannot_be_asked_makes_the_event_wait(
     product: Product, account: Account
 ) -> None:
     product.organization = "o-abcdefghij"
-    account.calls.refused["organizations:ListAccounts"] = Refusal("AccessDeniedException")
+    account.calls.refused["organizations:DescribeAccount"] = Refusal("AccessDeniedException")
     at_home = iam_user("ana", account.new_user("ana"))
     assert product.observe(sign_in(at_home)) == []
     record = there(sign_in(at_home, "there"))
     assert len(product.observe(record)) == 1
     product.observe(record, receives=MAX_RECEIVES)
     [(_, attributes)] = account.parked("SignInDeadLetters")
-    assert "name them in MemberAccounts" in attributes["reason"]
+    assert "name the members in MemberAccounts" in attributes["reason"]
 
 
 def test_the_desk_exempts_a_members_user_whom_the_watcher_knows(

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from mfa_watcher.adapters.sweep_queue import read_order
 from mfa_watcher.cloudtrail import DamagedEventError, parse_event
 from mfa_watcher.domain.feedback import MailOutcome
 from mfa_watcher.domain.signals import Outcome, Signal, SignalKind, classify
+from mfa_watcher.ports import UnactionableError
 from mfa_watcher.sesevents import parse_report
 from tools.wrap_event import unwrap, wrap
 
@@ -135,7 +137,16 @@ INTENTS = {
 }
 """How the ids of the intents begin that the stream tells of."""
 
+SWEEPS: dict[str, list[int | str]] = {
+    "sweep/one_account": [0],
+    "sweep/account_put_off": [2],
+    "sweep/batch_with_damaged": [0, DAMAGED],
+}
+"""How often the accounts were put off that are to be swept."""
+
 SCHEDULED = {
+    "sweep/every_four_hours",
+    "sweep/by_hand",
     "redeliver/every_minute",
     "redeliver/take_up_failed",
     "remind/every_hour",
@@ -158,7 +169,7 @@ def signal_of(body: str) -> Signal:
 def test_no_file_is_without_an_expectation_and_no_expectation_without_a_file() -> None:
     files = {str(path.relative_to(EVENTS).with_suffix("")) for path in EVENTS.rglob("*.json")}
 
-    assert files == {*EXPECTED, *BATCHES, *REPORTS, *INTENTS, *SCHEDULED}
+    assert files == {*EXPECTED, *BATCHES, *REPORTS, *INTENTS, *SWEEPS, *SCHEDULED}
 
 
 def test_every_kind_of_signal_but_ignored_has_a_file() -> None:
@@ -195,7 +206,22 @@ def test_batch_means_what_is_expected_message_by_message(case: str) -> None:
     assert found == BATCHES[case]
 
 
-@pytest.mark.parametrize("case", [*EXPECTED, *BATCHES, *REPORTS])
+@pytest.mark.parametrize("case", SWEEPS)
+def test_account_to_be_swept_is_read_message_by_message(case: str) -> None:
+    found: list[int | str] = []
+    for body in bodies(case):
+        try:
+            order = read_order(body)
+        except UnactionableError:
+            found.append(DAMAGED)
+            continue
+        assert order.account_id == ACCOUNT
+        found.append(order.waits)
+
+    assert found == SWEEPS[case]
+
+
+@pytest.mark.parametrize("case", [*EXPECTED, *BATCHES, *REPORTS, *SWEEPS])
 def test_event_file_is_what_its_queue_hands_over(case: str) -> None:
     events = content(case)
 

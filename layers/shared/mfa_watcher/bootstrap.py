@@ -164,9 +164,9 @@ def _accounts(settings: TableSettings) -> "Accounts":
     return NamedAccounts(settings.account_id, settings.member_accounts)
 
 
-def _store(settings: TableSettings) -> DynamoStore:
+def _store(settings: TableSettings, config: Config = _CONFIG) -> DynamoStore:
     return DynamoStore(
-        _client("dynamodb"),
+        _client("dynamodb", config),
         table_name=settings.table_name,
         remember_events=Policy().remember_events,
         keep_evidence=settings.keep_evidence,
@@ -242,7 +242,7 @@ def sweeping() -> "Sweeping":
     queue = SqsSweepQueue(sqs, queue_url=settings.sweep_queue_url)
     sweeper = Sweeper(
         accounts=_accounts(settings).ids,
-        store=_store(settings),
+        store=_store(settings, config=_PATIENT),
         iam_of=_readers(client_of),
         census_of=lambda account_id: BotoCensusTaker(client_of(account_id)),
         queue=queue,

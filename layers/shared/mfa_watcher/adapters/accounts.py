@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -13,15 +13,16 @@ from mfa_watcher.ports import AccountOutOfReachError, IamReadError, WorldError
 if TYPE_CHECKING:
     from types_boto3_iam import IAMClient
     from types_boto3_organizations import OrganizationsClient
+    from types_boto3_organizations.type_defs import AccountTypeDef
     from types_boto3_sts import STSClient
     from types_boto3_sts.type_defs import CredentialsTypeDef
 
 ALIAS_KEPT = timedelta(hours=1)
 """How long an account is called as it was when last asked."""
 
-MEMBERS_KEPT = timedelta(minutes=10)
-MEMBERS_ASKED_AGAIN_AFTER = timedelta(seconds=30)
-"""How soon the organization is asked again about an account that was not among its members."""
+MEMBER_KEPT = timedelta(hours=1)
+STRANGER_KEPT = timedelta(seconds=30)
+"""How soon the organization is asked again about an account that was none of its members."""
 
 MOST_CLIENTS = 50
 """A client takes a megabyte or two, and a function's memory has to hold them all."""
@@ -34,6 +35,7 @@ ASKED_AGAIN_AFTER = timedelta(minutes=1)
 
 _NO_WAY_IN = frozenset({"AccessDenied", "AccessDeniedException", "RegionDisabledException"})
 
+Answer = TypeVar("Answer")
 BuildClient: TypeAlias = Callable[["CredentialsTypeDef"], "IAMClient"]
 
 
@@ -63,46 +65,60 @@ class OrganizationAccounts:
         self._client = client
         self._own = own
         self._clock = clock
-        self._ids: tuple[str, ...] = ()
-        self._asked_at: datetime | None = None
+        self._told: dict[str, tuple[datetime, bool]] = {}
 
     def ids(self) -> tuple[str, ...]:
         """Give the ids of all, our own first. Raises WorldError."""
-        return self._known(MEMBERS_KEPT)
+        # A page holds 20 accounts at most, and one before the last may be empty.
+        pages = self._client.get_paginator("list_accounts").paginate()
+        members = _asked_of_organization(
+            "its accounts",
+            lambda: [one["Id"] for page in pages for one in page["Accounts"] if _is_active(one)],
+        )
+        return tuple(dict.fromkeys((self._own, *members)))
 
     def include(self, account_id: str) -> bool:
-        """Tell whether an account is one of them, also one that just joined. Raises WorldError."""
-        known = account_id == self._own or account_id in self._known(MEMBERS_KEPT)
-        return known or account_id in self._known(MEMBERS_ASKED_AGAIN_AFTER)
+        """Tell whether an account is one of them. Raises WorldError.
 
-    def _known(self, kept: timedelta) -> tuple[str, ...]:
+        An organization is asked about the one account: a list of a thousand takes it 50 calls.
+        """
+        if account_id == self._own:
+            return True
         now = self._clock()
-        if self._asked_at is None or now - self._asked_at >= kept:
-            self._ids, self._asked_at = self._asked(), now
-        return self._ids
+        asked_at, included = self._told.get(account_id, (None, False))
+        kept = MEMBER_KEPT if included else STRANGER_KEPT
+        if asked_at is None or now - asked_at >= kept:
+            included = _asked_of_organization(account_id, lambda: self._describe(account_id))
+            self._told[account_id] = (now, included)
+        return included
 
-    def _asked(self) -> tuple[str, ...]:
-        """Ask for all pages: a page holds 20 accounts at most, and may be empty before the last."""
-        members: list[str] = []
+    def _describe(self, account_id: str) -> bool:
         try:
-            for page in self._client.get_paginator("list_accounts").paginate():
-                # AWS replaces Status by State in 2026; either may be what is answered.
-                members += (
-                    account["Id"]
-                    for account in page["Accounts"]
-                    if account.get("State", account.get("Status")) == "ACTIVE"
-                )
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            raise WorldError(
-                f"the organization's accounts cannot be listed: {code}; that is for its management"
-                " account or a delegated administrator, others name them in MemberAccounts"
-            ) from error
-        except BotoCoreError as error:
-            raise WorldError(
-                f"the organization's accounts cannot be listed: {type(error).__name__}"
-            ) from error
-        return tuple(dict.fromkeys((self._own, *members)))
+            return _is_active(self._client.describe_account(AccountId=account_id)["Account"])
+        except self._client.exceptions.AccountNotFoundException:
+            return False
+
+
+def _is_active(account: "AccountTypeDef") -> bool:
+    """Tell whether people can sign in there. AWS replaces Status by State in 2026."""
+    return account.get("State", account.get("Status")) == "ACTIVE"
+
+
+def _asked_of_organization(about: str, ask: Callable[[], Answer]) -> Answer:
+    try:
+        return ask()
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        raise WorldError(
+            f"the organization does not say of {about} what is a member: {code}; it says so to its"
+            " management account and to a delegated administrator, others name the members in"
+            " MemberAccounts"
+        ) from error
+    except BotoCoreError as error:
+        kind = type(error).__name__
+        raise WorldError(
+            f"the organization was asked of {about}, without an answer: {kind}"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -416,7 +416,7 @@ def _advanced(selector: Json) -> Selector | None:
 
 
 def _organizations(condition: Json) -> list[str]:
-    """Give the organizations that a statement's condition asks for; ``*`` if it asks for nothing."""
+    """Give the organizations that a statement's condition asks for; ``*`` if for nothing."""
     if not condition:
         return ["*"]
     return [

@@ -63,11 +63,11 @@ def _list(desk: SecurityDesk, options: argparse.Namespace) -> None:
     from rich.text import Text
 
     table = Table()
-    for column in ("user", "until", "reason", "granted by"):
+    for column in ("user", "account", "until", "reason", "granted by"):
         table.add_column(column)
     for user in users:
         line = _line(user)
-        cells = (line["user"], line["until"], line["reason"], line["granted_by"])
+        cells = [line[key] for key in ("user", "account_id", "until", "reason", "granted_by")]
         table.add_row(*(Text(plain(cell)) for cell in cells))
     console().print(table)
 

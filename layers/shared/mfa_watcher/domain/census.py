@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from mfa_watcher.domain.devices import Device
+from mfa_watcher.domain.devices import Device, DeviceKind
 
 REPORT_LIFE = timedelta(hours=4)
 """How long IAM gives out the same report."""
@@ -101,10 +101,11 @@ class Census:
     virtual: Mapping[str, tuple[Device, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Put the devices to their users."""
+        """Put the devices to their users: what their serial numbers call virtual, as records do."""
         devices: dict[str, tuple[Device, ...]] = {}
         for one in self.assigned:
-            devices[one.user_id] = (*devices.get(one.user_id, ()), one.device)
+            if one.device.kind is DeviceKind.VIRTUAL:
+                devices[one.user_id] = (*devices.get(one.user_id, ()), one.device)
         object.__setattr__(self, "virtual", devices)
 
     @property

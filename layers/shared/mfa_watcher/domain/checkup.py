@@ -382,7 +382,7 @@ def rules(found: Mapping[str, Rule | None], reaches: Callable[[str], bool]) -> t
 def forwarders(
     found: Mapping[str, Rule | None], letters: Mapping[str, int | None], *, stack: Stack
 ) -> tuple[Verdict, ...]:
-    """Judge the forwarders in the hub account's other regions, by region, and their dead letters."""
+    """Judge the forwarders in the hub account's other regions, by region, with dead letters."""
     notes = _Notes(Check.FORWARDERS)
     for region, rule in found.items():
         if rule is None:

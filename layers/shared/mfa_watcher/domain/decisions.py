@@ -79,8 +79,8 @@ def changes_nothing(signal: Signal, user: User) -> bool:
     match signal.kind:
         case SignalKind.SIGN_IN_WITH_MFA:
             return True
-        case SignalKind.USER_CREATED:
-            return not unknown
+        case SignalKind.USER_CREATED:  # known already if a sweep was quicker
+            return not unknown and not signal.record.tags
         case kind:
             return unknown and kind in _EVIDENCE_ONLY and not signal.record.tags
 

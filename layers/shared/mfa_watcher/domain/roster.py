@@ -30,10 +30,14 @@ class Entry:
         return tuple(one for one in self.devices if one.kind is not DeviceKind.VIRTUAL)
 
     @property
+    def nameless(self) -> bool:
+        """Tell whether all that is known of his devices is that he has one."""
+        return self.devices_unread and self.standing is Standing.PROTECTED and not self.devices
+
+    @property
     def unlisted(self) -> int:
         """Count the devices he must have that no list of the account shows."""
-        nameless = self.devices_unread and self.standing is Standing.PROTECTED and not self.devices
-        return len(self.others) + nameless
+        return len(self.others) + self.nameless
 
     @property
     def only_virtual(self) -> bool:

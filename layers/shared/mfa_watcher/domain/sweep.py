@@ -143,6 +143,8 @@ def judge(  # noqa: PLR0911 - a table
     if frozenset(virtual) != entry.virtual:
         if not virtual:
             return _ask(entry, DEVICE_GONE, name, password=_surely(seen))
+        if entry.nameless:  # the device that he had must go on being counted, or not
+            return _ask(entry, DEVICE_THERE, name)
         # An event was missed, so there may be more to be read than the list shows.
         return _tell(entry, DEVICE_THERE, _holding(seen, entry, unread=True))
     reason = _doubt(seen, entry)

@@ -8,6 +8,7 @@ from mfa_watcher.domain.addresses import AddressBook
 from mfa_watcher.domain.exemptions import grant, revoke
 from mfa_watcher.domain.overrides import set_address
 from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.roster import Entry, Swept
 from mfa_watcher.domain.users import Exemption, User, UserKey
 from mfa_watcher.ports import IamReader, Store
 
@@ -36,6 +37,10 @@ class SecurityDesk:
     def exempted(self) -> Iterator[User]:
         """Give the users who are exempt."""
         return self.store.exempted()
+
+    def roster(self) -> tuple[list[Entry], Swept | None]:
+        """Give the account's users as they are known, and its last sweep."""
+        return list(self.store.roster(self.account_id)), self.store.last_sweep(self.account_id)
 
     def grant(self, name: str, *, reason: str, until: datetime) -> User:
         """Exempt a user. Raises NoSuchUserError, ExemptionError, LostRaceError, IamReadError."""

@@ -228,7 +228,8 @@ class _Run:
         if newcomer and self.first:
             return  # there was nobody yet to miss his events
         if calls := lost_events(before, after, self.young):
-            self.lost[after.name] = calls
+            # A name may have gone from one user to another.
+            self.lost[after.name] = (*self.lost.get(after.name, ()), *calls)
 
     def _try(self, suspect: Suspect) -> _Attended | Exception:
         if self.seconds_left() < _SECONDS_TO_SPARE:

@@ -1,0 +1,76 @@
+"""The second account of the organization, and the forwarders there and in other regions."""
+
+import json
+from dataclasses import dataclass
+from typing import Final, Self
+
+from sandbox.account import Account
+from sandbox.cast import ADMINISTRATOR_POLICY, SELF_SERVICE, Cast
+from sandbox.deploy import STACK
+from sandbox.emulator import ACCOUNT_ID, LAB_ID, ORGANIZATION_ID, REGION, ROOT, STRANGER_ID
+
+FORWARDER: Final = f"{STACK}-forwarder"
+ALIAS: Final = "sandbox-lab"
+EUROPE: Final = "eu-north-1"
+PACIFIC: Final = "ap-southeast-2"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """The second account with its people, and an account that is none of ours."""
+
+    cast: Cast
+    stranger: Account
+
+    @property
+    def account(self) -> Account:
+        """The second account."""
+        return self.cast.account
+
+    @classmethod
+    def before_the_watcher(cls, endpoint: str) -> Self:
+        """Make the accounts as they are before anybody installs a watcher."""
+        cast = Cast(Account(endpoint, LAB_ID))
+        root = cast.account.root
+        root.client("iam").create_account_alias(AccountAlias=ALIAS)
+        for name in ("mia", "lars"):
+            cast.hire(name, by=root)
+            cast.give_console_access(name, by=root)
+        root.client("iam").attach_user_policy(UserName="lars", PolicyArn=ADMINISTRATOR_POLICY)
+        cast.enrol("lars", device="lars-phone")
+        _let_users_enrol(cast)
+        return cls(cast, Account(endpoint, STRANGER_ID))
+
+    def deploy_forwarders(self, hub: Account) -> None:
+        """Deploy forwarder.yaml as the operator of each account does, or a StackSet for him."""
+        for region in (REGION, EUROPE):
+            deploy_forwarder(self.account, region)
+        deploy_forwarder(hub, PACIFIC)
+        deploy_forwarder(self.stranger, REGION)
+
+
+def deploy_forwarder(account: Account, region: str) -> None:
+    """Deploy forwarder.yaml into an account and a region."""
+    cloudformation = account.root.client("cloudformation", region)
+    parameters = {
+        "HubAccountId": ACCOUNT_ID,
+        "HubStackName": STACK,
+        "OrganizationId": ORGANIZATION_ID,
+    }
+    cloudformation.create_stack(
+        StackName=FORWARDER,
+        TemplateBody=(ROOT / "forwarder.yaml").read_text(),
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+        Parameters=[
+            {"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()
+        ],
+    )
+    waiter = cloudformation.get_waiter("stack_create_complete")
+    waiter.wait(StackName=FORWARDER, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+
+
+def _let_users_enrol(cast: Cast) -> None:
+    """Let mia do about herself what AWS's documentation lets users do."""
+    cast.account.root.client("iam").put_user_policy(
+        UserName="mia", PolicyName="self-service", PolicyDocument=json.dumps(SELF_SERVICE)
+    )

@@ -1,0 +1,147 @@
+"""The second account and other regions in the story: nobody there is missed, nobody else let in."""
+
+import json
+from dataclasses import replace
+from typing import Final
+
+from sandbox.emulator import ACCOUNT_ID, LAB_ID, REGION, STRANGER_ID
+from sandbox.expectations import Expectation, Scene, Since, alerted, finding, mailed
+from sandbox.lab import ALIAS, EUROPE, PACIFIC
+from sandbox.stage import Stage
+
+
+def linked_to(alias: str, account: str) -> Expectation:
+    """The mails of a scene are about one account, and lead to its sign-in page."""
+
+    def holds(since: Since) -> bool:
+        link = f"https://{alias}.signin.aws.amazon.com/console"
+        texts = [" ".join(mail.text.split()) for mail in since.mails]
+        return bool(texts) and all(
+            link in text and f"{alias} ({account})" in text for text in texts
+        )
+
+    return Expectation(f"the mail leads to the sign-in page of {alias}", holds)
+
+
+def of_account(name: str, account: str) -> Expectation:
+    """The watcher's record of a user is kept under his own account."""
+    return Expectation(
+        f"{name} is a user of account {account}",
+        lambda since: since.user(name).get("pk", "").startswith(f"USER#{account}#"),
+    )
+
+
+def recorded(event_name: str, account: str, region: str) -> Expectation:
+    """CloudTrail has such a record, in that account and region."""
+    return Expectation(
+        f"{event_name} was recorded in account {account}, {region}",
+        lambda since: any(
+            (record["eventName"], record["recipientAccountId"], record["awsRegion"])
+            == (event_name, account, region)
+            for record in since.records
+        ),
+    )
+
+
+def kept_out(account: str) -> Expectation:
+    """An account's event lies in its own dead letters: the hub's bus did not take it."""
+
+    def holds(since: Since) -> bool:
+        hub = since.evidence.account
+        stranger = replace(hub, number=account).root.client("sqs")
+        url = stranger.get_queue_url(QueueName="mfa-watcher-forward-dead-letters")["QueueUrl"]
+        found = stranger.receive_message(QueueUrl=url, VisibilityTimeout=0).get("Messages", [])
+        bodies = [json.loads(message["Body"]) for message in found]
+        return [body["detail"]["recipientAccountId"] for body in bodies] == [account]
+
+    return Expectation("the event lies in the stranger's own dead-letter queue", holds)
+
+
+def henry_signs_in_from_sydney(stage: Stage) -> None:
+    """Henry, of the hub's account, is led to another region's sign-in page."""
+    stage.account.sign_in("henry", region=PACIFIC, source_ip=stage.cast["henry"].source_ip)
+
+
+def mia_signs_in(stage: Stage) -> None:
+    """Mia signs in to the second account, in another region."""
+    mia = stage.lab.cast["mia"]
+    stage.lab.account.sign_in("mia", region=EUROPE, source_ip=mia.source_ip)
+
+
+def mia_enrols(stage: Stage) -> None:
+    """Mia registers her phone in the second account."""
+    stage.lab.cast.enrol("mia", device="mia-phone")
+
+
+def lars_removes(stage: Stage) -> None:
+    """Lars, an administrator there, takes mia's device away without asking anybody."""
+    iam, serial = stage.lab.cast["lars"].client("iam"), stage.lab.cast.serial("mia-phone")
+    iam.deactivate_mfa_device(UserName="mia", SerialNumber=serial)
+    iam.delete_virtual_mfa_device(SerialNumber=serial)
+
+
+def a_stranger_forwards(stage: Stage) -> None:
+    """Root of an account that is not of the organization signs in, and its forwarder sends that."""
+    stage.lab.stranger.sign_in(source_ip="192.0.2.200")
+
+
+SCENES: Final = (
+    Scene(
+        "henry signs in from Sydney",
+        "The same account, but another region: the forwarder there sends it on.",
+        henry_signs_in_from_sydney,
+        (
+            recorded("ConsoleLogin", ACCOUNT_ID, PACIFIC),
+            finding("henry", opened=True),
+            of_account("henry", ACCOUNT_ID),
+            mailed("henry"),
+            linked_to("sandbox", ACCOUNT_ID),
+            alerted("sign_in_without_mfa", naming="henry"),
+        ),
+    ),
+    Scene(
+        "mia signs in to the second account",
+        "Another account and another region. Its IAM is read by the role that its forwarder made.",
+        mia_signs_in,
+        (
+            recorded("ConsoleLogin", LAB_ID, EUROPE),
+            finding("mia", opened=True),
+            of_account("mia", LAB_ID),
+            mailed("mia"),
+            linked_to(ALIAS, LAB_ID),
+            alerted("sign_in_without_mfa", naming=f"{ALIAS} ({LAB_ID})"),
+        ),
+    ),
+    Scene(
+        "mia enrols there",
+        "A change in that account's IAM reaches the hub, too.",
+        mia_enrols,
+        (
+            recorded("EnableMFADevice", LAB_ID, REGION),
+            finding("mia", opened=False),
+            mailed("mia"),
+            alerted(),
+        ),
+    ),
+    Scene(
+        "lars removes mia's device",
+        "An administrator of the second account, without an approved change request.",
+        lars_removes,
+        (
+            finding("mia", opened=True),
+            mailed("mia"),
+            alerted("removal_unapproved", naming=f"{ALIAS} ({LAB_ID})"),
+        ),
+    ),
+    Scene(
+        "a stranger's account forwards to us",
+        "Anybody can deploy the forwarder. The bus takes events of the organization alone.",
+        a_stranger_forwards,
+        (
+            recorded("ConsoleLogin", STRANGER_ID, REGION),
+            kept_out(STRANGER_ID),
+            mailed(),
+            alerted(),
+        ),
+    ),
+)
