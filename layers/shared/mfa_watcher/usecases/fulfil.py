@@ -195,9 +195,9 @@ class _Run:
             )
 
     def look_again(self, iam: IamReader, user: IamUser) -> tuple[Device, ...]:
-        """Give the devices that the user has now, after seeing that it is he."""
-        self.verify(iam, user)
+        """Give the devices that the user has now, and see, as the last thing, that it is he."""
         found = iam.devices(user.name) or ()
+        self.verify(iam, user)
         # IAM may still list what it has just taken away.
         left = tuple(device for device in found if device.serial not in self.gone)
         serials = tuple(device.serial for device in left)
