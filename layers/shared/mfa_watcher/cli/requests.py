@@ -25,6 +25,9 @@ from mfa_watcher.domain.change_requests import RequestState
 _PAGE = 100
 """As many as the desk gives at once."""
 
+_LISTED = 100
+"""As many as one looks at, if nothing else is said."""
+
 Do = Callable[[Desk, argparse.Namespace], None]
 
 
@@ -96,7 +99,7 @@ def _add_reading(actions: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     _add_period(listing, required=False)
     listing.add_argument(
-        "--limit", type=_count, default=_PAGE, metavar="N", help="at most so many (%(default)s)"
+        "--limit", type=_count, default=_LISTED, metavar="N", help="at most so many (%(default)s)"
     )
     listing.add_argument("--json", action="store_true", help="one JSON line per request")
 
