@@ -4,15 +4,18 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mfa_watcher.domain.people import Person
 from tests.account import Account, Refusal
 from tests.builders import ACCOUNT, HOSTILE, Json, denied_removal, iam_call, iam_user
 from tests.functions.approved import BOB, CARLA, PHONE, SUE, TABLET, member
 from tests.functions.product import Product, url_event
+from tests.hostile import HOSTILE as HOSTILE_TEXTS
 
 REASON = "My phone was stolen on Monday."
 DETAILS = {"reason": REASON, "wanted": "fido"}
@@ -662,6 +665,17 @@ def test_query_that_is_not_as_described_says_which_part(product: Product, query:
     assert fault["field"].startswith(f"query.{query.split('=', maxsplit=1)[0]}")
 
 
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00", "5", "1999-12-31"]
+)
+@pytest.mark.parametrize("end", ["opened_from", "opened_before"])
+def test_moment_at_the_end_of_the_calendar_is_a_problem_and_no_error(
+    product: Product, end: str, moment: str
+) -> None:
+    problem = decide(product, BOB, f"/requests?{end}={moment}", status=422)
+    assert problem["type"].rpartition(":")[2] in {"bad-moment", "not-as-described"}
+
+
 # Who calls ---------------------------------------------------------------------------------------
 
 USER_ARN = f"arn:aws:iam::{ACCOUNT}:user/ana"
@@ -870,6 +884,56 @@ def test_name_with_every_character_that_iam_allows(product: Product, account: Ac
     request_id = filed(product, odd)
     query = f"subject={quote('a,b+c=d.e@f-g_h', safe='')}"
     assert _ids(decide(product, BOB, f"/requests?{query}")) == [request_id]
+
+
+_TEXT = st.one_of(st.sampled_from(list(HOSTILE_TEXTS.values())), st.text(max_size=80))
+_VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | _TEXT,
+    lambda part: st.lists(part, max_size=3) | st.dictionaries(_TEXT, part, max_size=3),
+    max_leaves=8,
+)
+_BODY = st.dictionaries(
+    st.sampled_from(["reason", "wanted", "devices", "details", "user_name", "version"]) | _TEXT,
+    _VALUE | st.just(REASON) | st.just("fido"),
+    max_size=4,
+)
+_QUERY = st.dictionaries(
+    st.sampled_from(
+        ["state", "subject", "older_than_days", "opened_from", "opened_before", "limit", "cursor"]
+    ),
+    _TEXT | st.integers().map(str) | st.dates().map(str) | st.just("open"),
+    max_size=4,
+)
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    st.sampled_from(["change_desk", "approval_desk"]),
+    st.sampled_from(["GET", "POST", "DELETE", ""]),
+    st.sampled_from(["/requests", "/requests/{}", "/requests/{}/approve", "/requests/{}/details"]),
+    st.sampled_from(["PR-20260302-AAAAAAAA"]) | _TEXT,
+    _QUERY,
+    st.none() | _TEXT | _BODY.map(json.dumps),
+)
+def test_whatever_is_sent_is_answered_and_is_no_error_of_ours(  # noqa: PLR0913, PLR0917 - all parts of a call
+    product: Product,
+    function: str,
+    method: str,
+    path: str,
+    name: str,
+    query: dict[str, str],
+    body: str | None,
+) -> None:
+    event = url_event(method, path.format(name), SUE)
+    event["rawQueryString"] = urlencode(query, errors="replace")
+    event["queryStringParameters"] = query
+    answer = product.invoke(function, {**event, "body": body})
+    assert answer["statusCode"] in {200, 400, 403, 404, 413, 422}
+    json.loads(answer["body"])
 
 
 # What every answer and log line is ---------------------------------------------------------------
