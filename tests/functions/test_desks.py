@@ -1,12 +1,14 @@
 """The two desks, each through its function: what may be asked, by whom, and what follows."""
 
 import json
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -351,31 +353,58 @@ def test_details_changed_after_the_approver_read_them_void_his_click(
 
 
 def test_of_two_approvers_at_once_one_is_told_that_the_other_was_faster(
-    product: Product, account: Account, ana: Person
+    product: Product, ana: Person
 ) -> None:
-    path = f"/requests/{filed(product, ana)}/approve"
-    reject = path.replace("approve", "reject")
-    account.calls.reset()
-
-    def meanwhile() -> None:
-        decide(product, CARLA, reject, WORD)
-
-    at = 1 + _calls_until_commit(product, account, path)
-    account.calls.meanwhile = (at, meanwhile)
-    problem = decide(product, BOB, path, WORD, status=409)
-    assert problem["type"].endswith(":overtaken")
-    request_id = path.split("/")[2]
+    request_id = filed(product, ana)
+    path = f"/requests/{request_id}/approve"
+    approving = Racing(product, "approval_desk", path, BOB, WORD)
+    approving.overtaken_by(lambda: decide(product, CARLA, f"/requests/{request_id}/reject", WORD))
     assert decide(product, BOB, f"/requests/{request_id}")["request"]["state"] == "rejected"
 
 
-def _calls_until_commit(product: Product, account: Account, path: str) -> int:
-    """How many calls an approval makes before it commits, found out by a refused commit."""
-    account.calls.refused["dynamodb:TransactWriteItems"] = Refusal("InternalServerError")
-    with pytest.raises(Exception, match="InternalServerError"):
-        product.call("approval_desk", "POST", path, BOB, WORD)
-    count = account.calls.made.index("dynamodb:TransactWriteItems")
-    account.calls.reset()
-    return count
+def test_of_two_who_file_for_a_user_at_once_one_is_told_that_the_other_was_faster(
+    product: Product, ana: Person
+) -> None:
+    filing = Racing(product, "change_desk", "/requests", ana, {"details": DETAILS})
+    filing.overtaken_by(lambda: filed(product, SUE, None, user_name="ana"))
+    assert len(ask(product, SUE, "/requests")["requests"]) == 1
+
+
+def test_no_window_is_reopened_while_another_request_is_filed(
+    product: Product, account: Account, ana: Person
+) -> None:
+    first = filed(product, ana)
+    decide(product, BOB, f"/requests/{first}/approve", WORD)
+    account.clock.move(timedelta(hours=25))
+    product.invoke("expire", {})
+    path = f"/requests/{first}/reopen"
+    Racing(product, "approval_desk", path, BOB, WORD).overtaken_by(lambda: filed(product, ana))
+    states = [request["state"] for request in decide(product, BOB, "/requests")["requests"]]
+    assert states == ["submitted", "expired"]
+
+
+@dataclass(frozen=True)
+class Racing:
+    """A call that somebody else overtakes right before it commits."""
+
+    product: Product
+    function: str
+    path: str
+    by: Person
+    body: Json
+
+    def overtaken_by(self, act: Callable[[], object]) -> None:
+        """Make the call; it must be told that it came too late."""
+        calls = self.product.account.calls
+        calls.reset()
+        calls.refused["dynamodb:TransactWriteItems"] = Refusal("InternalServerError")
+        with pytest.raises(ClientError, match="InternalServerError"):
+            self.product.call(self.function, "POST", self.path, self.by, self.body)
+        commit = 1 + calls.made.index("dynamodb:TransactWriteItems")
+        calls.reset()
+        calls.meanwhile = (commit, act)
+        problem = _ask(self.product, self.function, self.by, self.path, self.body, 409)
+        assert problem["type"].endswith(":overtaken")
 
 
 def test_approval_of_a_user_who_is_gone_says_so(
