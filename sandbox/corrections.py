@@ -14,7 +14,7 @@ MiniStack decides who may do what; nothing here decides for it. What is correcte
 - UpdateUser exists,
 - an alarm on a metric expression deploys, as an alarm on its first metric,
 - function URLs, sessions with MFA and passwords: `function_urls.py`, `mfa_sessions.py`,
-  `passwords.py`.
+  `passwords.py`; and layers, for speed: `layers.py`.
 
 Replacing fails loudly if a release of MiniStack no longer has the original.
 """
@@ -35,7 +35,7 @@ from ministack.core.responses import get_account_id
 from ministack.services import dynamodb, iam, ses_v2
 from ministack.services.cloudformation import provisioners
 
-from sandbox import function_urls, mfa_sessions, passwords, totp, wire
+from sandbox import function_urls, layers, mfa_sessions, passwords, totp, wire
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def install(observe: Callable[[Decision], None]) -> None:
     )
     iam._IAM_HANDLERS["EnableMFADevice"] = _with_codes_checked(iam._IAM_HANDLERS["EnableMFADevice"])
     iam._IAM_HANDLERS["UpdateUser"] = _update_user
-    for more in (function_urls, mfa_sessions, passwords):
+    for more in (function_urls, layers, mfa_sessions, passwords):
         more.install()
 
 
