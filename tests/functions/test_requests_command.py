@@ -441,9 +441,12 @@ def test_list_is_read_page_by_page_and_as_json_lines(
 
 
 @pytest.mark.usefixtures("carol", "petra")
-def test_export_holds_each_request_with_its_whole_history(run: Run, tmp_path: Path) -> None:
+def test_export_holds_each_request_with_its_whole_history(
+    run: Run, product: Product, tmp_path: Path
+) -> None:
     formula = '=HYPERLINK("http://x")'
     id_ = filed(run, reason=formula)
+    product.account.clock.move(timedelta(minutes=1))  # a history is in the order of its moments
     run(PETRA, "approve", id_, "--reason", "called her back")
     period = ("--from", "2026-03-02", "--to", "2026-03-02")
     shown = run(PETRA, "show", id_, "--history", "--json").json
