@@ -296,6 +296,21 @@ def test_nobody_decides_about_himself(product: Product, ana: Person, step: str) 
 
 
 @pytest.mark.parametrize("step", ["approve", "reject"])
+def test_nobody_decides_about_himself_under_a_new_name(
+    product: Product, account: Account, ana: Person, step: str
+) -> None:
+    request_id = filed(product, SUE, user_name="ana")
+    account.iam.update_user(UserName="ana", NewUserName="anna")
+    parameters = {"userName": "ana", "newUserName": "anna"}
+    admin = iam_user("eve", "AIDAEVE")
+    product.observe(iam_call("UpdateUser", admin, requestParameters=parameters))
+    path = f"/requests/{request_id}/{step}"
+    for himself in (ana, member("ana"), member("anna"), replace(ana, arn=f"{ana.arn[:-3]}anna")):
+        assert decide(product, himself, path, WORD, status=403)["type"].endswith(":four-eyes")
+    decide(product, BOB, path, WORD)
+
+
+@pytest.mark.parametrize("step", ["approve", "reject"])
 def test_nobody_decides_about_what_he_asked_for(product: Product, ana: Person, step: str) -> None:
     request_id = filed(product, SUE, user_name=ana.name)
     problem = decide(product, member("sue"), f"/requests/{request_id}/{step}", WORD, status=403)
