@@ -407,6 +407,19 @@ def test_what_changed_while_one_was_asked_is_not_overrun(
 
 
 @pytest.mark.usefixtures("carol", "petra")
+def test_approval_holds_for_what_was_read_alone(run: Run) -> None:
+    id_ = filed(run)
+    read = run(PETRA, "show", id_, "--json").json["request"]["version"]
+    assert f"(version {read})" in run(PETRA, "show", id_).out
+    run(CAROL, "details", id_, "--reason", "a wholly different reason", "--wanted", "virtual")
+    late = run(PETRA, "approve", id_, "--reason", "called her back", "--seen", str(read))
+    assert late.code == 1
+    assert "changed meanwhile" in late.err
+    again = run(PETRA, "approve", id_, "--reason", "called her back", "--seen", str(read + 1))
+    assert again.code == 0
+
+
+@pytest.mark.usefixtures("carol", "petra")
 def test_user_takes_back_what_he_asked_for(run: Run) -> None:
     id_ = filed(run)
     cancelled = run(CAROL, "cancel", id_, "--reason", "found it again", "--yes")

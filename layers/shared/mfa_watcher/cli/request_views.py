@@ -78,6 +78,7 @@ def card_of(request: Json) -> "Iterator[Text]":
         (_said(request, "id"), "bold"),
         f"  about {_said(request, 'subject_name')} in account {_said(subject, 'account_id')}: ",
         _state(request),
+        f" (version {_said(request, 'version')})" if "version" in request else "",
     )
     for title, text in _facts(request):
         yield Text(f"  {title:<10}{text}")
