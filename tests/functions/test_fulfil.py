@@ -442,6 +442,19 @@ def test_a_user_who_was_renamed_is_found_by_the_name_that_is_known(
     assert (status, answer["user_name"]) == (200, "anna")
 
 
+def test_whoever_was_renamed_is_whom_it_is_about_under_the_new_name_too(
+    product: Product, account: Account
+) -> None:
+    request = approved(product)
+    account.iam.update_user(UserName="ana", NewUserName="anna")
+    renamed = iam_user("anna", request.subject.user_id)
+    product.observe(about("UpdateUser", "ana", renamed, newUserName="anna"))
+    status, problem = fulfil(product, request, member("anna@example.com"))
+    assert (status, problem["title"]) == (403, "Somebody else must do this")
+    assert untouched(account)
+    assert request_now(account, request).fulfilment is None
+
+
 def test_nobody_else_carries_a_request_out_while_somebody_holds_it(
     product: Product, account: Account
 ) -> None:
