@@ -3,6 +3,8 @@
 from fnmatch import fnmatchcase
 from typing import Any
 
+import pytest
+
 from sandbox.stage import Stage
 
 # Used by the Lambda service itself on AWS, where the emulator asks nobody.
@@ -23,6 +25,10 @@ NOT_IN_THE_STORY = (
     "iam:GetUser",  # a sign-in whose record lacks the user's id
     "sqs:SendMessage",  # bad input is parked
 )
+
+
+# Redeliver has nothing to do until deliver fails.
+pytestmark = pytest.mark.usefixtures("outage")
 
 
 def test_no_function_is_denied_anything_by_its_own_role(stage: Stage) -> None:

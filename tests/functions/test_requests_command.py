@@ -215,6 +215,15 @@ def test_who_may_not_read_the_stack_is_told_how_to_name_the_desk(
     assert "--fulfil-url, or in MFA_WATCHER_FULFIL_URL" in said.err
 
 
+def test_who_has_no_credentials_is_told_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(Door.FULFIL.variable)
+    monkeypatch.setattr("boto3.Session.get_credentials", lambda _session: None)
+    for command in (("fulfil", ID, "--yes"), ("approve", ID, "--reason", "true")):
+        said = run(PETRA, *command)
+        assert said.code == 1
+        assert "there are no AWS credentials" in said.err
+
+
 def test_desk_is_found_in_the_stacks_outputs(
     run: Run, doors: Doors, monkeypatch: pytest.MonkeyPatch
 ) -> None:

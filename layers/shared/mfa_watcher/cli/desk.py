@@ -156,6 +156,7 @@ class Desk:
 
     def _outputs(self, door: Door) -> Mapping[str, str]:
         if self._found is None:
+            self._keys()  # without any, the reason is not the stack
             try:
                 self._found = stack_outputs(self.session, self.stack)
             except AccountError as error:

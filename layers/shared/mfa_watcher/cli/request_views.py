@@ -38,14 +38,14 @@ def table_of(requests: Sequence[Json]) -> "Table":
     from rich.text import Text
 
     table = Table()
-    for column in ("request", "about", "state", "opened", "waits for, or ended because"):
+    for column in ("request", "about", "state", "opened (UTC)", "waits for, or ended because"):
         table.add_column(column, no_wrap=column == "request")
     for request in requests:
         table.add_row(
             Text(_said(request, "id")),
             Text(_said(request, "subject_name")),
             _state(request),
-            Text(moment(request.get("opened_at"))),
+            Text(moment(request.get("opened_at")).removesuffix(" UTC")),
             Text(next_step(request)),
         )
     return table
