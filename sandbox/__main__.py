@@ -170,16 +170,18 @@ The account runs at {emulator.endpoint} until Ctrl-C. In another terminal:
 
 And at the change desk, whose URLs olivia could read from the stack:
 
-  export {" ".join(f"{name}={url}" for name, url in urls(stage.evidence.stack).items())}
+{"".join(f"  export {name}={url}{chr(10)}" for name, url in urls(stage.evidence.stack).items())}\
   python -m mfa_watcher requests open --profile carol
   python -m mfa_watcher requests list --profile petra-mfa
 
-Profiles: {", ".join(people)} (olivia is an administrator, petra-mfa an approver with MFA,
-service-desk a session of lena's in that role). Log: {emulator.log}
+Profiles: {", ".join(people)}
+(olivia is an administrator, petra-mfa an approver with MFA, service-desk lena in that role).
+Log: {emulator.log}
 What you do shows up below.
 """,
         highlight=False,
         markup=False,
+        soft_wrap=True,
     )
 
 

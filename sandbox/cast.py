@@ -72,6 +72,8 @@ class Cast:
     people: dict[str, Principal] = field(default_factory=dict)
     seeds: dict[str, str] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict)
+    # Passwords that the watcher set, as the approver was told them.
+    handed_over: list[str] = field(default_factory=list)
 
     def __getitem__(self, name: str) -> Principal:
         """The principal of that name."""
@@ -180,8 +182,11 @@ class Cast:
     def at_the_service_desk(self, name: str) -> Principal:
         """Give the session of somebody who works in the service desk's role."""
         iam = self.account.root.client("iam")
-        role = iam.get_role(RoleName=SERVICE_DESK)["Role"]["Arn"]
-        got = self[name].client("sts").assume_role(RoleArn=role, RoleSessionName=name)
+        return self.in_role(name, iam.get_role(RoleName=SERVICE_DESK)["Role"]["Arn"])
+
+    def in_role(self, name: str, role_arn: str) -> Principal:
+        """Give the session of somebody in a role, named after him."""
+        got = self[name].client("sts").assume_role(RoleArn=role_arn, RoleSessionName=name)
         return self._session(name, got["Credentials"])
 
     def _session(self, name: str, keys: Json) -> Principal:

@@ -14,7 +14,8 @@ MiniStack decides who may do what; nothing here decides for it. What is correcte
 - UpdateUser exists,
 - an alarm on a metric expression deploys, as an alarm on its first metric,
 - accounts and regions that belong together, function URLs, sessions with MFA and passwords:
-  `organization.py`, `function_urls.py`, `mfa_sessions.py`, `passwords.py`.
+  `organization.py`, `function_urls.py`, `mfa_sessions.py`, `passwords.py`; and layers, for speed:
+  `layers.py`.
 
 Replacing fails loudly if a release of MiniStack no longer has the original.
 """
@@ -35,7 +36,15 @@ from ministack.core.responses import get_account_id
 from ministack.services import dynamodb, iam, ses_v2
 from ministack.services.cloudformation import provisioners
 
-from sandbox import function_urls, mfa_sessions, organization, passwords, totp, wire
+from sandbox import (
+    function_urls,
+    layers,
+    mfa_sessions,
+    organization,
+    passwords,
+    totp,
+    wire,
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ def install(observe: Callable[[Decision], None]) -> None:
     )
     iam._IAM_HANDLERS["EnableMFADevice"] = _with_codes_checked(iam._IAM_HANDLERS["EnableMFADevice"])
     iam._IAM_HANDLERS["UpdateUser"] = _update_user
-    for more in (function_urls, mfa_sessions, organization, passwords):
+    for more in (function_urls, layers, mfa_sessions, organization, passwords):
         more.install()
 
 

@@ -68,6 +68,7 @@ def petra_carries_out(name: str) -> Callable[[Stage], str]:
         petra, id_ = stage.cast.with_mfa("petra"), request_of(stage, name)
         said = ask(stage.evidence.stack, petra, "fulfil", id_, "--yes")
         stage.cast.passwords[name] = password_in(said)
+        stage.cast.handed_over.append(password_in(said))
         return without_password(said)
 
     return act

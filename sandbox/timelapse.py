@@ -53,6 +53,21 @@ def days_pass(days: int, *functions: str) -> Callable[[Stage], str]:
     return act
 
 
+def waiting_is_over(stage: Stage) -> None:
+    """Let what waits in the outbox be due, as if the time of its next try had come."""
+    dynamodb, table = stage.account.root.client("dynamodb"), stage.evidence.stack["TableName"]
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    stage.evidence.look()
+    for intent in stage.evidence.kind("INTENT"):
+        if intent["status"] == "pending":
+            dynamodb.update_item(
+                TableName=table,
+                Key={"pk": {"S": intent["pk"]}, "sk": {"S": intent["sk"]}},
+                UpdateExpression="SET due_at = :now",
+                ExpressionAttributeValues={":now": {"S": now}},
+            )
+
+
 def _earlier(value: Any, by: timedelta) -> Any:  # noqa: ANN401 - DynamoDB's JSON
     match value:
         case dict():

@@ -8,7 +8,9 @@ from rich.console import Console
 from sandbox.emulator import Emulator, EmulatorError, free_port, interpreter
 from sandbox.scenes import SCENES
 from sandbox.stage import Stage
+from sandbox.timelapse import waiting_is_over
 from sandbox.timeline import Played, Timeline
+from tests.e2e.waiting import Outage, eventually
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,6 +33,37 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, list
         with (home / "timeline.txt").open("w") as transcript:
             played = Timeline(Console(file=transcript, width=120)).play(SCENES, stage)
         yield stage, played
+
+
+@pytest.fixture(scope="session")
+def outage(told: tuple[Stage, list[Played]]) -> Outage:
+    """Deliver is out while a mail and an alert are meant; redeliver runs, as on its schedule."""
+    stage = told[0]
+    evidence, lambda_ = stage.evidence, stage.account.root.client("lambda")
+    evidence.look()
+    mails, alerts = len(evidence.mails), len(evidence.alerts)
+    known = {intent["id"] for intent in evidence.kind("INTENT")}
+    (stream,) = lambda_.list_event_source_mappings(FunctionName=evidence.stack["DeliverFunction"])[
+        "EventSourceMappings"
+    ]
+    lambda_.update_event_source_mapping(UUID=stream["UUID"], Enabled=False)
+    try:
+        stage.cast.hire("hanna", by=stage.cast["olivia"])
+        stage.cast.give_console_access("hanna", by=stage.cast["olivia"])
+        stage.account.sign_in(source_ip="198.51.100.98")
+
+        def meant() -> set[str]:
+            evidence.look()
+            return {intent["id"] for intent in evidence.kind("INTENT")} - known
+
+        eventually(lambda: len(meant()) == 2)
+        left = {one["id"] for one in evidence.kind("INTENT") if one["status"] == "pending"}
+        waiting_is_over(stage)
+        stage.run("RedeliverFunction")
+    finally:
+        lambda_.update_event_source_mapping(UUID=stream["UUID"], Enabled=True)
+    eventually(lambda: evidence.look() is not None and evidence.settled())
+    return Outage(left & meant(), evidence.mails[mails:], evidence.alerts[alerts:])
 
 
 @pytest.fixture

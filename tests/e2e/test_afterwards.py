@@ -1,24 +1,14 @@
 """What the story does not tell, in the account that it left behind."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from sandbox.deploy import DOMAIN, verify_sender
 from sandbox.records import Json
 from sandbox.stage import Stage
-
-
-def eventually(look: Callable[[], Json | None]) -> Json:
-    """Look until something is seen."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if seen := look():
-            return seen
-        time.sleep(0.3)
-    pytest.fail("it was not seen within 30 s")
+from tests.e2e.waiting import Outage, eventually
 
 
 @pytest.mark.parametrize(
@@ -40,6 +30,12 @@ def test_poison_message_is_parked_with_its_reason(stage: Stage, body: str) -> No
         QueueUrl=stage.evidence.stack["IamChangeDeadLettersUrl"],
         ReceiptHandle=letter["ReceiptHandle"],
     )
+
+
+def test_what_deliver_leaves_goes_out_by_the_schedule_and_once(outage: Outage) -> None:
+    assert len(outage.left) == 2
+    assert [mail.to for mail in outage.mails] == ["hanna@example.com"]
+    assert [alert.attributes["kind"] for alert in outage.alerts] == ["root_activity"]
 
 
 @pytest.fixture

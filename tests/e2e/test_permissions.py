@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Any
 
+import pytest
+
 from sandbox.records import Json
 from sandbox.stage import Stage
 
@@ -27,6 +29,10 @@ NOT_IN_THE_STORY = (
     "sqs:SendMessage",  # bad input is parked
     "sts:AssumeRole",  # a member's user is due, quarantined, or mailed at the second try
 )
+
+
+# Redeliver has nothing to do until deliver fails.
+pytestmark = pytest.mark.usefixtures("outage")
 
 
 def test_no_function_is_denied_anything_by_its_own_role(stage: Stage) -> None:

@@ -1,18 +1,23 @@
 """The two desks, each through its function: what may be asked, by whom, and what follows."""
 
 import json
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
+from botocore.exceptions import ClientError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mfa_watcher.domain.people import Person
 from tests.account import Account, Refusal
 from tests.builders import ACCOUNT, HOSTILE, Json, denied_removal, iam_call, iam_user
 from tests.functions.approved import BOB, CARLA, PHONE, SUE, TABLET, member
 from tests.functions.product import Product, url_event
+from tests.hostile import HOSTILE as HOSTILE_TEXTS
 
 REASON = "My phone was stolen on Monday."
 DETAILS = {"reason": REASON, "wanted": "fido"}
@@ -291,6 +296,21 @@ def test_nobody_decides_about_himself(product: Product, ana: Person, step: str) 
 
 
 @pytest.mark.parametrize("step", ["approve", "reject"])
+def test_nobody_decides_about_himself_under_a_new_name(
+    product: Product, account: Account, ana: Person, step: str
+) -> None:
+    request_id = filed(product, SUE, user_name="ana")
+    account.iam.update_user(UserName="ana", NewUserName="anna")
+    parameters = {"userName": "ana", "newUserName": "anna"}
+    admin = iam_user("eve", "AIDAEVE")
+    product.observe(iam_call("UpdateUser", admin, requestParameters=parameters))
+    path = f"/requests/{request_id}/{step}"
+    for himself in (ana, member("ana"), member("anna"), replace(ana, arn=f"{ana.arn[:-3]}anna")):
+        assert decide(product, himself, path, WORD, status=403)["type"].endswith(":four-eyes")
+    decide(product, BOB, path, WORD)
+
+
+@pytest.mark.parametrize("step", ["approve", "reject"])
 def test_nobody_decides_about_what_he_asked_for(product: Product, ana: Person, step: str) -> None:
     request_id = filed(product, SUE, user_name=ana.name)
     problem = decide(product, member("sue"), f"/requests/{request_id}/{step}", WORD, status=403)
@@ -348,31 +368,58 @@ def test_details_changed_after_the_approver_read_them_void_his_click(
 
 
 def test_of_two_approvers_at_once_one_is_told_that_the_other_was_faster(
-    product: Product, account: Account, ana: Person
+    product: Product, ana: Person
 ) -> None:
-    path = f"/requests/{filed(product, ana)}/approve"
-    reject = path.replace("approve", "reject")
-    account.calls.reset()
-
-    def meanwhile() -> None:
-        decide(product, CARLA, reject, WORD)
-
-    at = 1 + _calls_until_commit(product, account, path)
-    account.calls.meanwhile = (at, meanwhile)
-    problem = decide(product, BOB, path, WORD, status=409)
-    assert problem["type"].endswith(":overtaken")
-    request_id = path.split("/")[2]
+    request_id = filed(product, ana)
+    path = f"/requests/{request_id}/approve"
+    approving = Racing(product, "approval_desk", path, BOB, WORD)
+    approving.overtaken_by(lambda: decide(product, CARLA, f"/requests/{request_id}/reject", WORD))
     assert decide(product, BOB, f"/requests/{request_id}")["request"]["state"] == "rejected"
 
 
-def _calls_until_commit(product: Product, account: Account, path: str) -> int:
-    """How many calls an approval makes before it commits, found out by a refused commit."""
-    account.calls.refused["dynamodb:TransactWriteItems"] = Refusal("InternalServerError")
-    with pytest.raises(Exception, match="InternalServerError"):
-        product.call("approval_desk", "POST", path, BOB, WORD)
-    count = account.calls.made.index("dynamodb:TransactWriteItems")
-    account.calls.reset()
-    return count
+def test_of_two_who_file_for_a_user_at_once_one_is_told_that_the_other_was_faster(
+    product: Product, ana: Person
+) -> None:
+    filing = Racing(product, "change_desk", "/requests", ana, {"details": DETAILS})
+    filing.overtaken_by(lambda: filed(product, SUE, None, user_name="ana"))
+    assert len(ask(product, SUE, "/requests")["requests"]) == 1
+
+
+def test_no_window_is_reopened_while_another_request_is_filed(
+    product: Product, account: Account, ana: Person
+) -> None:
+    first = filed(product, ana)
+    decide(product, BOB, f"/requests/{first}/approve", WORD)
+    account.clock.move(timedelta(hours=25))
+    product.invoke("expire", {})
+    path = f"/requests/{first}/reopen"
+    Racing(product, "approval_desk", path, BOB, WORD).overtaken_by(lambda: filed(product, ana))
+    states = [request["state"] for request in decide(product, BOB, "/requests")["requests"]]
+    assert states == ["submitted", "expired"]
+
+
+@dataclass(frozen=True)
+class Racing:
+    """A call that somebody else overtakes right before it commits."""
+
+    product: Product
+    function: str
+    path: str
+    by: Person
+    body: Json
+
+    def overtaken_by(self, act: Callable[[], object]) -> None:
+        """Make the call; it must be told that it came too late."""
+        calls = self.product.account.calls
+        calls.reset()
+        calls.refused["dynamodb:TransactWriteItems"] = Refusal("InternalServerError")
+        with pytest.raises(ClientError, match="InternalServerError"):
+            self.product.call(self.function, "POST", self.path, self.by, self.body)
+        commit = 1 + calls.made.index("dynamodb:TransactWriteItems")
+        calls.reset()
+        calls.meanwhile = (commit, act)
+        problem = _ask(self.product, self.function, self.by, self.path, self.body, 409)
+        assert problem["type"].endswith(":overtaken")
 
 
 def test_approval_of_a_user_who_is_gone_says_so(
@@ -662,6 +709,17 @@ def test_query_that_is_not_as_described_says_which_part(product: Product, query:
     assert fault["field"].startswith(f"query.{query.split('=', maxsplit=1)[0]}")
 
 
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00", "5", "1999-12-31"]
+)
+@pytest.mark.parametrize("end", ["opened_from", "opened_before"])
+def test_moment_at_the_end_of_the_calendar_is_a_problem_and_no_error(
+    product: Product, end: str, moment: str
+) -> None:
+    problem = decide(product, BOB, f"/requests?{end}={moment}", status=422)
+    assert problem["type"].rpartition(":")[2] in {"bad-moment", "not-as-described"}
+
+
 # Who calls ---------------------------------------------------------------------------------------
 
 USER_ARN = f"arn:aws:iam::{ACCOUNT}:user/ana"
@@ -870,6 +928,56 @@ def test_name_with_every_character_that_iam_allows(product: Product, account: Ac
     request_id = filed(product, odd)
     query = f"subject={quote('a,b+c=d.e@f-g_h', safe='')}"
     assert _ids(decide(product, BOB, f"/requests?{query}")) == [request_id]
+
+
+_TEXT = st.one_of(st.sampled_from(list(HOSTILE_TEXTS.values())), st.text(max_size=80))
+_VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | _TEXT,
+    lambda part: st.lists(part, max_size=3) | st.dictionaries(_TEXT, part, max_size=3),
+    max_leaves=8,
+)
+_BODY = st.dictionaries(
+    st.sampled_from(["reason", "wanted", "devices", "details", "user_name", "version"]) | _TEXT,
+    _VALUE | st.just(REASON) | st.just("fido"),
+    max_size=4,
+)
+_QUERY = st.dictionaries(
+    st.sampled_from(
+        ["state", "subject", "older_than_days", "opened_from", "opened_before", "limit", "cursor"]
+    ),
+    _TEXT | st.integers().map(str) | st.dates().map(str) | st.just("open"),
+    max_size=4,
+)
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    st.sampled_from(["change_desk", "approval_desk"]),
+    st.sampled_from(["GET", "POST", "DELETE", ""]),
+    st.sampled_from(["/requests", "/requests/{}", "/requests/{}/approve", "/requests/{}/details"]),
+    st.sampled_from(["PR-20260302-AAAAAAAA"]) | _TEXT,
+    _QUERY,
+    st.none() | _TEXT | _BODY.map(json.dumps),
+)
+def test_whatever_is_sent_is_answered_and_is_no_error_of_ours(  # noqa: PLR0913, PLR0917 - all parts of a call
+    product: Product,
+    function: str,
+    method: str,
+    path: str,
+    name: str,
+    query: dict[str, str],
+    body: str | None,
+) -> None:
+    event = url_event(method, path.format(name), SUE)
+    event["rawQueryString"] = urlencode(query, errors="replace")
+    event["queryStringParameters"] = query
+    answer = product.invoke(function, {**event, "body": body})
+    assert answer["statusCode"] in {200, 400, 403, 404, 413, 422}
+    json.loads(answer["body"])
 
 
 # What every answer and log line is ---------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 
 from mfa_watcher.domain.change_requests import ChangeRequest, RequestState, WrongStepError
 from mfa_watcher.domain.people import Person
-from tests.account import Account, Refusal
+from tests.account import Account, Refusal, opened
 from tests.builders import ACCOUNT, Json, about, iam_user
 from tests.functions.approved import (
     BOB,
@@ -78,6 +78,8 @@ def test_a_device_is_deactivated_and_only_a_virtual_one_deleted(
 ) -> None:
     request = approved(product, (serial,))
     assert fulfil(product, request)[0] == 200
+    if serial != PHONE:
+        assert account.calls.made == calls_of_a_plain_run()
     made = account.calls.tally("iam")
     assert {call: n for call, n in made.items() if "MFADevice" in call} == {
         **calls,
@@ -376,6 +378,56 @@ def test_a_user_who_was_made_anew_under_the_same_name_is_another(
     assert Ana.of(account) == before
 
 
+def test_who_gets_the_name_midway_keeps_device_and_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    number, made = 0, [""]
+    # After the last look there is a moment that nothing can guard: IAM takes names alone.
+    while made[number - 1] != "iam:UpdateLoginProfile":
+        number += 1
+        with opened(monkeypatch) as account:
+            product = Product(account, monkeypatch)
+            request = approved(product)
+            account.calls.meanwhile = (number, lambda: pass_the_name_on(account))
+            status, problem = fulfil(product, request)
+            made = list(account.calls.made)
+            told = f"before call {number}, {made[number - 1]}"
+            if made[number - 1] == "iam:UpdateLoginProfile":
+                break
+            assert status == 409, told
+            assert "another has the name now" in problem["detail"], told
+            heir = Ana.of(account)
+            assert heir.devices == {HARDWARE}, told
+            assert heir.password == "Correct-horse-1", told  # noqa: S105 - an example
+    assert number > 10
+
+
+def pass_the_name_on(account: Account) -> None:
+    """Rename ana, and make another user under her name."""
+    account.iam.update_user(UserName="ana", NewUserName="anna")
+    account.new_user("ana")
+    give_device(account, "ana", HARDWARE)
+
+
+def test_a_password_that_is_taken_away_midway_is_told_and_the_steps_are_kept(
+    product: Product, account: Account
+) -> None:
+    request = approved(product, (HARDWARE,))
+    plain = calls_of_a_plain_run()
+    account.calls.meanwhile = (
+        plain.index("iam:UpdateLoginProfile") + 1,
+        lambda: account.iam.delete_login_profile(UserName="ana"),
+    )
+    status, problem = fulfil(product, request)
+    assert status == 409
+    assert "ana has no console password to reset" in problem["detail"]
+    after = request_now(account, request)
+    assert after.fulfilment
+    assert after.fulfilment.done == (f"deactivated {HARDWARE}",)
+    account.iam.create_login_profile(UserName="ana", Password="Correct-horse-1")  # noqa: S106
+    assert fulfil(product, request, DORA)[0] == 200
+
+
 def test_a_user_who_was_renamed_is_found_by_the_name_that_is_known(
     product: Product, account: Account
 ) -> None:
@@ -388,6 +440,19 @@ def test_a_user_who_was_renamed_is_found_by_the_name_that_is_known(
     product.observe(about("UpdateUser", "ana", iam_user("anna", user_id), newUserName="anna"))
     status, answer = fulfil(product, request)
     assert (status, answer["user_name"]) == (200, "anna")
+
+
+def test_whoever_was_renamed_is_whom_it_is_about_under_the_new_name_too(
+    product: Product, account: Account
+) -> None:
+    request = approved(product)
+    account.iam.update_user(UserName="ana", NewUserName="anna")
+    renamed = iam_user("anna", request.subject.user_id)
+    product.observe(about("UpdateUser", "ana", renamed, newUserName="anna"))
+    status, problem = fulfil(product, request, member("anna@example.com"))
+    assert (status, problem["title"]) == (403, "Somebody else must do this")
+    assert untouched(account)
+    assert request_now(account, request).fulfilment is None
 
 
 def test_nobody_else_carries_a_request_out_while_somebody_holds_it(
@@ -408,15 +473,27 @@ def test_nobody_else_carries_a_request_out_while_somebody_holds_it(
 
 def calls_until(account: Account, call: str) -> int:
     """Give the number that a call has in a plain run."""
-    plain = [
+    assert account.calls.made == []
+    return calls_of_a_plain_run().index(call) + 1
+
+
+def calls_of_a_plain_run() -> list[str]:
+    """Give the calls for one device that is no virtual one."""
+    return [
         "dynamodb:GetItem",
         "dynamodb:TransactWriteItems",
         "dynamodb:GetItem",
         "iam:GetUser",
         "iam:GetLoginProfile",
+        "iam:GetAccountPasswordPolicy",
+        "iam:DeactivateMFADevice",
+        "dynamodb:TransactWriteItems",
+        "iam:ListMFADevices",
+        "iam:GetUser",
+        "iam:UpdateLoginProfile",
+        "dynamodb:GetItem",
+        "dynamodb:TransactWriteItems",
     ]
-    assert account.calls.made == []
-    return plain.index(call) + 1
 
 
 def test_a_violation_meanwhile_ends_the_carrying_out(product: Product, account: Account) -> None:

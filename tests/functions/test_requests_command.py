@@ -1,20 +1,29 @@
 """`mfa-watcher requests`, from the command line over HTTP to the real functions and back."""
 
+import csv
+import io
 import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from mfa_watcher.cli import main
+from mfa_watcher.cli import desk, main
 from mfa_watcher.cli.desk import Door
-from mfa_watcher.cli.request_export import cell
-from tests.builders import HOSTILE, Json
+from mfa_watcher.cli.request_export import COLUMNS, cell
+from mfa_watcher.cli.request_views import in_order
+from mfa_watcher.domain.people import Person
+from tests.account import Account
+from tests.builders import ACCOUNT, HOSTILE, Json
 from tests.functions.doors import FORBIDDEN, Doors, opened, problem
 from tests.functions.product import Product
+from tests.template.cloudformation import Template
 
 FUNCTIONS = {Door.CHANGE: "change_desk", Door.APPROVAL: "approval_desk", Door.FULFIL: "fulfil"}
-CAROL, PETRA = "AKIACAROL", "ASIAPETRA"
+CAROL, PETRA, LENA = "AKIACAROL", "ASIAPETRA", "ASIALENA"
 ID = "PR-20260302-ABCDEFGH"
 
 
@@ -206,6 +215,15 @@ def test_who_may_not_read_the_stack_is_told_how_to_name_the_desk(
     assert "--fulfil-url, or in MFA_WATCHER_FULFIL_URL" in said.err
 
 
+def test_who_has_no_credentials_is_told_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(Door.FULFIL.variable)
+    monkeypatch.setattr("boto3.Session.get_credentials", lambda _session: None)
+    for command in (("fulfil", ID, "--yes"), ("approve", ID, "--reason", "true")):
+        said = run(PETRA, *command)
+        assert said.code == 1
+        assert "there are no AWS credentials" in said.err
+
+
 def test_desk_is_found_in_the_stacks_outputs(
     run: Run, doors: Doors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +257,298 @@ def _stack(outputs: dict[str, str]) -> tuple[int, str, bytes]:
         "</DescribeStacksResponse>"
     )
     return 200, "text/xml", said.encode()
+
+
+# From the denied attempt to the new device -------------------------------------------------------
+
+
+@pytest.fixture
+def carol(doors: Doors, account: Account) -> Person:
+    """A user with a phone, whom no policy lets through the approvers' doors."""
+    person = _user(account, "carol")
+    doors.people[CAROL] = person
+    doors.shut |= {(CAROL, "approval_desk"), (CAROL, "fulfil")}
+    return person
+
+
+@pytest.fixture
+def petra(doors: Doors) -> Person:
+    """An approver."""
+    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/Security/petra"
+    doors.people[PETRA] = Person(arn, "AROASECURITY:petra", ACCOUNT)
+    return doors.people[PETRA]
+
+
+@pytest.fixture
+def lena(doors: Doors) -> Person:
+    """Somebody at the service desk."""
+    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/ServiceDesk/lena"
+    doors.people[LENA] = Person(arn, "AROASERVICEDESK:lena", ACCOUNT)
+    doors.shut |= {(LENA, "approval_desk"), (LENA, "fulfil")}
+    return doors.people[LENA]
+
+
+def _user(account: Account, name: str) -> Person:
+    user_id = account.new_user(name, device=True)
+    return Person(f"arn:aws:iam::{ACCOUNT}:user/{name}", user_id, ACCOUNT)
+
+
+def filed(run: Run, *, who: str = CAROL, **details: str) -> str:
+    """File a request with details; gives its id."""
+    said = {"reason": "my phone fell into the sea", "wanted": "fido"} | details
+    options = [text for name, value in said.items() for text in (f"--{name}", value)]
+    answer = run(who, "open", *options, "--json")
+    assert answer.code == 0, answer.err
+    return str(answer.json["request"]["id"])
+
+
+@pytest.mark.usefixtures("carol", "petra")
+def test_request_goes_its_way_and_its_history_tells_it(
+    run: Run, product: Product, account: Account
+) -> None:
+    id_ = filed(run)
+    product.deliver()
+    waiting = run(PETRA, "list", "--active", "--user", "carol")
+    assert id_ in waiting.out
+    assert "a decision" in waiting.out
+
+    approved = run(PETRA, "approve", id_, "--reason", "called her back")
+    assert approved.out.startswith(f"{id_} about carol is approved and waits for its carrying out")
+    done = run(PETRA, "fulfil", id_, typed=["y"])
+    assert done.code == 0
+    assert "This cannot be undone" in done.err
+    password = done.out.split("kept nowhere:")[1].split()[0]
+    assert len(password) >= 20
+    assert account.iam.list_mfa_devices(UserName="carol")["MFADevices"] == []
+
+    shown = run(CAROL, "show", id_, "--history")
+    assert "waits for" in shown.out
+    assert password not in shown.out
+    story = [line.strip() for line in shown.out.splitlines()]
+    moves = [line for line in story if line.startswith("→") or "→ " in line]
+    assert moves == ["→ submitted", "submitted → approved", "approved → fulfilled"]
+    assert "by petra (role Security)" in story
+    assert any(line.endswith("Approved: called her back") for line in story)
+
+
+@pytest.mark.usefixtures("carol", "petra")
+def test_password_is_said_once_in_json_too(run: Run) -> None:
+    id_ = filed(run)
+    run(PETRA, "approve", id_, "--reason", "called her back")
+    done = run(PETRA, "fulfil", id_, "--yes", "--json")
+    assert done.json["user_name"] == "carol"
+    again = run(PETRA, "fulfil", id_, "--yes", "--json")
+    assert again.json["password"] != done.json["password"]
+    assert done.json["password"] not in run(PETRA, "show", id_, "--history", "--json").out
+
+
+@pytest.mark.usefixtures("carol")
+def test_user_is_refused_what_is_others_and_told_why(run: Run, doors: Doors) -> None:
+    id_ = filed(run)
+    doors.shut -= {(CAROL, "approval_desk"), (CAROL, "fulfil")}
+    refused = run(CAROL, "approve", id_, "--reason", "I am sure")
+    assert refused.code == 1
+    assert "arol is whom it is about, and may not approve." in refused.err
+    for command in (("fulfil", id_, "--yes"), ("acknowledge", id_, "--yes", "--reason", "fine")):
+        assert run(CAROL, *command).code == 1
+
+
+@pytest.mark.usefixtures("carol", "petra")
+def test_second_request_names_the_first(run: Run) -> None:
+    id_ = filed(run)
+    second = run(CAROL, "open")
+    assert second.code == 1
+    assert id_ in second.err
+
+
+@pytest.mark.usefixtures("carol", "lena")
+def test_service_desk_files_for_a_user_and_sees_all(run: Run) -> None:
+    details = ("--reason", "carol called in person", "--wanted", "virtual")
+    opened_ = run(LENA, "open", "--user", "carol", *details)
+    assert "about carol is submitted" in opened_.out
+    assert "carol" in run(LENA, "list").out
+    assert "name in `user_name` whom it is for" in run(LENA, "open").err
+
+
+@pytest.mark.usefixtures("carol")
+def test_details_are_asked_for_at_a_terminal(run: Run) -> None:
+    id_ = run(CAROL, "open", "--json").json["request"]["id"]
+    given = run(CAROL, "details", id_, typed=["my phone fell into the sea", "1"])
+    assert given.code == 0
+    assert "a security key or passkey" in given.err
+    shown = run(CAROL, "show", id_, "--json").json["request"]
+    assert shown["details"]["wanted"] == "fido"
+    assert shown["details"]["reason"] == "my phone fell into the sea"
+    assert run(CAROL, "details", id_, "--reason", "another reason", typed=["9"]).code == 1
+
+
+@pytest.mark.usefixtures("carol", "petra")
+def test_no_is_taken_for_an_answer(run: Run) -> None:
+    id_ = filed(run)
+    for answer in ("n", "", "yes please"):
+        said = run(PETRA, "reject", id_, "--reason", "not known here", typed=[answer])
+        assert (said.code, said.out) == (1, "")
+        assert "my phone fell into the sea" in said.err
+    assert run(PETRA, "show", id_, "--json").json["request"]["state"] == "submitted"
+    yes = run(PETRA, "reject", id_, "--reason", "not known here", typed=["YES"])
+    assert yes.out == f"{id_} about carol is rejected: not known here.\n"
+
+
+@pytest.mark.usefixtures("carol", "petra")
+def test_what_changed_while_one_was_asked_is_not_overrun(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = filed(run)
+    read = Terminal.readline
+
+    def meanwhile(terminal: Terminal) -> str:
+        monkeypatch.setattr(Terminal, "readline", read)
+        keyboard = sys.stdin
+        details = ("--reason", "a wholly different reason", "--wanted", "virtual")
+        assert run(CAROL, "details", id_, *details).code == 0
+        monkeypatch.setattr("sys.stdin", keyboard)
+        return read(terminal)
+
+    monkeypatch.setattr(Terminal, "readline", meanwhile)
+    said = run(PETRA, "reject", id_, "--reason", "not known here", typed=["y"])
+    assert said.code == 1
+    assert "changed meanwhile" in said.err
+
+
+@pytest.mark.usefixtures("carol", "petra")
+def test_approval_holds_for_what_was_read_alone(run: Run) -> None:
+    id_ = filed(run)
+    read = run(PETRA, "show", id_, "--json").json["request"]["version"]
+    assert f"(version {read})" in run(PETRA, "show", id_).out
+    run(CAROL, "details", id_, "--reason", "a wholly different reason", "--wanted", "virtual")
+    late = run(PETRA, "approve", id_, "--reason", "called her back", "--seen", str(read))
+    assert late.code == 1
+    assert "changed meanwhile" in late.err
+    again = run(PETRA, "approve", id_, "--reason", "called her back", "--seen", str(read + 1))
+    assert again.code == 0
+
+
+@pytest.mark.usefixtures("carol", "petra")
+def test_user_takes_back_what_he_asked_for(run: Run) -> None:
+    id_ = filed(run)
+    cancelled = run(CAROL, "cancel", id_, "--reason", "found it again", "--yes")
+    assert cancelled.out == f"{id_} about carol is cancelled: found it again.\n"
+
+
+@pytest.mark.usefixtures("petra")
+def test_list_is_read_page_by_page_and_as_json_lines(
+    run: Run, doors: Doors, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mfa_watcher.cli.requests._PAGE", 2)
+    for name in ("ana", "ben", "cleo", "dora", "emil"):
+        doors.people[name.upper()] = _user(account, name)
+        doors.shut.add((name.upper(), "approval_desk"))
+        filed(run, who=name.upper())
+        account.clock.move(timedelta(days=1))
+    names = ["emil", "dora", "cleo", "ben", "ana"]
+
+    def listed(*options: str) -> list[str]:
+        said = run(PETRA, "list", "--json", *options)
+        return [json.loads(line)["subject_name"] for line in said.out.splitlines()]
+
+    assert listed() == names
+    assert listed("--limit", "3") == names[:3]
+    assert "--limit shows them" in run(PETRA, "list", "--limit", "3").err
+    assert listed("--user", "cleo") == ["cleo"]
+    assert listed("--state", "open") == []
+    assert listed("--state", "open", "--state", "submitted") == names
+    assert listed("--older-than", "3") == ["ben", "ana"]
+    assert listed("--from", "2026-03-03", "--to", "2026-03-04") == ["cleo", "ben"]
+    assert "There are no such requests" in run(PETRA, "list", "--state", "closed").out
+
+
+@pytest.mark.usefixtures("carol", "petra")
+def test_export_holds_each_request_with_its_whole_history(
+    run: Run, product: Product, tmp_path: Path
+) -> None:
+    formula = '=HYPERLINK("http://x")'
+    id_ = filed(run, reason=formula)
+    product.account.clock.move(timedelta(minutes=1))  # a history is in the order of its moments
+    run(PETRA, "approve", id_, "--reason", "called her back")
+    period = ("--from", "2026-03-02", "--to", "2026-03-02")
+    shown = run(PETRA, "show", id_, "--history", "--json").json
+
+    found = run(PETRA, "export", *period, "--format", "json").json
+    assert found["requests"] == [shown]
+
+    file = tmp_path / "requests.csv"
+    said = run(PETRA, "export", *period, "--output", str(file))
+    assert (said.code, said.out) == (0, "")
+    lines = list(csv.DictReader(io.StringIO(file.read_text())))
+    assert tuple(lines[0]) == COLUMNS
+    assert [line["event_id"] for line in lines] == [one["event_id"] for one in shown["history"]]
+    assert [line["after"] for line in lines] == ["submitted", "approved"]
+    assert {line["request"] for line in lines} == {id_}
+    assert {line["reason"] for line in lines} == {f"'{formula}"}
+    assert {line["decided_by"] for line in lines} == {shown["request"]["verdict"]["by"]}
+
+    none = run(PETRA, "export", "--from", "2026-03-03", "--to", "2026-03-04", "--format", "json")
+    assert none.json["requests"] == []
+    nowhere = run(PETRA, "export", *period, "--output", str(tmp_path / "no" / "such.csv"))
+    assert nowhere.code == 1
+    assert "cannot be written" in nowhere.err
+
+
+@pytest.mark.usefixtures("carol", "petra")
+def test_what_users_write_shows_as_text(run: Run) -> None:
+    bad = "\x1b[31mred\x07 [bold]not bold[/] \u202e lost it"
+    id_ = filed(run, reason=bad)
+    for said in (
+        run(PETRA, "show", id_, "--history"),
+        run(PETRA, "list"),
+        run(PETRA, "reject", id_, "--reason", f"no {bad}", "--yes"),
+    ):
+        assert said.code == 0
+        assert not {"\x1b", "\x07", "\u202e"} & set(said.out)
+    assert "[bold]not bold[/]" in run(PETRA, "show", id_).out
+
+
+@pytest.mark.usefixtures("carol")
+def test_request_of_somebody_else_is_none(run: Run, doors: Doors, account: Account) -> None:
+    id_ = filed(run)
+    doors.people["BEN"] = _user(account, "ben")
+    doors.shut.add(("BEN", "approval_desk"))
+    said = run("BEN", "show", id_)
+    assert said.code == 1
+    assert f"here is no request {id_}" in said.err
+
+
+def test_command_waits_longer_than_any_function_may_take() -> None:
+    template = Template.read()
+    functions = template.of_type("AWS::Serverless::Function").values()
+    others = template.body["Globals"]["Function"]["Timeout"]
+    timeouts = [
+        one["Properties"].get("Timeout", others)
+        for one in functions
+        if "FunctionUrlConfig" in one["Properties"]
+    ]
+    assert len(timeouts) == len(Door)
+    assert max(timeouts) < desk.SECONDS_TO_ANSWER
+
+
+# What CloudTrail's whole seconds do to the order -------------------------------------------------
+
+
+def test_story_is_told_in_the_order_of_the_states() -> None:
+    def entry(at: str, what: str, before: str | None = None, after: str | None = None) -> Json:
+        return {"at": f"2026-03-02T12:00:{at}Z", "what": what, "before": before, "after": after}
+
+    history = [
+        entry("00", "joined", "open", "open"),
+        entry("00", "opened", None, "open"),
+        entry("00.400", "details", "open", "submitted"),
+        entry("01", "evidence of the removal"),
+        entry("01.100", "begun", "approved", "approved"),
+        entry("01.700", "carried out", "approved", "fulfilled"),
+    ]
+    assert [one["what"] for one in in_order(history)] == [
+        "opened", "joined", "details", "begun", "carried out", "evidence of the removal",
+    ]  # fmt: skip
 
 
 # Spreadsheets ------------------------------------------------------------------------------------

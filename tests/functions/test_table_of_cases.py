@@ -697,7 +697,7 @@ def _(play: Play) -> None:
 def _(play: Play) -> None:
     play.approved()
     play.fulfil()
-    play.wait(3 * DAY)
+    play.wait(6 * DAY)
 
 
 @case("no new device, and the window is opened once more")

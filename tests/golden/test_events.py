@@ -150,8 +150,37 @@ SCHEDULED = {
     "redeliver/every_minute",
     "redeliver/take_up_failed",
     "remind/every_hour",
+    "expire/every_hour",
     "quarantine/every_minute",
 }
+
+
+CALLED = {
+    "approval_desk/acknowledged",
+    "approval_desk/approved",
+    "approval_desk/approved_by_the_user_himself",
+    "approval_desk/cancelled",
+    "approval_desk/described",
+    "approval_desk/listed_that_wait",
+    "approval_desk/rejected",
+    "approval_desk/reopened",
+    "approval_desk/shown",
+    "approval_desk/without_authorizer",
+    "change_desk/cancelled",
+    "change_desk/described",
+    "change_desk/details_given",
+    "change_desk/filed_by_the_service_desk",
+    "change_desk/filed_by_the_user",
+    "change_desk/listed",
+    "change_desk/shown",
+    "change_desk/without_authorizer",
+    "fulfil/caller_forged",
+    "fulfil/caller_missing",
+    "fulfil/description",
+    "fulfil/fulfil",
+    "fulfil/fulfil_by_the_subject",
+}
+"""Requests to the desks' URLs: the functions' own tests play them."""
 
 
 def content(case: str) -> Any:
@@ -169,7 +198,7 @@ def signal_of(body: str) -> Signal:
 def test_no_file_is_without_an_expectation_and_no_expectation_without_a_file() -> None:
     files = {str(path.relative_to(EVENTS).with_suffix("")) for path in EVENTS.rglob("*.json")}
 
-    assert files == {*EXPECTED, *BATCHES, *REPORTS, *INTENTS, *SWEEPS, *SCHEDULED}
+    assert files == {*EXPECTED, *BATCHES, *REPORTS, *INTENTS, *SWEEPS, *SCHEDULED, *CALLED}
 
 
 def test_every_kind_of_signal_but_ignored_has_a_file() -> None:

@@ -13,6 +13,7 @@ from mfa_watcher.domain.desk import UnfitDetailsError
 from mfa_watcher.domain.people import Person
 from mfa_watcher.forms import (
     BadCursorError,
+    BadMomentError,
     GivenDetails,
     NewRequest,
     OneRequest,
@@ -42,6 +43,7 @@ _KINDS = {
     UnfitDetailsError: Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY, "unfit-details", "The details do not fit"
     ),
+    BadMomentError: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "bad-moment", "There is no such time"),
     BadCursorError: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "bad-cursor", "There is no such page"),
 }
 
@@ -203,14 +205,14 @@ class _Reading:
             limit: Limit = 25,
             cursor: Cursor = None,
         ) -> SomeRequests:
-            ends = [in_utc(opened_before)] if opened_before else []
+            ends = [end for end in (in_utc(opened_before),) if end]
             if older_than_days is not None:
                 ends.append(self.clock() - timedelta(days=older_than_days))
             search = RequestSearch(
                 states=tuple(dict.fromkeys(state or ())),
                 subject_name=subject or None,
                 opened_from=in_utc(opened_from),
-                opened_before=min((end for end in ends if end), default=None),
+                opened_before=min(ends, default=None),
                 limit=limit,
                 after=place_of(cursor),
             )

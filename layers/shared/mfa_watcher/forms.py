@@ -15,11 +15,18 @@ from mfa_watcher.usecases.desk import Shown, Wanted
 HISTORY_SHOWN = 2000
 """Entries. An answer may have 6 MB, and who is denied without end leaves an entry each time."""
 
+_YEARS = range(2000, 9999)
+"""What is nearer to the ends of the calendar has no place in another time zone."""
+
 _PLACE = re.compile(r"[0-9T:.+-]{20,40}#PR-[0-9]{8}-[A-Z2-7]{8}")
 
 
 class BadCursorError(Exception):
     """The cursor is none that a page gave; the text says what to do."""
+
+
+class BadMomentError(Exception):
+    """No request can have been opened then; the text says what to do."""
 
 
 class _Form(BaseModel):
@@ -238,5 +245,9 @@ def place_of(cursor: str | None) -> str | None:
 
 
 def in_utc(moment: datetime | None) -> datetime | None:
-    """Read a moment without a zone, or a day, as UTC."""
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
+    """Read a moment without a zone, or a day, as UTC. Raises BadMomentError."""
+    if moment is None:
+        return None
+    if moment.year not in _YEARS:
+        raise BadMomentError(f"there are no requests of {moment.year}; write it as 2026-11-24")
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

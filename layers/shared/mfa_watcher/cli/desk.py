@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Send = Callable[["AWSPreparedRequest"], "AWSResponse"]
 
-_SECONDS_TO_ANSWER = 60
+SECONDS_TO_ANSWER = 75
 """Longer than any function behind a door may take."""
 
 
@@ -156,6 +156,7 @@ class Desk:
 
     def _outputs(self, door: Door) -> Mapping[str, str]:
         if self._found is None:
+            self._keys()  # without any, the reason is not the stack
             try:
                 self._found = stack_outputs(self.session, self.stack)
             except AccountError as error:
@@ -182,7 +183,7 @@ def desk(options: argparse.Namespace) -> Desk:
         for door in Door
         if (url := getattr(options, _option(door)) or os.environ.get(door.variable))
     }
-    transport = URLLib3Session(timeout=_SECONDS_TO_ANSWER)
+    transport = URLLib3Session(timeout=SECONDS_TO_ANSWER)
     return Desk(session, options.stack, options.region, known, transport.send)
 
 

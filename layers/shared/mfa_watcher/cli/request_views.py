@@ -4,7 +4,7 @@ All texts in them are others': user names, reasons, user agents. They are shown 
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from mfa_watcher.cli.desk import Json
@@ -38,14 +38,14 @@ def table_of(requests: Sequence[Json]) -> "Table":
     from rich.text import Text
 
     table = Table()
-    for column in ("request", "about", "state", "opened", "waits for, or ended because"):
+    for column in ("request", "about", "state", "opened (UTC)", "waits for, or ended because"):
         table.add_column(column, no_wrap=column == "request")
     for request in requests:
         table.add_row(
             Text(_said(request, "id")),
             Text(_said(request, "subject_name")),
             _state(request),
-            Text(moment(request.get("opened_at"))),
+            Text(moment(request.get("opened_at")).removesuffix(" UTC")),
             Text(next_step(request)),
         )
     return table
@@ -78,6 +78,7 @@ def card_of(request: Json) -> "Iterator[Text]":
         (_said(request, "id"), "bold"),
         f"  about {_said(request, 'subject_name')} in account {_said(subject, 'account_id')}: ",
         _state(request),
+        f" (version {_said(request, 'version')})" if "version" in request else "",
     )
     for title, text in _facts(request):
         yield Text(f"  {title:<10}{text}")
@@ -101,7 +102,7 @@ def story_of(request: Json, history: Sequence[Json]) -> "Iterator[Text]":
 
 
 def in_order(history: Sequence[Json]) -> list[Json]:
-    """Put a history into the order in which things happened.
+    """Put a history into the order in which things happened, as far as that is known.
 
     CloudTrail's times are whole seconds, the desk's are not. So within a second an entry comes when
     the request is in the state that it begins with, and mere evidence after all else.
@@ -115,7 +116,7 @@ def in_order(history: Sequence[Json]) -> list[Json]:
         while entries:
             fits = [one for one in entries if one.get("after") and one.get("before") == state]
             moves = [one for one in entries if one.get("after")]
-            first = min(fits or moves or entries, key=lambda one: str(one.get("at")))
+            first = min(fits or moves or entries, key=_at)
             entries.remove(first)
             told.append(first)
             state = first.get("after") or state
@@ -203,6 +204,10 @@ def _state(request: Json) -> "Text":
 def _said(of: Json, name: str) -> str:
     value = of.get(name)
     return "" if value is None else plain(str(value))
+
+
+def _at(entry: Json) -> datetime:
+    return _parsed(entry.get("at")) or datetime.min.replace(tzinfo=UTC)
 
 
 def _parsed(text: object) -> datetime | None:

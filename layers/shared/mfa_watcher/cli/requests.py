@@ -25,6 +25,9 @@ from mfa_watcher.domain.change_requests import RequestState
 _PAGE = 100
 """As many as the desk gives at once."""
 
+_LISTED = 100
+"""As many as one looks at, if nothing else is said."""
+
 Do = Callable[[Desk, argparse.Namespace], None]
 
 
@@ -96,7 +99,7 @@ def _add_reading(actions: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     _add_period(listing, required=False)
     listing.add_argument(
-        "--limit", type=_count, default=_PAGE, metavar="N", help="at most so many (%(default)s)"
+        "--limit", type=_count, default=_LISTED, metavar="N", help="at most so many (%(default)s)"
     )
     listing.add_argument("--json", action="store_true", help="one JSON line per request")
 
@@ -129,6 +132,7 @@ def _add_asking(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     _add_id(detailing)
     _add_details(detailing)
+    _add_seen(detailing)
     _add_json(detailing)
 
     cancelling = _action(
@@ -190,6 +194,16 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 def _add_reason(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", required=True, metavar="TEXT", help="why, for the auditor")
+    _add_seen(parser)
+
+
+def _add_seen(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--seen",
+        type=_count,
+        metavar="N",
+        help="the version that you read, as `show` says: if it has changed since, nothing is done",
+    )
 
 
 def _add_yes(parser: argparse.ArgumentParser) -> None:
@@ -313,8 +327,8 @@ def _open(at: Desk, options: argparse.Namespace) -> None:
 
 def _details(at: Desk, options: argparse.Namespace) -> None:
     _ask_for_what_is_missing(options)
-    path = _path(options.id, "details")
-    _tell(at.ask(Door.CHANGE, "POST", path, body=_details_of(options)), options)
+    body = _details_of(options) | _seen(options)
+    _tell(at.ask(Door.CHANGE, "POST", _path(options.id, "details"), body=body), options)
 
 
 def _cancel(at: Desk, options: argparse.Namespace) -> None:
@@ -324,7 +338,7 @@ def _cancel(at: Desk, options: argparse.Namespace) -> None:
 
 
 def _decide(at: Desk, options: argparse.Namespace) -> None:
-    seen = _confirm(at, options, "It ends with this.") if options.undoable else {}
+    seen = _confirm(at, options, "It ends with this.") if options.undoable else _seen(options)
     body = {"reason": options.reason} | seen
     _tell(at.ask(Door.APPROVAL, "POST", _path(options.id, options.step), body=body), options)
 
@@ -445,7 +459,7 @@ def _confirm(at: Desk, options: argparse.Namespace, what: str) -> Json:
     Gives the version that was shown, in the desk's words: it does nothing to any other.
     """
     if options.yes:
-        return {}
+        return _seen(options)
     found = at.ask_either("GET", _path(options.id))
     screen = console(stderr=True)
     for line in card_of(found["request"]):
@@ -454,6 +468,11 @@ def _confirm(at: Desk, options: argparse.Namespace, what: str) -> Json:
     if answer.casefold() not in {"y", "yes"}:
         raise NotConfirmedError("nothing was done")
     return {"version": found["request"]["version"]}
+
+
+def _seen(options: argparse.Namespace) -> Json:
+    seen = getattr(options, "seen", None)
+    return {"version": seen} if seen else {}
 
 
 def _say_what_is_left_out(shown: list[Json]) -> None:

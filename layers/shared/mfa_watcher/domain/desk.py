@@ -8,6 +8,7 @@ from mfa_watcher.domain.casework import Decision, intent
 from mfa_watcher.domain.change_requests import (
     ChangeRequest,
     Details,
+    FourEyesError,
     RequestState,
     WrongStepError,
     file_request,
@@ -89,6 +90,7 @@ def approve(
     step: Step, user: User, request: ChangeRequest, reason: str, devices: tuple[Device, ...] | None
 ) -> Decision:
     """Approve the removal of the devices named that are still there; None: the user is gone."""
+    _refuse_renamed(step, user, "approve")
     if devices is None:
         raise WrongStepError(f"{user.name} is not there any more; reject it")
     named = request.details.devices if request.details else ()
@@ -108,6 +110,7 @@ def approve(
 
 def reject(step: Step, user: User, request: ChangeRequest, reason: str) -> Decision:
     """Turn it down, or take an approval back."""
+    _refuse_renamed(step, user, "reject")
     rejected = request.rejected(step.by, reason, step.at)
     return _decision(step, user, request, rejected, f"Rejected: {reason}", decided(rejected, user))
 
@@ -116,6 +119,7 @@ def reopen(
     step: Step, user: User, request: ChangeRequest, reason: str, devices: tuple[Device, ...] | None
 ) -> Decision:
     """Open a window that is over once more, unless another request has taken its place."""
+    _refuse_renamed(step, user, "reopen")
     if devices is None:
         raise WrongStepError(f"{user.name} is not there any more")
     if user.request_id != request.id:
@@ -136,8 +140,15 @@ def cancel(step: Step, user: User, request: ChangeRequest, reason: str) -> Decis
 
 def acknowledge(step: Step, user: User, request: ChangeRequest, reason: str) -> Decision:
     """Close a violation with the security team's word on it."""
+    _refuse_renamed(step, user, "acknowledge")
     closed = request.acknowledged(step.by, reason)
     return _decision(step, user, request, closed, f"Violation acknowledged: {reason}")
+
+
+def _refuse_renamed(step: Step, user: User, doing: str) -> None:
+    """Refuse whom the request knows by a former name: all else it sees to itself."""
+    if step.by.may_be(f"arn:aws:iam::{user.key.account_id}:user/{user.name}"):
+        raise FourEyesError(f"{step.by.name} is whom it is about, and may not {doing}")
 
 
 def _refuse_unfit(details: Details, devices: tuple[Device, ...]) -> None:

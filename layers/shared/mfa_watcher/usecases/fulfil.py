@@ -8,7 +8,7 @@ from random import Random
 
 from mfa_watcher.domain.accounts import sign_in_url
 from mfa_watcher.domain.casework import Decision, Situation
-from mfa_watcher.domain.change_requests import ChangeRequest
+from mfa_watcher.domain.change_requests import ChangeRequest, FourEyesError
 from mfa_watcher.domain.devices import Device, DeviceKind
 from mfa_watcher.domain.fulfilling import CannotFulfilError, Removal, decide_fulfilled, note
 from mfa_watcher.domain.passwords import Password, make_password
@@ -80,7 +80,7 @@ class Fulfiller:
                 # replaced its password: then it must answer with a valid one.
                 if not run.password_set:
                     raise
-            except CannotFulfilError as error:
+            except (CannotFulfilError, FourEyesError) as error:
                 run.let_go(str(error))
                 raise
             except (IamReadError, IamWriteError) as error:
@@ -163,6 +163,8 @@ class _Run:
         for name in dict.fromkeys((known.name if known else "", self.request.subject_name)):
             found = iam.user(name) if name else None
             if found and found.user_id == key.user_id:
+                if self.by.may_be(found.arn):  # who was renamed has a name the request lacks
+                    raise FourEyesError(f"{self.by.name} is whom it is about, and may not fulfil")
                 return found
         raise CannotFulfilError(_not_there(self.request.subject_name, key.user_id))
 
@@ -195,9 +197,9 @@ class _Run:
             )
 
     def look_again(self, iam: IamReader, user: IamUser) -> tuple[Device, ...]:
-        """Give the devices that the user has now, after seeing that it is he."""
-        self.verify(iam, user)
+        """Give the devices that the user has now, and see, as the last thing, that it is he."""
         found = iam.devices(user.name) or ()
+        self.verify(iam, user)
         # IAM may still list what it has just taken away.
         left = tuple(device for device in found if device.serial not in self.gone)
         serials = tuple(device.serial for device in left)

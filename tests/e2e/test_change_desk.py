@@ -1,0 +1,138 @@
+"""The change desk, deployed: what the story left, and what nobody gets past."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from sandbox.account import Principal
+from sandbox.cast import SERVICE_DESK
+from sandbox.desk import ask
+from sandbox.records import Json
+from sandbox.stage import Stage
+
+
+@pytest.fixture
+def requests(stage: Stage) -> dict[str, Json]:
+    """The change requests of the story, by the user's name."""
+    stage.evidence.look()
+    return {item["subject_name"]: item for item in stage.evidence.kind("REQUEST")}
+
+
+def test_password_is_written_down_nowhere(stage: Stage) -> None:
+    stage.evidence.look()
+    evidence = stage.evidence
+    logs = stage.account.root.client("logs")
+    events = [
+        event["message"]
+        for group in logs.describe_log_groups()["logGroups"]
+        for page in logs.get_paginator("filter_log_events").paginate(
+            logGroupName=group["logGroupName"]
+        )
+        for event in page["events"]
+    ]
+    assert any("Fulfilled" in event for event in events)
+    written = {
+        "logs": "\n".join(events),
+        "table": repr(evidence.items),
+        "mails": repr(evidence.mails),
+        "alerts": repr(evidence.alerts),
+        "records": json.dumps(evidence.records),
+    }
+    assert len(stage.cast.handed_over) == 2
+    for password in stage.cast.handed_over:
+        assert len(password) >= 20
+        assert [place for place, text in written.items() if password in text] == []
+
+
+def test_each_state_is_led_to_by_an_entry(stage: Stage, requests: dict[str, Json]) -> None:
+    for item in requests.values():
+        entries = [one for one in stage.evidence.history_of(item) if one.get("after")]
+        moves = {(one.get("before"), one["after"]) for one in entries if _moves(one)}
+        reached: set[str | None] = {None}
+        while following := {after for before, after in moves if before in reached} - reached:
+            reached |= following
+        assert item["state"] in reached
+        assert {before for before, _ in moves} <= reached
+
+
+def _moves(entry: Json) -> bool:
+    return bool(entry.get("before") != entry["after"])
+
+
+def test_whoever_calls_a_function_past_its_url_is_stopped(stage: Stage) -> None:
+    forged = {"requestContext": {"authorizer": {"iam": {"userArn": "arn:aws:iam::1:user/x"}}}}
+    for caller in (stage.cast.with_mfa("petra"), stage.cast["carol"]):
+        for output in ("ChangeDeskFunction", "ApprovalDeskFunction", "FulfilFunction"):
+            with pytest.raises(ClientError, match="AccessDenied"):
+                _invoke(caller, stage.evidence.stack[output], forged)
+
+
+def test_function_itself_refuses_whom_iam_did_not_vouch_for(stage: Stage) -> None:
+    event = json.loads(Path("events/fulfil/caller_missing.json").read_text())
+    answer = _invoke(stage.account.root, stage.evidence.stack["FulfilFunction"], event)
+    assert answer["statusCode"] == 403
+
+
+def _invoke(caller: Principal, function: str, event: Json) -> Json:
+    said: Any = caller.client("lambda").invoke(
+        FunctionName=function, Payload=json.dumps(event).encode()
+    )
+    answer: Json = json.loads(said["Payload"].read())
+    return answer
+
+
+def test_service_desk_decides_nothing(stage: Stage, requests: dict[str, Json]) -> None:
+    lena = stage.cast.at_the_service_desk("lena")
+    command = ("approve", requests["alice"]["id"], "--reason", "she is in a hurry")
+    ask(stage.evidence.stack, lena, *command, refused="IAM does not let you use the approval desk")
+
+
+def test_role_that_is_no_service_desk_files_for_nobody(stage: Stage) -> None:
+    root = stage.account.root.client("iam")
+    trust = root.get_role(RoleName=SERVICE_DESK)["Role"]["AssumeRolePolicyDocument"]
+    role = root.create_role(RoleName="Interns", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+    root.attach_role_policy(
+        RoleName="Interns", PolicyArn=stage.evidence.stack["RequesterPolicyArn"]
+    )
+    root.put_user_policy(
+        UserName="lena",
+        PolicyName="interns",
+        PolicyDocument=json.dumps(
+            {
+                "Version": "2012-10-17",
+                "Statement": {
+                    "Effect": "Allow",
+                    "Action": "sts:AssumeRole",
+                    "Resource": role["Arn"],
+                },
+            }
+        ),
+    )
+    intern = stage.cast.in_role("lena", role["Arn"])
+    refused = "only IAM users, for themselves, and the service desk's roles"
+    ask(stage.evidence.stack, intern, "open", "--user", "bob", refused=refused)
+
+
+def test_auditor_gets_all_requests_with_their_histories(
+    stage: Stage, requests: dict[str, Json], tmp_path: Path
+) -> None:
+    file, petra = tmp_path / "requests.csv", stage.cast.with_mfa("petra")
+    period = ("--from", "2020-01-01", "--to", "2099-12-31")
+    ask(stage.evidence.stack, petra, "export", *period, "--output", str(file))
+    lines = list(csv.DictReader(io.StringIO(file.read_text())))
+    assert {line["request"] for line in lines} == {item["id"] for item in requests.values()}
+    for item in requests.values():
+        told = [line["event_id"] for line in lines if line["request"] == item["id"]]
+        assert sorted(told) == sorted(one["event_id"] for one in stage.evidence.history_of(item))
+
+
+def test_administrator_finds_the_desk_in_the_stack(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sandbox.desk.urls", lambda _stack: {})
+    assert "alice" in ask(stage.evidence.stack, stage.cast["olivia"], "list")
