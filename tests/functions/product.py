@@ -25,6 +25,7 @@ OBSERVING = ("on_sign_in", "on_iam_change")
 MAX_RECEIVES = 5
 VISIBILITY = timedelta(seconds=180)
 FULFIL_ROLE = f"{STACK}-FulfilRole-1A2B3C"
+MEMBER_FULFIL_ROLE = f"{STACK}-Fulfil"
 
 
 @cache
@@ -246,6 +247,7 @@ def _environment(  # noqa: PLR0911 - a table
             "WATCHER_NAME": STACK,
             "BREAK_GLASS_ROLES": "Emergency",
             "FULFIL_ROLE": FULFIL_ROLE,
+            "MEMBER_FULFIL_ROLE": MEMBER_FULFIL_ROLE,
             "FIRST_SIGN_IN_GRACE_MINUTES": "60",
             "LADDER_DAYS": "0,1,3,7,14",
             "SECOND_DEVICE_DAYS": str(product.second_device_days),
@@ -286,6 +288,8 @@ def _environment(  # noqa: PLR0911 - a table
     if function == "fulfil":
         return {
             **common,
+            "MEMBER_FULFIL_ROLE": MEMBER_FULFIL_ROLE,
+            "ACCOUNT_ALIAS": product.account_alias,
             "LADDER_DAYS": "0,1,3,7,14",
             "SECOND_DEVICE_DAYS": str(product.second_device_days),
             "OFF_BOARDING_GRACE_MINUTES": "60",

@@ -288,6 +288,7 @@ def change_desk() -> "Desk":
 
     settings = ChangeDeskSettings.from_environment()
     desk = ChangeDesk(
+        accounts=_accounts(settings),
         account_id=settings.account_id,
         store=_store(settings),
         iam_of=_iam_of(settings),
@@ -332,7 +333,9 @@ def fulfil_desk() -> "Desk":
         iam_of=_readers(client_of),
         reset_of=lambda account_id: BotoIamReset(client_of(account_id)),
         policy=settings.policy,
-        account_alias=settings.account_alias,
+        aliases=IamAliases(
+            client_of, clock=now, set_by_hand={settings.account_id: settings.account_alias}
+        ),
         randomness=secrets.SystemRandom(),
         clock=now,
         new_id=lambda: f"desk-{uuid4()}",

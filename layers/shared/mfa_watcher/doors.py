@@ -25,7 +25,7 @@ from mfa_watcher.forms import (
     in_utc,
     place_of,
 )
-from mfa_watcher.function_url import Desk, Kind, answers, desk_resolver
+from mfa_watcher.function_url import Desk, Kind, answers, desk_resolver, no_members
 from mfa_watcher.ports import RequestPage, RequestSearch
 from mfa_watcher.usecases.desk import (
     ActiveRequestError,
@@ -79,6 +79,7 @@ def change_door(desk: ChangeDesk) -> Desk:
         "Where IAM users ask for a change of their MFA devices, and the service desk for them."
         " A user sees and files his own requests.",
         desk.account_id,
+        desk.accounts.include,
     )
     _Reading(
         lambda search: desk.list(door.caller, search),
@@ -98,7 +99,10 @@ def change_door(desk: ChangeDesk) -> Desk:
     def file(new: NewRequest) -> OneRequest:
         wanted = new.details.as_wanted() if new.details else None
         source_ip = door.current_event.request_context.http.source_ip
-        return _one(desk.file(door.caller, new.user_name, wanted, source_ip=source_ip))
+        request = desk.file(
+            door.caller, new.user_name, wanted, account_id=new.account_id, source_ip=source_ip
+        )
+        return _one(request)
 
     @door.post(
         "/requests/<request_id>/details",
@@ -170,8 +174,13 @@ def approval_door(desk: ApprovalDesk) -> Desk:
     return door
 
 
-def _door(title: str, description: str, account_id: str) -> Desk:
-    door = desk_resolver(title, description, account_id)
+def _door(
+    title: str,
+    description: str,
+    account_id: str,
+    is_member: Callable[[str], bool] = no_members,
+) -> Desk:
+    door = desk_resolver(title, description, account_id, is_member)
     for error, kind in _KINDS.items():
         door.knows(error, kind)
     return door

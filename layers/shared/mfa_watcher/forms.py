@@ -78,6 +78,11 @@ class NewRequest(_Form):
         description="The IAM user whom it is for. Left out: the caller. Only the service desk"
         " files for others.",
     )
+    account_id: str | None = Field(
+        None,
+        pattern=r"^[0-9]{12}$",
+        description="The account that the user is of, for the service desk. Left out: its own.",
+    )
     details: WantedDevice | None = Field(
         None, description="Left out, the user is asked for them by mail."
     )

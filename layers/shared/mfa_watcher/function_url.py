@@ -8,7 +8,7 @@ import json
 import re
 from base64 import b64decode
 from binascii import Error as BadBase64Error
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -60,12 +60,19 @@ class WrongMediaTypeError(UnreadableBodyError):
     """The body is no JSON, and says so."""
 
 
-def caller(event: Mapping[str, Any], account_id: str) -> Person:
-    """Give the person whom IAM authenticated. Raises UnknownCallerError.
+def no_members(account_id: str) -> bool:  # noqa: ARG001 - as whoever knows members is asked
+    """Serve nobody of another account."""
+    return False
+
+
+def caller(
+    event: Mapping[str, Any], account_id: str, is_member: Callable[[str], bool] = no_members
+) -> Person:
+    """Give the person whom IAM authenticated. Raises UnknownCallerError, and what is_member does.
 
     Whoever may invoke the function past its URL writes the event himself, so what does not fit
-    together is refused. It must be a user or a role's session of the given account; the account's
-    root user is refused, because nobody can tell who that is.
+    together is refused. It must be a user or a role's session of the given account, or of a member
+    that the door serves; the account's root user is refused, because nobody can tell who that is.
     """
     stated = _within(event, "requestContext", "authorizer", "iam")
     arn, user_id, account = (stated.get(name) for name in ("userArn", "userId", "accountId"))
@@ -76,8 +83,9 @@ def caller(event: Mapping[str, Any], account_id: str) -> Person:
         raise UnknownCallerError("the caller's ARN cannot be read")
     if parsed["account"] != account:
         raise UnknownCallerError("the caller's ARN and account do not fit together")
-    if account != account_id:
-        raise UnknownCallerError(f"only callers of account {account_id} are served")
+    if account != account_id and not is_member(account):
+        members = "" if is_member is no_members else ", and of the accounts that it watches,"
+        raise UnknownCallerError(f"only callers of account {account_id}{members} are served here")
     if not _fits(parsed["service"], parsed["resource"], user_id):
         raise UnknownCallerError(
             "only IAM users and sessions of roles are served, not the root user or federated users"
@@ -185,13 +193,16 @@ class Desk(LambdaFunctionUrlResolver):
     An error that it has no words for surfaces as the function's.
     """
 
-    def __init__(self, title: str, description: str, account_id: str) -> None:
-        """Take what the OpenAPI description says of the whole, and the account that is served."""
+    def __init__(
+        self, title: str, description: str, account_id: str, is_member: Callable[[str], bool]
+    ) -> None:
+        """Take what the OpenAPI description says of the whole, and which accounts are served."""
         # debug=False: an environment variable could else have each event and answer printed.
         super().__init__(
             debug=False, enable_validation=True, response_validation_error_http_code=500
         )
         self._account_id = account_id
+        self._is_member = is_member
         self._kinds = dict(_KINDS)
         self.exception_handler(list(_KINDS))(self._answer_problem)
         self.exception_handler(ResponseValidationError)(_surface)
@@ -225,10 +236,10 @@ class Desk(LambdaFunctionUrlResolver):
         """Answer a call. Who calls, and whether the body can be read, is asked before all else."""
         answer: dict[str, Any]
         try:
-            person = caller(event, self._account_id)
+            person = caller(event, self._account_id, self._is_member)
             logger.append_keys(caller=person.arn)
             event = _bare(event)
-        except (UnknownCallerError, UnreadableBodyError) as error:
+        except (UnknownCallerError, UnreadableBodyError, WorldError) as error:
             answer = _wire(self._problem(error, context))
         else:
             self.context["caller"] = person
@@ -287,9 +298,14 @@ def answers(description: str, model: Any, *, status: int = 200) -> dict[int, Ope
     return {status: wanted, **problems}
 
 
-def desk_resolver(title: str, description: str, account_id: str) -> Desk:
+def desk_resolver(
+    title: str,
+    description: str,
+    account_id: str,
+    is_member: Callable[[str], bool] = no_members,
+) -> Desk:
     """Give a resolver that knows the caller, answers in problems, and describes itself."""
-    return Desk(title, description, account_id)
+    return Desk(title, description, account_id, is_member)
 
 
 def _wire(response: Response[str]) -> dict[str, Any]:

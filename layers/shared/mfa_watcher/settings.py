@@ -181,6 +181,7 @@ class ObserveSettings(_AddressSettings, _LadderSettings):
     watcher_name: str = Field(min_length=1)
     break_glass_roles: Annotated[list[str], Listed] = []
     fulfil_role: Annotated[str | None, Optional] = None
+    member_fulfil_role: Annotated[str | None, Optional] = None
     first_sign_in_grace_minutes: int = Field(default=60, ge=0)
 
     @property
@@ -192,6 +193,8 @@ class ObserveSettings(_AddressSettings, _LadderSettings):
             first_sign_in_grace=timedelta(minutes=self.first_sign_in_grace_minutes),
             break_glass_roles=frozenset(self.break_glass_roles),
             fulfil_role=self.fulfil_role,
+            member_fulfil_role=self.member_fulfil_role,
+            own_account=self.account_id,
             off_boarding_grace=self.off_boarding_grace,
             addresses=self.addresses,
         )
@@ -294,6 +297,7 @@ class SweepSettings(_LadderSettings):
         return Policy(
             ladder=self.ladder,
             second_device_after=self.second_device_after,
+            off_boarding_grace=self.off_boarding_grace,
             lost_events_alerted=self.lost_events_alert_threshold,
         )
 

@@ -26,8 +26,8 @@ class AccountError(Exception):
     """The account cannot be used as asked; the text says why and what to do."""
 
 
-def add_account_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which deployment is meant."""
+def add_account_options(parser: argparse.ArgumentParser, *, members: bool = True) -> None:
+    """Add the options that say which deployment is meant, and which of its accounts."""
     parser.add_argument(
         "--stack", default="mfa-watcher", metavar="NAME", help="the stack's name (%(default)s)"
     )
@@ -38,11 +38,12 @@ def add_account_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the stack's region (%(default)s)",
     )
-    parser.add_argument(
-        "--account",
-        metavar="ID",
-        help="the member account that the user is in (default: the watcher's own)",
-    )
+    if members:
+        parser.add_argument(
+            "--account",
+            metavar="ID",
+            help="the member account that the user is in (default: the watcher's own)",
+        )
 
 
 def security_desk(options: argparse.Namespace) -> "SecurityDesk":

@@ -53,7 +53,7 @@ class NotLetInError(DeskError):
 
 def add_desk_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which desk is meant."""
-    add_account_options(parser)
+    add_account_options(parser, members=False)
     for door in Door:
         parser.add_argument(
             f"--{_option(door).replace('_', '-')}",

@@ -37,13 +37,17 @@ def table_of(requests: Sequence[Json]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
+    accounts = [_said(request.get("subject") or {}, "account_id") for request in requests]
+    several = len(set(accounts)) > 1
     table = Table()
-    for column in ("request", "about", "state", "opened (UTC)", "waits for, or ended because"):
-        table.add_column(column, no_wrap=column == "request")
-    for request in requests:
+    about = ("about", "account") if several else ("about",)
+    for column in ("request", *about, "state", "opened (UTC)", "waits for, or ended because"):
+        table.add_column(column, no_wrap=column in {"request", "account"})
+    for request, account in zip(requests, accounts, strict=True):
         table.add_row(
             Text(_said(request, "id")),
             Text(_said(request, "subject_name")),
+            *([Text(account)] if several else ()),
             _state(request),
             Text(moment(request.get("opened_at")).removesuffix(" UTC")),
             Text(next_step(request)),

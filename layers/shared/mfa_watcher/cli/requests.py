@@ -121,6 +121,12 @@ def _add_asking(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     opening.add_argument(
         "--user", metavar="NAME", help="the IAM user it is about; without it, yourself"
     )
+    opening.add_argument(
+        "--account",
+        metavar="ID",
+        type=_account,
+        help="the account that this user is of, if it is not the watcher's own",
+    )
     _add_details(opening)
     _add_json(opening)
 
@@ -252,6 +258,12 @@ def _day(text: str) -> date:
         raise argparse.ArgumentTypeError(f"not a day as YYYY-MM-DD: {text!r}") from error
 
 
+def _account(text: str) -> str:
+    if not (text.isascii() and text.isdecimal() and len(text) == len("111122223333")):
+        raise argparse.ArgumentTypeError(f"not an account's number: {text!r}")
+    return text
+
+
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text)):
         raise argparse.ArgumentTypeError(f"not a whole number above 0: {text!r}")
@@ -319,7 +331,11 @@ def _open(at: Desk, options: argparse.Namespace) -> None:
     given = (options.reason, options.wanted)
     if any(given) != all(given) or (options.device and not all(given)):
         raise WrongCallError("details are a --reason and what is --wanted, both")
+    if options.account and not options.user:
+        raise WrongCallError("--account says where a --user is; your own is known")
     body: Json = {"user_name": options.user} if options.user else {}
+    if options.account:
+        body["account_id"] = options.account
     if all(given):
         body["details"] = _details_of(options)
     _tell(at.ask(Door.CHANGE, "POST", "/requests", body=body), options)

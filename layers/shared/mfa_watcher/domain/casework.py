@@ -226,6 +226,12 @@ def _took_devices(request: ChangeRequest) -> bool:
     return waits and request.fulfilment is not None
 
 
+def acts_for_requests(signal: Signal, account_id: str, policy: Policy) -> bool:
+    """Tell whether the role that fulfils requests in an account acted there."""
+    who = signal.record.identity
+    return who.role_account == account_id and policy.is_fulfil_role(who.role_name, account_id)
+
+
 def request_behind(situation: Situation) -> ChangeRequest | None:
     """Give the request whose carrying out made the signal's record, or None.
 
@@ -234,7 +240,9 @@ def request_behind(situation: Situation) -> ChangeRequest | None:
     request still is where it was: the record may be late, and another one be the user's latest.
     """
     signal = situation.signal
-    if signal is None or not situation.policy.is_fulfil_role(signal.record.identity.role_name):
+    if signal is None or not acts_for_requests(
+        signal, situation.user.key.account_id, situation.policy
+    ):
         return None
     takes = signal.kind is SignalKind.DEVICE_REMOVAL and signal.outcome is Outcome.SUCCEEDED
     for request in (situation.request, situation.earlier):

@@ -94,6 +94,12 @@ class Policy:
     """Name of the role under which requests are fulfilled: a removal by it within an approved
     window is fulfilment, by anybody else a violation."""
 
+    member_fulfil_role: str | None = None
+    """Its name in a member account, where the watcher acts as another role."""
+
+    own_account: str | None = None
+    """The watcher's own account, where the first of both names counts; None: there is no other."""
+
     service_desk_roles: frozenset[str] = frozenset()
     """Names of roles whose sessions may file requests for any user; users file for themselves.
     Without paths, since a session does not tell its role's; ``*`` and ``?`` as in IAM policies."""
@@ -137,9 +143,11 @@ class Policy:
             return None
         return opened_at + self.ladder[-1] + self.then_every * (step - len(self.ladder) + 1)
 
-    def is_fulfil_role(self, role_name: str | None) -> bool:
-        """Tell whether a role is the one under which requests are fulfilled."""
-        return role_name is not None and role_name == self.fulfil_role
+    def is_fulfil_role(self, role_name: str | None, account_id: str | None) -> bool:
+        """Tell whether an account's role is the one under which requests are fulfilled there."""
+        at_home = self.own_account is None or account_id == self.own_account
+        ours = self.fulfil_role if at_home else self.member_fulfil_role
+        return role_name is not None and role_name == ours
 
     def is_break_glass(self, role_name: str | None) -> bool:
         """Tell whether a role is one of the named emergency roles."""

@@ -54,6 +54,12 @@ class Identity:
         _, is_role, name = (self.issuer_arn or "").partition(":role/")
         return name if is_role else None
 
+    @property
+    def role_account(self) -> str | None:
+        """Give the account that this role belongs to, or None."""
+        before, is_role, _ = (self.issuer_arn or "").partition(":role/")
+        return before.rpartition(":")[2] if is_role else None
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

@@ -19,6 +19,7 @@ from mfa_watcher.domain.people import Person
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.users import User, UserKey
 from mfa_watcher.ports import (
+    Accounts,
     IamReader,
     LostRaceError,
     NoSuchRequestError,
@@ -120,8 +121,11 @@ def _as_seen(request: ChangeRequest, version: int | None) -> ChangeRequest:
 class ChangeDesk(_Desk):
     """The requesters' desk: an IAM user sees and files his own requests, a service desk anybody's.
 
+    Users of member accounts come here, too; the service desk is in the watcher's own account.
     Somebody else's request is, to a user, one that does not exist.
     """
+
+    accounts: Accounts
 
     def list(self, by: Person, search: RequestSearch) -> RequestPage:
         """Give a page of the requests that the caller may know of. Raises NotAllowedError."""
@@ -142,12 +146,13 @@ class ChangeDesk(_Desk):
         user_name: str | None = None,
         wanted: Wanted | None = None,
         *,
+        account_id: str | None = None,
         source_ip: str | None = None,
     ) -> ChangeRequest:
-        """Open a request for the caller himself, or as a service desk for a user.
+        """Open a request for the caller himself, or as a service desk for a user of any account.
 
         Raises NotAllowedError, NoSuchUserError, ActiveRequestError, UnfitDetailsError,
-        WrongStepError if the user has no device, LostRaceError, IamReadError.
+        WrongStepError if the user has no device, LostRaceError, IamReadError, WorldError.
         """
         step = self._step(by)
         own = self._own(by)
@@ -156,12 +161,13 @@ class ChangeDesk(_Desk):
             raise NotAllowedError("you can file for yourself only; the service desk files for all")
         if own is None and not user_name:
             raise NotAllowedError("you are no IAM user; name in `user_name` whom it is for")
-        iam = self.iam_of(self.account_id)
+        account_id = self._account(own, account_id)
+        iam = self.iam_of(account_id)
         found = iam.user(name)
         devices = iam.devices(name) if found else None
         if found is None or devices is None or (own and own.user_id != found.user_id):
-            raise NoSuchUserError(f"there is no IAM user {name} in account {self.account_id}")
-        key = UserKey(self.account_id, found.user_id)
+            raise NoSuchUserError(f"there is no IAM user {name} in account {account_id}")
+        key = UserKey(account_id, found.user_id)
         user = self.store.user(key) or User(key, found.name)
         self._refuse_second(user)
         details = wanted.by(by, step.at) if wanted else None
@@ -201,12 +207,25 @@ class ChangeDesk(_Desk):
         """Give whose requests the caller may know of; None: everybody's."""
         if by.is_iam_user:
             return UserKey(by.account_id, by.user_id)
-        if self.policy.is_service_desk(by.role_name):
+        if by.account_id == self.account_id and self.policy.is_service_desk(by.role_name):
             return None
         raise NotAllowedError(
-            "only IAM users, for themselves, and the service desk's roles are served here;"
+            "only IAM users, for themselves, and the service desk's roles in account"
+            f" {self.account_id} are served here;"
             " approvers use the approval desk"
         )
+
+    def _account(self, own: UserKey | None, named: str | None) -> str:
+        """Give the account of whom a request is for: a user's is his own."""
+        account_id = own.account_id if own else self.account_id
+        if named in {None, account_id}:
+            return account_id
+        assert named is not None  # noqa: S101 - mypy does not see it
+        if own:
+            raise NotAllowedError("you can file for yourself only; leave `account_id` out")
+        if not self.accounts.include(named):
+            raise NoSuchUserError(f"account {named} is not watched")
+        return named
 
     def _of(self, by: Person, request_id: str, seen: int | None = None) -> ChangeRequest:
         own = self._own(by)

@@ -16,6 +16,7 @@ from mfa_watcher.domain.people import Person
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.users import LiveUser, User
 from mfa_watcher.ports import (
+    AccountAliases,
     HeldUpError,
     IamDeniedError,
     IamReader,
@@ -58,7 +59,7 @@ class Fulfiller:
     iam_of: Callable[[str], IamReader]
     reset_of: Callable[[str], IamReset]
     policy: Policy
-    account_alias: str | None
+    aliases: AccountAliases
     randomness: Random
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
@@ -104,9 +105,14 @@ class Fulfiller:
         password = make_password(shortest, self.randomness)
         run.set_password(reset, user, password)
         run.end(user.name, left)
-        partition = user.arn.split(":")[1]
-        url = sign_in_url(account_id, self.account_alias, partition)
-        return Fulfilled(run.request, user.name, url, password)
+        return Fulfilled(run.request, user.name, self._sign_in_url(account_id, user), password)
+
+    def _sign_in_url(self, account_id: str, user: IamUser) -> str:
+        """Give the page where the user signs in; by the account's number it is found as well."""
+        alias = None
+        with suppress(IamReadError):
+            alias = self.aliases.alias(account_id)
+        return sign_in_url(account_id, alias, user.arn.split(":")[1])
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from mfa_watcher.domain.casework import STANDING_FACTS, Decision, Situation
+from mfa_watcher.domain.casework import STANDING_FACTS, Decision, Situation, acts_for_requests
 from mfa_watcher.domain.change_requests import ChangeRequest
 from mfa_watcher.domain.decisions import (
     changes_nothing,
@@ -142,7 +142,7 @@ class Observer:
         """Give the user's last but one request, if a late record may be of its carrying out."""
         if request is None or request.previous is None or request.is_carried_out_at(event.at):
             return None
-        fulfils = self.policy.is_fulfil_role(signal.record.identity.role_name)
+        fulfils = acts_for_requests(signal, event.account_id, self.policy)
         return self.store.request(request.previous) if fulfils else None
 
     def _subject(self, account_id: str, signal: Signal) -> User | None:
