@@ -44,12 +44,28 @@ def test_only_the_doors_have_urls_and_each_asks_iam_who_calls() -> None:
     assert urls == {name: {"AuthType": "AWS_IAM"} for name in DOORS}
 
 
-def test_no_resource_policy_opens_a_door_besides() -> None:
-    permissions = TEMPLATE.of_type("AWS::Lambda::Permission")
-    opened = {
-        permission["Properties"]["FunctionName"]["Ref"] for permission in permissions.values()
+def test_a_resource_policy_opens_the_change_desk_alone_by_its_url_to_the_organization() -> None:
+    template = Template.read(OrganizationId="o-abcdefghij")
+    permissions = template.of_type("AWS::Lambda::Permission")
+    opened = [
+        template.resolve(permission["Properties"])
+        for name, permission in permissions.items()
+        if template.properties(name)["FunctionName"]["Ref"] in DOORS
+    ]
+    assert {one["Action"] for one in opened} == {
+        "lambda:InvokeFunctionUrl",
+        "lambda:InvokeFunction",
     }
-    assert opened.isdisjoint(DOORS)
+    for one in opened:
+        assert one["FunctionName"] == template.resolve({"Ref": "ChangeDesk"})
+        assert one["PrincipalOrgID"] == "o-abcdefghij"
+        by_url = {"FunctionUrlAuthType": "AWS_IAM"} if "Url" in one["Action"] else None
+        assert (by_url or {"InvokedViaFunctionUrl": True}).items() <= one.items()
+    assert all(
+        permission["Condition"] == "WatchesMembers"
+        for name, permission in permissions.items()
+        if template.properties(name)["FunctionName"]["Ref"] in DOORS
+    )
 
 
 @pytest.mark.parametrize(("policy", "doors"), POLICIES.items())

@@ -57,7 +57,8 @@ def test_in_each_account_and_region_there_is_what_is_needed_there(
 
 def test_what_changes_iam_is_there_by_choice_alone() -> None:
     default = Template.forwarder(MEMBER, "us-east-1").made()
-    assert EVERYTHING.made() - default == {"Fulfiller", "QuarantinePolicy", "Warden"}
+    chosen = {"Fulfiller", "QuarantinePolicy", "Warden"}
+    assert EVERYTHING.made() - default == {*chosen, "RequesterPolicy"}
     fulfils = Template.forwarder(MEMBER, "us-east-1", FulfilRole="yes").made()
     assert fulfils - default == {"Fulfiller"}
 
@@ -175,7 +176,17 @@ def test_the_hub_enters_members_by_the_names_that_the_forwarder_gives_and_by_no_
         EVERYTHING.resolve(EVERYTHING.properties("QuarantinePolicy")["ManagedPolicyName"])
         == (quarantine["MEMBER_QUARANTINE_POLICY"])
     )
-    for policy, role in {"ReadMembers": "ReaderRole", "QuarantineInMembers": "Warden"}.items():
+    for function in ("Fulfil", "OnSignIn", "OnIamChange"):
+        told = HUB.resolve(HUB.properties(function)["Environment"]["Variables"])
+        assert (
+            EVERYTHING.resolve(EVERYTHING.properties("Fulfiller")["RoleName"])
+            == (told["MEMBER_FULFIL_ROLE"])
+        )
+    for policy, role in {
+        "ReadMembers": "ReaderRole",
+        "QuarantineInMembers": "Warden",
+        "FulfilInMembers": "Fulfiller",
+    }.items():
         [grant] = HUB.resolve(HUB.properties(policy)["PolicyDocument"]["Statement"])
         name = EVERYTHING.resolve(EVERYTHING.properties(role)["RoleName"])
         assert grant["Action"] == "sts:AssumeRole"
@@ -201,7 +212,7 @@ def test_the_guard_policy_lets_the_members_fulfil_role_pass_and_protects_the_res
     name = EVERYTHING.resolve(EVERYTHING.properties("Fulfiller")["RoleName"])
     fulfiller = f"arn:aws:iam::{MEMBER}:role/{name}"
     assert any(fnmatchcase(fulfiller, one) for one in removal["aws:PrincipalArn"])
-    protected = by_sid["DenyWatcherChange"]["Resource"]
+    protected = by_sid["DenyTampering"]["Resource"]
     for logical_id, key, kind in (
         ("SignInRule", "Name", f"events:us-east-1:{MEMBER}:rule/"),
         ("IamChangeRule", "Name", f"events:us-east-1:{MEMBER}:rule/"),
@@ -227,8 +238,36 @@ def test_role_names_fit_with_the_longest_name_of_a_hub_and_of_a_region() -> None
 def test_without_an_organization_nobody_may_send_and_nobody_is_entered() -> None:
     alone = Template.read()
     members = {"MembersSendEvents", "ReadMembers", "ListMembers", "RecogniseMembers"}
-    members |= {"QuarantineInMembers"}
+    members |= {"QuarantineInMembers", "FulfilInMembers"}
+    members |= {"MembersCallChangeDesk", "MembersInvokeChangeDeskByItsUrl"}
     assert alone.made().isdisjoint(members)
+
+
+def test_only_the_function_that_fulfils_enters_members_to_fulfil() -> None:
+    assert HUB.properties("FulfilInMembers")["Roles"] == [{"Ref": "FulfilRole"}]
+    [trust] = EVERYTHING.resolve(
+        EVERYTHING.properties("Fulfiller")["AssumeRolePolicyDocument"]["Statement"]
+    )
+    assert trust["Condition"]["ArnLike"] == {
+        "aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:role/mfa-watcher-Fulfil*"
+    }
+
+
+def test_members_users_ask_the_hubs_change_desk_and_no_other_door_by_its_url_alone() -> None:
+    policy = EVERYTHING.resolve(EVERYTHING.properties("RequesterPolicy")["PolicyDocument"])
+    by_action = {statement["Action"]: statement for statement in policy["Statement"]}
+    hubs = HUB.resolve(HUB.properties("RequesterPolicy")["PolicyDocument"])
+    assert {one["Action"]: one["Condition"] for one in hubs["Statement"]} == {
+        action: statement["Condition"] for action, statement in by_action.items()
+    }
+    for statement in by_action.values():
+        assert statement["Resource"] == (
+            f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:mfa-watcher-ChangeDesk-*"
+        )
+
+
+def test_without_an_organization_a_member_has_no_policy_for_a_desk_that_lets_nobody_in() -> None:
+    assert "RequesterPolicy" not in Template.forwarder(MEMBER, "us-east-1").made()
 
 
 def test_the_hubs_bus_takes_events_from_its_organization_alone() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfa_watcher.domain.casework import Decision, Situation
+from mfa_watcher.domain.casework import Decision, Situation, acts_for_requests
 from mfa_watcher.domain.change_requests import (
     ChangeRequest,
     Details,
@@ -170,6 +170,44 @@ def test_a_removal_in_carrying_out_a_request_is_evidence_for_it_however_late_it_
     assert alerts(decision) == []
     [entry] = entries(decision, request_)
     assert (entry.before, entry.after, entry.event_id) == (None, None, "e1")
+
+
+MEMBER = "444455556666"
+HUBS_IN_MEMBER = Identity(
+    "AssumedRole",
+    arn=f"arn:aws:sts::{MEMBER}:assumed-role/watcher-Fulfil/mfa-watcher",
+    account_id=MEMBER,
+    issuer_arn=f"arn:aws:iam::{MEMBER}:role/watcher-Fulfil",
+)
+WITH_MEMBERS = replace(POLICY, member_fulfil_role="watcher-Fulfil", own_account=ACCOUNT)
+
+
+@pytest.mark.parametrize(
+    ("account", "role_account", "name", "fulfils"),
+    [
+        (ACCOUNT, ACCOUNT, "watcher-FulfilRole-1A", True),
+        (ACCOUNT, ACCOUNT, "watcher-Fulfil", False),
+        (ACCOUNT, MEMBER, "watcher-FulfilRole-1A", False),
+        (MEMBER, MEMBER, "watcher-Fulfil", True),
+        (MEMBER, MEMBER, "evil/watcher-Fulfil", False),
+        (MEMBER, MEMBER, "watcher-Fulfil2", False),
+        (MEMBER, MEMBER, "watcher-FulfilRole-1A", False),
+        (MEMBER, ACCOUNT, "watcher-FulfilRole-1A", False),
+        (MEMBER, "999999999999", "watcher-Fulfil", False),
+    ],
+)
+def test_in_each_account_it_is_one_role_of_that_account_that_fulfils(
+    account: str, role_account: str, name: str, *, fulfils: bool
+) -> None:
+    who = Identity("AssumedRole", issuer_arn=f"arn:aws:iam::{role_account}:role/{name}")
+    assert acts_for_requests(removal(who), account, WITH_MEMBERS) is fulfils
+
+
+def test_without_a_name_for_members_nobody_fulfils_there() -> None:
+    alone = replace(POLICY, own_account=ACCOUNT)
+    nobody = Identity("AssumedRole")
+    assert not acts_for_requests(removal(HUBS_IN_MEMBER), MEMBER, alone)
+    assert not acts_for_requests(removal(nobody), MEMBER, alone)
 
 
 def test_a_removal_in_carrying_out_is_that_even_if_a_violation_has_voided_the_request_since() -> (
