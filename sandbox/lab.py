@@ -47,6 +47,9 @@ class Lab:
             deploy_forwarder(self.account, region)
         deploy_forwarder(hub, PACIFIC)
         deploy_forwarder(self.stranger, REGION)
+        self.account.root.client("iam").attach_user_policy(
+            UserName="mia", PolicyArn=f"arn:aws:iam::{LAB_ID}:policy/{STACK}-requester"
+        )
 
 
 def deploy_forwarder(account: Account, region: str) -> None:
@@ -56,6 +59,7 @@ def deploy_forwarder(account: Account, region: str) -> None:
         "HubAccountId": ACCOUNT_ID,
         "HubStackName": STACK,
         "OrganizationId": ORGANIZATION_ID,
+        "FulfilRole": "yes",
     }
     cloudformation.create_stack(
         StackName=FORWARDER,

@@ -4,8 +4,10 @@ import json
 from dataclasses import replace
 from typing import Final
 
+from sandbox.desk import ask
+from sandbox.desk_story import petra_approves, petra_carries_out, request_of
 from sandbox.emulator import ACCOUNT_ID, LAB_ID, REGION, STRANGER_ID
-from sandbox.expectations import Expectation, Scene, Since, alerted, finding, mailed
+from sandbox.expectations import Expectation, Scene, Since, alerted, finding, mailed, request
 from sandbox.lab import ALIAS, EUROPE, PACIFIC
 from sandbox.stage import Stage
 
@@ -73,9 +75,29 @@ def mia_enrols(stage: Stage) -> None:
     stage.lab.cast.enrol("mia", device="mia-phone")
 
 
+def mia_asks(stage: Stage) -> str:
+    """Mia files a request at the hub's change desk, with keys of her own account."""
+    mia, stack = stage.lab.cast["mia"], stage.evidence.stack
+    why = ("--reason", "my phone is too old for its updates", "--wanted", "virtual")
+    return f"{ask(stack, mia, 'open', *why)}\n{ask(stack, mia, 'list')}"
+
+
+def mia_and_petra(stage: Stage) -> str:
+    """Mia is not let in where requests are decided; petra, of the hub's account, approves."""
+    mia, id_ = stage.lab.cast["mia"], request_of(stage, "mia")
+    refused = ("approve", id_, "--reason", "it is true")
+    said = ask(stage.evidence.stack, mia, *refused, refused="IAM does not let you")
+    return f"{said}\n{petra_approves('mia', why='seen her at the office')(stage)}"
+
+
+def mia_enrols_anew(stage: Stage) -> None:
+    """Mia registers the other phone."""
+    stage.lab.cast.enrol("mia", device="mia-new-phone")
+
+
 def lars_removes(stage: Stage) -> None:
     """Lars, an administrator there, takes mia's device away without asking anybody."""
-    iam, serial = stage.lab.cast["lars"].client("iam"), stage.lab.cast.serial("mia-phone")
+    iam, serial = stage.lab.cast["lars"].client("iam"), stage.lab.cast.serial("mia-new-phone")
     iam.deactivate_mfa_device(UserName="mia", SerialNumber=serial)
     iam.delete_virtual_mfa_device(SerialNumber=serial)
 
@@ -118,6 +140,47 @@ SCENES: Final = (
         mia_enrols,
         (
             recorded("EnableMFADevice", LAB_ID, REGION),
+            finding("mia", opened=False),
+            mailed("mia"),
+            alerted(),
+        ),
+    ),
+    Scene(
+        "mia asks for another device",
+        "At the hub's desk, from the second account: its own policy and the door's both let her in.",
+        mia_asks,
+        (
+            request("mia", "submitted"),
+            mailed("mia"),
+            linked_to(ALIAS, LAB_ID),
+            alerted("request_waiting", naming=f"{ALIAS} ({LAB_ID})"),
+        ),
+    ),
+    Scene(
+        "petra approves mia's request",
+        "Approvers are of the hub's account.",
+        mia_and_petra,
+        (request("mia", "approved"), mailed("mia"), linked_to(ALIAS, LAB_ID), alerted()),
+    ),
+    Scene(
+        "petra has mia's request carried out",
+        "By a role in the second account, which its forwarder made. Its removal is no violation.",
+        petra_carries_out("mia"),
+        (
+            recorded("DeactivateMFADevice", LAB_ID, REGION),
+            request("mia", "fulfilled"),
+            finding("mia", opened=True),
+            mailed("mia"),
+            linked_to(ALIAS, LAB_ID),
+            alerted("request_fulfilled", naming=f"{ALIAS} ({LAB_ID})"),
+        ),
+    ),
+    Scene(
+        "mia enrols her other phone",
+        "That closes the finding and the request.",
+        mia_enrols_anew,
+        (
+            request("mia", "closed"),
             finding("mia", opened=False),
             mailed("mia"),
             alerted(),

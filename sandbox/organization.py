@@ -7,6 +7,7 @@ as that one's trust policy says. What is corrected:
 - a rule sends to a bus in another account or region, if its role may put events there, and the
   bus's own policy lets another account do so; what is refused goes to the target's dead letters,
 - a session of a role is known to conditions by its role's ARN, in whatever account it is,
+- the policy of a function is asked about callers of other accounts, too,
 - a template may declare the policy of a bus,
 - its conditions know in which account and region they are asked, and read its mappings.
 """
@@ -18,7 +19,7 @@ from typing import Any, Final
 from ministack.core import iam_evaluator
 from ministack.core.arn import ArnParseError, parse_arn
 from ministack.core.responses import get_account_id, get_region, request_scope
-from ministack.services import eventbridge, iam
+from ministack.services import eventbridge, iam, lambda_svc
 from ministack.services.cloudformation import changesets, handlers, provisioners, stacks
 
 from sandbox.emulator import ACCOUNT_ID, LAB_ID, ORGANIZATION_ID
@@ -32,6 +33,7 @@ def install() -> None:
         (iam_evaluator, "_principal_org_id", lambda _: _organization_of),
         (iam_evaluator, "_resolve_condition_key", _with_role_of_session),
         (eventbridge, "_invoke_target", _across_accounts),
+        (lambda_svc, "function_policy_for_arn", _of_its_own_account),
     ):
         setattr(module, name, make(getattr(module, name)))
     for module in (changesets, handlers, stacks):
@@ -57,6 +59,19 @@ def _with_role_of_session(resolve: Any) -> Any:
         return role.get("Arn", found)
 
     return resolved
+
+
+def _of_its_own_account(policy_of: Any) -> Any:
+    @wraps(policy_of)
+    def found(resource_arn: str) -> Any:
+        try:
+            function = parse_arn(resource_arn)
+        except ArnParseError:
+            return policy_of(resource_arn)
+        with request_scope(function.account_id, function.region):
+            return policy_of(resource_arn)
+
+    return found
 
 
 # --- events --------------------------------------------------------------------------------------
