@@ -147,7 +147,7 @@ SCENES: Final = (
     ),
     Scene(
         "mia asks for another device",
-        "At the hub's desk, from the second account: its own policy and the door's both let her in.",
+        "At the hub's desk, from the second account: its own policy and the door's let her in.",
         mia_asks,
         (
             request("mia", "submitted"),
