@@ -25,6 +25,16 @@ def linked_to(alias: str, account: str) -> Expectation:
     return Expectation(f"the mail leads to the sign-in page of {alias}", holds)
 
 
+def about(alias: str, account: str) -> Expectation:
+    """The mails of a scene name the account that they are about."""
+
+    def holds(since: Since) -> bool:
+        texts = [" ".join(mail.text.split()) for mail in since.mails]
+        return bool(texts) and all(f"{alias} ({account})" in text for text in texts)
+
+    return Expectation(f"the mail is about the account {alias}", holds)
+
+
 def of_account(name: str, account: str) -> Expectation:
     """The watcher's record of a user is kept under his own account."""
     return Expectation(
@@ -152,7 +162,7 @@ SCENES: Final = (
         (
             request("mia", "submitted"),
             mailed("mia"),
-            linked_to(ALIAS, LAB_ID),
+            about(ALIAS, LAB_ID),
             alerted("request_waiting", naming=f"{ALIAS} ({LAB_ID})"),
         ),
     ),
@@ -160,7 +170,7 @@ SCENES: Final = (
         "petra approves mia's request",
         "Approvers are of the hub's account.",
         mia_and_petra,
-        (request("mia", "approved"), mailed("mia"), linked_to(ALIAS, LAB_ID), alerted()),
+        (request("mia", "approved"), mailed("mia"), about(ALIAS, LAB_ID), alerted()),
     ),
     Scene(
         "petra has mia's request carried out",

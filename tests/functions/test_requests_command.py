@@ -25,6 +25,7 @@ from tests.template.cloudformation import Template
 FUNCTIONS = {Door.CHANGE: "change_desk", Door.APPROVAL: "approval_desk", Door.FULFIL: "fulfil"}
 CAROL, PETRA, LENA = "AKIACAROL", "ASIAPETRA", "ASIALENA"
 ID = "PR-20260302-ABCDEFGH"
+MEMBER = "444455556666"
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def test_failure_midway_leaves_open_whether_it_was_done(run: Run, doors: Doors) 
 
 
 def test_problem_names_each_field_that_is_wrong(run: Run, doors: Doors) -> None:
-    wrong = [{"where": "body.reason", "what": "too short"}]
+    wrong = [{"field": "body.reason", "message": "too short"}]
     doors.canned = [problem(422, detail="Mend what is named.", errors=wrong)]
     said = run(PETRA, "approve", ID, "--reason", "x")
     assert said.err == "mfa-watcher requests: Mend what is named.\n  body.reason: too short\n"
@@ -137,7 +138,7 @@ def test_problem_names_each_field_that_is_wrong(run: Run, doors: Doors) -> None:
 def test_nothing_that_comes_back_drives_the_terminal(run: Run, doors: Doors) -> None:
     bad = "\x1b]0;owned\x07\x9b31m" + HOSTILE
     doors.canned = [
-        problem(409, detail=bad, errors=[{"where": bad, "what": bad}]),
+        problem(409, detail=bad, errors=[{"field": bad, "message": bad}]),
         (403, "application/json", json.dumps({"Message": bad}).encode()),
     ]
     for _ in range(2):
@@ -186,6 +187,8 @@ def test_script_that_does_not_say_yes_undoes_nothing(
         ("open", "--wanted", "fido"),
         ("open", "--reason", "lost it in the sea"),
         ("open", "--device", "GAHT12345678"),
+        ("open", "--account", "444455556666"),
+        ("open", "--user", "mia", "--account", "acme-lab"),
         ("details", ID),
         ("details", ID, "--reason", "lost it in the sea"),
     ],
@@ -433,6 +436,34 @@ def test_user_takes_back_what_he_asked_for(run: Run) -> None:
     id_ = filed(run)
     cancelled = run(CAROL, "cancel", id_, "--reason", "found it again", "--yes")
     assert cancelled.out == f"{id_} about carol is cancelled: found it again.\n"
+
+
+def test_service_desk_files_in_another_account_and_lists_then_say_which_is_meant(
+    run: Run, product: Product, doors: Doors, account: Account
+) -> None:
+    product.organization, product.members = "o-abcdefghij", MEMBER
+    doors.people[LENA] = Person(
+        f"arn:aws:sts::{ACCOUNT}:assumed-role/ServiceDesk/lena", "AROADESK:lena", ACCOUNT
+    )
+    for where in (account, account.member(MEMBER)):
+        where.new_user("mia", device=True)
+    doors.shut.add((LENA, "approval_desk"))
+    details = ("--reason", "mia called: her phone is lost", "--wanted", "fido")
+    there = run(LENA, "open", "--user", "mia", "--account", MEMBER, *details, "--json")
+    assert there.json["request"]["subject"]["account_id"] == MEMBER
+    assert MEMBER not in run(LENA, "list").out
+    here = run(LENA, "open", "--user", "mia", *details, "--json")
+    assert here.json["request"]["subject"]["account_id"] == ACCOUNT
+    rows = [line for line in run(LENA, "list").out.splitlines() if "mia" in line]
+    assert [account_ in rows[at] for at, account_ in enumerate((ACCOUNT, MEMBER))] == [True, True]
+
+
+@pytest.mark.usefixtures("carol")
+def test_what_the_desk_finds_wrong_is_said_field_by_field(run: Run) -> None:
+    said = run(CAROL, "open", "--reason", "lost", "--wanted", "fido")
+    assert said.code == 1
+    assert "body.details.reason: " in said.err
+    assert "at least 10 characters" in said.err
 
 
 @pytest.mark.usefixtures("petra")

@@ -247,7 +247,7 @@ def _problem(answer: Json) -> str:
     said = plain(str(answer.get("detail") or answer.get("title") or "it was refused, without why"))
     wrong = [one for one in answer.get("errors") or () if isinstance(one, dict)]
     lines = [
-        f"  {plain(str(one.get('where') or 'body'))}: {plain(str(one.get('what') or 'wrong'))}"
+        f"  {plain(str(one.get('field') or 'body'))}: {plain(str(one.get('message') or 'wrong'))}"
         for one in wrong
     ]
     return "\n".join([said, *lines])
