@@ -1,7 +1,7 @@
 """Reading a live account for the checkup. No call changes anything."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -313,16 +313,6 @@ class BotoInspector:
             if _refuses(one, users_change=users_change)
         ]
 
-    # The table --------------------------------------------------------------------------------
-
-    def last_sweep(self, store: "DynamoStore", account_id: str) -> "Swept | None":
-        """Give what the watcher keeps of an account's last sweep."""
-        return _read("dynamodb:GetItem", lambda: store.last_sweep(account_id))
-
-    def roster(self, store: "DynamoStore", account_id: str) -> "list[Entry]":
-        """Give whom the watcher knows in an account."""
-        return _read("dynamodb:Query", lambda: list(store.roster(account_id))) or []
-
     # Asking -----------------------------------------------------------------------------------
 
     def _ask(
@@ -344,32 +334,30 @@ class BotoInspector:
     ) -> list[Json]:
         """Call for all pages; empty if what it asks about is not there."""
         client = self._build(service, region)
-        method = xform_name(operation)
-
-        def pages() -> Iterator[Json]:
-            if client.can_paginate(method):
-                yield from client.get_paginator(method).paginate(**asked)
-            else:
-                yield from _turned(getattr(client, method), asked)
-
+        pages = client.get_paginator(xform_name(operation)).paginate(**asked)
         return (
             _read(
                 _action(client, operation),
-                lambda: [one for page in pages() for one in page.get(listed, ())],
+                lambda: [one for page in pages for one in page.get(listed, ())],
             )
             or []
         )
 
 
-def _turned(ask: Callable[..., Json], asked: Mapping[str, object]) -> Iterator[Json]:
-    """Turn pages by NextToken, for what botocore has no paginator."""
-    token: Json = {}
-    while True:
-        page = ask(**asked, **token)
-        yield page
-        if not page.get("NextToken"):
-            return
-        token = {"NextToken": page["NextToken"]}
+class DynamoTableReader:
+    """Reads what the watcher keeps in its table. Raises as BotoInspector does."""
+
+    def __init__(self, store: "DynamoStore") -> None:
+        """Take the store, with a client of the caller's."""
+        self._store = store
+
+    def last_sweep(self, account_id: str) -> "Swept | None":
+        """Give what is kept of an account's last sweep."""
+        return _read("dynamodb:GetItem", lambda: self._store.last_sweep(account_id))
+
+    def roster(self, account_id: str) -> "list[Entry]":
+        """Give whom the watcher knows in an account."""
+        return _read("dynamodb:Query", lambda: list(self._store.roster(account_id))) or []
 
 
 def _action(client: Any, operation: str) -> str:  # noqa: ANN401 - any service's client
@@ -416,7 +404,7 @@ def _advanced(selector: Json) -> Selector | None:
 
 
 def _organizations(condition: Json) -> list[str]:
-    """Give the organizations that a statement's condition asks for; ``*`` if it asks for nothing."""
+    """Give the organizations that a statement asks for; ``*`` if it asks for nothing."""
     if not condition:
         return ["*"]
     return [

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from mfa_watcher import __version__
-from mfa_watcher.cli import addresses, exemptions, mail, replay, requests
+from mfa_watcher.cli import addresses, doctor, exemptions, mail, replay, requests
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     addresses.add_command(commands)
     requests.add_command(commands)
     mail.add_command(commands)
+    doctor.add_command(commands)
     options = parser.parse_args(arguments)
     try:
         code: int = options.run(options)

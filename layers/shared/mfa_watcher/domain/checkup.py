@@ -72,7 +72,7 @@ class Group(StrEnum):
 class Check(Enum):
     """All checks, in the order they are told."""
 
-    STACK = ("stack", Group.RUNNING)
+    STACK = ("stack", Group.EVENTS)
     TRAIL = ("trail", Group.EVENTS)
     RULES = ("rules", Group.EVENTS)
     FORWARDERS = ("forwarders", Group.EVENTS)
@@ -382,7 +382,7 @@ def rules(found: Mapping[str, Rule | None], reaches: Callable[[str], bool]) -> t
 def forwarders(
     found: Mapping[str, Rule | None], letters: Mapping[str, int | None], *, stack: Stack
 ) -> tuple[Verdict, ...]:
-    """Judge the forwarders in the hub account's other regions, by region, and their dead letters."""
+    """Judge the hub account's forwarders, by region, and their dead letters."""
     notes = _Notes(Check.FORWARDERS)
     for region, rule in found.items():
         if rule is None:
@@ -594,11 +594,12 @@ def alert_topic(found: Subscriptions | None) -> tuple[Verdict, ...]:
 
 
 def guard_policy(
-    found: Guard | None, console_users: Collection[str], *, scp: str = ""
+    found: Guard | None, console_users: Collection[str] | None, *, scp: str = ""
 ) -> tuple[Verdict, ...]:
     """Judge whether the guard policy denies, and whom it holds for.
 
-    ``scp`` is a service control policy with the same text, which holds for everybody.
+    ``console_users``: None, nobody is known. ``scp`` is a service control policy with the same
+    text, which holds for everybody.
     """
     notes = _Notes(Check.GUARD_POLICY)
     if found is None or not found.denies_removal:
@@ -614,6 +615,12 @@ def guard_policy(
             "attached to nobody: users can remove their devices",
             "attach it to the groups of console users, or use it as a service control policy"
             " (docs/guard-policy.md)",
+        )
+        return tuple(notes.verdicts)
+    if console_users is None:
+        notes.unknown(
+            f"attached to {whom}; who the console users are, is not known yet",
+            "run the sweep, then ask again",
         )
         return tuple(notes.verdicts)
     uncovered = [name for name in console_users if name.casefold() not in found.covers]
@@ -678,11 +685,11 @@ def password_policy(found: PasswordPolicy | None) -> tuple[Verdict, ...]:
 
 
 def first_password(
-    found: PasswordPolicy | None, asked: Collection[str], blocked: Sequence[Blocked]
+    found: PasswordPolicy | None, asked: Collection[str] | None, blocked: Sequence[Blocked]
 ) -> tuple[Verdict, ...]:
     """Judge whether a new user can set his password, without which he never gets to enrolling.
 
-    ``asked`` are the users that IAM simulated it for, without MFA.
+    ``asked`` are the users that IAM simulated it for, without MFA; None, nobody is known.
     """
     notes = _Notes(Check.FIRST_PASSWORD)
     if found and found.hard_expiry:
@@ -698,12 +705,14 @@ def first_password(
             f"leave {action} out of what is denied without MFA, or allow it; the account's"
             " AllowUsersToChangePassword allows it where no policy denies it",
         )
-    if not asked:
+    if asked is None:
         notes.unknown(
             "no console user is known whose policies could be asked about",
             "run the sweep, then ask again",
         )
-    return notes.or_well(f"IAM lets {named(asked)} change it without MFA")
+    return notes.or_well(
+        f"IAM lets {named(asked)} change it without MFA" if asked else "there is no console user"
+    )
 
 
 def last_sweep(found: Mapping[str, Swept | None], *, now: datetime) -> tuple[Verdict, ...]:
