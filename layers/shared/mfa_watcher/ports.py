@@ -595,6 +595,10 @@ class TableReader(Protocol):
         """Give whom the watcher knows in an account."""
         ...
 
+    def heartbeats(self) -> "list[Heartbeat]":
+        """Give all heartbeats, of whatever was ever seen or expected."""
+        ...
+
 
 class DeadLetters(Protocol):
     """Keeps what no retry can mend."""

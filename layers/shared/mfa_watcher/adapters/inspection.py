@@ -26,6 +26,7 @@ from mfa_watcher.ports import NotAllowedError, NotReadError
 
 if TYPE_CHECKING:
     from mfa_watcher.adapters.store import DynamoStore
+    from mfa_watcher.domain.heartbeats import Heartbeat
     from mfa_watcher.domain.roster import Entry, Swept
 
 Json = dict[str, Any]
@@ -73,6 +74,7 @@ class BotoInspector:
     def __init__(self, build: BuildClient) -> None:
         """Take what builds clients."""
         self._build = build
+        self._trails: dict[str, Trail] = {}
 
     # The stack --------------------------------------------------------------------------------
 
@@ -145,19 +147,22 @@ class BotoInspector:
         return [self._trail(one, region) for one in (found or {}).get("trailList", ())]
 
     def _trail(self, described: Json, region: str) -> Trail:
-        arn = described.get("TrailARN", described["Name"])
-        status = self._ask("cloudtrail", "GetTrailStatus", region=region, Name=arn) or {}
-        selects = self._ask("cloudtrail", "GetEventSelectors", region=region, TrailName=arn) or {}
-        return Trail(
-            described["Name"],
-            logging=bool(status.get("IsLogging")),
-            global_events=bool(described.get("IncludeGlobalServiceEvents")),
-            selectors=(
-                *map(_basic, selects.get("EventSelectors") or ()),
-                *filter(None, map(_advanced, selects.get("AdvancedEventSelectors") or ())),
-            ),
-            delivery_error=status.get("LatestDeliveryError", ""),
-        )
+        """Read the trail where it is at home, once: from each region it looks the same."""
+        arn: str = described.get("TrailARN") or described["Name"]
+        if arn not in self._trails:
+            home = described.get("HomeRegion", region)
+            status = self._ask("cloudtrail", "GetTrailStatus", region=home, Name=arn) or {}
+            selects = self._ask("cloudtrail", "GetEventSelectors", region=home, TrailName=arn) or {}
+            self._trails[arn] = Trail(
+                described["Name"],
+                logging=bool(status.get("IsLogging")),
+                global_events=bool(described.get("IncludeGlobalServiceEvents")),
+                selectors=_selectors(
+                    selects, custom=bool(described.get("HasCustomEventSelectors"))
+                ),
+                delivery_error=status.get("LatestDeliveryError", ""),
+            )
+        return self._trails[arn]
 
     def rule(self, name: str, region: str | None = None) -> Rule | None:
         """Give a rule of the default bus."""
@@ -177,8 +182,7 @@ class BotoInspector:
             str(given)
             for statement in _listed(statements)
             if statement.get("Effect") == "Allow"
-            and statement.get("Principal") in ("*", {"AWS": "*"})
-            for given in _organizations(statement.get("Condition") or {})
+            for given in _organizations(statement)
         }
 
     def forwarded_dead_letters(self, queue: str, region: str) -> int | None:
@@ -359,6 +363,10 @@ class DynamoTableReader:
         """Give whom the watcher knows in an account."""
         return _read("dynamodb:Query", lambda: list(self._store.roster(account_id))) or []
 
+    def heartbeats(self) -> "list[Heartbeat]":
+        """Give all heartbeats, of whatever was ever seen or expected."""
+        return _read("dynamodb:Query", lambda: list(self._store.heartbeats())) or []
+
 
 def _action(client: Any, operation: str) -> str:  # noqa: ANN401 - any service's client
     """Name a call as permissions name it; the prefix is what requests are signed for."""
@@ -377,6 +385,15 @@ def _read(action: str, ask: Callable[[], Answer]) -> Answer | None:
         raise NotReadError(f"{action}: {code}") from error
     except BotoCoreError as error:
         raise NotReadError(f"{action}: {type(error).__name__}") from error
+
+
+def _selectors(selects: Json, *, custom: bool) -> tuple[Selector, ...]:
+    found = (
+        *map(_basic, selects.get("EventSelectors") or ()),
+        *filter(None, map(_advanced, selects.get("AdvancedEventSelectors") or ())),
+    )
+    # A trail that nobody gave selectors takes all management events.
+    return found or (() if custom else (Selector(writes=True),))
 
 
 def _basic(selector: Json) -> Selector:
@@ -403,10 +420,11 @@ def _advanced(selector: Json) -> Selector | None:
     )
 
 
-def _organizations(condition: Json) -> list[str]:
-    """Give the organizations that a statement asks for; ``*`` if it asks for nothing."""
+def _organizations(statement: Json) -> list[str]:
+    """Give the organizations that a statement asks for; ``*`` if it asks nobody for anything."""
+    condition = statement.get("Condition") or {}
     if not condition:
-        return ["*"]
+        return ["*"] if statement.get("Principal") in ("*", {"AWS": "*"}) else []
     return [
         one
         for asked in condition.values()

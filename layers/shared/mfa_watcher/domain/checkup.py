@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 
+from mfa_watcher.domain.heartbeats import Heartbeat
 from mfa_watcher.domain.roster import Entry, Swept
 from mfa_watcher.domain.users import Standing
 
@@ -258,15 +259,6 @@ class Blocked:
     user: str
     action: str
     policy: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """When an account was last heard of in a region; None, never."""
-
-    account_id: str
-    region: str
-    seen_at: datetime | None
 
 
 # Verdicts -----------------------------------------------------------------------------------------
@@ -733,27 +725,29 @@ def last_sweep(found: Mapping[str, Swept | None], *, now: datetime) -> tuple[Ver
 
 
 def heartbeat(
-    found: Sequence[Beat], *, now: datetime, late_after: timedelta
+    found: Sequence[Heartbeat], *, now: datetime, patience: timedelta
 ) -> tuple[Verdict, ...]:
-    """Judge when each account and region was last heard of."""
+    """Judge when events last came from each account and region, by each path."""
     notes = _Notes(Check.HEARTBEAT)
     for beat in found:
-        where = f"{beat.account_id} {beat.region}"
-        if beat.seen_at is None:
-            notes.fail(
-                "never heard of",
-                "look at trail and forwarder there, and at the bus's policy here; a new one is"
-                " heard of within its heartbeat's schedule",
+        pulse = beat.pulse
+        where = f"{pulse.account_id} {pulse.region}"
+        if beat.seen_at is None and beat.since and not beat.is_silent(now, patience):
+            notes.warn(
+                f"{pulse.path.words} not yet, expected for {ago(now - beat.since)}",
+                "ask again once the heartbeat's schedule has come round",
                 where,
             )
-        elif now - beat.seen_at > late_after:
+        elif beat.seen_at is None or beat.is_silent(now, patience):
+            last = f"not for {ago(now - beat.seen_at)}" if beat.seen_at else "never"
             notes.fail(
-                f"silent for {ago(now - beat.seen_at)}",
-                "look at trail, rules and forwarder there",
+                f"{pulse.path.words} {last}",
+                "look at the trail, the forwarder and its dead letters there, and at the policy of"
+                " the hub's bus",
                 where,
             )
     oldest = max((now - beat.seen_at for beat in found if beat.seen_at), default=timedelta())
-    return notes.or_well(f"{len(found)} heard of, the last one {ago(oldest)} ago")
+    return notes.or_well(f"{len(found)} paths heard from, each within {ago(oldest)}")
 
 
 def ago(time: timedelta) -> str:

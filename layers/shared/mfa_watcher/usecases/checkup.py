@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
 from typing import TypeVar
 
 from mfa_watcher.domain import checkup
 from mfa_watcher.domain.checkup import Blocked, Check, Level, Stack, Verdict
+from mfa_watcher.domain.heartbeats import Heartbeat, expected
 from mfa_watcher.domain.roster import Entry, Swept
 from mfa_watcher.domain.users import Standing
 from mfa_watcher.ports import Inspector, NotAllowedError, TableReader, WorldError
@@ -70,6 +71,7 @@ class Doctor:
         yield Check.PASSWORD_POLICY, "", self._password_policy
         yield Check.FIRST_PASSWORD, "", self._first_password
         yield Check.LAST_SWEEP, "", self._last_sweep
+        yield Check.HEARTBEAT, "", self._heartbeat
 
     # Events -----------------------------------------------------------------------------------
 
@@ -217,6 +219,15 @@ class Doctor:
     def _last_sweep(self) -> Iterable[Verdict]:
         swept = {account: self.table.last_sweep(account) for account in self.accounts()}
         return checkup.last_sweep(swept, now=self.clock())
+
+    def _heartbeat(self) -> Iterable[Verdict]:
+        known = {beat.pulse: beat for beat in self.table.heartbeats()}
+        pulses = expected(self.accounts(), self.regions, self.stack.iam_region)
+        return checkup.heartbeat(
+            [known.get(pulse) or Heartbeat(pulse) for pulse in pulses],
+            now=self.clock(),
+            patience=timedelta(hours=float(self.stack.parameters.get("HeartbeatHours") or 13)),
+        )
 
 
 _ORDER = {check: at for at, check in enumerate(Check)}
