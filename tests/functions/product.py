@@ -24,6 +24,9 @@ from tools.wrap_event import QUEUES
 OBSERVING = ("on_sign_in", "on_iam_change")
 MAX_RECEIVES = 5
 VISIBILITY = timedelta(seconds=180)
+KEY_ID = "1234abcd-12ab-34cd-56ef-1234567890ab"
+SCP_ID = "p-examplescp1"
+OPERATOR = "Deployment"
 FULFIL_ROLE = f"{STACK}-FulfilRole-1A2B3C"
 
 
@@ -88,6 +91,7 @@ class Product:
     quarantines_members: str = "no"
     account_alias: str = "acme"
     lost_events_alert_threshold: int = 3
+    regions: str = "us-east-1,eu-north-1"
     quarantine_policy_arn: str = f"arn:aws:iam::{ACCOUNT}:policy/quarantine"
 
     def __post_init__(self) -> None:
@@ -166,6 +170,11 @@ class Product:
                 sqs.send_message(QueueUrl=url, MessageBody=body)
         return [json.loads(body) for body in taken]
 
+    def watch(self) -> dict[str, int]:
+        """Run watch, as the schedule does."""
+        answer: dict[str, int] = self.invoke("watch", {})
+        return answer
+
     def expire(self, milliseconds: int = 30_000) -> dict[str, int]:
         """Run expire, as the schedule does."""
         answer: dict[str, int] = self.invoke("expire", {}, milliseconds)
@@ -205,6 +214,7 @@ class Product:
             bootstrap.dispatch,
             bootstrap.rounds,
             bootstrap.request_rounds,
+            bootstrap.watch_rounds,
             bootstrap.ward_rounds,
             bootstrap.sweeping,
             bootstrap.change_desk,
@@ -241,7 +251,11 @@ def _environment(  # noqa: PLR0911 - a table
             **common,
             "DEAD_LETTER_QUEUE_URL": account.queue_urls[queue],
             "MAX_RECEIVE_COUNT": str(MAX_RECEIVES),
+            "EVENTS": "sign_ins" if function == "on_sign_in" else "iam_changes",
             "WATCHER_NAME": STACK,
+            "WATCHER_KEY": KEY_ID,
+            "GUARD_SCP_ID": SCP_ID,
+            "OPERATOR_ROLES": OPERATOR,
             "BREAK_GLASS_ROLES": "Emergency",
             "FULFIL_ROLE": FULFIL_ROLE,
             "FIRST_SIGN_IN_GRACE_MINUTES": "60",
@@ -289,6 +303,13 @@ def _environment(  # noqa: PLR0911 - a table
             "OFF_BOARDING_GRACE_MINUTES": "60",
             "APPROVAL_WINDOW_HOURS": "24",
             "ENROLMENT_WINDOW_HOURS": "72",
+        }
+    if function == "watch":
+        return {
+            **common,
+            "REGIONS": product.regions,
+            "IAM_REGION": "us-east-1",
+            "HEARTBEAT_HOURS": "13",
         }
     if function == "expire":
         return {
