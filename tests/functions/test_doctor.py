@@ -54,6 +54,17 @@ def advanced(**fields: tuple[str, list[str]]) -> Break:
     return select(AdvancedEventSelectors=[{"Name": "some", "FieldSelectors": wanted}])
 
 
+def trails_of_one_region_each(at: Clinic) -> None:
+    """Have a trail in each region, of which none takes global services."""
+    at.client("cloudtrail").delete_trail(Name=TRAIL)
+    for region in REGIONS:
+        cloudtrail = at.client("cloudtrail", region)
+        cloudtrail.create_trail(
+            Name=f"of-{region}", S3BucketName="all-trails", IncludeGlobalServiceEvents=False
+        )
+        cloudtrail.start_logging(Name=f"of-{region}")
+
+
 def require(**policy: object) -> Break:
     return lambda at: at.account.iam.update_account_password_policy(**{**STRONG, **policy})
 
@@ -190,6 +201,26 @@ BREAKS: dict[str, tuple[str, str, str, Break]] = {
         "unknown",
         "takes only events with certain eventName",
         advanced(eventName=("StartsWith", ["Console"])),
+    ),
+    "the trail leaves out what the watcher rests on": (
+        "trail",
+        "warning",
+        "leaves out kms.amazonaws.com",
+        select(
+            EventSelectors=[
+                {
+                    "ReadWriteType": "All",
+                    "IncludeManagementEvents": True,
+                    "ExcludeManagementEventSources": ["kms.amazonaws.com"],
+                }
+            ]
+        ),
+    ),
+    "the trail leaves out global services": (
+        "trail",
+        "fail",
+        "leaves out global services",
+        trails_of_one_region_each,
     ),
     "a rule is disabled": (
         "rules",
@@ -417,6 +448,32 @@ def test_a_region_without_a_forwarder_is_told_what_to_deploy_there(
     assert report.not_well == {("forwarders", "fail"), ("heartbeat", "fail")}
 
 
+def guard_by_scp(at: Clinic, *, attached: bool) -> None:
+    organizations = at.client("organizations")
+    [root] = organizations.list_roots()["Roots"]
+    made = organizations.create_policy(
+        Name="guard", Description="", Type="SERVICE_CONTROL_POLICY", Content="{}"
+    )
+    scp = made["Policy"]["PolicySummary"]["Id"]
+    if attached:
+        organizations.attach_policy(PolicyId=scp, TargetId=root["Id"])
+    at.parameters["GuardScpId"] = scp
+    detach_guard(at)
+
+
+@pytest.mark.parametrize("attached", [True, False])
+def test_a_service_control_policy_holds_where_it_is_attached(
+    attached: bool,  # noqa: FBT001 - the case
+    organized: Clinic,
+    capsys: Capture,
+) -> None:
+    guard_by_scp(organized, attached=attached)
+    report = organized.examine(capsys)
+    assert report.not_well == (set() if attached else {("guard_policy", "fail")})
+    [line] = report.of("guard_policy")
+    assert ("holds for Root" if attached else "attached to nothing") in line["seen"]
+
+
 @pytest.fixture
 def organized(clinic: Clinic) -> Clinic:
     """The clinic's account as the hub of an organization, with a member that is well."""
@@ -458,7 +515,10 @@ def test_the_documented_policy_allows_what_is_called_and_no_more(
     organized: Clinic, capsys: Capture
 ) -> None:
     organized.examine(capsys)
-    assert organized.made == permissions()
+    made = set(organized.made)
+    guard_by_scp(organized, attached=True)
+    organized.examine(capsys)
+    assert made | organized.made == permissions()
 
 
 def test_it_only_reads(organized: Clinic, capsys: Capture) -> None:
@@ -479,7 +539,8 @@ def permissions() -> set[str]:
 def test_a_missing_permission_is_named_and_leaves_the_other_checks_alone(
     organized: Clinic, capsys: Capture
 ) -> None:
-    for action in permissions() - {"cloudformation:DescribeStacks"}:
+    guard_by_scp(organized, attached=True)
+    for action in permissions() - {"cloudformation:DescribeStacks", "iam:GetGroup"}:
         organized.refused = {action: "AccessDeniedException"}
         if action == "cloudformation:ListStackResources":
             report = organized.examine(capsys)

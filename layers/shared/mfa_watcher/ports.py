@@ -568,6 +568,10 @@ class Inspector(Protocol):
         """Give the guard policy and whom it is attached to."""
         ...
 
+    def scp_targets(self, policy_id: str) -> list[str]:
+        """Give what a service control policy is attached to: roots, units, accounts."""
+        ...
+
     def root(self) -> Root:
         """Give what is known of root's credentials."""
         ...

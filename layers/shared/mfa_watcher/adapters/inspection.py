@@ -265,6 +265,11 @@ class BotoInspector:
             ),
         )
 
+    def scp_targets(self, policy_id: str) -> list[str]:
+        """Give what a service control policy is attached to: roots, units, accounts."""
+        found = self._all("organizations", "ListTargetsForPolicy", "Targets", PolicyId=policy_id)
+        return [one.get("Name") or one["TargetId"] for one in found]
+
     def root(self) -> Root:
         """Give what the account's summary says of root."""
         found = (self._ask("iam", "GetAccountSummary") or {}).get("SummaryMap", {})

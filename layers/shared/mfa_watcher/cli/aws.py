@@ -105,7 +105,6 @@ def doctor(options: argparse.Namespace) -> "Doctor":
 
     from mfa_watcher.adapters.inspection import BotoInspector, DynamoTableReader
     from mfa_watcher.adapters.store import DynamoStore
-    from mfa_watcher.domain.checkup import SIGN_IN_REGIONS
     from mfa_watcher.usecases.checkup import Doctor
 
     config = Config(
@@ -143,7 +142,7 @@ def doctor(options: argparse.Namespace) -> "Doctor":
         inspector,
         DynamoTableReader(store),
         _accounts(stack, build).ids,
-        options.sign_in_regions or SIGN_IN_REGIONS.get(stack.partition, (stack.region,)),
+        options.sign_in_regions or stack.sign_in_regions,
         lambda: datetime.now(UTC),
     )
 

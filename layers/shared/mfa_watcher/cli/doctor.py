@@ -48,7 +48,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--sign-in-regions",
         type=_regions,
         metavar="NAMES",
-        help="where people sign in, separated by commas (default: where the console does it)",
+        help="where people sign in, separated by commas (default: as the stack was told)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON line per verdict")
     parser.set_defaults(run=run)

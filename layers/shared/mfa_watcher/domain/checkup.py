@@ -45,6 +45,15 @@ _GOOD_STACK = frozenset(
 _TRAIL_SOURCES = ("iam.amazonaws.com", "signin.amazonaws.com")
 """What a trail must not leave out."""
 
+_OWN_SOURCES = frozenset(
+    f"{service}.amazonaws.com"
+    for service in (
+        *("cloudtrail", "dynamodb", "events", "kms", "lambda", "logs"),
+        *("organizations", "scheduler", "sns", "sqs"),
+    )
+)
+"""What tells of attempts against the watcher itself."""
+
 
 class Level(StrEnum):
     """How a check ended. Whatever could not be looked at is not good either."""
@@ -141,6 +150,13 @@ class Stack:
     def iam_region(self) -> str:
         """Give the region of the partition's IAM."""
         return IAM_REGIONS.get(self.partition, self.region)
+
+    @property
+    def sign_in_regions(self) -> tuple[str, ...]:
+        """Give the regions that the watcher expects sign-ins from."""
+        named = self.parameters.get("SignInRegions", "").split(",")
+        given = tuple(one.strip() for one in named if one.strip())
+        return given or SIGN_IN_REGIONS.get(self.partition, (self.region,))
 
     @property
     def bus(self) -> str:
@@ -332,6 +348,13 @@ def trails(region: str, found: Sequence[Trail], *, with_iam: bool) -> tuple[Verd
             "take the field out of the trail's advanced selectors, or have another trail beside it",
             region,
         )
+    elif blind := frozenset.intersection(*(_own_left_out(trail) for trail in whole)):
+        notes.warn(
+            f"{named(one.name for one in whole)} leaves out {named(blind)}:"
+            " nobody hears of changes to what the watcher has there",
+            "take it into the trail's selectors",
+            region,
+        )
     elif all(trail.delivery_error for trail in whole):
         notes.warn(
             f"{whole[0].name} logs, but cannot deliver to its bucket: {whole[0].delivery_error}",
@@ -339,6 +362,11 @@ def trails(region: str, found: Sequence[Trail], *, with_iam: bool) -> tuple[Verd
             region,
         )
     return notes.or_well(f"{named(one.name for one in whole)} logs write events", region)
+
+
+def _own_left_out(trail: Trail) -> frozenset[str]:
+    left_out = [one.left_out for one in trail.selectors if one.writes]
+    return frozenset.intersection(_OWN_SOURCES, *left_out)
 
 
 def _shortcoming(trail: Trail, *, with_iam: bool) -> str:
@@ -586,12 +614,16 @@ def alert_topic(found: Subscriptions | None) -> tuple[Verdict, ...]:
 
 
 def guard_policy(
-    found: Guard | None, console_users: Collection[str] | None, *, scp: str = ""
+    found: Guard | None,
+    console_users: Collection[str] | None,
+    *,
+    scp: str = "",
+    scp_targets: Collection[str] = (),
 ) -> tuple[Verdict, ...]:
     """Judge whether the guard policy denies, and whom it holds for.
 
     ``console_users``: None, nobody is known. ``scp`` is a service control policy with the same
-    text, which holds for everybody.
+    text, which holds for everybody in what it is attached to.
     """
     notes = _Notes(Check.GUARD_POLICY)
     if found is None or not found.denies_removal:
@@ -600,8 +632,15 @@ def guard_policy(
         return tuple(notes.verdicts)
     holds = (("groups", found.groups), ("users", found.users), ("roles", found.roles))
     whom = "; ".join(f"{kind} {named(names)}" for kind, names in holds if names)
+    if scp and not scp_targets:
+        notes.fail(
+            f"the service control policy {scp} is attached to nothing",
+            "attach it to the organization's root or units (aws organizations attach-policy)",
+        )
+        return tuple(notes.verdicts)
     if scp:
-        return notes.or_well(f"as the service control policy {scp}" + (f"; {whom}" if whom else ""))
+        too = f"; attached to {whom}" if whom else ""
+        return notes.or_well(f"{scp} holds for {named(scp_targets)}{too}")
     if not whom:
         notes.fail(
             "attached to nobody: users can remove their devices",

@@ -185,10 +185,12 @@ class Doctor:
 
     def _guard_policy(self) -> Iterable[Verdict]:
         known = self._console_users()
+        scp = self.stack.parameters.get("GuardScpId", "")
         return checkup.guard_policy(
             self.inspector.guard(self.stack.outputs["GuardPolicyArn"]),
             None if known is None else [one.name for one in known],
-            scp=self.stack.parameters.get("GuardScpId", ""),
+            scp=scp,
+            scp_targets=self.inspector.scp_targets(scp) if scp else (),
         )
 
     def _password_policy(self) -> Iterable[Verdict]:
