@@ -58,6 +58,7 @@ PASSWORD_POLICY: Final = {
     "RequireUppercaseCharacters": True,
     "RequireLowercaseCharacters": True,
     "AllowUsersToChangePassword": True,
+    "PasswordReusePrevention": 24,
 }
 
 

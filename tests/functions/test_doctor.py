@@ -77,12 +77,20 @@ def fill(queue: str, region: str = REGION) -> Break:
     return put
 
 
-def silence(at: Clinic) -> None:
-    """Let nothing be known of a region any more."""
-    pulse = Pulse(ACCOUNT, "eu-north-1", Path.SIGN_INS)
-    key = key_of(HEARTBEATS, pulse_sk(pulse))
-    assert "Item" in at.account.dynamodb.get_item(TableName=at.account.table, Key=key)
-    at.account.dynamodb.delete_item(TableName=at.account.table, Key=key)
+def silence(seen: timedelta | None = None, expected_for: timedelta | None = None) -> Break:
+    """Let nothing be known of a region any more, but when it was seen or first expected."""
+
+    def put(at: Clinic) -> None:
+        pulse = Pulse(ACCOUNT, "eu-north-1", Path.SIGN_INS)
+        key = key_of(HEARTBEATS, pulse_sk(pulse))
+        assert "Item" in at.account.dynamodb.get_item(TableName=at.account.table, Key=key)
+        at.account.dynamodb.delete_item(TableName=at.account.table, Key=key)
+        if seen:
+            at.store.beat(pulse, at.now - seen)
+        if expected_for:
+            at.store.expect(pulse, at.now - expected_for)
+
+    return put
 
 
 def update(**fields: object) -> Break:
@@ -249,7 +257,7 @@ BREAKS: dict[str, tuple[str, str, str, Break]] = {
     "a forwarder's events did not arrive": (
         "forwarders",
         "fail",
-        "1 events did not reach the hub",
+        "1 event did not reach the hub",
         fill(FORWARD_LETTERS, "eu-north-1"),
     ),
     "the bus is open to anybody": ("event_bus", "fail", "anybody", let_anybody_send),
@@ -326,7 +334,7 @@ BREAKS: dict[str, tuple[str, str, str, Break]] = {
     "a console user is not guarded": (
         "guard_policy",
         "warning",
-        "not to 1 console users: carol",
+        "not to 1 console user: carol",
         lambda at: at.hire("carol", Standing.PROTECTED, guarded=False),
     ),
     "root has no MFA": ("root_mfa", "fail", "CIS 5.0, 1.4", update(root={"AccountMFAEnabled": 0})),
@@ -378,7 +386,19 @@ BREAKS: dict[str, tuple[str, str, str, Break]] = {
         "not for 11 h",
         lambda at: at.swept(timedelta(hours=11)),
     ),
-    "a region was never heard of": ("heartbeat", "fail", "sign-ins never", silence),
+    "a region fell silent": (
+        "heartbeat",
+        "fail",
+        "not for 20 h from 123456789012 eu-north-1 (sign-ins)",
+        silence(seen=timedelta(hours=20)),
+    ),
+    "a new region was not heard of yet": (
+        "heartbeat",
+        "warning",
+        "nothing yet from 123456789012 eu-north-1 (sign-ins)",
+        silence(expected_for=timedelta(hours=2)),
+    ),
+    "a region was never heard of": ("heartbeat", "fail", "never heard from", silence()),
 }
 
 

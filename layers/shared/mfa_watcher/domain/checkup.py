@@ -426,7 +426,7 @@ def forwarders(
             )
         elif letters.get(region):
             notes.fail(
-                f"{letters[region]} events did not reach the hub",
+                f"{count(letters[region] or 0, 'event')} did not reach the hub",
                 f"see whether the hub's bus lets it in, then empty"
                 f" {forward_dead_letters(stack.name)}: the next sweep finds what they were about",
                 region,
@@ -570,12 +570,13 @@ def ses_quota(found: MailAccount, users: int | None) -> tuple[Verdict, ...]:
             f"{found.daily:.0f} mails a day; no sweep has counted the users yet",
             "run the sweep, then ask again",
         )
-    elif found.daily < users:
+        return tuple(notes.verdicts)
+    if found.daily < users:
         notes.warn(
-            f"{found.daily:.0f} mails a day for {users} console users",
+            f"{found.daily:.0f} mails a day for {count(users, 'console user')}",
             "ask for a higher quota; a first wave would take days",
         )
-    return notes.or_well(f"{found.daily:.0f} mails a day for {users} console users")
+    return notes.or_well(f"{found.daily:.0f} mails a day for {count(users, 'console user')}")
 
 
 def mail_domains(sender: str, domains: str, default: str) -> tuple[Verdict, ...]:
@@ -610,7 +611,7 @@ def alert_topic(found: Subscriptions | None) -> tuple[Verdict, ...]:
         )
     elif pending:
         notes.warn(pending, "confirm it, or delete the subscription")
-    return notes.or_well(f"{found.confirmed} confirmed subscriptions")
+    return notes.or_well(count(found.confirmed, "confirmed subscription"))
 
 
 def guard_policy(
@@ -657,10 +658,13 @@ def guard_policy(
     uncovered = [name for name in console_users if name.casefold() not in found.covers]
     if uncovered:
         notes.warn(
-            f"attached to {whom}; not to {len(uncovered)} console users: {named(uncovered)}",
+            f"attached to {whom}; not to {count(len(uncovered), 'console user')}:"
+            f" {named(uncovered)}",
             "attach it to a group that they are in",
         )
-    return notes.or_well(f"attached to {whom}; that is all {len(console_users)} console users")
+    return notes.or_well(
+        f"attached to {whom}; that is all of {count(len(console_users), 'console user')}"
+    )
 
 
 def root_mfa(found: Root) -> tuple[Verdict, ...]:
@@ -760,7 +764,9 @@ def last_sweep(found: Mapping[str, Swept | None], *, now: datetime) -> tuple[Ver
         notes.fail(f"not for {ago(oldest)}: {named(late)}", look)
     latest = max((now - swept.at for swept in done.values()), default=timedelta())
     users = sum(swept.summary.users for swept in done.values())
-    return notes.or_well(f"{len(found)} accounts with {users} users, the oldest {ago(latest)} ago")
+    return notes.or_well(
+        f"{count(len(found), 'account')} with {count(users, 'user')}, the oldest {ago(latest)} ago"
+    )
 
 
 def heartbeat(
@@ -768,25 +774,37 @@ def heartbeat(
 ) -> tuple[Verdict, ...]:
     """Judge when events last came from each account and region, by each path."""
     notes = _Notes(Check.HEARTBEAT)
-    for beat in found:
-        pulse = beat.pulse
-        where = f"{pulse.account_id} {pulse.region}"
-        if beat.seen_at is None and beat.since and not beat.is_silent(now, patience):
-            notes.warn(
-                f"{pulse.path.words} not yet, expected for {ago(now - beat.since)}",
-                "ask again once the heartbeat's schedule has come round",
-                where,
-            )
-        elif beat.seen_at is None or beat.is_silent(now, patience):
-            last = f"not for {ago(now - beat.seen_at)}" if beat.seen_at else "never"
-            notes.fail(
-                f"{pulse.path.words} {last}",
-                "look at the trail, the forwarder and its dead letters there, and at the policy of"
-                " the hub's bus",
-                where,
-            )
+    silent = [beat for beat in found if beat.is_silent(now, patience) or not beat.since]
+    new = [beat for beat in found if not beat.seen_at and beat not in silent]
+    look = (
+        "look at the trail, the forwarder and its dead letters there, and at the policy of the"
+        " hub's bus"
+    )
+    if never := [_place(beat) for beat in silent if not beat.seen_at]:
+        notes.fail(f"never heard from {named(never)}", look)
+    if ceased := [(_place(beat), now - beat.seen_at) for beat in silent if beat.seen_at]:
+        notes.fail(
+            f"not for {ago(max(time for _, time in ceased))} from"
+            f" {named(place for place, _ in ceased)}",
+            look,
+        )
+    if new:
+        notes.warn(
+            f"nothing yet from {named(map(_place, new))}",
+            "ask again once the canary has come round",
+        )
     oldest = max((now - beat.seen_at for beat in found if beat.seen_at), default=timedelta())
-    return notes.or_well(f"{len(found)} paths heard from, each within {ago(oldest)}")
+    return notes.or_well(f"{count(len(found), 'path')} heard from, each within {ago(oldest)}")
+
+
+def _place(beat: Heartbeat) -> str:
+    pulse = beat.pulse
+    return f"{pulse.account_id} {pulse.region} ({pulse.path.words})"
+
+
+def count(number: int, thing: str) -> str:
+    """Count things, in words."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def ago(time: timedelta) -> str:
