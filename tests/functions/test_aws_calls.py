@@ -160,18 +160,12 @@ SENDING: dict[str, Callable[[Product], Json]] = {
 }
 
 
-def feel_heart(product: Product, record: Json) -> None:
-    """Let the function that a record goes to note that events come, which it does once an hour."""
-    is_sign_in = record["eventName"] == "ConsoleLogin"
-    product.observe(failed(ADMIN) if is_sign_in else iam_call("CreateGroup", ADMIN))
-
-
 def test_the_first_event_of_an_hour_costs_an_update_more_and_watch_a_query(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with opened(monkeypatch) as account:
         product = Product(account, monkeypatch, regions="us-east-1")
-        feel_heart(product, sign_in(ADMIN))
+        product.feel(sign_in(ADMIN))
         assert account.calls.made == ["dynamodb:UpdateItem"]
         account.calls.reset()
         product.watch()
@@ -190,7 +184,7 @@ def test_each_signal_costs_the_calls_that_the_document_says(
         with opened(monkeypatch) as account:
             product = Product(account, monkeypatch)
             record = arrange(product)
-            feel_heart(product, record)
+            product.feel(record)
             account.calls.reset()
             assert product.observe(record) == []
             table = account.calls.tally("dynamodb")
@@ -281,7 +275,7 @@ def test_a_duplicate_costs_what_the_event_did(monkeypatch: pytest.MonkeyPatch) -
     with opened(monkeypatch) as account:
         product = Product(account, monkeypatch)
         record = without_mfa(somebody(product, known=True))
-        feel_heart(product, record)
+        product.feel(record)
         costs = []
         for _ in range(2):
             account.calls.reset()
