@@ -10,7 +10,7 @@ from urllib.error import URLError
 from rich.console import Console
 from rich.markup import escape
 
-from sandbox import local, report
+from sandbox import doctor, local, report
 from sandbox.account import Account
 from sandbox.deploy import DeployError
 from sandbox.desk import urls
@@ -64,7 +64,9 @@ def demo(console: Console, port: int, out: Path | None, *, keep: bool) -> int:
     with Emulator(port, home_of(port)) as emulator:
         stage = Stage.set_up(emulator, lambda line: console.print(line, style="dim"))
         timeline = Timeline(console)
-        wrong = _verdict(console, timeline.play(SCENES, stage), stage.evidence)
+        played = timeline.play(SCENES, stage)
+        misjudged = doctor.visit(console, stage)
+        wrong = _verdict(console, played, stage.evidence, misjudged)
         page = report.write(
             stage.evidence, console.export_text(clear=False), out or emulator.home / "out"
         )
@@ -108,7 +110,9 @@ def _running(port: int) -> Account:
     return account
 
 
-def _verdict(console: Console, played: list[Played], evidence: Evidence) -> bool:
+def _verdict(
+    console: Console, played: list[Played], evidence: Evidence, misjudged: list[str]
+) -> bool:
     """Say what did not go as told; return whether anything did not."""
     wrong = [
         f"{one.scene.title}: {claim.claim}: not seen" for one in played for claim in one.missing
@@ -122,6 +126,7 @@ def _verdict(console: Console, played: list[Played], evidence: Evidence) -> bool
     wrong += [
         f"in a dead-letter queue: {letter['Body'][:200]}" for letter in evidence.dead_letters()
     ]
+    wrong += misjudged
     console.print()
     console.rule("[bold]verdict", align="left", style="dim")
     for line in wrong:

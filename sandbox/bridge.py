@@ -38,8 +38,18 @@ Scope: TypeAlias = MutableMapping[str, Any]
 # What CloudTrail calls data events, which no EventBridge rule sees by default.
 DATA_EVENTS: Final = {
     "cloudtrail": frozenset[str](),
+    "dynamodb": frozenset({
+        "BatchExecuteStatement", "BatchGetItem", "BatchWriteItem", "DeleteItem", "ExecuteStatement",
+        "GetItem", "PutItem", "Query", "Scan", "TransactGetItems", "TransactWriteItems",
+        "UpdateItem",
+    }),
     "events": frozenset({"PutEvents"}),
     "iam": frozenset[str](),
+    "kms": frozenset({"Decrypt", "Encrypt", "ReEncrypt"}),
+    "lambda": frozenset({"Invoke", "InvokeAsync", "InvokeWithResponseStream"}),
+    "logs": frozenset({"PutLogEvents"}),
+    "scheduler": frozenset[str](),
+    "sns": frozenset({"Publish", "PublishBatch"}),
     "sqs": frozenset({
         "SendMessage", "SendMessageBatch", "ReceiveMessage", "DeleteMessage", "DeleteMessageBatch",
         "ChangeMessageVisibility", "ChangeMessageVisibilityBatch",
@@ -118,8 +128,17 @@ class Bridge:
         self, signed: wire.Signature, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Let MiniStack answer, and record the call if CloudTrail would."""
-        request = wire.Request(_headers(scope), scope["query_string"], await _body(receive))
+        request = wire.Request(
+            _headers(scope),
+            scope["query_string"],
+            await _body(receive),
+            scope["method"],
+            scope["path"],
+        )
         called = wire.operation(signed.service, request)
+        if called is None or not _is_recorded(signed.service, called.name):
+            await self.emulator(scope, _replay(request.body, receive), send)
+            return
         # Read before the call, which may delete the caller's own key.
         who = inside.caller(signed.access_key_id)
         answered: list[Message] = []
@@ -129,7 +148,7 @@ class Bridge:
             await send(message)
 
         await self.emulator(scope, _replay(request.body, receive), relay)
-        if who is None or called is None or not _is_recorded(signed.service, called.name):
+        if who is None:
             return
         members = wire.outcome(called, _response(answered))
         error = members.pop("Error", {})
@@ -137,7 +156,7 @@ class Bridge:
             return
         call = records.Call(
             event_source=f"{signed.service}.amazonaws.com",
-            event_name=called.name,
+            event_name=wire.event_name(called),
             region=signed.region,
             at=datetime.now(UTC),
             # All clients share one machine; who wants another address says so, as proxies do.

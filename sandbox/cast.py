@@ -61,6 +61,7 @@ PASSWORD_POLICY: Final = {
     "RequireUppercaseCharacters": True,
     "RequireLowercaseCharacters": True,
     "AllowUsersToChangePassword": True,
+    "PasswordReusePrevention": 24,
 }
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sandbox import desk_story
+from sandbox import desk_story, watch_story
 from sandbox.cast import GROUP
 from sandbox.expectations import (
     Scene,
@@ -199,6 +199,7 @@ SCENES: Final = (
         olivia_blinds,
         (mailed(), alerted("watcher_disturbed", naming="olivia")),
     ),
+    *watch_story.SCENES,
     Scene(
         "everything comes ten times",
         "EventBridge promises at least once, and no order.",

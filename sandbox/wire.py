@@ -5,12 +5,12 @@ Gives CloudTrail's view of them: names in lowerCamelCase, real types, no secrets
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any, Final, cast
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 import botocore.session
 from botocore.model import ListShape, OperationModel, ServiceModel, Shape, StructureShape
@@ -18,10 +18,10 @@ from botocore.parsers import create_parser
 
 from sandbox.records import Json, response_date
 
-# Never in a record: passwords, seeds and keys, and the codes of a device.
+# Never in a record: passwords, seeds and keys, the codes of a device, and a function's code.
 SECRETS: Final = frozenset({
     "Password", "OldPassword", "NewPassword", "AuthenticationCode1", "AuthenticationCode2",
-    "Base32StringSeed", "QRCodePNG", "SecretAccessKey",
+    "Base32StringSeed", "QRCodePNG", "SecretAccessKey", "ZipFile",
 })  # fmt: skip
 
 _SCOPE: Final = re.compile(
@@ -40,11 +40,13 @@ class Signature:
 
 @dataclass(frozen=True)
 class Request:
-    """A request in the query or the JSON protocol."""
+    """A request in the query or a JSON protocol."""
 
     headers: Mapping[str, str]
     query: bytes
     body: bytes
+    method: str = "POST"
+    path: str = "/"
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,13 @@ def service_model(service: str) -> ServiceModel:
 
 def operation(service: str, request: Request) -> OperationModel | None:
     """The operation that a request calls; None if the service has no such."""
+    model = service_model(service)
+    if _is_rest(model):
+        return next((called for called, _ in _called_by_path(service, request)), None)
     if target := request.headers.get("x-amz-target"):
         name = target.rpartition(".")[2]
     else:
         name = _form(request).get("Action", "")
-    model = service_model(service)
     return model.operation_model(name) if name in model.operation_names else None
 
 
@@ -82,6 +86,11 @@ def parameters(called: OperationModel, request: Request) -> Json:
     """What a record's `requestParameters` says about the request."""
     if called.input_shape is None:
         return {}
+    if _is_rest(called.service_model):
+        places = _called_by_path(called.service_model.service_name, request)
+        named = next((found.groupdict() for one, found in places if one.name == called.name), {})
+        body = json.loads(request.body or b"{}")
+        return camel({name: unquote(value) for name, value in named.items()} | body)
     if "x-amz-target" in request.headers:
         return camel(json.loads(request.body or b"{}"))
     return camel(_read_form(called.input_shape, _form(request), ""))
@@ -89,7 +98,10 @@ def parameters(called: OperationModel, request: Request) -> Json:
 
 def outcome(called: OperationModel, response: Response) -> Json:
     """The parsed response: the output's members, or `Error` with `Code` and `Message`."""
-    protocol = "json" if "json" in response.headers.get("content-type", "") else "query"
+    if _is_rest(called.service_model):
+        protocol = "rest-json"
+    else:
+        protocol = "json" if "json" in response.headers.get("content-type", "") else "query"
     raw = {
         "status_code": response.status,
         "headers": dict(response.headers),
@@ -99,6 +111,46 @@ def outcome(called: OperationModel, response: Response) -> Json:
     parsed: Json = create_parser(protocol).parse(raw, cast("Shape", called.output_shape))
     parsed.pop("ResponseMetadata", None)
     return parsed
+
+
+def event_name(called: OperationModel) -> str:
+    """The name that CloudTrail gives a call: Lambda's older ones end in the version of its API."""
+    dated = _DATED.match(called.http["requestUri"])
+    if called.service_model.service_name != "lambda" or dated is None:
+        return called.name
+    second = "v2" if called.name in _SECOND else ""
+    return f"{called.name}{dated['version'].replace('-', '')}{second}"
+
+
+_DATED: Final = re.compile(r"/(?P<version>2015-03-31|2017-10-31)/")
+_SECOND: Final = frozenset({
+    "AddPermission", "RemovePermission", "UpdateFunctionCode", "UpdateFunctionConfiguration",
+})  # fmt: skip
+
+
+def _is_rest(model: ServiceModel) -> bool:
+    return str(model.metadata["protocol"]) == "rest-json"
+
+
+def _called_by_path(
+    service: str, request: Request
+) -> Iterator[tuple[OperationModel, re.Match[str]]]:
+    """The operations of a REST service whose path a request has, with what stands in it."""
+    for method, path, called in _paths(service):
+        if method == request.method and (found := path.fullmatch(request.path.rstrip("/"))):
+            yield called, found
+
+
+@cache
+def _paths(service: str) -> list[tuple[str, re.Pattern[str], OperationModel]]:
+    model = service_model(service)
+    found = []
+    for name in model.operation_names:
+        called = model.operation_model(name)
+        path = called.http["requestUri"].partition("?")[0].rstrip("/")
+        pattern = re.sub(r"\{(\w+)(\+?)\}", r"(?P<\1>[^/]+)", path)
+        found.append((called.http["method"], re.compile(pattern), called))
+    return found
 
 
 def _form(request: Request) -> dict[str, str]:

@@ -9,8 +9,11 @@ from sandbox.emulator import EmulatorError, interpreter
 from tests.e2e.guarded import Guarded, verdict
 from tests.template.cloudformation import Template
 
-ROLES = sorted(Template.read().of_type("AWS::IAM::Role"))
+ROLES = sorted(set(Template.read().of_type("AWS::IAM::Role")) - {"CanaryRole"})
 MARKS = {
+    "OnSignInRole": ["HEARTBEAT"],
+    "OnIamChangeRole": ["HEARTBEAT"],
+    "WatchRole": ["HEARTBEAT"],
     "DeliverRole": ["INTENT#1", "PACE", "ALERTS"],
     "RedeliverRole": ["INTENT#1", "PACE", "ALERTS"],
     "OnMailFeedbackRole": ["INTENT#1"],

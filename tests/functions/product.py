@@ -24,6 +24,9 @@ from tools.wrap_event import QUEUES
 OBSERVING = ("on_sign_in", "on_iam_change")
 MAX_RECEIVES = 5
 VISIBILITY = timedelta(seconds=180)
+KEY_ID = "1234abcd-12ab-34cd-56ef-1234567890ab"
+SCP_ID = "p-examplescp1"
+OPERATOR = "Deployment"
 FULFIL_ROLE = f"{STACK}-FulfilRole-1A2B3C"
 MEMBER_FULFIL_ROLE = f"{STACK}-Fulfil"
 
@@ -89,6 +92,7 @@ class Product:
     quarantines_members: str = "no"
     account_alias: str = "acme"
     lost_events_alert_threshold: int = 3
+    regions: str = "us-east-1,eu-north-1"
     quarantine_policy_arn: str = f"arn:aws:iam::{ACCOUNT}:policy/quarantine"
 
     def __post_init__(self) -> None:
@@ -108,6 +112,13 @@ class Product:
             if bodies:
                 failed += self.take(function, *bodies, receives=receives)
         return failed
+
+    def feel(self, record: Json) -> None:
+        """Let the function that a record goes to note that events come, which it does hourly."""
+        nothing: Json = {"eventName": "CreateGroup", "eventSource": "iam.amazonaws.com"}
+        if record["eventName"] == "ConsoleLogin":
+            nothing = {"errorMessage": "Failed", "responseElements": {"ConsoleLogin": "Failure"}}
+        assert self.observe({**record, **nothing}) == []
 
     def take(self, function: str, *bodies: str, receives: int = 1) -> list[str]:
         """Hand over a batch of a queue's messages; gives the bodies to try again."""
@@ -169,6 +180,11 @@ class Product:
                 sqs.send_message(QueueUrl=url, MessageBody=body)
         return [json.loads(body) for body in taken]
 
+    def watch(self) -> dict[str, int]:
+        """Run watch, as the schedule does."""
+        answer: dict[str, int] = self.invoke("watch", {})
+        return answer
+
     def expire(self, milliseconds: int = 30_000) -> dict[str, int]:
         """Run expire, as the schedule does."""
         answer: dict[str, int] = self.invoke("expire", {}, milliseconds)
@@ -208,6 +224,7 @@ class Product:
             bootstrap.dispatch,
             bootstrap.rounds,
             bootstrap.request_rounds,
+            bootstrap.watch_rounds,
             bootstrap.ward_rounds,
             bootstrap.sweeping,
             bootstrap.change_desk,
@@ -225,7 +242,7 @@ _ADDRESSES = {
 }
 
 
-def _environment(  # noqa: PLR0911 - a table
+def _environment(  # noqa: C901, PLR0911 - a table
     function: str, product: Product
 ) -> dict[str, str]:
     account = product.account
@@ -244,7 +261,11 @@ def _environment(  # noqa: PLR0911 - a table
             **common,
             "DEAD_LETTER_QUEUE_URL": account.queue_urls[queue],
             "MAX_RECEIVE_COUNT": str(MAX_RECEIVES),
+            "EVENTS": "sign_ins" if function == "on_sign_in" else "iam_changes",
             "WATCHER_NAME": STACK,
+            "WATCHER_KEY": KEY_ID,
+            "GUARD_SCP_ID": SCP_ID,
+            "OPERATOR_ROLES": OPERATOR,
             "BREAK_GLASS_ROLES": "Emergency",
             "FULFIL_ROLE": FULFIL_ROLE,
             "MEMBER_FULFIL_ROLE": MEMBER_FULFIL_ROLE,
@@ -295,6 +316,13 @@ def _environment(  # noqa: PLR0911 - a table
             "OFF_BOARDING_GRACE_MINUTES": "60",
             "APPROVAL_WINDOW_HOURS": "24",
             "ENROLMENT_WINDOW_HOURS": "72",
+        }
+    if function == "watch":
+        return {
+            **common,
+            "REGIONS": product.regions,
+            "IAM_REGION": "us-east-1",
+            "HEARTBEAT_HOURS": "13",
         }
     if function == "expire":
         return {

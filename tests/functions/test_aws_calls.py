@@ -160,6 +160,22 @@ SENDING: dict[str, Callable[[Product], Json]] = {
 }
 
 
+def test_the_first_event_of_an_hour_costs_an_update_more_and_watch_a_query(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with opened(monkeypatch) as account:
+        product = Product(account, monkeypatch, regions="us-east-1")
+        product.feel(sign_in(ADMIN))
+        assert account.calls.made == ["dynamodb:UpdateItem"]
+        account.calls.reset()
+        product.watch()
+        assert account.calls.made == ["dynamodb:Query", *["dynamodb:UpdateItem"] * 2]
+        account.calls.reset()
+        product.watch()
+        assert account.calls.made == ["dynamodb:Query"]
+    assert "one `Query` for all heartbeats" in " ".join(DOCUMENT.read_text().split())
+
+
 def test_each_signal_costs_the_calls_that_the_document_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -168,6 +184,7 @@ def test_each_signal_costs_the_calls_that_the_document_says(
         with opened(monkeypatch) as account:
             product = Product(account, monkeypatch)
             record = arrange(product)
+            product.feel(record)
             account.calls.reset()
             assert product.observe(record) == []
             table = account.calls.tally("dynamodb")
@@ -258,6 +275,7 @@ def test_a_duplicate_costs_what_the_event_did(monkeypatch: pytest.MonkeyPatch) -
     with opened(monkeypatch) as account:
         product = Product(account, monkeypatch)
         record = without_mfa(somebody(product, known=True))
+        product.feel(record)
         costs = []
         for _ in range(2):
             account.calls.reset()

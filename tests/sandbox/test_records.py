@@ -63,7 +63,7 @@ def signal_of(record: Json) -> tuple[str, str | None, str | None]:
         "resources": [],
         "detail": record,
     }
-    signal = classify(parse_event(json.dumps(envelope)).record, "mfa-watcher")
+    signal = classify(parse_event(json.dumps(envelope)).record)
     return signal.kind.value, signal.outcome.value if signal.outcome else None, signal.subject
 
 

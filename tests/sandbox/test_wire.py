@@ -1,5 +1,8 @@
+import json
 from datetime import UTC, datetime
 from urllib.parse import urlencode
+
+import pytest
 
 from sandbox import wire
 from sandbox.records import Json
@@ -81,3 +84,38 @@ def test_signature_tells_key_region_and_service() -> None:
     found = wire.signature({"authorization": header})
     assert found == wire.Signature("AKIAEXAMPLE", "us-east-1", "iam")
     assert wire.signature({}) is None
+
+
+def on_rest(method: str, path: str, body: Json | None = None) -> tuple[str, Json]:
+    request = wire.Request({}, b"", json.dumps(body or {}).encode(), method, path)
+    called = wire.operation("lambda", request)
+    assert called is not None
+    return wire.event_name(called), wire.parameters(called, request)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("PUT", "/2017-10-31/functions/f/concurrency", "PutFunctionConcurrency20171031"),
+        ("PUT", "/2015-03-31/functions/f/code", "UpdateFunctionCode20150331v2"),
+        ("DELETE", "/2015-03-31/functions/f", "DeleteFunction20150331"),
+        ("POST", "/2015-03-31/functions/f/policy", "AddPermission20150331v2"),
+        ("PUT", "/2021-10-31/functions/f/url", "UpdateFunctionUrlConfig"),
+        (
+            "PUT",
+            "/2015-03-31/event-source-mappings/u/",
+            "UpdateEventSourceMapping20150331",
+        ),
+    ],
+)
+def test_a_call_of_lambda_has_its_name_in_cloudtrail(method: str, path: str, name: str) -> None:
+    assert on_rest(method, path)[0] == name
+
+
+def test_what_stands_in_a_path_is_a_parameter_and_code_is_none() -> None:
+    arn = "arn%3Aaws%3Alambda%3Aus-east-1%3A111122223333%3Afunction%3Af"
+    _, found = on_rest("PUT", f"/2015-03-31/functions/{arn}/code", {"ZipFile": "x", "DryRun": True})
+    assert found == {
+        "functionName": "arn:aws:lambda:us-east-1:111122223333:function:f",
+        "dryRun": True,
+    }

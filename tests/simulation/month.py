@@ -24,6 +24,7 @@ from mfa_watcher.adapters.store import DynamoStore
 from mfa_watcher.cloudtrail import parse_event
 from mfa_watcher.domain.addresses import AddressBook
 from mfa_watcher.domain.devices import Device
+from mfa_watcher.domain.disturbances import Watcher
 from mfa_watcher.domain.feedback import MailOutcome, MailReport
 from mfa_watcher.domain.intents import Alert, Intent, Mail
 from mfa_watcher.domain.policy import MailHours, Policy
@@ -297,7 +298,7 @@ class Month:
         )
         self.observer = Observer(
             NamedAccounts(ACCOUNT),
-            "mfa-watcher",
+            Watcher(),
             self.store,
             lambda _account: self.iam,
             policy,

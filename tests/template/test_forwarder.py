@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import re
 from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
+from moto.events.models import EventPattern
 
+from mfa_watcher.domain.disturbances import Part
+from tests.disturbances import CASES, IDS, SCP_ID, Case
 from tests.template.cloudformation import ACCOUNT, Template
 
 MEMBER = "444455556666"
 REGIONS = ("us-east-1", "us-east-2", "eu-north-1", "ap-southeast-2")
 HUB = Template.read(OrganizationId="o-abcdefghij")
 EVERYTHING = Template.forwarder(
-    MEMBER, "us-east-1", FulfilRole="yes", QuarantineRole="yes", OrganizationId="o-abcdefghij"
+    MEMBER,
+    "us-east-1",
+    FulfilRole="yes",
+    QuarantineRole="yes",
+    OrganizationId="o-abcdefghij",
+    GuardScpId=SCP_ID,
 )
+CANARIES = ((HUB, "SignInQueue"), (EVERYTHING, "DeadLetters"))
 ROLES = EVERYTHING.of_type("AWS::IAM::Role")
-FORWARDING = {"SignInRule", "DeadLetters", "DeadLettersPolicy", "ForwardRole"}
+FORWARDING = {
+    "SignInRule",
+    "DisturbanceRule",
+    "DeadLetters",
+    "DeadLettersPolicy",
+    "ForwardRole",
+    "Canary",
+    "CanaryRole",
+}
 READING = {"IamChangeRule", "ReaderRole"}
 
 
@@ -66,7 +84,59 @@ def test_what_changes_iam_is_there_by_choice_alone() -> None:
 @pytest.mark.parametrize("rule", ["SignInRule", "IamChangeRule"])
 def test_the_forwarder_sends_what_the_hubs_rule_catches(rule: str) -> None:
     hubs = HUB.resolve(HUB.properties(rule)["EventPattern"])
-    assert EVERYTHING.resolve(EVERYTHING.properties(rule)["EventPattern"]) == hubs
+    forwarders = json.dumps(EVERYTHING.resolve(EVERYTHING.properties(rule)["EventPattern"]))
+    # Each canary tags a queue of its own.
+    own = [template.resolve({"Ref": queue}) for template, queue in CANARIES]
+    assert json.loads(forwarders.replace(own[1], own[0])) == hubs
+
+
+def test_the_canary_is_caught_by_the_rules_whose_way_it_proves() -> None:
+    target = EVERYTHING.resolve(EVERYTHING.properties("Canary")["Target"])
+    queue = json.loads(target["Input"])["QueueUrl"]
+    assert queue == EVERYTHING.resolve({"Ref": "DeadLetters"})
+    [statement] = statements("CanaryRole")
+    assert statement["Action"] == "sqs:TagQueue"
+    call = {"eventSource": "sqs.amazonaws.com", "eventName": "TagQueue"}
+    event = {"source": "aws.sqs", "detail": {**call, "requestParameters": {"queueUrl": queue}}}
+    assert matching(event) == {"SignInRule", "IamChangeRule"}
+
+
+HERE = {Part.TRAIL, Part.RULE, Part.QUEUE, Part.ROLE, Part.GUARD, Part.SCHEDULE, Part.SCP}
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_a_disturbance_of_what_is_there_is_forwarded(case: Case) -> None:
+    event = {"source": f"aws.{case.service}", "detail": case.record}
+    forwarded = "DisturbanceRule" in matching(event)
+    assert forwarded is (case.part in HERE)
+
+
+@pytest.mark.parametrize("case", [one for one in CASES if one.part is Part.TRAIL], ids=str)
+def test_a_denied_attempt_at_the_trail_is_forwarded(case: Case) -> None:
+    assert matching({"source": "aws.cloudtrail", "detail": case.denied}) == {"DisturbanceRule"}
+
+
+@pytest.mark.parametrize("rule", ["SignInRule", "IamChangeRule", "DisturbanceRule"])
+def test_whoever_switches_a_rule_off_is_seen_by_another(rule: str) -> None:
+    name = EVERYTHING.resolve(EVERYTHING.properties(rule)["Name"])
+    call = {"eventSource": "events.amazonaws.com", "eventName": "DisableRule"}
+    event = {"source": "aws.events", "detail": {**call, "requestParameters": {"name": name}}}
+    assert matching(event) - {rule}
+
+
+def matching(event: Any) -> set[str]:
+    return {
+        name
+        for name, rule in EVERYTHING.of_type("AWS::Events::Rule").items()
+        if EventPattern(None, EVERYTHING.resolve(rule["Properties"]["EventPattern"])).matches_event(
+            event
+        )
+    }
+
+
+def test_patterns_fit_eventbridge() -> None:
+    for rule in EVERYTHING.of_type("AWS::Events::Rule").values():
+        assert len(json.dumps(EVERYTHING.resolve(rule["Properties"]["EventPattern"]))) <= 4096
 
 
 @pytest.mark.parametrize("rule", EVERYTHING.of_type("AWS::Events::Rule"))
@@ -216,6 +286,8 @@ def test_the_guard_policy_lets_the_members_fulfil_role_pass_and_protects_the_res
     for logical_id, key, kind in (
         ("SignInRule", "Name", f"events:us-east-1:{MEMBER}:rule/"),
         ("IamChangeRule", "Name", f"events:us-east-1:{MEMBER}:rule/"),
+        ("DisturbanceRule", "Name", f"events:us-east-1:{MEMBER}:rule/"),
+        ("Canary", "Name", f"scheduler:us-east-1:{MEMBER}:schedule/default/"),
         ("DeadLetters", "QueueName", f"sqs:us-east-1:{MEMBER}:"),
         ("ReaderRole", "RoleName", f"iam::{MEMBER}:role/"),
         ("ForwardRole", "RoleName", f"iam::{MEMBER}:role/"),

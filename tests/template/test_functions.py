@@ -17,6 +17,7 @@ from mfa_watcher.settings import (
     QuarantineSettings,
     RemindSettings,
     SweepSettings,
+    WatchSettings,
 )
 from tests.template.cloudformation import ROOT, Template
 
@@ -35,6 +36,7 @@ SETTINGS: dict[
         | ApprovalDeskSettings
         | FulfilSettings
         | ExpireSettings
+        | WatchSettings
     ],
 ] = {
     "OnSignIn": ObserveSettings,
@@ -46,11 +48,13 @@ SETTINGS: dict[
     "Expire": ExpireSettings,
     "Quarantine": QuarantineSettings,
     "Sweep": SweepSettings,
+    "Watch": WatchSettings,
     "ChangeDesk": ChangeDeskSettings,
     "ApprovalDesk": ApprovalDeskSettings,
     "Fulfil": FulfilSettings,
 }
-ROLES = TEMPLATE.of_type("AWS::IAM::Role")
+ALL_ROLES = TEMPLATE.of_type("AWS::IAM::Role")
+ROLES = {name: role for name, role in ALL_ROLES.items() if name != "CanaryRole"}
 
 
 def _statements(role: str) -> list[dict[str, Any]]:
@@ -89,6 +93,16 @@ def test_function_logs_to_a_group_that_forgets(name: str) -> None:
 def test_role_is_assumed_by_lambda_alone(role: str) -> None:
     trust = ROLES[role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     assert [statement["Principal"] for statement in trust] == [{"Service": "lambda.amazonaws.com"}]
+
+
+def test_the_canary_may_tag_one_queue_and_nothing_else() -> None:
+    canary = ALL_ROLES["CanaryRole"]["Properties"]
+    (policy,) = canary["Policies"]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Action"] == "sqs:TagQueue"
+    assert statement["Resource"] == {"Fn::GetAtt": ["SignInQueue", "Arn"]}
+    trust = canary["AssumeRolePolicyDocument"]["Statement"][0]
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
 
 
 @pytest.mark.parametrize("role", ROLES)

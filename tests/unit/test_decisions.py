@@ -369,7 +369,7 @@ def test_a_removal_that_failed_is_evidence_only() -> None:
     ],
 )
 def test_every_act_of_root_is_alerted(what: Signal, severity: Severity) -> None:
-    decision = decide_for_account("e1", NOON, ACCOUNT, what)
+    decision = decide_for_account("e1", NOON, ACCOUNT, what, Policy())
     (intent,) = decision.intents
     assert isinstance(intent.act, Alert)
     assert (intent.act.kind, intent.act.severity) == (AlertKind.ROOT_ACTIVITY, severity)

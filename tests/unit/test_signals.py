@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfa_watcher.cloudtrail import parse_record
+from mfa_watcher.domain.disturbances import Part, Watcher
 from mfa_watcher.domain.signals import Outcome, Signal, SignalKind, classify
+from tests.disturbances import CASES, IDS, KEY_ID, OTHERS, OURS, QUEUE, TRAIL, Case
 
 ACCOUNT = "111122223333"
 VIRTUAL = f"arn:aws:iam::{ACCOUNT}:mfa/alice-phone"
@@ -569,73 +571,119 @@ def test_a_new_path_is_no_new_name() -> None:
 
 # Who watches the watcher ------------------------------------------------------------------------
 
-TRAIL = f"arn:aws:cloudtrail:us-east-1:{ACCOUNT}:trail/management-events"
-OWN_RULE = "mfa-watcher-SignInRule-1A2B3C4D5E6F"
-OWN_QUEUE = f"https://sqs.us-east-1.amazonaws.com/{ACCOUNT}/mfa-watcher-SignInQueue-1A2B3C"
-DISTURBANCES: list[tuple[str, str, dict[str, Any]]] = [
-    ("cloudtrail", "StopLogging", {"name": TRAIL}),
-    ("cloudtrail", "DeleteTrail", {"name": "management-events"}),
-    ("cloudtrail", "UpdateTrail", {"name": TRAIL, "isMultiRegionTrail": False}),
-    ("cloudtrail", "PutEventSelectors", {"trailName": TRAIL, "eventSelectors": []}),
-    ("events", "DisableRule", {"name": OWN_RULE}),
-    ("events", "DeleteRule", {"name": OWN_RULE}),
-    ("events", "RemoveTargets", {"rule": OWN_RULE, "ids": ["SignInQueue"]}),
-    ("sqs", "PurgeQueue", {"queueUrl": OWN_QUEUE}),
-    ("sqs", "DeleteQueue", {"queueUrl": OWN_QUEUE}),
-    ("iam", "DetachUserPolicy", {"userName": "alice", "policyArn": GUARD}),
-    ("iam", "DetachGroupPolicy", {"groupName": "staff", "policyArn": GUARD}),
-    ("iam", "DetachRolePolicy", {"roleName": "Administrator", "policyArn": GUARD}),
-    ("iam", "DeletePolicy", {"policyArn": GUARD}),
-    ("iam", "CreatePolicyVersion", {"policyArn": GUARD, "setAsDefault": True}),
-    ("iam", "SetDefaultPolicyVersion", {"policyArn": GUARD, "versionId": "v1"}),
-    ("iam", "DeletePolicyVersion", {"policyArn": GUARD, "versionId": "v2"}),
-]
-disturbances = pytest.mark.parametrize(
-    ("service", "name", "parameters"), DISTURBANCES, ids=[name for _, name, _ in DISTURBANCES]
-)
+cases = pytest.mark.parametrize("case", CASES, ids=IDS)
 
 
-def disturbance(service: str, name: str, parameters: dict[str, Any], **more: Any) -> Signal:
-    source = f"{service}.amazonaws.com"
-    return signal(record(name, CAROL, eventSource=source, requestParameters=parameters, **more))
+def test_each_way_to_disturb_the_watcher_is_told_what_it_disturbs_and_what_to_do() -> None:
+    assert {case.part for case in CASES} == set(Part)
 
 
-@disturbances
-def test_the_watcher_notices_what_disturbs_it(
-    service: str, name: str, parameters: dict[str, Any]
+@cases
+def test_the_watcher_notices_what_disturbs_it(case: Case) -> None:
+    found = disturbed(case.record)
+
+    assert found.kind is SignalKind.WATCHER_DISTURBED
+    assert found.disturbance
+    assert (found.disturbance.part, found.disturbance.denied) == (case.part, False)
+    assert found.disturbance.meaning
+    assert found.disturbance.remedy
+    assert found.subject is None
+    assert found.outcome is None
+
+
+@cases
+def test_an_attempt_to_disturb_it_that_was_denied_is_noticed_by_the_denials_text(
+    case: Case,
 ) -> None:
-    assert disturbance(service, name, parameters).kind is SignalKind.WATCHER_DISTURBED
+    found = disturbed(case.denied)
+
+    assert found.kind is SignalKind.WATCHER_DISTURBED
+    assert found.disturbance
+    assert found.disturbance.denied
+    assert "which was denied" in found.why
+    assert found.outcome is None
 
 
-@disturbances
-@pytest.mark.parametrize("code", ["AccessDenied", "TrailNotFoundException"])
-def test_a_disturbance_that_did_not_succeed_is_ignored(
-    service: str, name: str, parameters: dict[str, Any], code: str
-) -> None:
-    found = disturbance(service, name, parameters, errorCode=code)
+@cases
+def test_a_disturbance_that_failed_is_ignored(case: Case) -> None:
+    found = disturbed({**case.record, "errorCode": "ResourceNotFoundException"})
 
     assert found.kind is SignalKind.IGNORED
     assert "as it was" in found.why
 
 
+@cases
+def test_a_denied_call_on_somebody_elses_resource_is_ignored(case: Case) -> None:
+    if not case.resource:
+        return  # its text names nobody's
+    message = case.denied["errorMessage"].replace("mfa-watcher", "orders").replace(KEY_ID, "9-9")
+    found = disturbed({**case.denied, "errorMessage": message})
+
+    # Of a trail nobody can say whether it is the one that feeds the watcher.
+    of_a_trail = case.part is Part.TRAIL
+    expected = SignalKind.WATCHER_DISTURBED if of_a_trail else SignalKind.IGNORED
+    of_the_guard = case.name.startswith("Detach")  # its text names no policy
+    assert found.kind is expected or of_the_guard
+
+
 @pytest.mark.parametrize(
-    ("service", "name", "parameters"),
-    [
-        ("events", "DisableRule", {"name": "nightly-backup"}),
-        ("events", "DisableRule", {"name": "not-mfa-watcher-SignInRule"}),
-        ("events", "DisableRule", None),
-        ("events", "RemoveTargets", {"rule": "nightly-backup"}),
-        ("sqs", "PurgeQueue", {"queueUrl": OWN_QUEUE.replace("mfa-watcher", "orders")}),
-        ("iam", "DetachUserPolicy", {"policyArn": "arn:aws:iam::aws:policy/ReadOnlyAccess"}),
-        ("iam", "CreatePolicyVersion", {"policyArn": GUARD.replace("mfa-watcher", "other")}),
-        ("lambda", "StopLogging", {"name": TRAIL}),
-        ("cloudtrail", "StartLogging", {"name": TRAIL}),
-    ],
+    ("service", "name"),
+    [("iam", "DetachUserPolicy"), ("lambda", "UpdateEventSourceMapping20150331")],
 )
+def test_a_denial_that_names_no_resource_is_of_the_watcher_only_if_a_policy_forbade_it(
+    service: str, name: str
+) -> None:
+    denied = Case(service, name, Part.GUARD).denied
+    none_allowed = denied["errorMessage"].replace("with an explicit deny", "because no policy")
+
+    assert disturbed(denied).kind is SignalKind.WATCHER_DISTURBED
+    assert disturbed({**denied, "errorMessage": none_allowed}).kind is SignalKind.IGNORED
+
+
+@pytest.mark.parametrize(("service", "name", "parameters"), OTHERS)
 def test_what_happens_to_other_peoples_resources_is_ignored(
     service: str, name: str, parameters: dict[str, Any]
 ) -> None:
     assert disturbance(service, name, parameters).kind is SignalKind.IGNORED
+
+
+@pytest.mark.parametrize(
+    ("service", "name", "parameters"),
+    [
+        ("events", "DisableRule", None),
+        ("lambda", "StopLogging", {"name": TRAIL}),
+        ("cloudtrail", "StartLogging", {"name": TRAIL}),
+        ("sqs", "TagQueue", {"queueUrl": QUEUE}),
+        ("kms", "DisableKey", {"keyId": 7}),
+    ],
+)
+def test_a_call_that_disturbs_nothing_is_ignored(
+    service: str, name: str, parameters: dict[str, Any] | None
+) -> None:
+    assert disturbance(service, name, parameters).kind is SignalKind.IGNORED
+
+
+@pytest.mark.parametrize("part", [Part.KEY, Part.SCP])
+def test_without_its_id_a_nameless_part_is_taken_for_somebody_elses(part: Part) -> None:
+    for case in CASES:
+        if case.part is part:
+            assert classify(parse_record(record("x") | case.record)).kind is SignalKind.IGNORED
+
+
+def test_the_canary_is_known_for_what_it_is_and_means_nothing_else() -> None:
+    found = disturbance("sqs", "TagQueue", {"queueUrl": QUEUE, "tags": {"a": "b"}})
+
+    assert found.kind is SignalKind.IGNORED
+    assert "canary" in found.why
+
+
+def disturbed(call: dict[str, Any]) -> Signal:
+    return classify(parse_record(record("x", CAROL) | call), OURS)
+
+
+def disturbance(service: str, name: str, parameters: dict[str, Any] | None) -> Signal:
+    source = f"{service}.amazonaws.com"
+    return disturbed({"eventSource": source, "eventName": name, "requestParameters": parameters})
 
 
 def test_a_watcher_of_another_name_knows_its_own() -> None:
@@ -646,8 +694,10 @@ def test_a_watcher_of_another_name_knows_its_own() -> None:
         requestParameters={"name": "Security-Watch-SignInRule-1A2B3C"},
     )
 
-    assert classify(parse_record(raw), "security-watch").kind is SignalKind.WATCHER_DISTURBED
-    assert classify(parse_record(raw), "mfa-watcher").kind is SignalKind.IGNORED
+    assert (
+        classify(parse_record(raw), Watcher("security-watch")).kind is SignalKind.WATCHER_DISTURBED
+    )
+    assert classify(parse_record(raw), Watcher("mfa-watcher")).kind is SignalKind.IGNORED
 
 
 # Any record at all ------------------------------------------------------------------------------
@@ -658,11 +708,11 @@ NAMES = st.sampled_from(
         "DeactivateMFADevice",
         "DeleteVirtualMFADevice",
         *(name for name, *_ in CHANGES),
-        *(name for _, name, _ in DISTURBANCES),
+        *(case.name for case in CASES),
     ]
 )
 SOURCES = st.sampled_from(
-    ["iam", "signin", "cloudtrail", "events", "sqs", "cognito-idp"],
+    ["iam", "signin", "cognito-idp", *sorted({case.service for case in CASES})],
 ).map(lambda service: f"{service}.amazonaws.com")
 JSON = st.recursive(
     st.none()
@@ -684,6 +734,10 @@ FIELDS = st.sampled_from(
         "rule",
         "trailName",
         "queueUrl",
+        "functionName",
+        "alarmNames",
+        "keyId",
+        "policyType",
         "ConsoleLogin",
         "MFAUsed",
         "loginProfile",
@@ -732,6 +786,7 @@ def test_any_record_has_a_meaning_and_a_reason(raw: dict[str, Any]) -> None:
     assert found.kind in SignalKind
     assert found.why
     assert (found.outcome is None) is (found.kind is not SignalKind.DEVICE_REMOVAL)
+    assert (found.disturbance is None) is (found.kind is not SignalKind.WATCHER_DISTURBED)
     assert found.subject is None or found.subject
 
 

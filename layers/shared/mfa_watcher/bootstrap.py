@@ -32,6 +32,7 @@ from mfa_watcher.settings import (
     RemindSettings,
     SweepSettings,
     TableSettings,
+    WatchSettings,
 )
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from mfa_watcher.function_url import Desk
     from mfa_watcher.intake import Intake
     from mfa_watcher.ports import Accounts, IamOf
-    from mfa_watcher.rounds import RequestRounds, Rounds, WardRounds
+    from mfa_watcher.rounds import RequestRounds, Rounds, WardRounds, WatchRounds
     from mfa_watcher.sweeping import Sweeping
 
 # Short enough that retries fit into a function's 30 seconds, and the queue or the schedule can
@@ -184,18 +185,21 @@ def intake() -> "Intake":
     """The parts of on_sign_in and on_iam_change. Raises SettingsError."""
     from mfa_watcher.intake import Intake, observing
     from mfa_watcher.usecases.observe import Observer
+    from mfa_watcher.usecases.watch import Heart
 
     settings = ObserveSettings.from_environment()
+    accounts = _accounts(settings)
     observer = Observer(
-        accounts=_accounts(settings),
-        watcher_name=settings.watcher_name,
+        accounts=accounts,
+        watcher=settings.watcher,
         store=_store(settings),
         iam_of=_iam_of(settings),
         policy=settings.policy,
         clock=now,
     )
     dead_letters = SqsDeadLetters(_client("sqs"), queue_url=settings.dead_letter_queue_url)
-    return Intake(observing(observer), dead_letters, max_receives=settings.max_receive_count)
+    heart = Heart(accounts, observer.store, settings.path)
+    return Intake(observing(observer, heart), dead_letters, max_receives=settings.max_receive_count)
 
 
 @cache
@@ -251,6 +255,24 @@ def sweeping() -> "Sweeping":
     )
     dead_letters = SqsDeadLetters(sqs, queue_url=settings.dead_letter_queue_url)
     return Sweeping(sweeper, queue, dead_letters, max_receives=settings.max_receive_count)
+
+
+@cache
+def watch_rounds() -> "WatchRounds":
+    """The parts of watch. Raises SettingsError."""
+    from mfa_watcher.rounds import WatchRounds
+    from mfa_watcher.usecases.watch import Watchman
+
+    settings = WatchSettings.from_environment()
+    watchman = Watchman(
+        accounts=_accounts(settings).ids,
+        regions=tuple(settings.regions),
+        iam_region=settings.iam_region,
+        store=_store(settings),
+        patience=settings.patience,
+        clock=now,
+    )
+    return WatchRounds(watchman)
 
 
 @cache

@@ -6,7 +6,7 @@ treated as absent and named in ``Record.unreadable``.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -35,6 +35,31 @@ def _flag(value: object) -> bool | None:
 def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
+
+RESOURCE_FIELDS = (
+    "alarmName",
+    "alarmNames",
+    "eventSourceArn",
+    "functionArn",
+    "functionName",
+    "keyId",
+    "logGroupName",
+    "name",
+    "policyArn",
+    "policyId",
+    "policyType",
+    "queueUrl",
+    "resourceArn",
+    "roleName",
+    "rule",
+    "stackName",
+    "statementId",
+    "subscriptionArn",
+    "tableName",
+    "topicArn",
+    "trailName",
+)
+"""What calls name the resource by that they are about."""
 
 _TEXT_FIELDS = ("eventID", "eventTime", "eventSource", "eventName", "errorCode", "errorMessage")
 _OBJECT_FIELDS = ("userIdentity", "requestParameters", "responseElements", "additionalEventData")
@@ -83,17 +108,6 @@ class RequestParameters(_Lenient):
     new_user_name: Text = None
     serial_number: Text = None
     tags: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_tags)] = ()
-    policy_arn: Text = None
-    name: Text = None
-    rule: Text = None
-    trail_name: Text = None
-    queue_url: Text = None
-
-    @property
-    def resource_name(self) -> str | None:
-        """The last part of the name of the resource that a call is about."""
-        named = self.trail_name or self.policy_arn or self.queue_url or self.rule or self.name
-        return named.rsplit("/", 1)[-1] if named else None
 
 
 class _LoginProfile(_Lenient):
@@ -123,8 +137,8 @@ class AdditionalEventData(_Lenient):
 class CloudTrailRecord(_Lenient):
     """A CloudTrail record. Source: CloudTrail user guide, *Record contents*.
 
-    ``awsRegion`` is left out on purpose: a sign-in's region depends on the endpoint (and has
-    been ``global``), so nothing may be decided by it.
+    ``awsRegion`` says where an event was seen, for the heartbeat. Nothing else may be decided by
+    it: a sign-in's region depends on the endpoint (and has been ``global``).
     """
 
     event_id: Text = Field(default=None, alias="eventID")
@@ -134,6 +148,7 @@ class CloudTrailRecord(_Lenient):
     error_code: Text = None
     error_message: Text = None
     recipient_account_id: Text = None
+    aws_region: Text = None
     source_ip_address: Text = Field(default=None, alias="sourceIPAddress")
     user_agent: Text = None
     user_identity: Annotated[UserIdentity, BeforeValidator(_mapping)] = UserIdentity()
@@ -145,7 +160,9 @@ class CloudTrailRecord(_Lenient):
         AdditionalEventData()
     )
 
-    def to_domain(self, unreadable: tuple[str, ...] = ()) -> Record:
+    def to_domain(
+        self, unreadable: tuple[str, ...] = (), named: tuple[tuple[str, str], ...] = ()
+    ) -> Record:
         """Give the record as the domain sees it."""
         who, asked, answered = self.user_identity, self.request_parameters, self.response_elements
         profile, user = answered.login_profile, answered.user
@@ -154,6 +171,7 @@ class CloudTrailRecord(_Lenient):
             event_time=self.event_time,
             at=_instant(self.event_time),
             account_id=self.recipient_account_id or who.account_id,
+            region=self.aws_region,
             event_source=self.event_source,
             event_name=self.event_name,
             error_code=self.error_code,
@@ -171,7 +189,7 @@ class CloudTrailRecord(_Lenient):
             user_name=asked.user_name,
             new_user_name=asked.new_user_name,
             serial=asked.serial_number,
-            resource_name=asked.resource_name,
+            named=named,
             tags=asked.tags,
             console_login=answered.console_login,
             response_user_name=user.user_name or profile.user_name,
@@ -185,7 +203,19 @@ class CloudTrailRecord(_Lenient):
 def parse_record(raw: object) -> Record:
     """Read a CloudTrail record from any JSON value. Never raises: what is odd counts as absent."""
     fields = _mapping(raw)
-    return CloudTrailRecord.model_validate(fields).to_domain(tuple(_unreadable(fields)))
+    record = CloudTrailRecord.model_validate(fields)
+    return record.to_domain(tuple(_unreadable(fields)), tuple(_named(fields)))
+
+
+def _named(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Give what the request, and then the answer, names a resource by."""
+    for part in ("requestParameters", "responseElements"):
+        found = _mapping(fields.get(part))
+        for name in RESOURCE_FIELDS:
+            value = found.get(name)
+            for one in value if isinstance(value, list) else [value]:
+                if text := _text(one):
+                    yield name, text
 
 
 def _unreadable(fields: Mapping[str, Any]) -> list[str]:

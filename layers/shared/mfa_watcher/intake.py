@@ -11,6 +11,7 @@ from mfa_watcher.ports import DeadLetters, UnactionableError
 from mfa_watcher.sesevents import parse_report
 from mfa_watcher.usecases.feedback import Postmaster, Reading
 from mfa_watcher.usecases.observe import Observation, Observer
+from mfa_watcher.usecases.watch import Heart
 
 logger = Logger()
 metrics = Metrics()
@@ -56,13 +57,14 @@ class Intake:
         metrics.add_metric("EventsSetAside", MetricUnit.Count, 1)
 
 
-def observing(observer: Observer) -> Act:
-    """Give what acts on CloudTrail's events."""
+def observing(observer: Observer, heart: Heart) -> Act:
+    """Give what acts on CloudTrail's events, and notes that they come."""
 
     def observe(body: str) -> None:
         event = parse_event(body)
         logger.set_correlation_id(event.id)
         _tell_observed(observer.observe(event))
+        heart.feel(event)
 
     return observe
 

@@ -8,8 +8,21 @@ from typing import Protocol, TypeAlias
 from mfa_watcher.domain.casework import Decision
 from mfa_watcher.domain.census import AssignedDevice, CredentialReport, ListedUser, ReportState
 from mfa_watcher.domain.change_requests import ChangeRequest, RequestState
+from mfa_watcher.domain.checkup import (
+    Blocked,
+    EventSource,
+    Function,
+    Guard,
+    MailAccount,
+    PasswordPolicy,
+    Root,
+    Rule,
+    Subscriptions,
+    Trail,
+)
 from mfa_watcher.domain.devices import Device
 from mfa_watcher.domain.feedback import MailOutcome
+from mfa_watcher.domain.heartbeats import Heartbeat, Pulse
 from mfa_watcher.domain.history import HistoryEntry
 from mfa_watcher.domain.intents import Alert, Case, Intent, Mail
 from mfa_watcher.domain.passwords import Password
@@ -315,6 +328,18 @@ class Store(Protocol):
         """Give what is kept of an account's last sweep."""
         ...
 
+    def beat(self, pulse: Pulse, at: datetime) -> None:
+        """Note when an event happened that came by a path, unless a later one is noted."""
+        ...
+
+    def expect(self, pulse: Pulse, now: datetime) -> None:
+        """Note since when events are expected by a path, unless that is noted."""
+        ...
+
+    def heartbeats(self) -> Iterator[Heartbeat]:
+        """Give all heartbeats, of whatever was ever seen or expected."""
+        ...
+
     def exempted(self) -> Iterator[User]:
         """Give all users with an exemption. Reads the whole table: for a person, not a function."""
         ...
@@ -486,6 +511,96 @@ class MailRenderer(Protocol):
 
         ``alias`` is what the mail's account is called beside its number.
         """
+        ...
+
+
+class Inspector(Protocol):
+    """Reads a live account for the checkup: None if a thing is not there.
+
+    All raise NotAllowedError or NotReadError.
+    """
+
+    def trails(self, region: str) -> list[Trail]:
+        """Give the trails that take a region's events."""
+        ...
+
+    def rule(self, name: str, region: str | None = None) -> Rule | None:
+        """Give a rule of the default bus; without a region, in the stack's own."""
+        ...
+
+    def bus_lets_in(self) -> set[str]:
+        """Give the organizations whose events the hub's bus takes; ``*``, everybody's."""
+        ...
+
+    def forwarded_dead_letters(self, queue: str, region: str) -> int | None:
+        """Count what a forwarder could not send."""
+        ...
+
+    def function(self, name: str) -> Function | None:
+        """Give a function."""
+        ...
+
+    def event_source(self, uuid: str) -> EventSource | None:
+        """Give an event source mapping."""
+        ...
+
+    def schedule_enabled(self, name: str) -> bool | None:
+        """Tell whether a schedule is enabled."""
+        ...
+
+    def messages(self, queue_url: str) -> int | None:
+        """Count a queue's messages."""
+        ...
+
+    def mail_account(self) -> MailAccount:
+        """Give what SES allows the account."""
+        ...
+
+    def identity_verified(self, identity: str) -> bool | None:
+        """Tell whether SES sends for an address or a domain."""
+        ...
+
+    def subscriptions(self, topic_arn: str) -> Subscriptions | None:
+        """Count a topic's subscriptions."""
+        ...
+
+    def guard(self, policy_arn: str) -> Guard | None:
+        """Give the guard policy and whom it is attached to."""
+        ...
+
+    def scp_targets(self, policy_id: str) -> list[str]:
+        """Give what a service control policy is attached to: roots, units, accounts."""
+        ...
+
+    def root(self) -> Root:
+        """Give what is known of root's credentials."""
+        ...
+
+    def password_policy(self) -> PasswordPolicy | None:
+        """Give the account's password policy."""
+        ...
+
+    def blocked(self, user: str, *, users_change: bool) -> list[Blocked] | None:
+        """Give the calls for a first password that a user without MFA is refused.
+
+        ``users_change``: the account lets everybody change his own password.
+        """
+        ...
+
+
+class TableReader(Protocol):
+    """Reads for the checkup what the watcher keeps. Raises as the Inspector does."""
+
+    def last_sweep(self, account_id: str) -> Swept | None:
+        """Give what is kept of an account's last sweep."""
+        ...
+
+    def roster(self, account_id: str) -> list[Entry]:
+        """Give whom the watcher knows in an account."""
+        ...
+
+    def heartbeats(self) -> "list[Heartbeat]":
+        """Give all heartbeats, of whatever was ever seen or expected."""
         ...
 
 

@@ -9,6 +9,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from mfa_watcher.usecases.expire import Registrar
 from mfa_watcher.usecases.quarantine import Warden
 from mfa_watcher.usecases.remind import Reminder
+from mfa_watcher.usecases.watch import Watchman
 
 logger = Logger()
 metrics = Metrics()
@@ -97,6 +98,26 @@ class RequestRounds:
         if errors:
             raise ExceptionGroup("requests that could not be looked at", errors)
         return dict(counts)
+
+
+class WatchRounds:
+    """Has the watchman look."""
+
+    def __init__(self, watchman: Watchman) -> None:
+        """Take the watchman."""
+        self._watchman = watchman
+
+    def make(self) -> dict[str, int]:
+        """Look at all heartbeats; gives how many are expected, silent, and told of."""
+        found = self._watchman.look()
+        for pulse in found.silent:
+            logger.warning(
+                "Silent", account_id=pulse.account_id, region=pulse.region, path=pulse.path.value
+            )
+        metrics.add_metric("WatchRuns", MetricUnit.Count, 1)
+        metrics.add_metric("HeartbeatsExpected", MetricUnit.Count, found.expected)
+        metrics.add_metric("HeartbeatsMissing", MetricUnit.Count, len(found.silent))
+        return {"expected": found.expected, "silent": len(found.silent), "alerts": found.alerts}
 
 
 class WardRounds:

@@ -10,6 +10,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_snake
 
 from mfa_watcher.domain.addresses import AddressBook
+from mfa_watcher.domain.disturbances import Watcher
+from mfa_watcher.domain.heartbeats import Path
 from mfa_watcher.domain.policy import MailHours, Policy, Quarantine
 
 
@@ -178,11 +180,20 @@ class ObserveSettings(_AddressSettings, _LadderSettings):
 
     dead_letter_queue_url: str = Field(min_length=1)
     max_receive_count: int = Field(default=5, ge=1)
+    path: Annotated[Path, Field(alias="EVENTS")] = Path.IAM_CHANGES
     watcher_name: str = Field(min_length=1)
+    watcher_key: Annotated[str | None, Optional] = None
+    guard_scp_id: Annotated[str | None, Optional] = None
+    operator_roles: Annotated[list[str], Listed] = []
     break_glass_roles: Annotated[list[str], Listed] = []
     fulfil_role: Annotated[str | None, Optional] = None
     member_fulfil_role: Annotated[str | None, Optional] = None
     first_sign_in_grace_minutes: int = Field(default=60, ge=0)
+
+    @property
+    def watcher(self) -> Watcher:
+        """What is the watcher's own."""
+        return Watcher(self.watcher_name, self.watcher_key, self.guard_scp_id)
 
     @property
     def policy(self) -> Policy:
@@ -192,6 +203,7 @@ class ObserveSettings(_AddressSettings, _LadderSettings):
             second_device_after=self.second_device_after,
             first_sign_in_grace=timedelta(minutes=self.first_sign_in_grace_minutes),
             break_glass_roles=frozenset(self.break_glass_roles),
+            operator_roles=frozenset(self.operator_roles),
             fulfil_role=self.fulfil_role,
             member_fulfil_role=self.member_fulfil_role,
             own_account=self.account_id,
@@ -281,6 +293,19 @@ class ExpireSettings(_LadderSettings):
             second_device_after=self.second_device_after,
             off_boarding_grace=self.off_boarding_grace,
         )
+
+
+class WatchSettings(TableSettings):
+    """The environment of watch."""
+
+    regions: Annotated[list[str], Listed] = []
+    iam_region: str = Field(min_length=1)
+    heartbeat_hours: int = Field(default=13, ge=1)
+
+    @property
+    def patience(self) -> timedelta:
+        """For how long nothing may come from a region before that is told."""
+        return timedelta(hours=self.heartbeat_hours)
 
 
 class SweepSettings(_LadderSettings):

@@ -1,7 +1,7 @@
 """Reading a live account for the checkup. No call changes anything."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -26,6 +26,7 @@ from mfa_watcher.ports import NotAllowedError, NotReadError
 
 if TYPE_CHECKING:
     from mfa_watcher.adapters.store import DynamoStore
+    from mfa_watcher.domain.heartbeats import Heartbeat
     from mfa_watcher.domain.roster import Entry, Swept
 
 Json = dict[str, Any]
@@ -73,6 +74,7 @@ class BotoInspector:
     def __init__(self, build: BuildClient) -> None:
         """Take what builds clients."""
         self._build = build
+        self._trails: dict[str, Trail] = {}
 
     # The stack --------------------------------------------------------------------------------
 
@@ -145,19 +147,22 @@ class BotoInspector:
         return [self._trail(one, region) for one in (found or {}).get("trailList", ())]
 
     def _trail(self, described: Json, region: str) -> Trail:
-        arn = described.get("TrailARN", described["Name"])
-        status = self._ask("cloudtrail", "GetTrailStatus", region=region, Name=arn) or {}
-        selects = self._ask("cloudtrail", "GetEventSelectors", region=region, TrailName=arn) or {}
-        return Trail(
-            described["Name"],
-            logging=bool(status.get("IsLogging")),
-            global_events=bool(described.get("IncludeGlobalServiceEvents")),
-            selectors=(
-                *map(_basic, selects.get("EventSelectors") or ()),
-                *filter(None, map(_advanced, selects.get("AdvancedEventSelectors") or ())),
-            ),
-            delivery_error=status.get("LatestDeliveryError", ""),
-        )
+        """Read the trail where it is at home, once: from each region it looks the same."""
+        arn: str = described.get("TrailARN") or described["Name"]
+        if arn not in self._trails:
+            home = described.get("HomeRegion", region)
+            status = self._ask("cloudtrail", "GetTrailStatus", region=home, Name=arn) or {}
+            selects = self._ask("cloudtrail", "GetEventSelectors", region=home, TrailName=arn) or {}
+            self._trails[arn] = Trail(
+                described["Name"],
+                logging=bool(status.get("IsLogging")),
+                global_events=bool(described.get("IncludeGlobalServiceEvents")),
+                selectors=_selectors(
+                    selects, custom=bool(described.get("HasCustomEventSelectors"))
+                ),
+                delivery_error=status.get("LatestDeliveryError", ""),
+            )
+        return self._trails[arn]
 
     def rule(self, name: str, region: str | None = None) -> Rule | None:
         """Give a rule of the default bus."""
@@ -177,8 +182,7 @@ class BotoInspector:
             str(given)
             for statement in _listed(statements)
             if statement.get("Effect") == "Allow"
-            and statement.get("Principal") in ("*", {"AWS": "*"})
-            for given in _organizations(statement.get("Condition") or {})
+            for given in _organizations(statement)
         }
 
     def forwarded_dead_letters(self, queue: str, region: str) -> int | None:
@@ -261,6 +265,11 @@ class BotoInspector:
             ),
         )
 
+    def scp_targets(self, policy_id: str) -> list[str]:
+        """Give what a service control policy is attached to: roots, units, accounts."""
+        found = self._all("organizations", "ListTargetsForPolicy", "Targets", PolicyId=policy_id)
+        return [one.get("Name") or one["TargetId"] for one in found]
+
     def root(self) -> Root:
         """Give what the account's summary says of root."""
         found = (self._ask("iam", "GetAccountSummary") or {}).get("SummaryMap", {})
@@ -313,16 +322,6 @@ class BotoInspector:
             if _refuses(one, users_change=users_change)
         ]
 
-    # The table --------------------------------------------------------------------------------
-
-    def last_sweep(self, store: "DynamoStore", account_id: str) -> "Swept | None":
-        """Give what the watcher keeps of an account's last sweep."""
-        return _read("dynamodb:GetItem", lambda: store.last_sweep(account_id))
-
-    def roster(self, store: "DynamoStore", account_id: str) -> "list[Entry]":
-        """Give whom the watcher knows in an account."""
-        return _read("dynamodb:Query", lambda: list(store.roster(account_id))) or []
-
     # Asking -----------------------------------------------------------------------------------
 
     def _ask(
@@ -344,32 +343,34 @@ class BotoInspector:
     ) -> list[Json]:
         """Call for all pages; empty if what it asks about is not there."""
         client = self._build(service, region)
-        method = xform_name(operation)
-
-        def pages() -> Iterator[Json]:
-            if client.can_paginate(method):
-                yield from client.get_paginator(method).paginate(**asked)
-            else:
-                yield from _turned(getattr(client, method), asked)
-
+        pages = client.get_paginator(xform_name(operation)).paginate(**asked)
         return (
             _read(
                 _action(client, operation),
-                lambda: [one for page in pages() for one in page.get(listed, ())],
+                lambda: [one for page in pages for one in page.get(listed, ())],
             )
             or []
         )
 
 
-def _turned(ask: Callable[..., Json], asked: Mapping[str, object]) -> Iterator[Json]:
-    """Turn pages by NextToken, for what botocore has no paginator."""
-    token: Json = {}
-    while True:
-        page = ask(**asked, **token)
-        yield page
-        if not page.get("NextToken"):
-            return
-        token = {"NextToken": page["NextToken"]}
+class DynamoTableReader:
+    """Reads what the watcher keeps in its table. Raises as BotoInspector does."""
+
+    def __init__(self, store: "DynamoStore") -> None:
+        """Take the store, with a client of the caller's."""
+        self._store = store
+
+    def last_sweep(self, account_id: str) -> "Swept | None":
+        """Give what is kept of an account's last sweep."""
+        return _read("dynamodb:GetItem", lambda: self._store.last_sweep(account_id))
+
+    def roster(self, account_id: str) -> "list[Entry]":
+        """Give whom the watcher knows in an account."""
+        return _read("dynamodb:Query", lambda: list(self._store.roster(account_id))) or []
+
+    def heartbeats(self) -> "list[Heartbeat]":
+        """Give all heartbeats, of whatever was ever seen or expected."""
+        return _read("dynamodb:Query", lambda: list(self._store.heartbeats())) or []
 
 
 def _action(client: Any, operation: str) -> str:  # noqa: ANN401 - any service's client
@@ -389,6 +390,15 @@ def _read(action: str, ask: Callable[[], Answer]) -> Answer | None:
         raise NotReadError(f"{action}: {code}") from error
     except BotoCoreError as error:
         raise NotReadError(f"{action}: {type(error).__name__}") from error
+
+
+def _selectors(selects: Json, *, custom: bool) -> tuple[Selector, ...]:
+    found = (
+        *map(_basic, selects.get("EventSelectors") or ()),
+        *filter(None, map(_advanced, selects.get("AdvancedEventSelectors") or ())),
+    )
+    # A trail that nobody gave selectors takes all management events.
+    return found or (() if custom else (Selector(writes=True),))
 
 
 def _basic(selector: Json) -> Selector:
@@ -415,10 +425,11 @@ def _advanced(selector: Json) -> Selector | None:
     )
 
 
-def _organizations(condition: Json) -> list[str]:
-    """Give the organizations that a statement's condition asks for; ``*`` if for nothing."""
+def _organizations(statement: Json) -> list[str]:
+    """Give the organizations that a statement asks for; ``*`` if it asks nobody for anything."""
+    condition = statement.get("Condition") or {}
     if not condition:
-        return ["*"]
+        return ["*"] if statement.get("Principal") in ("*", {"AWS": "*"}) else []
     return [
         one
         for asked in condition.values()

@@ -8,6 +8,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from pydantic import TypeAdapter
 
 from mfa_watcher.domain.change_requests import ChangeRequest
+from mfa_watcher.domain.heartbeats import Heartbeat, Path, Pulse
 from mfa_watcher.domain.history import HistoryEntry
 from mfa_watcher.domain.intents import Alert, Case, Intent
 from mfa_watcher.domain.roster import Entry, Swept
@@ -33,12 +34,17 @@ ROSTER_INDEX: Final = "roster"
 ROSTER_SHARDS: Final = 8
 """An account's users are spread over this many keys of the index, as what is due is."""
 
+HEARTBEATS: Final = "HEARTBEAT"
+"""The partition of all heartbeats: a few thousand small items, each written once an hour at most,
+and read together."""
+
 SWEPT_SK: Final = "SWEEP"
 """Next to an account's history lies what is kept of its last sweep."""
 
 USER: Final = TypeAdapter(User)
 ENTRY: Final = TypeAdapter(Entry)
 SWEPT: Final = TypeAdapter(Swept)
+HEARTBEAT: Final = TypeAdapter(Heartbeat)
 REQUEST: Final = TypeAdapter(ChangeRequest)
 INTENT: Final = TypeAdapter(Intent)
 CASE: Final = TypeAdapter(Case)
@@ -136,6 +142,18 @@ def roster_pk(account_id: str, shard: int) -> str:
 def account_pk(account_id: str) -> str:
     """Give the partition key of what belongs to an account."""
     return f"ACCOUNT#{account_id}"
+
+
+def pulse_sk(pulse: Pulse) -> str:
+    """Give the sort key of a heartbeat."""
+    return f"{pulse.account_id}#{pulse.region}#{pulse.path}"
+
+
+def heartbeat(item: Mapping[str, Any]) -> Heartbeat:
+    """Read a heartbeat."""
+    account_id, region, path = item["sk"].split("#")
+    pulse = Pulse(account_id, region, Path(path))
+    return HEARTBEAT.validate_python({**item, "pulse": pulse})
 
 
 def listed(request: ChangeRequest) -> Item:

@@ -14,6 +14,7 @@ from mfa_watcher.adapters import items
 from mfa_watcher.adapters.items import STATE, Item, dump, from_wire, key_of, to_wire
 from mfa_watcher.domain.casework import Decision
 from mfa_watcher.domain.change_requests import ChangeRequest, RequestState
+from mfa_watcher.domain.heartbeats import Heartbeat, Pulse
 from mfa_watcher.domain.history import HistoryEntry
 from mfa_watcher.domain.intents import Case, Intent, IntentStatus
 from mfa_watcher.domain.roster import Entry, Swept
@@ -204,6 +205,39 @@ class DynamoStore:
         item = self._get(items.account_pk(account_id), items.SWEPT_SK)
         return items.SWEPT.validate_python(item) if item else None
 
+    def beat(self, pulse: Pulse, at: datetime) -> None:
+        """Note when an event happened that came by a path, unless a later one is noted."""
+        with suppress(self._client.exceptions.ConditionalCheckFailedException):
+            self._client.update_item(
+                TableName=self._table,
+                Key=key_of(items.HEARTBEATS, items.pulse_sk(pulse)),
+                UpdateExpression="SET seen_at = :at",
+                ConditionExpression="attribute_not_exists(seen_at) OR seen_at < :at",
+                ExpressionAttributeValues=to_wire({":at": items.timestamp(at)}),
+            )
+
+    def expect(self, pulse: Pulse, now: datetime) -> None:
+        """Note since when events are expected by a path, unless that is noted."""
+        with suppress(self._client.exceptions.ConditionalCheckFailedException):
+            self._client.update_item(
+                TableName=self._table,
+                Key=key_of(items.HEARTBEATS, items.pulse_sk(pulse)),
+                UpdateExpression="SET expected_since = :now",
+                ConditionExpression="attribute_not_exists(expected_since)",
+                ExpressionAttributeValues=to_wire({":now": items.timestamp(now)}),
+            )
+
+    def heartbeats(self) -> Iterator[Heartbeat]:
+        """Give all heartbeats, of whatever was ever seen or expected."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            ConsistentRead=True,
+            KeyConditionExpression="pk = :heartbeats",
+            ExpressionAttributeValues=to_wire({":heartbeats": items.HEARTBEATS}),
+        )
+        for page in pages:
+            yield from (items.heartbeat(from_wire(item)) for item in page["Items"])
+
     def exempted(self) -> Iterator[User]:
         """Give all users with an exemption, by reading the whole table."""
         pages = self._client.get_paginator("scan").paginate(
@@ -227,6 +261,8 @@ class DynamoStore:
                 *self._quarantine(decision, now),
                 *self._swept(decision),
                 *(self._reported(key, now) for key in decision.reported),
+                *(self._told(beat, now, silent=True) for beat in decision.fell_silent),
+                *(self._told(beat, now, silent=False) for beat in decision.came_back),
                 *(self._intent(intent, now) for intent in intents),
             ]
             refused = self._transact(writes)
@@ -357,6 +393,24 @@ class DynamoStore:
                 "UpdateExpression": "SET reported_at = :now REMOVE due_shard, due_at",
                 "ConditionExpression": "attribute_exists(due_shard)",
                 "ExpressionAttributeValues": to_wire({":now": items.timestamp(now)}),
+            }
+        }
+
+    def _told(self, beat: Heartbeat, now: datetime, *, silent: bool) -> "TransactWriteItemTypeDef":
+        """Note that security is told of a silence, or of its end, if nobody else told of it."""
+        values = {":since": items.timestamp(beat.since or now), ":now": items.timestamp(now)}
+        before = {":before": items.timestamp(beat.told_at)} if beat.told_at else {}
+        return {
+            "Update": {
+                "TableName": self._table,
+                "Key": key_of(items.HEARTBEATS, items.pulse_sk(beat.pulse)),
+                "UpdateExpression": "SET silent_since = :since, told_at = :now"
+                if silent
+                else "REMOVE silent_since, told_at",
+                "ConditionExpression": "told_at = :before"
+                if before
+                else "attribute_not_exists(told_at)",
+                "ExpressionAttributeValues": to_wire((values if silent else {}) | before),
             }
         }
 

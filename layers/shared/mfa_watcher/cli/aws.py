@@ -4,16 +4,24 @@ import argparse
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from mfa_watcher.domain.addresses import AddressBook
 from mfa_watcher.domain.policy import Policy
+from mfa_watcher.ports import NotAllowedError, NotReadError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import boto3
     from types_boto3_cloudformation.type_defs import StackTypeDef
 
+    from mfa_watcher.adapters.inspection import BuildClient
+    from mfa_watcher.domain.checkup import Stack as CheckedStack
+    from mfa_watcher.ports import Accounts
+    from mfa_watcher.usecases.checkup import Doctor
     from mfa_watcher.usecases.security_desk import SecurityDesk
 
 TABLE_OUTPUT = "TableName"
@@ -26,8 +34,8 @@ class AccountError(Exception):
     """The account cannot be used as asked; the text says why and what to do."""
 
 
-def add_account_options(parser: argparse.ArgumentParser, *, members: bool = True) -> None:
-    """Add the options that say which deployment is meant, and which of its accounts."""
+def add_stack_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which deployment is meant."""
     parser.add_argument(
         "--stack", default="mfa-watcher", metavar="NAME", help="the stack's name (%(default)s)"
     )
@@ -38,6 +46,11 @@ def add_account_options(parser: argparse.ArgumentParser, *, members: bool = True
         metavar="NAME",
         help="the stack's region (%(default)s)",
     )
+
+
+def add_account_options(parser: argparse.ArgumentParser, *, members: bool = True) -> None:
+    """Add the options that say which deployment is meant, and which of its accounts."""
+    add_stack_options(parser)
     if members:
         parser.add_argument(
             "--account",
@@ -83,6 +96,68 @@ def security_desk(options: argparse.Namespace) -> "SecurityDesk":
         lambda: datetime.now(UTC),
         lambda: f"desk-{uuid4()}",
     )
+
+
+def doctor(options: argparse.Namespace) -> "Doctor":
+    """Have a deployed watcher examined with the caller's credentials. Raises AccountError."""
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    from mfa_watcher.adapters.inspection import BotoInspector, DynamoTableReader
+    from mfa_watcher.adapters.store import DynamoStore
+    from mfa_watcher.usecases.checkup import Doctor
+
+    config = Config(
+        connect_timeout=5, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 3}
+    )
+    try:
+        session = boto3.Session(profile_name=options.profile, region_name=options.region)
+    except BotoCoreError as error:
+        raise AccountError(f"{error}") from error
+
+    @cache
+    def build(service: str, region: str | None = None) -> Any:  # noqa: ANN401 - any service's client
+        made: Callable[..., Any] = session.client
+        return made(service, region_name=region, config=config)
+
+    inspector = BotoInspector(build)
+    try:
+        stack = inspector.stack(options.stack)
+    except NotAllowedError as error:
+        raise AccountError(f"{error} is denied, and without it nothing can be looked at") from error
+    except NotReadError as error:
+        raise AccountError(f"{error}") from error
+    if TABLE_OUTPUT not in stack.outputs:
+        raise AccountError(
+            f"the stack {options.stack!r} has no output {TABLE_OUTPUT}: is it the watcher's?"
+        )
+    store = DynamoStore(
+        build("dynamodb"),
+        table_name=stack.outputs[TABLE_OUTPUT],
+        remember_events=Policy().remember_events,
+        keep_evidence=EVIDENCE_KEPT,
+    )
+    return Doctor(
+        stack,
+        inspector,
+        DynamoTableReader(store),
+        _accounts(stack, build).ids,
+        options.sign_in_regions or stack.sign_in_regions,
+        lambda: datetime.now(UTC),
+    )
+
+
+def _accounts(stack: "CheckedStack", build: "BuildClient") -> "Accounts":
+    from mfa_watcher.adapters.accounts import NamedAccounts, OrganizationAccounts
+
+    members = stack.parameters.get("MemberAccounts", "")
+    if stack.parameters.get("OrganizationId") and not members:
+        return OrganizationAccounts(
+            build("organizations"), own=stack.account_id, clock=lambda: datetime.now(UTC)
+        )
+    named = [one.strip() for one in members.split(",") if one.strip()]
+    return NamedAccounts(stack.account_id, named)
 
 
 def stack_outputs(session: "boto3.Session", name: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mfa_watcher.cli.sources import STANDARD_INPUT, Damage, Found, files_in, read
 from mfa_watcher.cli.terminal import console, plain
 from mfa_watcher.cloudtrail import parse_record
+from mfa_watcher.domain.disturbances import Watcher
 from mfa_watcher.domain.signals import Signal, SignalKind, classify
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _take(found: Found | Damage, totals: _Totals, options: argparse.Namespace) -
         _complain(f"{plain(found.where)}: {plain(found.why)}")
         return
     totals.records += 1
-    signal = classify(parse_record(found.record), options.watcher_name)
+    signal = classify(parse_record(found.record), Watcher(options.watcher_name))
     if options.json:
         if options.all or signal.kind is not SignalKind.IGNORED:
             sys.stdout.write(json.dumps(line_of(signal)) + "\n")

@@ -5,6 +5,8 @@ from datetime import datetime
 
 from mfa_watcher.domain.casework import Draft, Situation
 from mfa_watcher.domain.change_requests import ChangeRequest
+from mfa_watcher.domain.disturbances import Disturbance
+from mfa_watcher.domain.heartbeats import Heartbeat
 from mfa_watcher.domain.intents import Alert, AlertKind, Severity
 from mfa_watcher.domain.people import Person
 from mfa_watcher.domain.signals import Outcome, Signal, SignalKind
@@ -134,6 +136,51 @@ def events_lost_alert(
 _MOST_NAMED = 20
 
 
+def silent_alert(account_id: str, silent: list[Heartbeat], now: datetime) -> Alert:
+    """Make the alert for paths on which nothing comes, not even the canary."""
+    return Alert(
+        AlertKind.WATCH_SILENT,
+        Severity.HIGH,
+        "No events arrive, not even the watcher's own canary",
+        (
+            ("What it means", "Nobody sees what happens there until the next sweep"),
+            ("Silent", "; ".join(_last_seen(one) for one in silent)),
+            ("What to do", _AFTER_SILENCE),
+            *_of_account(account_id, now),
+        ),
+    )
+
+
+_AFTER_SILENCE = (
+    "See that forwarder.yaml is deployed there, the trail logs, the rules and the canary's schedule"
+    " are enabled, and nothing is in the dead letters; python -m mfa_watcher doctor looks at all of"
+    " that"
+)
+
+
+def back_alert(account_id: str, back: list[Heartbeat], now: datetime) -> Alert:
+    """Make the alert for paths on which events come again."""
+    return Alert(
+        AlertKind.WATCH_BACK,
+        Severity.LOW,
+        "Events arrive again",
+        (
+            ("Back", "; ".join(_last_seen(one) for one in back)),
+            ("What to do", "Invoke sweep, which finds what was missed"),
+            *_of_account(account_id, now),
+        ),
+    )
+
+
+def _last_seen(beat: Heartbeat) -> str:
+    seen = f"last seen {beat.seen_at:%Y-%m-%d %H:%M} UTC" if beat.seen_at else "never seen"
+    return f"{beat.pulse.region}, {beat.pulse.path.words}: {seen}"
+
+
+def _of_account(account_id: str, now: datetime) -> tuple[tuple[str, str], ...]:
+    return ("When", f"{now:%Y-%m-%dT%H:%M:%SZ}"), ("Account", account_id)
+
+
 def fulfilled_alert(
     request: ChangeRequest, user: User, by: Person, at: datetime, *, again: bool
 ) -> Alert:
@@ -192,15 +239,27 @@ _ROOT_ALERTS = {
 }
 
 
+def disturbance_alert(signal: Signal, found: Disturbance) -> Alert:
+    """Make the alert for an act on the watcher itself: what it means, and what to do."""
+    severity, title = Severity.HIGH, f"The watcher was disturbed: {found.part}"
+    if signal.root:
+        severity, title = Severity.CRITICAL, f"The root user disturbed the watcher: {found.part}"
+    if found.denied:
+        severity, title = (
+            Severity.MEDIUM,
+            f"Attempt to disturb the watcher was denied: {found.part}",
+        )
+    facts = (("What it means", found.meaning), ("What to do", found.remedy))
+    return alert(signal, AlertKind.WATCHER_DISTURBED, severity, title, *facts)
+
+
 def account_alert(signal: Signal) -> Alert | None:
     """Give the alert for what no user's record is behind; None where the evidence is enough."""
+    if signal.disturbance:
+        return disturbance_alert(signal, signal.disturbance)
     if signal.root or signal.subject_is_root:
         return root_alert(signal)
     match signal.kind:
-        case SignalKind.WATCHER_DISTURBED:
-            return alert(
-                signal, AlertKind.WATCHER_DISTURBED, Severity.HIGH, "The watcher was disturbed"
-            )
         case SignalKind.PASSWORD_POLICY_CHANGED:
             return alert(
                 signal,

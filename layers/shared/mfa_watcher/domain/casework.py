@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from mfa_watcher.domain.change_requests import ChangeRequest, RequestState
 from mfa_watcher.domain.devices import kind_of
+from mfa_watcher.domain.heartbeats import Heartbeat
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.intents import Alert, Intent, Mail
 from mfa_watcher.domain.policy import Policy
@@ -66,6 +67,10 @@ class Decision:
     """Whether the user is known by another name than before (or for the first time)."""
     swept: Swept | None = None
     """What is kept of a sweep, if this decision ends one."""
+    fell_silent: tuple[Heartbeat, ...] = ()
+    """Paths that this decision tells of, on which no events come."""
+    came_back: tuple[Heartbeat, ...] = ()
+    """Paths that this decision tells of, on which events come again."""
 
     @property
     def effects(self) -> tuple[str, ...]:

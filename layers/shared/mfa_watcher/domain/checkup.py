@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 
+from mfa_watcher.domain.heartbeats import Heartbeat
 from mfa_watcher.domain.roster import Entry, Swept
 from mfa_watcher.domain.users import Standing
 
@@ -44,6 +45,15 @@ _GOOD_STACK = frozenset(
 _TRAIL_SOURCES = ("iam.amazonaws.com", "signin.amazonaws.com")
 """What a trail must not leave out."""
 
+_OWN_SOURCES = frozenset(
+    f"{service}.amazonaws.com"
+    for service in (
+        *("cloudtrail", "dynamodb", "events", "kms", "lambda", "logs"),
+        *("organizations", "scheduler", "sns", "sqs"),
+    )
+)
+"""What tells of attempts against the watcher itself."""
+
 
 class Level(StrEnum):
     """How a check ended. Whatever could not be looked at is not good either."""
@@ -72,7 +82,7 @@ class Group(StrEnum):
 class Check(Enum):
     """All checks, in the order they are told."""
 
-    STACK = ("stack", Group.RUNNING)
+    STACK = ("stack", Group.EVENTS)
     TRAIL = ("trail", Group.EVENTS)
     RULES = ("rules", Group.EVENTS)
     FORWARDERS = ("forwarders", Group.EVENTS)
@@ -140,6 +150,13 @@ class Stack:
     def iam_region(self) -> str:
         """Give the region of the partition's IAM."""
         return IAM_REGIONS.get(self.partition, self.region)
+
+    @property
+    def sign_in_regions(self) -> tuple[str, ...]:
+        """Give the regions that the watcher expects sign-ins from."""
+        named = self.parameters.get("SignInRegions", "").split(",")
+        given = tuple(one.strip() for one in named if one.strip())
+        return given or SIGN_IN_REGIONS.get(self.partition, (self.region,))
 
     @property
     def bus(self) -> str:
@@ -260,15 +277,6 @@ class Blocked:
     policy: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """When an account was last heard of in a region; None, never."""
-
-    account_id: str
-    region: str
-    seen_at: datetime | None
-
-
 # Verdicts -----------------------------------------------------------------------------------------
 
 
@@ -340,6 +348,13 @@ def trails(region: str, found: Sequence[Trail], *, with_iam: bool) -> tuple[Verd
             "take the field out of the trail's advanced selectors, or have another trail beside it",
             region,
         )
+    elif blind := frozenset.intersection(*(_own_left_out(trail) for trail in whole)):
+        notes.warn(
+            f"{named(one.name for one in whole)} leaves out {named(blind)}:"
+            " nobody hears of changes to what the watcher has there",
+            "take it into the trail's selectors",
+            region,
+        )
     elif all(trail.delivery_error for trail in whole):
         notes.warn(
             f"{whole[0].name} logs, but cannot deliver to its bucket: {whole[0].delivery_error}",
@@ -347,6 +362,11 @@ def trails(region: str, found: Sequence[Trail], *, with_iam: bool) -> tuple[Verd
             region,
         )
     return notes.or_well(f"{named(one.name for one in whole)} logs write events", region)
+
+
+def _own_left_out(trail: Trail) -> frozenset[str]:
+    left_out = [one.left_out for one in trail.selectors if one.writes]
+    return frozenset.intersection(_OWN_SOURCES, *left_out)
 
 
 def _shortcoming(trail: Trail, *, with_iam: bool) -> str:
@@ -382,7 +402,7 @@ def rules(found: Mapping[str, Rule | None], reaches: Callable[[str], bool]) -> t
 def forwarders(
     found: Mapping[str, Rule | None], letters: Mapping[str, int | None], *, stack: Stack
 ) -> tuple[Verdict, ...]:
-    """Judge the forwarders in the hub account's other regions, by region, with dead letters."""
+    """Judge the hub account's forwarders, by region, and their dead letters."""
     notes = _Notes(Check.FORWARDERS)
     for region, rule in found.items():
         if rule is None:
@@ -406,7 +426,7 @@ def forwarders(
             )
         elif letters.get(region):
             notes.fail(
-                f"{letters[region]} events did not reach the hub",
+                f"{count(letters[region] or 0, 'event')} did not reach the hub",
                 f"see whether the hub's bus lets it in, then empty"
                 f" {forward_dead_letters(stack.name)}: the next sweep finds what they were about",
                 region,
@@ -550,12 +570,13 @@ def ses_quota(found: MailAccount, users: int | None) -> tuple[Verdict, ...]:
             f"{found.daily:.0f} mails a day; no sweep has counted the users yet",
             "run the sweep, then ask again",
         )
-    elif found.daily < users:
+        return tuple(notes.verdicts)
+    if found.daily < users:
         notes.warn(
-            f"{found.daily:.0f} mails a day for {users} console users",
+            f"{found.daily:.0f} mails a day for {count(users, 'console user')}",
             "ask for a higher quota; a first wave would take days",
         )
-    return notes.or_well(f"{found.daily:.0f} mails a day for {users} console users")
+    return notes.or_well(f"{found.daily:.0f} mails a day for {count(users, 'console user')}")
 
 
 def mail_domains(sender: str, domains: str, default: str) -> tuple[Verdict, ...]:
@@ -590,15 +611,20 @@ def alert_topic(found: Subscriptions | None) -> tuple[Verdict, ...]:
         )
     elif pending:
         notes.warn(pending, "confirm it, or delete the subscription")
-    return notes.or_well(f"{found.confirmed} confirmed subscriptions")
+    return notes.or_well(count(found.confirmed, "confirmed subscription"))
 
 
 def guard_policy(
-    found: Guard | None, console_users: Collection[str], *, scp: str = ""
+    found: Guard | None,
+    console_users: Collection[str] | None,
+    *,
+    scp: str = "",
+    scp_targets: Collection[str] = (),
 ) -> tuple[Verdict, ...]:
     """Judge whether the guard policy denies, and whom it holds for.
 
-    ``scp`` is a service control policy with the same text, which holds for everybody.
+    ``console_users``: None, nobody is known. ``scp`` is a service control policy with the same
+    text, which holds for everybody in what it is attached to.
     """
     notes = _Notes(Check.GUARD_POLICY)
     if found is None or not found.denies_removal:
@@ -607,8 +633,15 @@ def guard_policy(
         return tuple(notes.verdicts)
     holds = (("groups", found.groups), ("users", found.users), ("roles", found.roles))
     whom = "; ".join(f"{kind} {named(names)}" for kind, names in holds if names)
+    if scp and not scp_targets:
+        notes.fail(
+            f"the service control policy {scp} is attached to nothing",
+            "attach it to the organization's root or units (aws organizations attach-policy)",
+        )
+        return tuple(notes.verdicts)
     if scp:
-        return notes.or_well(f"as the service control policy {scp}" + (f"; {whom}" if whom else ""))
+        too = f"; attached to {whom}" if whom else ""
+        return notes.or_well(f"{scp} holds for {named(scp_targets)}{too}")
     if not whom:
         notes.fail(
             "attached to nobody: users can remove their devices",
@@ -616,13 +649,22 @@ def guard_policy(
             " (docs/guard-policy.md)",
         )
         return tuple(notes.verdicts)
+    if console_users is None:
+        notes.unknown(
+            f"attached to {whom}; who the console users are, is not known yet",
+            "run the sweep, then ask again",
+        )
+        return tuple(notes.verdicts)
     uncovered = [name for name in console_users if name.casefold() not in found.covers]
     if uncovered:
         notes.warn(
-            f"attached to {whom}; not to {len(uncovered)} console users: {named(uncovered)}",
+            f"attached to {whom}; not to {count(len(uncovered), 'console user')}:"
+            f" {named(uncovered)}",
             "attach it to a group that they are in",
         )
-    return notes.or_well(f"attached to {whom}; that is all {len(console_users)} console users")
+    return notes.or_well(
+        f"attached to {whom}; that is all of {count(len(console_users), 'console user')}"
+    )
 
 
 def root_mfa(found: Root) -> tuple[Verdict, ...]:
@@ -678,11 +720,11 @@ def password_policy(found: PasswordPolicy | None) -> tuple[Verdict, ...]:
 
 
 def first_password(
-    found: PasswordPolicy | None, asked: Collection[str], blocked: Sequence[Blocked]
+    found: PasswordPolicy | None, asked: Collection[str] | None, blocked: Sequence[Blocked]
 ) -> tuple[Verdict, ...]:
     """Judge whether a new user can set his password, without which he never gets to enrolling.
 
-    ``asked`` are the users that IAM simulated it for, without MFA.
+    ``asked`` are the users that IAM simulated it for, without MFA; None, nobody is known.
     """
     notes = _Notes(Check.FIRST_PASSWORD)
     if found and found.hard_expiry:
@@ -698,12 +740,14 @@ def first_password(
             f"leave {action} out of what is denied without MFA, or allow it; the account's"
             " AllowUsersToChangePassword allows it where no policy denies it",
         )
-    if not asked:
+    if asked is None:
         notes.unknown(
             "no console user is known whose policies could be asked about",
             "run the sweep, then ask again",
         )
-    return notes.or_well(f"IAM lets {named(asked)} change it without MFA")
+    return notes.or_well(
+        f"IAM lets {named(asked)} change it without MFA" if asked else "there is no console user"
+    )
 
 
 def last_sweep(found: Mapping[str, Swept | None], *, now: datetime) -> tuple[Verdict, ...]:
@@ -720,31 +764,47 @@ def last_sweep(found: Mapping[str, Swept | None], *, now: datetime) -> tuple[Ver
         notes.fail(f"not for {ago(oldest)}: {named(late)}", look)
     latest = max((now - swept.at for swept in done.values()), default=timedelta())
     users = sum(swept.summary.users for swept in done.values())
-    return notes.or_well(f"{len(found)} accounts with {users} users, the oldest {ago(latest)} ago")
+    return notes.or_well(
+        f"{count(len(found), 'account')} with {count(users, 'user')}, the oldest {ago(latest)} ago"
+    )
 
 
 def heartbeat(
-    found: Sequence[Beat], *, now: datetime, late_after: timedelta
+    found: Sequence[Heartbeat], *, now: datetime, patience: timedelta
 ) -> tuple[Verdict, ...]:
-    """Judge when each account and region was last heard of."""
+    """Judge when events last came from each account and region, by each path."""
     notes = _Notes(Check.HEARTBEAT)
-    for beat in found:
-        where = f"{beat.account_id} {beat.region}"
-        if beat.seen_at is None:
-            notes.fail(
-                "never heard of",
-                "look at trail and forwarder there, and at the bus's policy here; a new one is"
-                " heard of within its heartbeat's schedule",
-                where,
-            )
-        elif now - beat.seen_at > late_after:
-            notes.fail(
-                f"silent for {ago(now - beat.seen_at)}",
-                "look at trail, rules and forwarder there",
-                where,
-            )
+    silent = [beat for beat in found if beat.is_silent(now, patience) or not beat.since]
+    new = [beat for beat in found if not beat.seen_at and beat not in silent]
+    look = (
+        "look at the trail, the forwarder and its dead letters there, and at the policy of the"
+        " hub's bus"
+    )
+    if never := [_place(beat) for beat in silent if not beat.seen_at]:
+        notes.fail(f"never heard from {named(never)}", look)
+    if ceased := [(_place(beat), now - beat.seen_at) for beat in silent if beat.seen_at]:
+        notes.fail(
+            f"not for {ago(max(time for _, time in ceased))} from"
+            f" {named(place for place, _ in ceased)}",
+            look,
+        )
+    if new:
+        notes.warn(
+            f"nothing yet from {named(map(_place, new))}",
+            "ask again once the canary has come round",
+        )
     oldest = max((now - beat.seen_at for beat in found if beat.seen_at), default=timedelta())
-    return notes.or_well(f"{len(found)} heard of, the last one {ago(oldest)} ago")
+    return notes.or_well(f"{count(len(found), 'path')} heard from, each within {ago(oldest)}")
+
+
+def _place(beat: Heartbeat) -> str:
+    pulse = beat.pulse
+    return f"{pulse.account_id} {pulse.region} ({pulse.path.words})"
+
+
+def count(number: int, thing: str) -> str:
+    """Count things, in words."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def ago(time: timedelta) -> str:

@@ -101,9 +101,18 @@ def decide(situation: Situation, signal: Signal) -> Decision:
     return finish(situation, draft, signal.why, signal.record.identity.arn)
 
 
-def decide_for_account(event_id: str, at: datetime, account_id: str, signal: Signal) -> Decision:
-    """Decide about a signal that concerns the root user, the account, or nobody we can name."""
+def decide_for_account(
+    event_id: str, at: datetime, account_id: str, signal: Signal, policy: Policy
+) -> Decision:
+    """Decide about a signal that concerns the root user, the account, or nobody we can name.
+
+    What an operator's role does to the watcher is its upkeep: kept, and not alerted. What is
+    denied even to such a role is.
+    """
     told = account_alert(signal)
+    disturbed = signal.disturbance
+    if disturbed and not disturbed.denied and policy.is_operator(signal.record.identity.role_name):
+        told = None
     entry = HistoryEntry(
         About.ACCOUNT,
         account_id,

@@ -1,4 +1,4 @@
-"""The one place that reads an error message: whom a denied call was about.
+"""The one place that reads an error message: whom or what a denied call was about.
 
 When IAM denies a call, CloudTrail drops ``requestParameters``. The user whose device was to be
 removed then stands only in ``errorMessage``, whose texts are::
@@ -63,6 +63,20 @@ def target_of(message: str) -> Target:
     if not rest.startswith(_CLAUSE):
         return UNKNOWN if cut and _CLAUSE.startswith(rest) else CALLER
     return _read_clause(rest.removeprefix(_CLAUSE), cut=cut)
+
+
+def resource_of(message: str) -> str | None:
+    """Read from a denial's text the ARN of what the call was about; None if it names none."""
+    denial = _DENIAL.search(message)
+    if denial is None or not denial["rest"].startswith(_CLAUSE):
+        return None
+    first = next(iter(denial["rest"].removeprefix(_CLAUSE).split()), "")
+    return first if first.startswith("arn:") else None
+
+
+def is_explicit(message: str) -> bool:
+    """Tell whether a policy forbade the call, and not only none allowed it."""
+    return "explicit deny" in message
 
 
 def _read_clause(clause: str, *, cut: bool) -> Target:

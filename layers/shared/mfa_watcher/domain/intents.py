@@ -39,6 +39,8 @@ class AlertKind(StrEnum):
     ROOT_ACTIVITY = "root_activity"
     WATCHER_DISTURBED = "watcher_disturbed"
     EVENTS_LOST = "events_lost"
+    WATCH_SILENT = "watch_silent"
+    WATCH_BACK = "watch_back"
 
 
 class Ending(StrEnum):

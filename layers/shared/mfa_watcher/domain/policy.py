@@ -104,6 +104,10 @@ class Policy:
     """Names of roles whose sessions may file requests for any user; users file for themselves.
     Without paths, since a session does not tell its role's; ``*`` and ``?`` as in IAM policies."""
 
+    operator_roles: frozenset[str] = frozenset()
+    """Names of roles that deploy and operate the watcher, with their paths. What they do to it is
+    not alerted. Nobody is one by default."""
+
     denial_mailed_again_after: timedelta = timedelta(days=1)
     """How long a user whose device somebody keeps trying to remove gets no second mail of it."""
 
@@ -155,6 +159,12 @@ class Policy:
             fnmatchcase(role_name.casefold(), pattern.casefold())
             for pattern in self.break_glass_roles
         )
+
+    def is_operator(self, role_name: str | None) -> bool:
+        """Tell whether a role is one of those that deploy and operate the watcher."""
+        return role_name is not None and role_name.casefold() in {
+            name.casefold() for name in self.operator_roles
+        }
 
     def is_service_desk(self, role_name: str | None) -> bool:
         """Tell whether a role is one of those whose sessions act for any user."""

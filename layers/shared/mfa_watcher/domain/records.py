@@ -70,6 +70,8 @@ class Record:
     at: datetime | None = None
     """``eventTime`` as an aware datetime; None if it is not an ISO time."""
     account_id: str | None = None
+    region: str | None = None
+    """Where it was seen. A sign-in's depends on the endpoint, so nothing is decided by it."""
     event_source: str | None = None
     event_name: str | None = None
     error_code: str | None = None
@@ -82,8 +84,8 @@ class Record:
     user_name: str | None = None
     new_user_name: str | None = None
     serial: str | None = None
-    resource_name: str | None = None
-    """The trail, rule, queue or policy that an act on the watcher itself names."""
+    named: tuple[tuple[str, str], ...] = ()
+    """What a call on a resource names it by, in the request or the answer: field and value."""
 
     tags: tuple[tuple[str, str], ...] = ()
 

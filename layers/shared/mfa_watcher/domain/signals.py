@@ -5,6 +5,14 @@ from enum import StrEnum
 
 from mfa_watcher.domain import denials
 from mfa_watcher.domain.devices import owner_in
+from mfa_watcher.domain.disturbances import (
+    STANDARD,
+    Disturbance,
+    Watcher,
+    concerns_watchers,
+    disturbance_in,
+    is_canary,
+)
 from mfa_watcher.domain.records import Record
 
 SIGN_IN_SOURCE = "signin.amazonaws.com"
@@ -48,7 +56,8 @@ class Signal:
     """One record's meaning.
 
     ``subject`` is the user name the record itself yields, ``root`` for the root user, or None.
-    ``outcome`` is given for ``device_removal`` alone. ``why`` is one sentence for an analyst.
+    ``outcome`` is given for ``device_removal`` alone, ``disturbance`` for ``watcher_disturbed``.
+    ``why`` is one sentence for an analyst.
     """
 
     kind: SignalKind
@@ -57,6 +66,7 @@ class Signal:
     subject: str | None = None
     outcome: Outcome | None = None
     serial: str | None = None
+    disturbance: Disturbance | None = None
 
     @property
     def root(self) -> bool:
@@ -134,33 +144,11 @@ _CHANGES: dict[str, tuple[SignalKind, str]] = {
     ),
 }
 
-_TRAIL_DISTURBANCES = {
-    "StopLogging": "stopped, so no event reaches the watcher any more",
-    "DeleteTrail": "deleted, so no event may reach the watcher any more",
-    "UpdateTrail": "changed; it may no longer record what the watcher needs",
-    "PutEventSelectors": "told what to record anew; it may leave out what the watcher needs",
-}
-_OWN_DISTURBANCES: dict[tuple[str, str], str] = {
-    ("events.amazonaws.com", "DisableRule"): "rule was disabled",
-    ("events.amazonaws.com", "DeleteRule"): "rule was deleted",
-    ("events.amazonaws.com", "RemoveTargets"): "rule lost targets",
-    ("sqs.amazonaws.com", "PurgeQueue"): "queue was purged, so waiting events are lost",
-    ("sqs.amazonaws.com", "DeleteQueue"): "queue was deleted",
-    (IAM_SOURCE, "DetachUserPolicy"): "guard policy was detached from a user",
-    (IAM_SOURCE, "DetachGroupPolicy"): "guard policy was detached from a group",
-    (IAM_SOURCE, "DetachRolePolicy"): "guard policy was detached from a role",
-    (IAM_SOURCE, "DeletePolicy"): "guard policy was deleted",
-    (IAM_SOURCE, "CreatePolicyVersion"): "guard policy got a new version",
-    (IAM_SOURCE, "SetDefaultPolicyVersion"): "guard policy was set to another version",
-    (IAM_SOURCE, "DeletePolicyVersion"): "guard policy lost a version",
-}
 
-
-def classify(record: Record, watcher_name: str = "mfa-watcher") -> Signal:
+def classify(record: Record, watcher: Watcher = STANDARD) -> Signal:
     """Say what a record means, and why. Pure; never raises.
 
-    ``watcher_name`` is the stack's name, with which the names of the watcher's own resources
-    begin: by it an act on our own rule is told from one on somebody else's.
+    By ``watcher`` an act on our own rule is told from one on somebody else's.
     """
     match (record.event_source, record.event_name):
         case (_, None):
@@ -174,7 +162,7 @@ def classify(record: Record, watcher_name: str = "mfa-watcher") -> Signal:
         ):
             return _classify_change(record)
         case _:
-            return _classify_disturbance(record, watcher_name)
+            return _classify_disturbance(record, watcher)
 
 
 def _classify_sign_in(record: Record) -> Signal:
@@ -280,18 +268,15 @@ def _subject_of_change(record: Record) -> str | None:
     return _plain(named or record.identity.user_name)
 
 
-def _classify_disturbance(record: Record, watcher_name: str) -> Signal:
-    source, name = record.event_source or "", record.event_name or ""
-    of_ours = (record.resource_name or "").casefold().startswith(watcher_name.casefold())
-    if source == "cloudtrail.amazonaws.com" and name in _TRAIL_DISTURBANCES:
-        what = f"The trail {record.resource_name or '(unnamed)'} was {_TRAIL_DISTURBANCES[name]}"
-    elif (source, name) in _OWN_DISTURBANCES and of_ours:
-        what = f"The watcher's own {_OWN_DISTURBANCES[source, name]} ({record.resource_name})"
-    else:
-        return _ignored(record, f"{name} is nothing that the watcher looks at")
-    if record.failed:
+def _classify_disturbance(record: Record, watcher: Watcher) -> Signal:
+    if found := disturbance_in(record, watcher):
+        return Signal(SignalKind.WATCHER_DISTURBED, found.what, record, disturbance=found)
+    name = record.event_name
+    if is_canary(record, watcher):
+        return _ignored(record, "The watcher's own canary, which shows that events arrive")
+    if concerns_watchers(record) and record.failed and not record.denied:
         return _ignored(record, f"{name} did not succeed: the watcher is as it was")
-    return Signal(SignalKind.WATCHER_DISTURBED, what, record)
+    return _ignored(record, f"{name} is nothing that the watcher looks at")
 
 
 def _outcome_of(record: Record) -> Outcome:

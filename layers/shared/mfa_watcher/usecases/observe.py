@@ -14,6 +14,7 @@ from mfa_watcher.domain.decisions import (
     decide_for_account,
     facts_needed,
 )
+from mfa_watcher.domain.disturbances import Watcher
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.records import Event
 from mfa_watcher.domain.signals import Signal, SignalKind, classify
@@ -70,13 +71,10 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Observer:
-    """Observes all accounts that are watched.
-
-    ``watcher_name`` is the stack's name, with which the names of the watcher's resources begin.
-    """
+    """Observes all accounts that are watched, and with them the watcher itself."""
 
     accounts: Accounts
-    watcher_name: str
+    watcher: Watcher
     store: Store
     iam_of: IamOf
     policy: Policy
@@ -88,7 +86,7 @@ class Observer:
         Raises UnactionableError for an event of an account that is not watched or too old to tell
         from a duplicate, IamReadError if IAM does not answer, LostRaceError if others keep winning.
         """
-        signal = classify(event.record, self.watcher_name)
+        signal = classify(event.record, self.watcher)
         if signal.kind in _NOTHING_TO_DO:
             return Observation(signal, Result.NOTHING_TO_DO)
         self._refuse_what_is_not_ours(event)
@@ -119,14 +117,14 @@ class Observer:
 
     def _decide(self, event: Event, signal: Signal) -> Decision | None:
         if signal.kind in _ABOUT_THE_ACCOUNT or signal.subject_is_root:
-            return decide_for_account(event.id, event.at, event.account_id, signal)
+            return decide_for_account(event.id, event.at, event.account_id, signal, self.policy)
         namesake = self._namesake(event, signal)
         late = namesake is not None and _goes_by(namesake, signal.subject)
         user = None if late else self._subject(event.account_id, signal)
         if user is None:
             # Evidence of a removal is kept, and root's acts are alerted, whoever they are about.
             if signal.kind is SignalKind.DEVICE_REMOVAL or signal.root:
-                return decide_for_account(event.id, event.at, event.account_id, signal)
+                return decide_for_account(event.id, event.at, event.account_id, signal, self.policy)
             return None
         facts = facts_needed(signal, user)
         if namesake:  # what came earlier under this name may have been taken for his

@@ -1,0 +1,18 @@
+"""Heartbeats, on a schedule: tell security of accounts and regions that nothing comes from."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from mfa_watcher import bootstrap
+
+logger = Logger()
+metrics = Metrics()
+
+
+@metrics.log_metrics(capture_cold_start_metric=True)
+@logger.inject_lambda_context
+def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
+    """Look at every path that events must come by; gives how many are silent."""
+    return bootstrap.watch_rounds().make()

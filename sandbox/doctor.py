@@ -1,0 +1,371 @@
+"""The doctor's visit: first to an account that is well, then to one in which much is broken.
+
+What is broken is mended again, so that the account can go on being used.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import boto3
+from botocore.exceptions import ClientError
+from rich.console import Console
+from rich.markup import escape
+
+from mfa_watcher.domain.checkup import SIGN_IN_REGIONS, forward_rule
+from sandbox.deploy import DOMAIN, STACK, verify_sender
+from sandbox.emulator import REGION
+from sandbox.records import Json
+from sandbox.stage import Stage
+
+TRAIL: Final = "all-regions"
+SWEPT_WITHIN_SECONDS: Final = 30
+_STYLES: Final = {"ok": "green", "warning": "yellow", "fail": "bold red", "unknown": "magenta"}
+
+
+@dataclass(frozen=True)
+class Patient:
+    """The account that is examined, with root's hands to break things in it."""
+
+    stage: Stage
+    kept: dict[str, Any] = field(default_factory=dict)
+    """What was there before it was broken."""
+
+    def client(self, service: str, region: str = REGION) -> Any:  # noqa: ANN401 - any service's
+        """Give root's client."""
+        root = self.stage.account.root
+        build: Any = boto3.Session(root.access_key_id, root.secret_access_key).client
+        return build(service, region_name=region, endpoint_url=root.endpoint)
+
+    @cached_property
+    def ids(self) -> dict[str, str]:
+        """Physical ids of the stack's resources."""
+        pages = self.client("cloudformation").get_paginator("list_stack_resources")
+        return {
+            one["LogicalResourceId"]: one["PhysicalResourceId"]
+            for page in pages.paginate(StackName=STACK)
+            for one in page["StackResourceSummaries"]
+        }
+
+    @cached_property
+    def forwarders(self) -> list[str]:
+        """Regions that a forwarder is deployed in."""
+        return [region for region in SIGN_IN_REGIONS["aws"] if self._forwards(region)]
+
+    def _forwards(self, region: str) -> bool:
+        try:
+            self.client("events", region).describe_rule(Name=forward_rule(STACK))
+        except ClientError:
+            return False
+        return True
+
+    def examine(self) -> list[Json]:
+        """Call the doctor as anybody does; gives the verdicts."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        regions = ",".join(dict.fromkeys((REGION, *self.forwarders)))
+        said = subprocess.run(
+            [
+                *(sys.executable, "-m", "mfa_watcher", "doctor", "--json"),
+                *("--stack", STACK, "--region", REGION, "--sign-in-regions", regions),
+            ],
+            env=kept | self.stage.account.root.environment,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        verdicts = [json.loads(line) for line in said.stdout.splitlines()]
+        if not verdicts:
+            raise RuntimeError(f"the doctor said nothing: {said.stderr}")
+        return verdicts
+
+
+@dataclass(frozen=True)
+class Ailment:
+    """Something that the doctor must find, and how it comes and goes."""
+
+    check: str
+    what: str
+    break_: Callable[[Patient], object]
+    mend: Callable[[Patient], object]
+
+
+def visit(console: Console, stage: Stage) -> list[str]:
+    """Have the doctor come twice; gives what he found too much, and too little."""
+    patient = Patient(stage)
+    console.print()
+    console.rule("[bold]the doctor", align="left", style="dim")
+    console.print("[italic]mfa-watcher doctor: is the watcher able to see and to tell?")
+    _make_well(patient)
+    well = patient.examine()
+    _show(console, well)
+    wrong = [
+        f"the doctor: {one['check']} is {one['level']}, although nothing is broken: {one['seen']}"
+        for one in well
+        if one["level"] in {"fail", "unknown"}
+    ]
+    ailments = [one for one in AILMENTS if one.check != "forwarders" or patient.forwarders]
+    told = "; ".join(ailment.what for ailment in ailments)
+    console.print(f"\n[italic]Now all at once: {escape(told)}.", highlight=False)
+    with _broken(patient, ailments):
+        ill = [one for one in patient.examine() if one["level"] in {"fail", "unknown"}]
+    _show(console, ill)
+    found, broken = {one["check"] for one in ill}, {one.check for one in ailments}
+    wrong += [
+        f"the doctor did not find that {one.what}" for one in ailments if one.check not in found
+    ]
+    return wrong + [f"the doctor found fault with {check}" for check in sorted(found - broken)]
+
+
+class _broken:  # noqa: N801 - used as a statement
+    """Break all, and mend what was broken, whatever happens meanwhile."""
+
+    def __init__(self, patient: Patient, ailments: list[Ailment]) -> None:
+        self._patient = patient
+        self._ailments = ailments
+
+    def __enter__(self) -> None:
+        for ailment in self._ailments:
+            ailment.break_(self._patient)
+
+    def __exit__(self, *_: object) -> None:
+        for ailment in reversed(self._ailments):
+            ailment.mend(self._patient)
+
+
+def _show(console: Console, verdicts: list[Json]) -> None:
+    for one in verdicts:
+        style = _STYLES[one["level"]]
+        what = " ".join(filter(None, (one["check"].replace("_", " "), one["about"])))
+        console.print(
+            f"{'':8}  [{style}]{one['level']:<8}[/] {escape(what)}: {escape(one['seen'])}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _make_well(patient: Patient) -> None:
+    """Do what a person does once in an account, and let the schedules come round."""
+    cloudtrail, s3 = patient.client("cloudtrail"), patient.client("s3")
+    if not cloudtrail.describe_trails()["trailList"]:
+        s3.create_bucket(Bucket=TRAIL)
+        cloudtrail.create_trail(
+            Name=TRAIL, S3BucketName=TRAIL, IsMultiRegionTrail=True, IncludeGlobalServiceEvents=True
+        )
+        cloudtrail.start_logging(Name=TRAIL)
+    patient.stage.run("WatchFunction")
+    accounts = patient.stage.run("SweepFunction")["accounts"]
+    deadline = time.monotonic() + SWEPT_WITHIN_SECONDS
+    while not all(_item(patient, f"ACCOUNT#{one}", "SWEEP") for one in accounts):
+        if time.monotonic() > deadline:
+            return  # the doctor says so
+        time.sleep(0.5)
+
+
+# What can be broken -------------------------------------------------------------------------------
+
+
+def _item(patient: Patient, pk: str, sk: str) -> Json | None:
+    found: Json | None = (
+        patient.client("dynamodb")
+        .get_item(TableName=patient.ids["Table"], Key={"pk": {"S": pk}, "sk": {"S": sk}})
+        .get("Item")
+    )
+    return found
+
+
+def _age(prefix: str, sort: str, attribute: str) -> Callable[[Patient], None]:
+    """Let what the table says of a moment be long ago."""
+
+    def break_(patient: Patient) -> None:
+        dynamodb, table = patient.client("dynamodb"), patient.ids["Table"]
+        items = dynamodb.scan(TableName=table)["Items"]
+        item = next(
+            one
+            for one in items
+            if one["pk"]["S"].startswith(prefix) and one["sk"]["S"].startswith(sort)
+            if attribute in one
+        )
+        patient.kept[attribute] = item
+        dynamodb.put_item(
+            TableName=table, Item={**item, attribute: {"S": "2020-01-01T00:00:00.000+00:00"}}
+        )
+
+    return break_
+
+
+def _restore(attribute: str) -> Callable[[Patient], None]:
+    def mend(patient: Patient) -> None:
+        patient.client("dynamodb").put_item(
+            TableName=patient.ids["Table"], Item=patient.kept[attribute]
+        )
+
+    return mend
+
+
+def _schedule(state: str) -> Callable[[Patient], None]:
+    def put(patient: Patient) -> None:
+        scheduler = patient.client("scheduler")
+        known = scheduler.get_schedule(Name=patient.ids["QuarantineEveryMinute"])
+        kept = ("Name", "ScheduleExpression", "FlexibleTimeWindow", "Target")
+        scheduler.update_schedule(**{name: known[name] for name in kept}, State=state)
+
+    return put
+
+
+def _take_letters(patient: Patient) -> None:
+    sqs, queue = patient.client("sqs"), patient.ids["SweepDeadLetters"]
+    for letter in sqs.receive_message(QueueUrl=queue).get("Messages", []):
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle=letter["ReceiptHandle"])
+
+
+def _unsubscribe(patient: Patient) -> None:
+    sns, topic = patient.client("sns"), patient.ids["AlertTopic"]
+    patient.kept["subscriptions"] = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    for one in patient.kept["subscriptions"]:
+        sns.unsubscribe(SubscriptionArn=one["SubscriptionArn"])
+
+
+def _subscribe(patient: Patient) -> None:
+    for one in patient.kept["subscriptions"]:
+        patient.client("sns").subscribe(
+            TopicArn=one["TopicArn"], Protocol=one["Protocol"], Endpoint=one["Endpoint"]
+        )
+
+
+def _groups(patient: Patient) -> Iterator[tuple[str, str]]:
+    """Give the groups that the guard policy is attached to, with its ARN."""
+    arn = patient.ids["GuardPolicy"]
+    if "groups" not in patient.kept:
+        found = patient.client("iam").list_entities_for_policy(PolicyArn=arn)
+        patient.kept["groups"] = [one["GroupName"] for one in found["PolicyGroups"]]
+    return ((group, arn) for group in patient.kept["groups"])
+
+
+def _detach(patient: Patient) -> None:
+    for group, arn in _groups(patient):
+        patient.client("iam").detach_group_policy(GroupName=group, PolicyArn=arn)
+
+
+def _attach(patient: Patient) -> None:
+    for group, arn in _groups(patient):
+        patient.client("iam").attach_group_policy(GroupName=group, PolicyArn=arn)
+
+
+def _shorten(patient: Patient) -> None:
+    iam = patient.client("iam")
+    known = iam.get_account_password_policy()["PasswordPolicy"]
+    known.pop("ExpirePasswords", None)
+    patient.kept["passwords"] = {name: value for name, value in known.items() if value is not None}
+    iam.update_account_password_policy(**patient.kept["passwords"] | {"MinimumPasswordLength": 8})
+
+
+_LOCKED_OUT: Final = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Deny",
+                "NotAction": ["iam:CreateVirtualMFADevice", "iam:EnableMFADevice"],
+                "Resource": "*",
+                "Condition": {"BoolIfExists": {"aws:MultiFactorAuthPresent": "false"}},
+            }
+        ],
+    }
+)
+
+AILMENTS: Final = (
+    Ailment(
+        "trail",
+        "the trail is stopped",
+        lambda at: at.client("cloudtrail").stop_logging(Name=TRAIL),
+        lambda at: at.client("cloudtrail").start_logging(Name=TRAIL),
+    ),
+    Ailment(
+        "rules",
+        "a rule is disabled",
+        lambda at: at.client("events").disable_rule(Name=at.ids["MailFeedbackRule"]),
+        lambda at: at.client("events").enable_rule(Name=at.ids["MailFeedbackRule"]),
+    ),
+    Ailment(
+        "forwarders",
+        "a forwarder is disabled",
+        lambda at: at.client("events", at.forwarders[0]).disable_rule(Name=forward_rule(STACK)),
+        lambda at: at.client("events", at.forwarders[0]).enable_rule(Name=forward_rule(STACK)),
+    ),
+    Ailment(
+        "event_bus",
+        "the bus takes anybody's events",
+        lambda at: at.client("events").put_permission(
+            EventBusName="default", StatementId="anybody", Action="events:PutEvents", Principal="*"
+        ),
+        lambda at: at.client("events").remove_permission(
+            EventBusName="default", StatementId="anybody"
+        ),
+    ),
+    Ailment(
+        "event_sources",
+        "a queue is cut off its function",
+        lambda at: at.client("lambda").update_event_source_mapping(
+            UUID=at.ids["OnMailFeedbackQueue"], Enabled=False
+        ),
+        lambda at: at.client("lambda").update_event_source_mapping(
+            UUID=at.ids["OnMailFeedbackQueue"], Enabled=True
+        ),
+    ),
+    Ailment(
+        "functions",
+        "a function may not run",
+        lambda at: at.client("lambda").put_function_concurrency(
+            FunctionName=at.ids["Quarantine"], ReservedConcurrentExecutions=0
+        ),
+        lambda at: at.client("lambda").delete_function_concurrency(
+            FunctionName=at.ids["Quarantine"]
+        ),
+    ),
+    Ailment("schedules", "a schedule is off", _schedule("DISABLED"), _schedule("ENABLED")),
+    Ailment(
+        "dead_letters",
+        "a dead letter lies there",
+        lambda at: at.client("sqs").send_message(
+            QueueUrl=at.ids["SweepDeadLetters"], MessageBody="{}"
+        ),
+        _take_letters,
+    ),
+    Ailment(
+        "ses_identity",
+        "the sender is not verified",
+        lambda at: at.client("sesv2").delete_email_identity(EmailIdentity=DOMAIN),
+        lambda at: verify_sender(at.stage.account),
+    ),
+    Ailment("alert_topic", "nobody is subscribed to the alerts", _unsubscribe, _subscribe),
+    Ailment("guard_policy", "the guard policy is taken off", _detach, _attach),
+    Ailment(
+        "password_policy",
+        "passwords may have 8 characters",
+        _shorten,
+        lambda at: at.client("iam").update_account_password_policy(**at.kept["passwords"]),
+    ),
+    Ailment(
+        "first_password",
+        "a policy keeps bob from his first password",
+        lambda at: at.client("iam").put_user_policy(
+            UserName="bob", PolicyName="ForceMfa", PolicyDocument=_LOCKED_OUT
+        ),
+        lambda at: at.client("iam").delete_user_policy(UserName="bob", PolicyName="ForceMfa"),
+    ),
+    Ailment(
+        "last_sweep", "the last sweep is long ago", _age("ACCOUNT#", "SWEEP", "at"), _restore("at")
+    ),
+    Ailment(
+        "heartbeat",
+        "a region is silent",
+        _age("HEARTBEAT", "", "seen_at"),
+        _restore("seen_at"),
+    ),
+)

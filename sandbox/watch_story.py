@@ -1,0 +1,107 @@
+"""The watch on the watcher: attempts against it, its canary, and a region that falls silent."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sandbox.expectations import Expectation, Scene, Since, alerted, denied, mailed
+from sandbox.stage import Stage
+
+FAR: Final = "eu-north-1"
+"""A region that the watcher expects events from, as people sign in there."""
+
+
+def carol_purges(stage: Stage) -> None:
+    """Carol, whom the guard policy holds, wants waiting events gone."""
+    sqs = stage.cast["carol"].client("sqs")
+    denied(sqs.purge_queue, QueueUrl=stage.evidence.stack["SignInQueueUrl"])
+
+
+def olivia_disarms(stage: Stage) -> None:
+    """Olivia leaves a function nothing to run with, and takes that back."""
+    lambdas, name = stage.cast["olivia"].client("lambda"), stage.evidence.stack["RemindFunction"]
+    lambdas.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+    lambdas.delete_function_concurrency(FunctionName=name)
+
+
+def canary_sings(stage: Stage) -> None:
+    """Make the call that the schedule makes every few hours, then look as it does every hour."""
+    sqs = stage.account.root.client("sqs")
+    queue = stage.evidence.stack["SignInQueueUrl"]
+    sqs.tag_queue(QueueUrl=queue, Tags={"mfa-watcher-canary": "sings"})
+    stage.run("WatchFunction")
+
+
+def a_region_is_silent(stage: Stage) -> str:
+    """Set back since when events are expected from far away; then look as the schedule does."""
+    for item in stage.evidence.items:
+        if item["pk"] == "HEARTBEAT" and f"#{FAR}#" in item["sk"]:
+            then = datetime.now(UTC) - timedelta(hours=14)
+            stage.account.root.client("dynamodb").update_item(
+                TableName=stage.evidence.stack["TableName"],
+                Key={"pk": {"S": "HEARTBEAT"}, "sk": {"S": item["sk"]}},
+                UpdateExpression="SET expected_since = :then",
+                ExpressionAttributeValues={":then": {"S": then.isoformat(timespec="milliseconds")}},
+            )
+    found = stage.run("WatchFunction")
+    return f"14 hours pass without an event from {FAR}: {found['silent']} silent"
+
+
+def somebody_signs_in_there(stage: Stage) -> None:
+    """Fail to sign in far away: whatever it means, it is an event."""
+    stage.account.sign_in("nobody", region=FAR)
+
+
+def an_hour_later(stage: Stage) -> None:
+    """Look as the schedule does."""
+    stage.run("WatchFunction")
+
+
+def heard_from(*regions: str) -> Expectation:
+    """These are the regions that were heard from so far."""
+
+    def holds(since: Since) -> bool:
+        beats = [item for item in since.evidence.items if item["pk"] == "HEARTBEAT"]
+        heard = {item["sk"].split("#")[1] for item in beats if "seen_at" in item}
+        return heard == set(regions)
+
+    return Expectation(f"heard from {', '.join(regions)}", holds)
+
+
+SCENES: Final = (
+    Scene(
+        "carol wants waiting events gone",
+        "The guard policy denies it, and that she tried is told.",
+        carol_purges,
+        (mailed(), alerted("watcher_disturbed", naming="which was denied")),
+    ),
+    Scene(
+        "olivia leaves a function nothing to run with",
+        "Its concurrency is set to 0.",
+        olivia_disarms,
+        (mailed(), alerted("watcher_disturbed", naming="concurrency")),
+    ),
+    Scene(
+        "the canary sings",
+        "A call that changes nothing comes the way of all events, so events come.",
+        canary_sings,
+        (heard_from("us-east-1"), mailed(), alerted()),
+    ),
+    Scene(
+        "a region is silent",
+        "No forwarder was deployed there, and nobody would know of a sign-in.",
+        a_region_is_silent,
+        (mailed(), alerted("watch_silent", naming=FAR)),
+    ),
+    Scene(
+        "somebody signs in there",
+        "In vain, but the event comes.",
+        somebody_signs_in_there,
+        (heard_from("us-east-1", FAR), mailed(), alerted()),
+    ),
+    Scene(
+        "an hour later, by the watch",
+        "Events come again, and that is told, too.",
+        an_hour_later,
+        (mailed(), alerted("watch_back", naming=FAR)),
+    ),
+)

@@ -1,0 +1,631 @@
+"""`mfa-watcher doctor`: each thing that can be wrong with an account is named, and nothing else."""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from mfa_watcher.adapters.items import HEARTBEATS, key_of, pulse_sk
+from mfa_watcher.cli import main
+from mfa_watcher.domain.checkup import Check
+from mfa_watcher.domain.heartbeats import Path, Pulse, expected
+from mfa_watcher.domain.users import Standing
+from tests.account import REGION, Account
+from tests.builders import ACCOUNT
+from tests.functions import clinic as clinics
+from tests.functions.clinic import FORWARD_LETTERS, FORWARD_RULE, REGIONS, STRONG, TRAIL, Clinic
+from tests.template.cloudformation import ROOT
+
+Break = Callable[[Clinic], object]
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def clinic(account: Account, monkeypatch: pytest.MonkeyPatch) -> Clinic:
+    return clinics.opened(account, monkeypatch)
+
+
+def test_a_healthy_account_passes_every_check(clinic: Clinic, capsys: Capture) -> None:
+    report = clinic.examine(capsys)
+    assert report.not_well == set()
+    assert {one["check"] for one in report.verdicts} == {check.word for check in Check}
+    assert report.code == 0
+    assert report.err == ""
+
+
+def detach_targets(rule: str, region: str = REGION) -> Break:
+    return lambda at: at.client("events", region).remove_targets(Rule=rule, Ids=["To"])
+
+
+def disable(rule: str, region: str = REGION) -> Break:
+    return lambda at: at.client("events", region).disable_rule(Name=rule)
+
+
+def select(**selectors: object) -> Break:
+    return lambda at: at.client("cloudtrail").put_event_selectors(TrailName=TRAIL, **selectors)
+
+
+def advanced(**fields: tuple[str, list[str]]) -> Break:
+    """Let the trail take management events with these fields alone."""
+    asked = {"eventCategory": ("Equals", ["Management"]), **fields}
+    wanted = [{"Field": name, operator: values} for name, (operator, values) in asked.items()]
+    return select(AdvancedEventSelectors=[{"Name": "some", "FieldSelectors": wanted}])
+
+
+def trails_of_one_region_each(at: Clinic) -> None:
+    """Have a trail in each region, of which none takes global services."""
+    at.client("cloudtrail").delete_trail(Name=TRAIL)
+    for region in REGIONS:
+        cloudtrail = at.client("cloudtrail", region)
+        cloudtrail.create_trail(
+            Name=f"of-{region}", S3BucketName="all-trails", IncludeGlobalServiceEvents=False
+        )
+        cloudtrail.start_logging(Name=f"of-{region}")
+
+
+def require(**policy: object) -> Break:
+    return lambda at: at.account.iam.update_account_password_policy(**{**STRONG, **policy})
+
+
+def fill(queue: str, region: str = REGION) -> Break:
+    def put(at: Clinic) -> None:
+        sqs = at.client("sqs", region)
+        sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName=queue)["QueueUrl"], MessageBody="{}")
+
+    return put
+
+
+def silence(seen: timedelta | None = None, expected_for: timedelta | None = None) -> Break:
+    """Let nothing be known of a region any more, but when it was seen or first expected."""
+
+    def put(at: Clinic) -> None:
+        pulse = Pulse(ACCOUNT, "eu-north-1", Path.SIGN_INS)
+        key = key_of(HEARTBEATS, pulse_sk(pulse))
+        assert "Item" in at.account.dynamodb.get_item(TableName=at.account.table, Key=key)
+        at.account.dynamodb.delete_item(TableName=at.account.table, Key=key)
+        if seen:
+            at.store.beat(pulse, at.now - seen)
+        if expected_for:
+            at.store.expect(pulse, at.now - expected_for)
+
+    return put
+
+
+def update(**fields: object) -> Break:
+    def put(at: Clinic) -> None:
+        for name, value in fields.items():
+            known = getattr(at, name)
+            setattr(at, name, {**known, **value} if isinstance(value, dict) else value)
+
+    return put
+
+
+def weaken_guard(at: Clinic) -> None:
+    harmless = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Deny", "Action": "iam:CreateUser", "Resource": "*"}],
+    }
+    at.account.iam.create_policy_version(
+        PolicyArn=at.guard_arn, PolicyDocument=json.dumps(harmless), SetAsDefault=True
+    )
+
+
+def detach_guard(at: Clinic) -> None:
+    at.account.iam.detach_group_policy(GroupName="people", PolicyArn=at.guard_arn)
+
+
+def let_anybody_send(at: Clinic) -> None:
+    at.client("events").put_permission(
+        EventBusName="default",
+        Policy=json.dumps(
+            {
+                "Version": "2012-10-17",
+                "Statement": [
+                    {
+                        "Sid": "Anybody",
+                        "Effect": "Allow",
+                        "Principal": "*",
+                        "Action": "events:PutEvents",
+                        "Resource": clinics.BUS,
+                    }
+                ],
+            }
+        ),
+    )
+
+
+def disable_source(at: Clinic) -> None:
+    _, uuid = at.resources["OnSignInQueue"]
+    at.client("lambda").update_event_source_mapping(UUID=uuid, Enabled=False)
+
+
+def throttle(at: Clinic) -> None:
+    at.client("lambda").put_function_concurrency(
+        FunctionName=clinics.physical("OnSignIn"), ReservedConcurrentExecutions=0
+    )
+
+
+def disable_schedule(at: Clinic) -> None:
+    name = clinics.physical("SweepEveryFourHours")
+    scheduler = at.client("scheduler")
+    known = scheduler.get_schedule(Name=name)
+    scheduler.update_schedule(
+        **{
+            key: known[key]
+            for key in ("Name", "ScheduleExpression", "FlexibleTimeWindow", "Target")
+        },
+        State="DISABLED",
+    )
+
+
+BREAKS: dict[str, tuple[str, str, str, Break]] = {
+    # what is broken: (check, level, what the line says, how it is broken)
+    "the deployment failed": (
+        "stack",
+        "fail",
+        "UPDATE_ROLLBACK_FAILED",
+        update(status="UPDATE_ROLLBACK_FAILED"),
+    ),
+    "the trail is stopped": (
+        "trail",
+        "fail",
+        f"{TRAIL} is stopped",
+        lambda at: at.client("cloudtrail").stop_logging(Name=TRAIL),
+    ),
+    "there is no trail": (
+        "trail",
+        "fail",
+        "there is no trail",
+        lambda at: at.client("cloudtrail").delete_trail(Name=TRAIL),
+    ),
+    "the trail takes reads alone": (
+        "trail",
+        "fail",
+        "logs no write management events",
+        select(EventSelectors=[{"ReadWriteType": "ReadOnly", "IncludeManagementEvents": True}]),
+    ),
+    "the trail takes no management events": (
+        "trail",
+        "fail",
+        "logs no write management events",
+        select(EventSelectors=[{"ReadWriteType": "All", "IncludeManagementEvents": False}]),
+    ),
+    "an advanced selector takes reads alone": (
+        "trail",
+        "fail",
+        "logs no write management events",
+        advanced(readOnly=("Equals", ["true"])),
+    ),
+    "an advanced selector leaves IAM out": (
+        "trail",
+        "fail",
+        "leaves out iam.amazonaws.com",
+        advanced(eventSource=("NotEquals", ["kms.amazonaws.com", "iam.amazonaws.com"])),
+    ),
+    "an advanced selector is narrower than can be judged": (
+        "trail",
+        "unknown",
+        "takes only events with certain eventName",
+        advanced(eventName=("StartsWith", ["Console"])),
+    ),
+    "the trail leaves out what the watcher rests on": (
+        "trail",
+        "warning",
+        "leaves out kms.amazonaws.com",
+        select(
+            EventSelectors=[
+                {
+                    "ReadWriteType": "All",
+                    "IncludeManagementEvents": True,
+                    "ExcludeManagementEventSources": ["kms.amazonaws.com"],
+                }
+            ]
+        ),
+    ),
+    "the trail leaves out global services": (
+        "trail",
+        "fail",
+        "leaves out global services",
+        trails_of_one_region_each,
+    ),
+    "a rule is disabled": (
+        "rules",
+        "fail",
+        "is disabled",
+        disable(clinics.physical("SignInRule")),
+    ),
+    "a rule has no target": (
+        "rules",
+        "fail",
+        "has no target",
+        detach_targets(clinics.physical("SignInRule")),
+    ),
+    "a forwarder is disabled": (
+        "forwarders",
+        "fail",
+        "its rule is disabled",
+        disable(FORWARD_RULE, "eu-north-1"),
+    ),
+    "a forwarder sends nowhere": (
+        "forwarders",
+        "fail",
+        "does not send to the hub's bus",
+        detach_targets(FORWARD_RULE, "eu-north-1"),
+    ),
+    "a forwarder's events did not arrive": (
+        "forwarders",
+        "fail",
+        "1 event did not reach the hub",
+        fill(FORWARD_LETTERS, "eu-north-1"),
+    ),
+    "the bus is open to anybody": ("event_bus", "fail", "anybody", let_anybody_send),
+    "the bus does not take the organization's events": (
+        "event_bus",
+        "fail",
+        "takes no events of the organization",
+        update(parameters={"OrganizationId": "o-abcdefghij", "MemberAccounts": ACCOUNT}),
+    ),
+    "an event source is disabled": ("event_sources", "fail", "is disabled", disable_source),
+    "a function may not run": ("functions", "fail", "reserved concurrency is 0", throttle),
+    "a schedule is disabled": ("schedules", "fail", "is disabled", disable_schedule),
+    "dead letters": ("dead_letters", "fail", "holds 1", fill(clinics.physical("SweepDeadLetters"))),
+    "SES is in its sandbox": (
+        "ses_account",
+        "fail",
+        "in the sandbox",
+        update(mail={"ProductionAccessEnabled": False}),
+    ),
+    "SES does not send": (
+        "ses_account",
+        "fail",
+        "may not send",
+        update(mail={"SendingEnabled": False}),
+    ),
+    "SES is under review": (
+        "ses_account",
+        "warning",
+        "under review",
+        update(mail={"EnforcementStatus": "PROBATION"}),
+    ),
+    "the sender is not verified": (
+        "ses_identity",
+        "fail",
+        "not verified yet: example.com",
+        update(identities={"example.com": False}),
+    ),
+    "the quota is small": (
+        "ses_quota",
+        "warning",
+        "30 mails a day for 40 console users",
+        update(mail={"SendQuota": {"Max24HourSend": 30.0}}),
+    ),
+    "no mail domains are set": (
+        "mail_domains",
+        "warning",
+        "nobody outside example.com",
+        update(parameters={"MailDomains": ""}),
+    ),
+    "the default mail domain is not allowed": (
+        "mail_domains",
+        "fail",
+        "which MailDomains does not allow",
+        update(parameters={"DefaultMailDomain": "example.org"}),
+    ),
+    "the subscription is not confirmed": (
+        "alert_topic",
+        "fail",
+        "1 not confirmed yet",
+        update(subscriptions={"SubscriptionsConfirmed": "0", "SubscriptionsPending": "1"}),
+    ),
+    "the guard policy is attached to nobody": (
+        "guard_policy",
+        "fail",
+        "attached to nobody",
+        detach_guard,
+    ),
+    "the guard policy denies nothing": (
+        "guard_policy",
+        "fail",
+        "does not deny the removal",
+        weaken_guard,
+    ),
+    "a console user is not guarded": (
+        "guard_policy",
+        "warning",
+        "not to 1 console user: carol",
+        lambda at: at.hire("carol", Standing.PROTECTED, guarded=False),
+    ),
+    "root has no MFA": ("root_mfa", "fail", "CIS 5.0, 1.4", update(root={"AccountMFAEnabled": 0})),
+    "root has access keys": (
+        "root_mfa",
+        "warning",
+        "CIS 5.0, 1.3",
+        update(root={"AccountAccessKeysPresent": 1}),
+    ),
+    "passwords may be short": (
+        "password_policy",
+        "fail",
+        "8 characters are enough; CIS 5.0, 1.7",
+        require(MinimumPasswordLength=8),
+    ),
+    "passwords may be used again": (
+        "password_policy",
+        "fail",
+        "5 former passwords are refused; CIS 5.0, 1.8",
+        require(PasswordReusePrevention=5),
+    ),
+    "passwords may be of one class": (
+        "password_policy",
+        "warning",
+        "3 of 4 classes",
+        require(RequireSymbols=False),
+    ),
+    "a policy denies a user his first password": (
+        "first_password",
+        "fail",
+        "may not call iam:ChangePassword without MFA: ForceMfa",
+        update(decisions={"iam:ChangePassword": "explicitDeny"}),
+    ),
+    "a policy denies him the password policy": (
+        "first_password",
+        "fail",
+        "may not call iam:GetAccountPasswordPolicy without MFA",
+        update(decisions={"iam:GetAccountPasswordPolicy": "explicitDeny"}),
+    ),
+    "expired passwords cannot be changed": (
+        "first_password",
+        "warning",
+        "hard expiry",
+        require(HardExpiry=True, MaxPasswordAge=90),
+    ),
+    "the last sweep is long ago": (
+        "last_sweep",
+        "fail",
+        "not for 11 h",
+        lambda at: at.swept(timedelta(hours=11)),
+    ),
+    "a region fell silent": (
+        "heartbeat",
+        "fail",
+        "not for 20 h from 123456789012 eu-north-1 (sign-ins)",
+        silence(seen=timedelta(hours=20)),
+    ),
+    "a new region was not heard of yet": (
+        "heartbeat",
+        "warning",
+        "nothing yet from 123456789012 eu-north-1 (sign-ins)",
+        silence(expected_for=timedelta(hours=2)),
+    ),
+    "a region was never heard of": ("heartbeat", "fail", "never heard from", silence()),
+}
+
+
+@pytest.mark.parametrize("broken", BREAKS)
+def test_what_is_broken_is_named_and_nothing_else(
+    broken: str, clinic: Clinic, capsys: Capture
+) -> None:
+    check, level, words, break_ = BREAKS[broken]
+    break_(clinic)
+    report = clinic.examine(capsys)
+    assert report.not_well == {(check, level)}
+    [line] = {one["seen"] for one in report.of(check) if one["level"] != "ok"}
+    assert words in line
+    assert all(one["remedy"] for one in report.of(check) if one["level"] != "ok")
+    assert report.code == (0 if level == "warning" else 1)
+
+
+def test_every_check_is_broken_once() -> None:
+    assert {check for check, level, _, _ in BREAKS.values() if level != "warning"} == {
+        check.word for check in Check
+    } - {"ses_quota"}
+
+
+GONE: dict[str, Break] = {
+    "rules": lambda at: (
+        detach_targets(clinics.physical("SignInRule"))(at),
+        at.client("events").delete_rule(Name=clinics.physical("SignInRule")),
+    ),
+    "forwarders": lambda at: (
+        detach_targets(FORWARD_RULE, "us-east-2")(at),
+        at.client("events", "us-east-2").delete_rule(Name=FORWARD_RULE),
+    ),
+    "event_sources": lambda at: at.client("lambda").delete_event_source_mapping(
+        UUID=at.resources["OnSignInQueue"][1]
+    ),
+    "functions": lambda at: at.client("lambda").delete_function(
+        FunctionName=clinics.physical("Remind")
+    ),
+    "schedules": lambda at: at.client("scheduler").delete_schedule(
+        Name=clinics.physical("RemindEveryHour")
+    ),
+    "dead_letters": lambda at: at.client("sqs").delete_queue(
+        QueueUrl=at.resources["SignInDeadLetters"][1]
+    ),
+    "ses_identity": update(identities={"example.com": False}),
+    "alert_topic": update(refused={"sns:GetTopicAttributes": "NotFound"}),
+    "guard_policy": update(refused={"iam:GetPolicy": "NoSuchEntity"}),
+    "password_policy": lambda at: at.account.iam.delete_account_password_policy(),
+}
+
+
+@pytest.mark.parametrize("check", GONE)
+def test_what_is_gone_fails(check: str, clinic: Clinic, capsys: Capture) -> None:
+    GONE[check](clinic)
+    report = clinic.examine(capsys)
+    assert report.not_well == {(check, "fail")}
+    assert report.code == 1
+
+
+def test_a_region_without_a_forwarder_is_told_what_to_deploy_there(
+    clinic: Clinic, capsys: Capture
+) -> None:
+    report = clinic.examine(capsys, "--json", "--sign-in-regions", "us-east-1,eu-central-1")
+    [line] = [one for one in report.of("forwarders") if one["level"] == "fail"]
+    assert line["about"] == "eu-central-1"
+    assert f"HubAccountId={ACCOUNT}" in line["remedy"]
+    assert report.not_well == {("forwarders", "fail"), ("heartbeat", "fail")}
+
+
+def guard_by_scp(at: Clinic, *, attached: bool) -> None:
+    organizations = at.client("organizations")
+    [root] = organizations.list_roots()["Roots"]
+    made = organizations.create_policy(
+        Name="guard", Description="", Type="SERVICE_CONTROL_POLICY", Content="{}"
+    )
+    scp = made["Policy"]["PolicySummary"]["Id"]
+    if attached:
+        organizations.attach_policy(PolicyId=scp, TargetId=root["Id"])
+    at.parameters["GuardScpId"] = scp
+    detach_guard(at)
+
+
+@pytest.mark.parametrize("attached", [True, False])
+def test_a_service_control_policy_holds_where_it_is_attached(
+    attached: bool,  # noqa: FBT001 - the case
+    organized: Clinic,
+    capsys: Capture,
+) -> None:
+    guard_by_scp(organized, attached=attached)
+    report = organized.examine(capsys)
+    assert report.not_well == (set() if attached else {("guard_policy", "fail")})
+    [line] = report.of("guard_policy")
+    assert ("holds for Root" if attached else "attached to nothing") in line["seen"]
+
+
+@pytest.fixture
+def organized(clinic: Clinic) -> Clinic:
+    """The clinic's account as the hub of an organization, with a member that is well."""
+    member = clinic.account.organization()
+    organization = clinic.client("organizations").describe_organization()["Organization"]["Id"]
+    clinic.parameters["OrganizationId"] = organization
+    clinic.client("events").put_permission(
+        EventBusName="default",
+        StatementId="members",
+        Action="events:PutEvents",
+        Principal="*",
+        Condition={"Type": "StringEquals", "Key": "aws:PrincipalOrgID", "Value": organization},
+    )
+    clinic.swept(timedelta(hours=1), member)
+    for pulse in expected((member,), REGIONS, REGION):
+        clinic.store.beat(pulse, clinic.now)
+    return clinic
+
+
+def test_an_organization_passes_too(organized: Clinic, capsys: Capture) -> None:
+    report = organized.examine(capsys)
+    assert report.not_well == set()
+    [swept] = report.of("last_sweep")
+    assert "2 accounts with 80 users" in swept["seen"]
+
+
+def test_a_member_that_was_never_swept_nor_heard_of_is_named(
+    organized: Clinic, capsys: Capture
+) -> None:
+    new = organized.account.new_member("new")
+    report = organized.examine(capsys)
+    assert report.not_well == {("last_sweep", "fail"), ("heartbeat", "fail")}
+    assert all(
+        new in one["seen"] + one["about"] for one in report.verdicts if one["level"] == "fail"
+    )
+
+
+def test_the_documented_policy_allows_what_is_called_and_no_more(
+    organized: Clinic, capsys: Capture
+) -> None:
+    organized.examine(capsys)
+    made = set(organized.made)
+    guard_by_scp(organized, attached=True)
+    organized.examine(capsys)
+    assert made | organized.made == permissions()
+
+
+def test_it_only_reads(organized: Clinic, capsys: Capture) -> None:
+    organized.examine(capsys)
+    reading = re.compile(r"\w+:(Describe|Get|List|Query|Simulate)\w*")
+    assert [call for call in organized.made if not reading.fullmatch(call)] == []
+
+
+def permissions() -> set[str]:
+    """Give the actions that docs/doctor.md asks for."""
+    text = (ROOT / "docs" / "doctor.md").read_text()
+    [block] = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    [statement] = json.loads(block)["Statement"]
+    assert statement["Action"] == sorted(statement["Action"])
+    return set(statement["Action"])
+
+
+def test_a_missing_permission_is_named_and_leaves_the_other_checks_alone(
+    organized: Clinic, capsys: Capture
+) -> None:
+    guard_by_scp(organized, attached=True)
+    for action in permissions() - {"cloudformation:DescribeStacks", "iam:GetGroup"}:
+        organized.refused = {action: "AccessDeniedException"}
+        if action == "cloudformation:ListStackResources":
+            report = organized.examine(capsys)
+            assert action in report.err
+            continue
+        report = organized.examine(capsys)
+        unknown = [one for one in report.verdicts if one["level"] != "ok"]
+        assert unknown, action
+        assert {one["level"] for one in unknown} == {"unknown"}, action
+        known_by = (one["seen"] + one["remedy"] for one in unknown)
+        assert all(action in words or "ListAccounts" in action for words in known_by), action
+        assert report.code == 1
+        assert len({one["check"] for one in report.verdicts}) == len(Check)
+
+
+def test_a_service_that_does_not_answer_is_unknown(clinic: Clinic, capsys: Capture) -> None:
+    clinic.refused = {"ses:GetAccount": "InternalFailure"}
+    report = clinic.examine(capsys)
+    assert report.not_well == {("ses_account", "unknown"), ("ses_quota", "unknown")}
+    assert "ses:GetAccount: InternalFailure" in report.of("ses_account")[0]["seen"]
+
+
+def test_a_stack_that_cannot_be_read_is_told_at_once(clinic: Clinic, capsys: Capture) -> None:
+    clinic.refused = {"cloudformation:DescribeStacks": "AccessDenied"}
+    report = clinic.examine(capsys)
+    assert (report.code, report.out) == (1, "")
+    assert "cloudformation:DescribeStacks is denied" in report.err
+
+
+def test_before_the_first_sweep_nobody_is_known(clinic: Clinic, capsys: Capture) -> None:
+    for item in clinic.account.items(""):
+        key = key_of(item["pk"], item["sk"])
+        clinic.account.dynamodb.delete_item(TableName=clinic.account.table, Key=key)
+    report = clinic.examine(capsys)
+    assert report.not_well == {
+        ("last_sweep", "fail"),
+        ("heartbeat", "fail"),
+        ("ses_quota", "unknown"),
+        ("guard_policy", "unknown"),
+        ("first_password", "unknown"),
+    }
+
+
+def test_it_reads_well_on_a_terminal(clinic: Clinic, capsys: Capture) -> None:
+    throttle(clinic)
+    report = clinic.examine(capsys, "--region", "us-east-1")
+    lines = report.out.splitlines()
+    assert lines[0] == "Events come in"
+    name = clinics.physical("OnSignIn")
+    at = lines.index(f"  FAIL     functions {name}: may not run: its reserved concurrency is 0")
+    assert lines[at + 1].startswith("           → aws lambda delete-function-concurrency")
+    assert lines[-1].endswith("1 FAIL")
+    assert report.code == 1
+
+
+def test_what_others_wrote_does_not_drive_the_terminal(clinic: Clinic, capsys: Capture) -> None:
+    clinic.status = "\x1b[2J[bold]UPDATE"
+    report = clinic.examine(capsys, "--region", "us-east-1")
+    assert "\x1b" not in report.out
+    assert "[bold]UPDATE" in report.out
+
+
+@pytest.mark.parametrize("wrong", ["", "everywhere", "us-east-1;eu-west-1"])
+def test_a_wrong_call_is_told_apart(wrong: str, capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["doctor", "--sign-in-regions", wrong])
+    assert stopped.value.code == 2
+    assert "not regions" in capsys.readouterr().err
