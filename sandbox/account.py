@@ -91,6 +91,10 @@ class Account:
         """Deliver records once more, as EventBridge may."""
         self._ask("/_sandbox/deliver", event_ids)
 
+    def lose_events(self, one_in: int) -> None:
+        """Let so many of the events that rules ask for never come; 0: let all come again."""
+        self._ask("/_sandbox/lose", one_in)
+
     def inbox(self) -> list[Json]:
         """The mails that SES has accepted, oldest first."""
         mails = self._ask("/_ministack/ses/messages")["messages"]

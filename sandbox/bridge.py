@@ -12,6 +12,7 @@ Beside the AWS APIs it answers:
     GET  /_sandbox/decisions          each answer of the policy evaluation, counted
     POST /_sandbox/sign-in            a console sign-in, which no API makes
     POST /_sandbox/deliver            deliver the records with the given event ids once more
+    POST /_sandbox/lose               from now on, lose one in so many records; 0: lose none
 """
 
 import json
@@ -70,12 +71,23 @@ class Trail:
 
     entries: list[Json] = field(default_factory=list)
     decisions: Counter[Decision] = field(default_factory=Counter)
+    lose_one_in: int = 0
+    watched: int = 0
 
     def publish(self, record: Json) -> Json:
         """Write a record down and put it on the event bus."""
-        entry = {"number": len(self.entries) + 1, "record": record, "rules": inside.deliver(record)}
+        lost = self._is_lost(record)
+        rules = [] if lost else inside.deliver(record)
+        entry = {"number": len(self.entries) + 1, "record": record, "rules": rules, "lost": lost}
         self.entries.append(entry)
         return entry
+
+    def _is_lost(self, record: Json) -> bool:
+        """CloudTrail tells EventBridge as well as it can, and now and then an event never comes."""
+        if not self.lose_one_in or not inside.is_watched(record):
+            return False
+        self.watched += 1
+        return self.watched % self.lose_one_in == 0
 
     def decided(self, decision: Decision) -> None:
         """Count one answer of the policy evaluation."""
@@ -185,6 +197,9 @@ class Bridge:
             case "POST", ["deliver"]:
                 known = {one["record"]["eventID"]: one["record"] for one in self.trail.entries}
                 return 200, [inside.deliver(known[event_id]) for event_id in json.loads(body)]
+            case "POST", ["lose"]:
+                self.trail.lose_one_in = json.loads(body)
+                return 200, self.trail.lose_one_in
             case _:
                 return 404, __doc__
 

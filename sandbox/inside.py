@@ -35,6 +35,15 @@ def deliver(record: Json) -> list[str]:
         ]
 
 
+def is_watched(record: Json) -> bool:
+    """Tell whether one of the deployed rules asks for calls of a record's name."""
+    named = json.dumps(record["eventName"])
+    with request_scope(record["recipientAccountId"], record["awsRegion"]):
+        return any(
+            named in (rule.get("EventPattern") or "") for rule in eventbridge._rules.values()
+        )
+
+
 def report(mail: SentMail) -> None:
     """Put what SES would report of a mail on the bus, if its configuration set has that told.
 

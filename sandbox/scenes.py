@@ -2,6 +2,6 @@
 
 from typing import Final
 
-from sandbox import lab_story, story
+from sandbox import lab_story, story, sweep_story
 
-SCENES: Final = (*story.SCENES, *lab_story.SCENES)
+SCENES: Final = (*story.SCENES, *lab_story.SCENES, *sweep_story.SCENES)

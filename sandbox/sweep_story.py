@@ -1,0 +1,171 @@
+"""Events that never come, and the sweep that finds what they would have told."""
+
+import time
+from collections import Counter
+from dataclasses import replace
+from typing import Any, Final
+
+from sandbox.account import Account
+from sandbox.cast import Cast
+from sandbox.emulator import ACCOUNT_ID, LAB_ID
+from sandbox.expectations import Expectation, Scene, Since
+from sandbox.records import Json
+from sandbox.stage import Stage
+
+LOST_ONE_IN: Final = 5
+SWEPT_WITHIN_SECONDS: Final = 90
+ACCOUNTS: Final = (ACCOUNT_ID, LAB_ID)
+
+
+def a_busy_day(stage: Stage) -> str:
+    """Hire people in both accounts, and let some enrol, leave, move or lose their password."""
+    before = len(stage.account.records())
+    stage.account.lose_events(LOST_ONE_IN)
+    try:
+        _hire(stage.cast, "olivia", "nora", count=10)
+        _hire(stage.lab.cast, "lars", "lola", count=4)
+        iam = stage.cast["olivia"].client("iam")
+        for name in ("nora-2", "nora-7"):
+            iam.delete_login_profile(UserName=name)
+        _dismiss(stage.cast, "olivia", "nora-3", "nora-9")
+        iam.update_user(UserName="nora-4", NewUserName="nora-married")
+        _dismiss(stage.cast, "olivia", "nora-5")
+        iam.create_user(UserName="nora-5")
+    finally:
+        stage.account.lose_events(0)
+    entries = stage.account.records()[before:]
+    lost = Counter(entry["record"]["eventName"] for entry in entries if entry["lost"])
+    came = sum(bool(entry["rules"]) for entry in entries)
+    named = ", ".join(f"{name} {count}" for name, count in sorted(lost.items()))
+    return f"{came + lost.total()} events that rules ask for, {lost.total()} lost: {named}"
+
+
+def _hire(cast: Cast, by: str, name: str, *, count: int) -> None:
+    boss = cast[by]
+    for number in range(count):
+        person = f"{name}-{number}"
+        cast.hire(person, by=boss)
+        cast.give_console_access(person, by=boss)
+        if number % 2:
+            boss.client("iam").put_user_policy(
+                UserName=person, PolicyName="enrol", PolicyDocument=_ENROL
+            )
+            cast.enrol(person, device=f"{person}-phone")
+
+
+def _dismiss(cast: Cast, by: str, *names: str) -> None:
+    """Let people go, with all that they have, as the console does it."""
+    iam = cast[by].client("iam")
+    for name in names:
+        for device in iam.list_mfa_devices(UserName=name)["MFADevices"]:
+            iam.deactivate_mfa_device(UserName=name, SerialNumber=device["SerialNumber"])
+        for key in iam.list_access_keys(UserName=name)["AccessKeyMetadata"]:
+            iam.delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
+        for policy in iam.list_user_policies(UserName=name)["PolicyNames"]:
+            iam.delete_user_policy(UserName=name, PolicyName=policy)
+        iam.delete_login_profile(UserName=name)
+        iam.delete_user(UserName=name)
+
+
+def sweep(stage: Stage) -> str:
+    """Run the sweep as its schedule does, and wait until it has gone through both accounts."""
+    stage.evidence.look()
+    wrong = len(differences(Since.now(stage.evidence)))
+    before = {number: _last_sweep(stage, number).get("at") for number in ACCOUNTS}
+    stage.run("SweepFunction")
+    deadline = time.monotonic() + SWEPT_WITHIN_SECONDS
+    swept: dict[str, Json] = {}
+    while time.monotonic() < deadline:
+        swept = {number: _last_sweep(stage, number) for number in ACCOUNTS}
+        if all(swept[number].get("at") != before[number] for number in ACCOUNTS):
+            break
+        time.sleep(0.5)
+    stage.evidence.look()
+    still = len(differences(Since.now(stage.evidence)))
+    calls = " and ".join(str(one.get("iam_calls", "?")) for one in swept.values())
+    return f"users that the table was wrong about: {wrong} before, {still} after; {calls} IAM calls"
+
+
+def _last_sweep(stage: Stage, number: str) -> Json:
+    stage.evidence.look()
+    return next(
+        (
+            item
+            for item in stage.evidence.items
+            if (item["pk"], item["sk"]) == (f"ACCOUNT#{number}", "SWEEP")
+        ),
+        {},
+    )
+
+
+def differences(since: Since) -> list[str]:
+    """Say in what the watcher's table differs from IAM as it is now, in both accounts."""
+    return [
+        found
+        for number in ACCOUNTS
+        for found in _differences(since, since.evidence.account, number)
+    ]
+
+
+def _differences(since: Since, hub: Account, number: str) -> list[str]:
+    iam = replace(hub, number=number).root.client("iam")
+    known = {
+        item["pk"]: item
+        for item in since.evidence.kind("USER")
+        if item["pk"].startswith(f"USER#{number}#") and "gone_at" not in item
+    }
+    found = []
+    for page in iam.get_paginator("list_users").paginate():
+        for user in page["Users"]:
+            name = user["UserName"]
+            item = known.pop(f"USER#{number}#{user['UserId']}", None)
+            if item is None:
+                found.append(f"{name} is not known")
+            elif item["name"] != name:
+                found.append(f"{name} is known as {item['name']}")
+            elif item["standing"] not in _standings(iam, name, item):
+                found.append(f"{name} is not {item['standing']}")
+    return found + [f"{item['name']} is gone" for item in known.values()]
+
+
+def _standings(client: Any, name: str, item: Json) -> set[str]:  # noqa: ANN401 - boto3's own
+    devices = client.list_mfa_devices(UserName=name)["MFADevices"]
+    try:
+        client.get_login_profile(UserName=name)
+    except client.exceptions.NoSuchEntityException:
+        # Whoever has a device is protected, and is not asked about a password.
+        return {"no_console_access", "protected"} if devices else {"no_console_access"}
+    if devices:
+        return {"protected"}
+    return {"exempt"} if item.get("exemption") else {"unprotected"}
+
+
+EXACT: Final = Expectation(
+    "the table is exact: every user of both accounts as IAM has him",
+    lambda since: differences(since) == [],
+)
+
+WRONG: Final = Expectation(
+    "the table is wrong about somebody: events alone are not enough",
+    lambda since: differences(since) != [],
+)
+
+_ENROL: Final = (
+    '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iam:*MFADevice",'
+    ' "Resource": ["arn:aws:iam::*:user/${aws:username}", "arn:aws:iam::*:mfa/*"]}]}'
+)
+
+SCENES: Final = (
+    Scene(
+        "a busy day, and one event in five is lost",
+        "People come, enrol, leave and move, in both accounts.",
+        a_busy_day,
+        (WRONG,),
+    ),
+    Scene(
+        "the sweep",
+        "Everybody is looked at, in both accounts; only who seems to differ is asked about.",
+        sweep,
+        (EXACT,),
+    ),
+)
