@@ -87,8 +87,8 @@ test: $(DEV) $(SAM) $(SANDBOX) ## Run the tests; ARGS="-m 'not e2e'" leaves the 
 	$(call say,Tests)
 	@.venv/bin/python -m pytest --numprocesses=auto $(ARGS)
 
-simulation: $(DEV) ## Play a month with 1,000 users and show what each got; SIMULATION_SEED=2 plays another
-	@SIMULATED_USERS=$${SIMULATED_USERS:-1000} .venv/bin/python -m pytest tests/simulation --numprocesses=0 --quiet $(ARGS)
+simulation: $(DEV) ## Play a month with 1,000 users, and 1,000 walks; SIMULATION_SEED=2 plays others
+	@SIMULATED_USERS=$${SIMULATED_USERS:-1000} SIMULATED_WALKS=$${SIMULATED_WALKS:-1000} .venv/bin/python -m pytest tests/simulation --numprocesses=0 --quiet $(ARGS)
 
 bench: $(DEV) ## Measure the mailer, or with BENCH=sweep the sweep; ARGS=--help says what to set beside
 	@.venv/bin/python -m benchmarks.$(BENCH) $(ARGS)

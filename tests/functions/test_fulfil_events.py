@@ -19,8 +19,9 @@ from tests.builders import (
     iam_call,
     iam_user,
     sign_in,
+    user_created,
 )
-from tests.functions.approved import PHONE, TABLET, approved, fulfil
+from tests.functions.approved import BOB, PHONE, TABLET, approved, fulfil
 from tests.functions.product import FULFIL_ROLE, Product
 
 MINUTE = timedelta(minutes=1)
@@ -109,6 +110,40 @@ def test_what_comes_late_is_no_violation_of_a_request_that_was_made_since(
         assert states(account) == ["closed", "open"]
         product.observe(*steps())
         assert states(account) == ["closed", "open"]
+        assert not any(item.get("violation") for item in account.items("REQUEST#", "STATE"))
+        assert "alert removal_unapproved" not in told(product)
+
+
+def test_what_is_later_by_two_requests_is_no_violation_of_the_third(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with opened(monkeypatch) as account:
+        product = Product(account, monkeypatch)
+        request = approved(product)
+        fulfil(product, request)
+        ana = iam_user("ana", request.subject.user_id)
+        product.observe(*enrolment(account, request))
+        product.observe(denied_removal(ana, "ana"))
+        [second] = [item for item in account.items("REQUEST#", "STATE") if item["state"] == "open"]
+        path = f"/requests/{second['id']}/cancel"
+        assert product.call("approval_desk", "POST", path, BOB, {"reason": "Mistake"})[0] == 200
+        product.observe(denied_removal(ana, "ana", "another"))
+        product.observe(*steps())
+        assert states(account) == ["cancelled", "closed", "open"]
+        assert not any(item.get("violation") for item in account.items("REQUEST#", "STATE"))
+
+
+def test_what_comes_late_is_no_violation_of_another_who_got_the_name_since(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with opened(monkeypatch) as account:
+        product = Product(account, monkeypatch)
+        request = approved(product)
+        fulfil(product, request)
+        account.iam.delete_login_profile(UserName="ana")
+        account.iam.delete_user(UserName="ana")
+        product.observe(user_created("ana", account.new_user("ana")))
+        assert product.observe(*steps()) == []
         assert not any(item.get("violation") for item in account.items("REQUEST#", "STATE"))
         assert "alert removal_unapproved" not in told(product)
 

@@ -115,7 +115,7 @@ class Walk:
         by, who = self._actor(act, user)
         if act.pick == 7:
             by, who = "emergency", _session("Emergency", "eve")
-        if act.pick == 6:
+        if act.pick in {5, 6}:
             by, who = "forger", _session(FULFIL_ROLE, "forger")
         user.devices.remove(serial)
         record = about("DeactivateMFADevice", user.name, who, self._seed(), serialNumber=serial)
@@ -422,7 +422,10 @@ class Walk:
         return max(found, key=lambda request: (request.state in ACTIVE, request.opened_at))
 
     def _involved(self, request: ChangeRequest, number: int) -> bool:
-        return self.dog.is_involved(_approver(Act("", who=number)).arn, request)
+        by = _approver(Act("", who=number))
+        # Whoever deletes a virtual device after its removal tried, too.
+        tried = {actor.rsplit("/", 1)[-1] for actor in request.actors}
+        return by.name in tried or self.dog.is_involved(by.arn, request)
 
     def _had_the_name(self, request: ChangeRequest, act: Act) -> bool:
         """Tell whether the product may know somebody for the subject who was once called so."""

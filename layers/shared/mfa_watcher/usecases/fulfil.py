@@ -192,7 +192,7 @@ class _Run:
             self.step(removal.deactivated if was_his else removal.was_gone)
         if device.kind is not DeviceKind.VIRTUAL or removal.is_cleared:
             return
-        if reset.delete(device.serial):
+        if reset.delete(device.serial) or self.removed_anew(reset, user, device):
             self.step(removal.deleted)
         elif removal.was_gone in self.done:
             self.step(removal.left)
@@ -201,6 +201,13 @@ class _Run:
                 f"IAM takes {device.serial} for the user's, although it is deactivated. Try again"
                 " in a minute"
             )
+
+    def removed_anew(self, reset: IamReset, user: IamUser, device: Device) -> bool:
+        """Take the device once more off a user who enrolled it under its old name meanwhile.
+
+        That can be between two calls of which the first ended with the deletion, before its note.
+        """
+        return reset.deactivate(user.name, device.serial) and reset.delete(device.serial)
 
     def look_again(self, iam: IamReader, user: IamUser) -> tuple[Device, ...]:
         """Give the devices that the user has now, and see, as the last thing, that it is he."""

@@ -31,6 +31,9 @@ from mfa_watcher.usecases.look import look
 RACES = 5
 """How often a decision that lost a race is made anew before the queue has to try again."""
 
+REQUESTS_BACK = 5
+"""How many requests of a user a record of a carrying out may be late by."""
+
 _NOTHING_TO_DO = frozenset(
     {SignalKind.IGNORED, SignalKind.SIGN_IN_FAILED, SignalKind.SIGN_IN_NOT_JUDGED}
 )
@@ -139,11 +142,17 @@ class Observer:
     def _earlier(
         self, event: Event, signal: Signal, request: ChangeRequest | None
     ) -> ChangeRequest | None:
-        """Give the user's last but one request, if a late record may be of its carrying out."""
-        if request is None or request.previous is None or request.is_carried_out_at(event.at):
+        """Give the request before the user's last one whose carrying out made a late record."""
+        if not acts_for_requests(signal, event.account_id, self.policy):
             return None
-        fulfils = acts_for_requests(signal, event.account_id, self.policy)
-        return self.store.request(request.previous) if fulfils else None
+        earlier = request
+        for _ in range(REQUESTS_BACK):
+            if earlier is None or earlier.previous is None:
+                break
+            if earlier.is_carried_out_at(event.at) and signal.serial in {None, *earlier.devices}:
+                break
+            earlier = self.store.request(earlier.previous)
+        return earlier if earlier is not request else None
 
     def _subject(self, account_id: str, signal: Signal) -> User | None:
         """Find whom the signal is about: by the id in the record, in our table, then in IAM."""
@@ -168,13 +177,22 @@ class Observer:
 
     def _known(self, account_id: str, signal: Signal) -> User | None:
         """Find the subject in our table. Names are taken for a hint: they pass to others."""
-        if signal.only_deletes_the_entity:
+        if signal.only_deletes_the_entity or self._carries_out(account_id, signal):
             user_id = self.store.user_id_of_removed_device(account_id, signal.serial or "")
-            return self.store.user(UserKey(account_id, user_id)) if user_id else None
+            if user_id or signal.only_deletes_the_entity:
+                return self.store.user(UserKey(account_id, user_id)) if user_id else None
         if signal.subject is None:
             return None
         user = self._last_named(account_id, signal.subject)
         return user if user and _goes_by(user, signal.subject) else None
+
+    def _carries_out(self, account_id: str, signal: Signal) -> bool:
+        """Tell whether it may be a step of carrying out a request, whose devices lead to its user.
+
+        By the time that we hear of it, his name may be another's.
+        """
+        by_role = acts_for_requests(signal, account_id, self.policy)
+        return by_role and signal.kind is SignalKind.DEVICE_REMOVAL and signal.serial is not None
 
     def _last_named(self, account_id: str, name: str) -> User | None:
         """Find whom we saw last under a name; he may have another by now, or be gone."""
