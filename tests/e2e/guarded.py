@@ -41,12 +41,22 @@ def without_code(template: Template) -> dict[str, Any]:
                 if url := properties.get("FunctionUrlConfig"):
                     target = {"TargetFunctionArn": {"Fn::GetAtt": [name, "Arn"]}}
                     kept[f"{name}Url"] = {"Type": "AWS::Lambda::Url", "Properties": url | target}
+            case "AWS::Events::Rule":  # as it is named, with nothing to catch
+                nothing = properties | {"EventPattern": {"source": ["aws.nothing"]}}
+                kept[name] = resource | {"Properties": nothing}
             case "AWS::Serverless::LayerVersion" | "AWS::CloudWatch::Alarm":
                 pass
             case _:
                 kept[name] = resource
-    parts = ("AWSTemplateFormatVersion", "Parameters", "Conditions")
-    return {part: template.body[part] for part in parts} | {"Resources": kept}
+    # Without what is for people: a template handed over in a call has at most 51,200 bytes.
+    for_people = {"Description", "ConstraintDescription"}
+    parameters = {
+        name: {key: value for key, value in declared.items() if key not in for_people}
+        for name, declared in template.body["Parameters"].items()
+    }
+    parts = ("AWSTemplateFormatVersion", "Conditions")
+    body = {part: template.body[part] for part in parts}
+    return body | {"Parameters": parameters, "Resources": kept}
 
 
 @dataclass
