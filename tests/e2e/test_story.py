@@ -26,7 +26,6 @@ def test_denied_removal_is_denied_by_the_guard_policy_and_by_nothing_else(stage:
     assert {record["eventName"] for record in denied} == {
         "DeactivateMFADevice",
         "DeleteVirtualMFADevice",
-        "PurgeQueue",
     }
     assert all(
         record["errorMessage"].endswith(

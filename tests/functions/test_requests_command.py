@@ -456,7 +456,9 @@ def test_service_desk_files_in_another_account_and_lists_then_say_which_is_meant
     here = run(LENA, "open", "--user", "mia", *details, "--json")
     assert here.json["request"]["subject"]["account_id"] == ACCOUNT
     rows = [line for line in run(LENA, "list").out.splitlines() if "mia" in line]
-    assert [number in row for number, row in zip((ACCOUNT, MEMBER), rows, strict=True)] == [True] * 2
+    assert [number in row for number, row in zip((ACCOUNT, MEMBER), rows, strict=True)] == [
+        True
+    ] * 2
 
 
 @pytest.mark.usefixtures("carol")
