@@ -26,6 +26,7 @@ from sandbox.stage import Stage
 
 TRAIL: Final = "all-regions"
 SWEPT_WITHIN_SECONDS: Final = 30
+EVENTS_TAKE_SECONDS: Final = 20
 _STYLES: Final = {"ok": "green", "warning": "yellow", "fail": "bold red", "unknown": "magenta"}
 
 
@@ -179,7 +180,7 @@ def _item(patient: Patient, pk: str, sk: str) -> Json | None:
     return found
 
 
-def _age(prefix: str, sort: str, attribute: str) -> Callable[[Patient], None]:
+def _age(prefix: str, naming: str, attribute: str) -> Callable[[Patient], None]:
     """Let what the table says of a moment be long ago."""
 
     def break_(patient: Patient) -> None:
@@ -188,7 +189,7 @@ def _age(prefix: str, sort: str, attribute: str) -> Callable[[Patient], None]:
         item = next(
             one
             for one in items
-            if one["pk"]["S"].startswith(prefix) and one["sk"]["S"].startswith(sort)
+            if one["pk"]["S"].startswith(prefix) and naming in one["sk"]["S"]
             if attribute in one
         )
         patient.kept[attribute] = item
@@ -197,6 +198,25 @@ def _age(prefix: str, sort: str, attribute: str) -> Callable[[Patient], None]:
         )
 
     return break_
+
+
+def _fall_silent(patient: Patient) -> None:
+    """Wait for the events of all that was broken before: each is a sign of life."""
+    deadline = time.monotonic() + EVENTS_TAKE_SECONDS
+    while any(_waiting(patient, queue) for queue in ("SignInQueue", "IamChangeQueue")):
+        if time.monotonic() > deadline:
+            break  # the doctor says so
+        time.sleep(0.5)
+    # Of other regions only those are looked at that have a forwarder.
+    _age("HEARTBEAT", f"#{REGION}#", "seen_at")(patient)
+
+
+def _waiting(patient: Patient, queue: str) -> int:
+    found = patient.client("sqs").get_queue_attributes(
+        QueueUrl=patient.ids[queue], AttributeNames=["All"]
+    )
+    counts = found["Attributes"]
+    return sum(int(counts[name]) for name in counts if name.startswith("ApproximateNumber"))
 
 
 def _restore(attribute: str) -> Callable[[Patient], None]:
@@ -365,7 +385,7 @@ AILMENTS: Final = (
     Ailment(
         "heartbeat",
         "a region is silent",
-        _age("HEARTBEAT", "", "seen_at"),
+        _fall_silent,
         _restore("seen_at"),
     ),
 )
