@@ -26,6 +26,8 @@ WRITE_UNIT = 0.625 / 1_000_000
 
 MEMORY_GB = 0.5
 """What template.yaml gives a function."""
+CORES = 512 / 1769
+"""What comes with that memory (Lambda developer guide, "Configure function memory")."""
 REQUESTS_A_MESSAGE = 3
 SWEEPS_A_DAY = 6
 DAYS_A_MONTH = 30
@@ -67,7 +69,7 @@ def cost(measured: dict[str, Any], accounts: int) -> Cost:
     return Cost(
         accounts * ours["messages"],
         accounts * measured["calls"],
-        accounts * measured["working_s"],
+        accounts * max(measured["working_s"], measured["cpu_s"] / CORES),
         accounts * (measured["invocations"] - 1) + 1,  # the schedule's own is one for all
         accounts * ours["read_units"],
         accounts * ours["write_units"],

@@ -3,16 +3,14 @@
 moto makes one anew at each read, and dates it 2015.
 """
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
 from moto.iam.models import IAMBackend, iam_backends
 from moto.iam.responses import IamResponse
-
-from tests.builders import ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,58 +22,61 @@ LIFE = timedelta(hours=4)
 
 @dataclass
 class Reports:
-    """IAM's reports about the emulated account."""
+    """IAM's reports about the emulated accounts."""
 
     clock: "Callable[[], datetime]"
     takes: timedelta = timedelta(seconds=3)
     """How long a report is in the making."""
-    ordered_at: datetime | None = None
-    content: str = ""
     made: int = 0
+    last: dict[str, tuple[datetime, str]] = field(default_factory=dict)
+    """When each account's last report was asked for, and what stands in it."""
 
     def install(self, monkeypatch: "pytest.MonkeyPatch") -> "Reports":
         """Answer for moto."""
-        monkeypatch.setattr(
-            IamResponse, "generate_credential_report", lambda _: ActionResult(self.generate())
-        )
-        monkeypatch.setattr(
-            IamResponse, "get_credential_report", lambda _: ActionResult(self.get())
-        )
+
+        def generate(response: IamResponse) -> ActionResult:
+            return ActionResult(self.generate(response.current_account))
+
+        def get(response: IamResponse) -> ActionResult:
+            return ActionResult(self.get(response.current_account))
+
+        monkeypatch.setattr(IamResponse, "generate_credential_report", generate)
+        monkeypatch.setattr(IamResponse, "get_credential_report", get)
         return self
 
-    def generate(self) -> dict[str, str]:
+    def generate(self, account: str) -> dict[str, str]:
         """Begin a report, if there is none that is younger than four hours."""
-        if self.ordered_at is None or self.clock() - self._generated_at >= LIFE:
-            self.ordered_at = self.clock()
-            self.content = _snapshot()
+        now = self.clock()
+        if account not in self.last or now - self._generated_at(account) >= LIFE:
+            self.last[account] = (now, _snapshot(account))
             self.made += 1
             return {"State": "STARTED"}
-        return {"State": "COMPLETE" if self.clock() >= self._generated_at else "INPROGRESS"}
+        return {"State": "COMPLETE" if now >= self._generated_at(account) else "INPROGRESS"}
 
-    def get(self) -> dict[str, Any]:
+    def get(self, account: str) -> dict[str, Any]:
         """Give the report."""
-        if self.ordered_at is None:
+        if account not in self.last:
             raise _error("ReportNotPresent")
-        if self.clock() < self._generated_at:
+        made, now = self._generated_at(account), self.clock()
+        if now < made:
             raise _error("ReportInProgress")
-        if self.clock() - self._generated_at >= LIFE:
+        if now - made >= LIFE:
             raise _error("ReportExpired")
         return {
-            "Content": self.content,
+            "Content": self.last[account][1],
             "ReportFormat": "text/csv",
-            "GeneratedTime": self._generated_at.replace(microsecond=0),
+            "GeneratedTime": made.replace(microsecond=0),
         }
 
-    @property
-    def _generated_at(self) -> datetime:
-        return (self.ordered_at or datetime.min.replace(tzinfo=UTC)) + self.takes
+    def _generated_at(self, account: str) -> datetime:
+        return self.last[account][0] + self.takes
 
 
 def _error(code: str) -> Exception:
     return type(code, (ServiceException,), {"code": code, "message": code})()  # type: ignore[no-any-return]
 
 
-def _snapshot() -> str:
-    backend = iam_backends[ACCOUNT]["aws"]
+def _snapshot(account: str) -> str:
+    backend = iam_backends[account]["aws"]
     backend.generate_report()
     return str(IAMBackend.get_credential_report(backend))

@@ -338,6 +338,62 @@ def test_a_key_lost_since_an_old_report_is_found_by_the_count_of_devices(
     assert users(account)["eva"]["finding"]["cause"] == "device_removed"
 
 
+# Several accounts --------------------------------------------------------------------------------
+
+MEMBER = "444455556666"
+
+
+@pytest.fixture
+def member(product: Product, account: Account) -> Account:
+    """A member account, with a user of the same name as one of the hub's."""
+    product.organization, product.members = "o-abcdefghij", MEMBER
+    account.new_user("mia", device=True)
+    found = account.member(MEMBER)
+    found.new_user("mia")
+    return found
+
+
+def by_account(account: Account) -> dict[tuple[str, str], str]:
+    users = account.items("USER#", "STATE")
+    return {(user["key"]["account_id"], user["name"]): user["standing"] for user in users}
+
+
+@pytest.mark.usefixtures("member")
+def test_each_account_is_swept_by_a_message_of_its_own_with_its_own_iam(
+    product: Product, account: Account, reports: Reports
+) -> None:
+    ordered = product.order_sweep()
+    assert ordered["accounts"] == [ACCOUNT, MEMBER]
+    assert {order["account_id"] for order in product.take_accounts()} == {ACCOUNT, MEMBER}
+    while product.take_accounts():
+        pass
+    assert reports.made == 2
+    assert by_account(account) == {
+        (ACCOUNT, "mia"): "protected",
+        (MEMBER, "mia"): "unprotected",
+    }
+    assert len(account.items("ACCOUNT#", "SWEEP")) == 2
+    assert sent(product) == {"mail guide": 1}
+
+
+@pytest.mark.usefixtures("member", "reports")
+def test_one_account_can_be_swept_by_itself(product: Product, account: Account) -> None:
+    product.sweep(accounts=[MEMBER])
+    assert by_account(account) == {(MEMBER, "mia"): "unprotected"}
+
+
+@pytest.mark.usefixtures("member", "reports")
+def test_an_account_out_of_reach_does_not_keep_the_others_from_being_swept(
+    product: Product, account: Account
+) -> None:
+    account.calls.refused["sts:AssumeRole"] = Refusal("AccessDenied", status=403)
+    product.sweep()
+    assert by_account(account) == {(ACCOUNT, "mia"): "protected"}
+    [(body, attributes)] = account.parked("SweepDeadLetters")
+    assert json.loads(body)["account_id"] == MEMBER
+    assert "mfa-watcher-Reader" in attributes["reason"]
+
+
 # Waiting, failing, going on ----------------------------------------------------------------------
 
 

@@ -294,6 +294,16 @@ def test_what_is_listed_as_virtual_and_has_another_serial_number_is_not_compared
     assert a_census(LISTED, assigned=assigned).virtual == {"AIDAALICE": (PHONE,)}
 
 
+def test_a_row_of_an_old_report_may_be_that_of_whoever_had_the_name_before() -> None:
+    """Even if both were created within the same second, and the row seems to fit."""
+    heir = ListedUser("AIDAHEIR", "Alice", LISTED.created_at)
+    row = ReportRow("alice", LISTED.created_at, password=False, mfa=False)
+    census = a_census(heir, report=a_report(row), asked_at=later(1))
+    assert [note.name for note in compare(census, {}, ACCOUNT).notes] == ["Alice"]
+    found = compare(census, {"AIDAALICE": entry(NO_ACCESS)}, ACCOUNT)
+    assert [suspect.why for suspect in found.suspects] == [NOT_KNOWN, USER_GONE]
+
+
 HOLDER = {"AIDAALICE": entry(PROTECTED, KEY)}
 
 

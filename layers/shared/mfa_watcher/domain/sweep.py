@@ -91,9 +91,13 @@ class Comparison:
 def compare(census: Census, roster: Mapping[str, Entry], account_id: str) -> Comparison:
     """Set the lists against the roster, which is given by user id and was read before them."""
     notes, suspects = [], []
+    known_as = {entry.name.casefold(): user_id for user_id, entry in roster.items()}
     for listed in census.users:
-        key = UserKey(account_id, listed.user_id)
-        verdict = judge(key, census.seen(listed), roster.get(listed.user_id))
+        key, seen = UserKey(account_id, listed.user_id), census.seen(listed)
+        if known_as.get(listed.name.casefold(), listed.user_id) != listed.user_id:
+            # The name was another's, who may have been created within the same second.
+            seen = seen if seen.fresh else replace(seen, password=None, mfa=None)
+        verdict = judge(key, seen, roster.get(listed.user_id))
         if isinstance(verdict, User):
             notes.append(verdict)
         elif verdict:
