@@ -121,7 +121,7 @@ class Observer:
             return decide_for_account(event.id, event.at, self.account_id, signal)
         namesake = self._namesake(event, signal)
         late = namesake is not None and _goes_by(namesake, signal.subject)
-        user = None if late else self._subject(signal)
+        user = None if late else self._subject(event, signal)
         if user is None:
             # Evidence of a removal is kept, and root's acts are alerted, whoever they are about.
             if signal.kind is SignalKind.DEVICE_REMOVAL or signal.root:
@@ -153,7 +153,7 @@ class Observer:
             earlier = self.store.request(earlier.previous)
         return earlier if earlier is not request else None
 
-    def _subject(self, signal: Signal) -> User | None:
+    def _subject(self, event: Event, signal: Signal) -> User | None:
         """Find whom the signal is about: by the id in the record, in our table, then in IAM."""
         if (user_id := signal.subject_id) is not None:
             key = UserKey(self.account_id, user_id)
@@ -170,9 +170,19 @@ class Observer:
         found = self.iam.user(signal.record.new_user_name or signal.subject)
         if found is None:
             former = self._last_named(signal.subject)
-            return former if former and not former.gone_at else None
+            return former if former and self._may_be_meant(former, event, signal) else None
         key = UserKey(self.account_id, found.user_id)
         return self.store.user(key) or User(key, found.name)
+
+    def _may_be_meant(self, former: User, event: Event, signal: Signal) -> bool:
+        """Tell whether a record that IAM knows nobody for is about who had the name last.
+
+        A removal of one who is gone came before he went, or belongs to his off-boarding.
+        """
+        if former.gone_at is None:
+            return True
+        soon = event.at - former.gone_at <= self.policy.off_boarding_grace
+        return signal.takes_a_device and soon
 
     def _known(self, signal: Signal) -> User | None:
         """Find the subject in our table. Names are taken for a hint: they pass to others."""
