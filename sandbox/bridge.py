@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
+from random import Random
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qs
 
@@ -73,6 +74,8 @@ class Trail:
     decisions: Counter[Decision] = field(default_factory=Counter)
     lose_one_in: int = 0
     watched: int = 0
+    unlucky: int = 0
+    dice: Random = field(default_factory=lambda: Random(20))  # noqa: S311 - the same at each run
 
     def publish(self, record: Json) -> Json:
         """Write a record down and put it on the event bus."""
@@ -86,8 +89,11 @@ class Trail:
         """CloudTrail tells EventBridge as well as it can, and now and then an event never comes."""
         if not self.lose_one_in or not inside.is_watched(record):
             return False
+        place = self.watched % self.lose_one_in
+        if place == 0:
+            self.unlucky = self.dice.randrange(self.lose_one_in)
         self.watched += 1
-        return self.watched % self.lose_one_in == 0
+        return place == self.unlucky
 
     def decided(self, decision: Decision) -> None:
         """Count one answer of the policy evaluation."""

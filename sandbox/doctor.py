@@ -373,11 +373,11 @@ AILMENTS: Final = (
     ),
     Ailment(
         "first_password",
-        "a policy keeps bob from his first password",
+        "a policy keeps alice from her first password",
         lambda at: at.client("iam").put_user_policy(
-            UserName="bob", PolicyName="ForceMfa", PolicyDocument=_LOCKED_OUT
+            UserName="alice", PolicyName="ForceMfa", PolicyDocument=_LOCKED_OUT
         ),
-        lambda at: at.client("iam").delete_user_policy(UserName="bob", PolicyName="ForceMfa"),
+        lambda at: at.client("iam").delete_user_policy(UserName="alice", PolicyName="ForceMfa"),
     ),
     Ailment(
         "last_sweep", "the last sweep is long ago", _age("ACCOUNT#", "SWEEP", "at"), _restore("at")

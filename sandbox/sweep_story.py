@@ -22,15 +22,15 @@ def a_busy_day(stage: Stage) -> str:
     before = len(stage.account.records())
     stage.account.lose_events(LOST_ONE_IN)
     try:
-        _hire(stage.cast, "olivia", "nora", count=10)
+        _hire(stage.cast, "olivia", "zora", count=10)
         _hire(stage.lab.cast, "lars", "lola", count=4)
         iam = stage.cast["olivia"].client("iam")
-        for name in ("nora-2", "nora-7"):
+        for name in ("zora-2", "zora-7"):
             iam.delete_login_profile(UserName=name)
-        _dismiss(stage.cast, "olivia", "nora-3", "nora-9")
-        iam.update_user(UserName="nora-4", NewUserName="nora-married")
-        _dismiss(stage.cast, "olivia", "nora-5")
-        iam.create_user(UserName="nora-5")
+        _dismiss(stage.cast, "olivia", "zora-3", "zora-9")
+        iam.update_user(UserName="zora-4", NewUserName="zora-married")
+        _dismiss(stage.cast, "olivia", "zora-5")
+        iam.create_user(UserName="zora-5")
     finally:
         stage.account.lose_events(0)
     entries = stage.account.records()[before:]

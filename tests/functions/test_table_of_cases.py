@@ -410,9 +410,26 @@ def _(play: Play) -> None:
 
 @case("off-boarded: removed and deleted at once")
 def _(play: Play) -> None:
+    play.adds(play.ana)
     play.delete_ana()
     play.call("DeactivateMFADevice", ADMIN, userName="ana", serialNumber=PHONE)
     play.call("DeleteUser", ADMIN, userName="ana")
+
+
+@case("removed, and renamed before it is seen")
+def _(play: Play) -> None:
+    play.adds(play.ana)
+    iam = play.account.iam
+    for device in iam.list_mfa_devices(UserName="ana")["MFADevices"]:
+        iam.deactivate_mfa_device(UserName="ana", SerialNumber=device["SerialNumber"])
+    iam.update_user(UserName="ana", NewUserName="anna")
+    play.call("DeactivateMFADevice", ADMIN, userName="ana", serialNumber=PHONE)
+    play.call("UpdateUser", ADMIN, userName="ana", newUserName="anna")
+
+
+@case("removed from a user never seen, who is not found")
+def _(play: Play) -> None:
+    play.call("DeactivateMFADevice", ADMIN, userName="never-seen", serialNumber="GAKT9")
 
 
 @case("removed, and deleted within the grace")

@@ -25,6 +25,7 @@ ACTIVE = frozenset({"open", "submitted", "approved", "fulfilled"})
 STEPS: dict[tuple[str | None, str], set[str] | frozenset[str]] = {
     (None, "open"): EVENTS | ASKS,
     (None, "submitted"): ASKS,
+    (None, "cancelled"): EVENTS,
     ("open", "open"): EVENTS | ASKS | {"expire"},
     ("open", "submitted"): ASKS,
     ("open", "cancelled"): LOOKS | ASKS | DECIDES,
@@ -50,6 +51,7 @@ STEPS: dict[tuple[str | None, str], set[str] | frozenset[str]] = {
     ("cancelled", "approved"): LOOKS,
     ("cancelled", "fulfilled"): LOOKS,
     ("cancelled", "closed"): LOOKS,
+    ("cancelled", "cancelled"): EVENTS,
 }
 """Which functions may take a request from one state to another."""
 
@@ -221,7 +223,7 @@ class Watchdog:
         run = self.office.now_running
         if user is None or (run and run.hurt) or self._may_be_carrying_out(removal):
             return
-        if user.name != removal.user_name:
+        if user.name != removal.user_name and (removal.denied or removal.by == "emergency"):
             return  # IAM is asked by name: who was renamed before his record came is not found
         if removal.by == "emergency":
             self.must(not joins, f"{what} is taken for an attempt")
@@ -231,7 +233,9 @@ class Watchdog:
             self.must(joins, f"{what}, which was denied, is in no request")
         elif can_sign_in(user):
             violation = [request for request in joins if request.violation]
-            self.must(violation, f"{what} is in no violation")
+            told = f"INTENT#alert-removal_unapproved-{removal.event_id}" in intents
+            nobody = told and user.name != removal.user_name
+            self.must(violation or nobody, f"{what} is in no violation")
 
     def _may_be_carrying_out(self, removal: Removal) -> bool:
         """Tell whether a session of the fulfilling role is not to be told from the real one."""

@@ -344,6 +344,45 @@ def test_removals_of_a_user_who_is_gone_are_offboarding() -> None:
     assert not after(removal(), live=GONE).intents
 
 
+def test_a_removal_before_a_rename_is_told_once_when_the_user_turns_up() -> None:
+    lost = after(removal(), live=GONE)
+    assert lost.request is not None
+    assert (lost.request.state, lost.request.violation) == (RequestState.CANCELLED, True)
+    assert not lost.intents
+    renamed = signal("UpdateUser", ADMIN, user_name="alice", new_user_name="alina", event_id="e2")
+    live = replace(UNPROTECTED, name="alina")
+    back = after(renamed, user_of(lost), live, request=lost.request)
+    assert back.request is not None
+    assert (back.request.state, back.request.violation) == (RequestState.OPEN, True)
+    (told,) = (i for i in back.intents if isinstance(i.act, Alert))
+    assert isinstance(told.act, Alert)
+    assert (told.id, told.act.severity) == ("alert-removal_unapproved-e1", Severity.HIGH)
+    assert {("Device", PHONE.serial), ("Who", ADMIN.arn)} <= set(told.act.facts)
+    gone = after(removal(event_id="e3"), user_of(back), GONE, request=back.request)
+    assert not gone.intents
+    again = after(renamed, user_of(gone), live, request=gone.request)
+    assert alerts(again) == []
+
+
+def test_a_second_removal_joins_the_held_one_and_voids_an_approval() -> None:
+    opened = after(denied(), live=None)
+    first = after(removal(event_id="e2"), user_of(opened), GONE, request=opened.request)
+    second = after(removal(ME, event_id="e3"), user_of(first), GONE, request=first.request)
+    assert first.request is not None
+    assert second.request is not None
+    assert opened.request is not None
+    assert first.request.id == second.request.id == opened.request.id
+    assert (second.request.attempt_count, second.request.violation) == (3, True)
+    assert not first.intents
+    assert not second.intents
+
+
+def test_a_removal_from_an_unknown_user_who_is_not_found_is_alerted() -> None:
+    (told,) = decide_for_account("e1", NOON, ACCOUNT, removal(), Policy()).intents
+    assert isinstance(told.act, Alert)
+    assert (told.act.kind, told.act.severity) == (AlertKind.REMOVAL_UNAPPROVED, Severity.MEDIUM)
+
+
 def test_a_removal_that_failed_is_evidence_only() -> None:
     failed = signal(
         "DeactivateMFADevice",

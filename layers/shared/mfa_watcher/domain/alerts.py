@@ -253,7 +253,7 @@ def disturbance_alert(signal: Signal, found: Disturbance) -> Alert:
     return alert(signal, AlertKind.WATCHER_DISTURBED, severity, title, *facts)
 
 
-def account_alert(signal: Signal) -> Alert | None:
+def account_alert(signal: Signal) -> Alert | None:  # noqa: PLR0911 - a table
     """Give the alert for what no user's record is behind; None where the evidence is enough."""
     if signal.disturbance:
         return disturbance_alert(signal, signal.disturbance)
@@ -276,16 +276,23 @@ def account_alert(signal: Signal) -> Alert | None:
                 ("User", signal.subject or "not named in the record"),
                 ("Device", signal.serial or "not named in the record"),
             )
-        case SignalKind.DEVICE_REMOVAL if (
-            signal.outcome is Outcome.SUCCEEDED
-            and signal.subject is None
-            and not signal.only_deletes_the_entity
-        ):
+        case SignalKind.DEVICE_REMOVAL if signal.takes_a_device and signal.subject is None:
             return alert(
                 signal,
                 AlertKind.REMOVAL_UNAPPROVED,
                 Severity.HIGH,
                 "MFA device removed, and the record names no user",
+                ("Device", signal.serial or "not named in the record"),
+            )
+        case SignalKind.DEVICE_REMOVAL if signal.takes_a_device:
+            # Most who are found nowhere are off-boarded, hence no high alert; but no finding and
+            # no request will tell of one who was renamed, hence no silence.
+            return alert(
+                signal,
+                AlertKind.REMOVAL_UNAPPROVED,
+                Severity.MEDIUM,
+                "MFA device removed from an unknown user, who was deleted or renamed since",
+                ("User", signal.subject or "not named in the record"),
                 ("Device", signal.serial or "not named in the record"),
             )
         case _:

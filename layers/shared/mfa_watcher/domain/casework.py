@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from mfa_watcher.domain.change_requests import ChangeRequest, RequestState
+from mfa_watcher.domain.change_requests import USER_GONE, ChangeRequest, RequestState
 from mfa_watcher.domain.devices import kind_of
 from mfa_watcher.domain.heartbeats import Heartbeat
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.intents import Alert, Intent, Mail
+from mfa_watcher.domain.late_removals import late_removal_alert, untold
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.roster import Swept
 from mfa_watcher.domain.signals import Outcome, Signal, SignalKind
@@ -27,9 +28,6 @@ from mfa_watcher.domain.users import (
     User,
     UserKey,
 )
-
-USER_GONE = "the user was deleted"
-
 
 _ONCE_A_REQUEST = frozenset(
     {MailKind.REMOVAL_DENIED, MailKind.REQUEST_OPENED, MailKind.REQUEST_NEEDS_DETAILS}
@@ -320,7 +318,7 @@ def _reinstate(situation: Situation, draft: Draft) -> Draft:
     """Take back what was ended for a user who seemed gone.
 
     Events come in any order: a read under a user's old name, before his rename was seen, finds
-    nobody.
+    nobody. A removal that was read so is told now: see ``decisions``.
     """
     draft = draft.adding(effect="user is there after all")
     finding = situation.user.finding
@@ -330,6 +328,9 @@ def _reinstate(situation: Situation, draft: Draft) -> Draft:
     if request and request.ended_because == USER_GONE:
         back = request.revived(situation.policy, situation.at)
         draft = draft.with_request(back, f"request {request.id} is {back.state} again")
+        for attempt in untold(request, situation.policy):
+            told = late_removal_alert(back, draft.user, attempt)
+            draft = draft.adding(told, effect=f"alert: {told.kind}")
     return draft
 
 
@@ -413,6 +414,8 @@ def intent(event_id: str, at: datetime, act: Mail | Alert) -> Intent:
     The id says what an act may happen once for: an alert, an event; a mail, what it is about.
     """
     match act:
+        case Alert(kind=kind, attempt_id=str(attempt_id)):
+            return Intent(f"alert-{kind}-{attempt_id}", event_id, at, act)
         case Alert(kind=kind):
             return Intent(f"alert-{kind}-{event_id}", event_id, at, act)
         case Mail(kind=kind, request_id=str(request_id), step=step) if kind in _ONCE_A_REQUEST:

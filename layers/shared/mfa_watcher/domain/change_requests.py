@@ -31,6 +31,9 @@ IAM_CATCHES_UP = timedelta(minutes=1)
 """How long IAM may still list a device that was taken away (it is eventually consistent)."""
 
 
+USER_GONE = "the user was deleted"
+
+
 class WrongStepError(Exception):
     """The request's state does not allow this step; the text says which would."""
 
@@ -79,6 +82,16 @@ class Attempt:
     serial: str | None = None
     source_ip: str | None = None
     user_agent: str | None = None
+    told: bool = True
+    """False: its user seemed gone. Security hears of it if he turns out to be there."""
+
+    def repeats(self, earlier: "Attempt", policy: Policy) -> bool:
+        """Tell whether it is the same as another to whoever is told: by one person, at once."""
+        return (
+            earlier.actor == self.actor
+            and earlier.outcome is self.outcome
+            and abs(earlier.at - self.at) <= policy.same_attempt
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,14 +208,28 @@ class ChangeRequest:
         )
 
     def revived(self, policy: Policy, now: datetime) -> "ChangeRequest":
-        """Take a cancellation back, when the user who seemed gone turns out to be there."""
+        """Take a cancellation back, when the user who seemed gone turns out to be there.
+
+        Whoever does so tells of the attempts that nobody was told of.
+        """
         back = replace(
             self,
             state=self.state_before or RequestState.OPEN,
+            attempts=tuple(replace(attempt, told=True) for attempt in self.attempts),
             ended_because=None,
             state_before=None,
         )
         return replace(back, due_at=_waits_until(back, now, policy))
+
+    def holding(self, attempt: Attempt, policy: Policy) -> "ChangeRequest":
+        """Give the request with a removal of a user who seems gone: ended with him, for now.
+
+        If he turns out to be there, it is revived as the violation that it then is.
+        """
+        state = self.state_before if self.ended_because else None
+        there = replace(self, state=state or self.state, ended_because=None, state_before=None)
+        quiet = replace(attempt, told=False)
+        return there.joined_by(quiet, policy, violation=True).cancelled(USER_GONE)
 
     def closed(self, because: str) -> "ChangeRequest":
         """End the request as done."""

@@ -29,7 +29,7 @@ from mfa_watcher.domain.casework import (
     request_behind,
     settle,
 )
-from mfa_watcher.domain.change_requests import Attempt, ChangeRequest, open_request
+from mfa_watcher.domain.change_requests import USER_GONE, Attempt, ChangeRequest, open_request
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.intents import AlertKind, Severity
 from mfa_watcher.domain.policy import Policy
@@ -89,7 +89,7 @@ def decide(situation: Situation, signal: Signal) -> Decision:
     """Decide about a user's signal."""
     live = situation.live
     if live is not None and not live.exists:
-        draft = let_go(situation)
+        draft = _let_go(situation, signal)
     else:
         draft = _follow_up(situation, signal, settle(situation))
     if request := request_behind(situation):
@@ -123,6 +123,32 @@ def decide_for_account(
         (f"alert: {told.title}",) if told else (),
     )
     return Decision(event_id, (entry,), (intent(event_id, at, told),) if told else ())
+
+
+def _let_go(situation: Situation, signal: Signal) -> Draft:
+    """Let a user go whom IAM does not know, but hold a removal for the case that he is there.
+
+    Whoever removes a device and renames its user before the record is read makes him look deleted.
+    An off-boarding looks the same, so nobody is told of it until he turns up.
+    """
+    draft, policy = let_go(situation), situation.policy
+    explained = request_behind(situation) is not None or policy.is_break_glass(
+        signal.record.identity.role_name
+    )
+    if explained or not signal.takes_a_device:
+        return draft
+    if draft.open_request:  # a violation that stays open: security has it already
+        return _attempt(situation, signal, draft, violation=True)
+    attempt, request = _attempt_of(situation, signal), draft.request
+    if request and request.ended_because == USER_GONE:
+        held = request.holding(attempt, policy)
+        return draft.with_request(held, f"request {held.id} joined: a violation, if he is there")
+    quiet = replace(attempt, told=False)
+    draft = _open(situation, draft, quiet, violation=True)
+    if request := draft.open_request:
+        ended = f"request {request.id} cancelled: {USER_GONE}"
+        draft = draft.with_request(request.cancelled(USER_GONE), ended)
+    return draft
 
 
 # Following up ------------------------------------------------------------------------------------
@@ -286,7 +312,7 @@ def _attempt(situation: Situation, signal: Signal, draft: Draft, *, violation: b
         draft = _open(situation, draft, attempt, violation=violation)
     else:
         draft = _join(situation, draft, current, attempt, violation=violation)
-        again = any(_same(earlier, attempt, situation.policy) for earlier in current.attempts)
+        again = any(attempt.repeats(earlier, situation.policy) for earlier in current.attempts)
         if again and not (violation and not current.violation):
             return draft
     if not violation:
@@ -345,12 +371,4 @@ def _attempt_of(situation: Situation, signal: Signal) -> Attempt:
         serial=signal.serial,
         source_ip=record.source_ip,
         user_agent=record.user_agent,
-    )
-
-
-def _same(earlier: Attempt, attempt: Attempt, policy: Policy) -> bool:
-    return (
-        earlier.actor == attempt.actor
-        and earlier.outcome is attempt.outcome
-        and abs(earlier.at - attempt.at) <= policy.same_attempt
     )

@@ -123,6 +123,8 @@ class Alert:
     severity: Severity
     title: str
     facts: tuple[tuple[str, str], ...]
+    attempt_id: str | None = None
+    """The event id of the attempt that it tells of, if another event made us tell of it."""
 
     @property
     def account_id(self) -> str | None:

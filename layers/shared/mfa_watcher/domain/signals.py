@@ -111,6 +111,12 @@ class Signal:
             self.record.event_name == "DeleteVirtualMFADevice" and self.outcome is Outcome.SUCCEEDED
         )
 
+    @property
+    def takes_a_device(self) -> bool:
+        """Tell whether a device was taken from somebody who had it."""
+        removed = self.kind is SignalKind.DEVICE_REMOVAL and self.outcome is Outcome.SUCCEEDED
+        return removed and not self.only_deletes_the_entity
+
 
 _REMOVALS = frozenset({"DeactivateMFADevice", "DeleteVirtualMFADevice"})
 

@@ -120,7 +120,7 @@ class Observer:
             return decide_for_account(event.id, event.at, event.account_id, signal, self.policy)
         namesake = self._namesake(event, signal)
         late = namesake is not None and _goes_by(namesake, signal.subject)
-        user = None if late else self._subject(event.account_id, signal)
+        user = None if late else self._subject(event, signal)
         if user is None:
             # Evidence of a removal is kept, and root's acts are alerted, whoever they are about.
             if signal.kind is SignalKind.DEVICE_REMOVAL or signal.root:
@@ -152,8 +152,9 @@ class Observer:
             earlier = self.store.request(earlier.previous)
         return earlier if earlier is not request else None
 
-    def _subject(self, account_id: str, signal: Signal) -> User | None:
+    def _subject(self, event: Event, signal: Signal) -> User | None:
         """Find whom the signal is about: by the id in the record, in our table, then in IAM."""
+        account_id = event.account_id
         if (user_id := signal.subject_id) is not None:
             key = UserKey(account_id, user_id)
             name = signal.subject or signal.record.identity.name_in_arn
@@ -169,9 +170,19 @@ class Observer:
         found = self.iam_of(account_id).user(signal.record.new_user_name or signal.subject)
         if found is None:
             former = self._last_named(account_id, signal.subject)
-            return former if former and not former.gone_at else None
+            return former if former and self._may_be_meant(former, event, signal) else None
         key = UserKey(account_id, found.user_id)
         return self.store.user(key) or User(key, found.name)
+
+    def _may_be_meant(self, former: User, event: Event, signal: Signal) -> bool:
+        """Tell whether a record that IAM knows nobody for is about who had the name last.
+
+        A removal of one who is gone came before he went, or belongs to his off-boarding.
+        """
+        if former.gone_at is None:
+            return True
+        soon = event.at - former.gone_at <= self.policy.off_boarding_grace
+        return signal.takes_a_device and soon
 
     def _known(self, account_id: str, signal: Signal) -> User | None:
         """Find the subject in our table. Names are taken for a hint: they pass to others."""
