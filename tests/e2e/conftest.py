@@ -54,7 +54,8 @@ def outage(told: tuple[Stage, list[Played]]) -> Outage:
 
         def meant() -> set[str]:
             evidence.look()
-            return {intent["id"] for intent in evidence.kind("INTENT")} - known
+            ids = {intent["id"] for intent in evidence.kind("INTENT")} - known
+            return {id_ for id_ in ids if "watcher_disturbed" not in id_}  # that is our own doing
 
         eventually(lambda: len(meant()) == 2)
         left = {one["id"] for one in evidence.kind("INTENT") if one["status"] == "pending"}
@@ -63,7 +64,10 @@ def outage(told: tuple[Stage, list[Played]]) -> Outage:
     finally:
         lambda_.update_event_source_mapping(UUID=stream["UUID"], Enabled=True)
     eventually(lambda: evidence.look() is not None and evidence.settled())
-    return Outage(left & meant(), evidence.mails[mails:], evidence.alerts[alerts:])
+    heard = [
+        one for one in evidence.alerts[alerts:] if one.attributes["kind"] != "watcher_disturbed"
+    ]
+    return Outage(left & meant(), evidence.mails[mails:], heard)
 
 
 @pytest.fixture

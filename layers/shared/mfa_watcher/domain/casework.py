@@ -348,6 +348,8 @@ def mail_once(
 def mail(situation: Situation, draft: Draft, kind: MailKind, *, serial: str | None = None) -> Mail:
     """Make a mail about a draft's user."""
     user, signal = draft.user, situation.signal
+    if kind is MailKind.DEVICE_LOST and signal and signal.kind is not SignalKind.DEVICE_REMOVAL:
+        signal = None  # it made us look, and who caused it has removed nothing
     finding, request = user.finding, draft.open_request
     return Mail(
         kind=kind,
