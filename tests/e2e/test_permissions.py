@@ -30,6 +30,9 @@ NOT_IN_THE_STORY = (
     "sts:AssumeRole",  # a member's user is due, quarantined, or mailed at the second try
 )
 
+# And of one function: a sweep asks for passwords only if the credential report is an old one.
+NOT_IN_THE_STORY_OF = {"SweepRole": {"iam:GetLoginProfile"}}
+
 
 # Redeliver has nothing to do until deliver fails.
 pytestmark = pytest.mark.usefixtures("outage")
@@ -55,6 +58,10 @@ def test_every_permission_of_a_function_is_used(stage: Stage) -> None:
         for arn in _attached(iam, role):
             shared.setdefault(arn, set()).update(used[role])
     unused = {role: _unused(_own_actions(iam, role), used[role]) for role in functions}
+    for logical, actions in NOT_IN_THE_STORY_OF.items():
+        for role in unused:
+            if f"-{logical}-" in role:
+                unused[role] = sorted(set(unused[role]) - actions)
     unused |= {arn: _unused(_managed_actions(iam, arn), calls) for arn, calls in shared.items()}
     assert {name: actions for name, actions in unused.items() if actions} == {}
 
