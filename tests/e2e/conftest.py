@@ -13,7 +13,6 @@ from sandbox.timeline import Played, Timeline
 from tests.e2e.waiting import Outage, eventually
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "e2e" in item.path.parts:
