@@ -103,7 +103,12 @@ class Evidence:
     def settled(self) -> bool:
         """Whether nothing is under way: queues and outbox are empty."""
         sqs = self.account.root.client("sqs")
-        for output in ("SignInQueueUrl", "IamChangeQueueUrl", "MailFeedbackQueueUrl"):
+        for output in (
+            "SignInQueueUrl",
+            "IamChangeQueueUrl",
+            "MailFeedbackQueueUrl",
+            "SweepQueueUrl",
+        ):
             found = sqs.get_queue_attributes(QueueUrl=self.stack[output], AttributeNames=["All"])
             counts = {
                 name: n for name, n in found["Attributes"].items() if name.startswith("Approx")
@@ -129,7 +134,7 @@ class Evidence:
     def dead_letters(self) -> list[Json]:
         """What the functions could not process."""
         sqs = self.account.root.client("sqs")
-        sources = ("SignIn", "IamChange", "MailFeedback", "Deliver")
+        sources = ("SignIn", "IamChange", "MailFeedback", "Deliver", "Sweep")
         outputs = [f"{source}DeadLettersUrl" for source in sources]
         return [
             message
