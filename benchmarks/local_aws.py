@@ -93,8 +93,8 @@ def _query(**asked: Any) -> Json:  # noqa: ANN401 - JSON
 def _unprotected() -> list[str]:
     """Name the users that the table has as unprotected."""
     users = [item for (pk, _), item in table.items.items() if pk.startswith("USER#")]
-    standing = {"S": "unprotected"}
-    return sorted(user["name"]["S"] for user in users if user.get("standing") == standing)
+    mfa_status = {"S": "unprotected"}
+    return sorted(user["name"]["S"] for user in users if user.get("mfa_status") == mfa_status)
 
 
 def sqs(operation: str, body: Json) -> Json:

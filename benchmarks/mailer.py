@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
 if TYPE_CHECKING:
-    from mfa_watcher.dispatch import Dispatch
-    from mfa_watcher.domain.intents import Mail
+    from mfa_watcher.domain.notifications.intents import Mail
+    from mfa_watcher.entrypoints.outbox import Deliver
 
 ROOT = Path(__file__).parents[1]
 ACCOUNT = "123456789012"
@@ -109,15 +109,15 @@ def measure_ours(aws: LocalAws, users: int) -> Figures:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord  # noqa: PLC0415
 
     from mfa_watcher import bootstrap  # noqa: PLC0415
-    from mfa_watcher.domain.intents import Mail  # noqa: PLC0415
+    from mfa_watcher.domain.notifications.intents import Mail  # noqa: PLC0415
 
     def observe(bodies: list[str]) -> list[str]:
         for body in bodies:
-            bootstrap.intake().take(SQSRecord({"body": body}))
+            bootstrap.observe().take(SQSRecord({"body": body}))
         return aws.new_mails()
 
     def deliver(intents: list[str]) -> float:
-        dispatch = bootstrap.dispatch()
+        dispatch = bootstrap.deliver()
         began = time.perf_counter()
         for intent in intents:
             keys = {"pk": {"S": f"INTENT#{intent}"}, "sk": {"S": "STATE"}}
@@ -132,10 +132,10 @@ def measure_ours(aws: LocalAws, users: int) -> Figures:
         after = aws.counts()
         deliver(mails + observe(bodies))
         sent = aws.counts()["mails"]
-        outbox = bootstrap.dispatch()._outbox  # noqa: SLF001 - to measure a part
+        outbox = bootstrap.deliver()._outbox  # noqa: SLF001 - to measure a part
         found = [outbox.look_up(one) for one in mails]
         acts = [one.intent.act for one in found if one and isinstance(one.intent.act, Mail)]
-        handed = _hand(bootstrap.dispatch(), acts)
+        handed = _hand(bootstrap.deliver(), acts)
     return Figures(
         "MFA Watcher",
         len(mails) / handed,
@@ -145,9 +145,9 @@ def measure_ours(aws: LocalAws, users: int) -> Figures:
     )
 
 
-def _hand(dispatch: "Dispatch", mails: "list[Mail]") -> float:
+def _hand(dispatch: "Deliver", mails: "list[Mail]") -> float:
     """Render and hand over alone, with the parts that ``deliver`` uses."""
-    from mfa_watcher.ports import Message  # noqa: PLC0415
+    from mfa_watcher.ports.notifications import Message  # noqa: PLC0415
 
     deliverer = dispatch._deliverer  # noqa: SLF001 - to measure a part
     began = time.perf_counter()

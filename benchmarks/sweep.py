@@ -228,11 +228,13 @@ def row(one: Figures) -> str:
 def verdict(measured: list[Figures]) -> str | None:
     """Set ours beside the best peer that reads live state and finds exactly who it must."""
     first, later, *_ = measured
-    live = [one for one in measured if one.reads_live_state and one.precision == one.recall == 1]
-    if not live:
+    iam_state = [
+        one for one in measured if one.reads_live_state and one.precision == one.recall == 1
+    ]
+    if not iam_state:
         return None
-    calls = min(one.calls for one in live)
-    wall, cpu = min(one.wall_s for one in live), min(one.cpu_s for one in live)
+    calls = min(one.calls for one in iam_state)
+    wall, cpu = min(one.wall_s for one in iam_state), min(one.cpu_s for one in iam_state)
     return (
         f"{'':<26}{first.users:>6}  first sweep: {calls / first.calls:.1f} x fewer calls,"
         f" {wall / first.wall_s:.1f} x less time ({cpu / first.cpu_s:.1f} x less CPU);"

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.markup import escape
 
-from mfa_watcher.domain.checkup import SIGN_IN_REGIONS, forward_rule
+from mfa_watcher.domain.health.checks import SIGN_IN_REGIONS, forward_rule
 from sandbox.deploy import DOMAIN, STACK, verify_sender
 from sandbox.emulator import REGION
 from sandbox.records import Json

@@ -117,22 +117,22 @@ def copied(name: str, *, to: str) -> Expectation:
     )
 
 
-def standing(name: str, value: str) -> Expectation:
+def mfa_status(name: str, value: str) -> Expectation:
     """The watcher's record of a user says how he stands."""
     return Expectation(
-        f"{name} is {value}", lambda since: since.user(name).get("standing") == value
+        f"{name} is {value}", lambda since: since.user(name).get("mfa_status") == value
     )
 
 
-def quarantined(name: str, *, shut_in: bool) -> Expectation:
+def quarantined(name: str, *, quarantine: bool) -> Expectation:
     """The quarantine policy is attached to a user, or is not."""
 
     def holds(since: Since) -> bool:
         iam = since.evidence.account.root.client("iam")
         found = iam.list_attached_user_policies(UserName=name)["AttachedPolicies"]
-        return any("Quarantine" in policy["PolicyName"] for policy in found) is shut_in
+        return any("Quarantine" in policy["PolicyName"] for policy in found) is quarantine
 
-    return Expectation(f"{name} can do {'nothing but enrol' if shut_in else 'as before'}", holds)
+    return Expectation(f"{name} can do {'nothing but enrol' if quarantine else 'as before'}", holds)
 
 
 def finding(name: str, *, opened: bool) -> Expectation:

@@ -20,9 +20,9 @@ from sandbox.expectations import (
     denied,
     finding,
     mailed,
+    mfa_status,
     quarantined,
     request,
-    standing,
     unknown,
 )
 from sandbox.stage import Stage
@@ -217,7 +217,7 @@ SCENES: Final = (
         "frank is exempt for a while",
         "olivia says so, with a reason and an end. Then he gets a password.",
         frank_is_exempted,
-        (standing("frank", "exempt"), mailed(), alerted()),
+        (mfa_status("frank", "exempt"), mailed(), alerted()),
     ),
     Scene(
         "a day later",
@@ -254,7 +254,7 @@ SCENES: Final = (
         "The quarantine, which is off unless it is switched on. And frank's exemption ends soon.",
         days_pass(7, "QuarantineFunction"),
         (
-            quarantined("bob", shut_in=True),
+            quarantined("bob", quarantine=True),
             mailed("bob", "security"),
             alerted("quarantined", naming="bob"),
         ),
@@ -269,7 +269,7 @@ SCENES: Final = (
         "a minute later",
         "The quarantine ends by itself.",
         a_minute_passes,
-        (quarantined("bob", shut_in=False), mailed(), alerted()),
+        (quarantined("bob", quarantine=False), mailed(), alerted()),
     ),
     Scene(
         "gina's address does not exist",

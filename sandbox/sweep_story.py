@@ -123,8 +123,8 @@ def _differences(since: Since, hub: Account, number: str) -> list[str]:
                 found.append(f"{name} is not known")
             elif item["name"] != name:
                 found.append(f"{name} is known as {item['name']}")
-            elif item["standing"] not in _standings(iam, name, item):
-                found.append(f"{name} is not {item['standing']}")
+            elif item["mfa_status"] not in _standings(iam, name, item):
+                found.append(f"{name} is not {item['mfa_status']}")
     return found + [f"{item['name']} is gone" for item in known.values()]
 
 

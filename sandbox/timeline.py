@@ -34,7 +34,7 @@ class Timeline:
 
     console: Console
     began: float = field(default_factory=time.monotonic)
-    patience: float = SCENE_TAKES_AT_MOST_SECONDS
+    silence_threshold: float = SCENE_TAKES_AT_MOST_SECONDS
 
     def play(self, scenes: tuple[Scene, ...], stage: Stage) -> list[Played]:
         """Play all scenes, even after one that did not end as told."""
@@ -67,7 +67,7 @@ class Timeline:
         start = time.monotonic()
         missing = self._wait(scene, since, start)
         if missing:
-            self.patience = THEN_AT_MOST_SECONDS
+            self.silence_threshold = THEN_AT_MOST_SECONDS
         for expectation in scene.then:
             failed = expectation in missing
             mark, style = ("✗ MISSING", "bold red") if failed else ("✓", "green")
@@ -80,7 +80,7 @@ class Timeline:
             settled = since.evidence.settled()
             self.show(since.evidence.look())
             missing = tuple(claim for claim in scene.then if not claim.holds(since))
-            too_long = time.monotonic() - start > self.patience
+            too_long = time.monotonic() - start > self.silence_threshold
             if (settled and not missing and since.evidence.settled()) or too_long:
                 return missing
             time.sleep(LOOK_EVERY_SECONDS)

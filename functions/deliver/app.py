@@ -24,5 +24,5 @@ processor = BatchProcessor(EventType.DynamoDBStreams, raise_on_entire_batch_fail
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Deliver each intent of the batch; the answer names those to be tried again."""
     return process_partial_response(
-        event=event, record_handler=bootstrap.dispatch().take, processor=processor, context=context
+        event=event, record_handler=bootstrap.deliver().take, processor=processor, context=context
     )

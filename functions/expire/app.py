@@ -15,6 +15,6 @@ metrics = Metrics()
 @logger.inject_lambda_context
 def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Look at every request that is due; gives how many ended how."""
-    return bootstrap.request_rounds().make(
+    return bootstrap.expire().make(
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000
     )

@@ -16,4 +16,4 @@ metrics = Metrics()
 @logger.inject_lambda_context(log_event=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one call."""
-    return bootstrap.fulfil_desk().resolve(event, context)
+    return bootstrap.fulfil().resolve(event, context)

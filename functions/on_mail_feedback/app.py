@@ -25,7 +25,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
     """Take each message of the batch; the answer names those to be tried again."""
     return process_partial_response(
         event=event,
-        record_handler=bootstrap.mail_intake().take,
+        record_handler=bootstrap.mail_feedback().take,
         processor=processor,
         context=context,
     )

@@ -24,5 +24,5 @@ processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Take each message of the batch; the answer names those to be tried again."""
     return process_partial_response(
-        event=event, record_handler=bootstrap.intake().take, processor=processor, context=context
+        event=event, record_handler=bootstrap.observe().take, processor=processor, context=context
     )

@@ -15,4 +15,4 @@ metrics = Metrics()
 @logger.inject_lambda_context
 def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
     """Attend to every user who is due; gives what was done, by user id."""
-    return bootstrap.ward_rounds().make()
+    return bootstrap.quarantine().make()

@@ -18,7 +18,7 @@ metrics = Metrics()
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Deliver all that is due; gives how many intents ended how."""
-    return bootstrap.dispatch().sweep(
+    return bootstrap.deliver().sweep(
         reopen=event.get("intent_ids", []),
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
     )

@@ -25,7 +25,7 @@ processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> object:
     """Sweep the accounts of the batch, or put those that are asked for into the queue."""
-    sweeping = bootstrap.sweeping()
+    sweeping = bootstrap.sweep()
     if "Records" not in event:
         return sweeping.order(event)
     return process_partial_response(

@@ -15,4 +15,4 @@ metrics = Metrics()
 @logger.inject_lambda_context
 def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
     """Look at every path that events must come by; gives how many are silent."""
-    return bootstrap.watch_rounds().make()
+    return bootstrap.watch().make()

@@ -7,7 +7,7 @@ import pytest
 
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
-from tests.account import Account, client, opened
+from tests.support.account import Account, client, opened
 
 KEEP = timedelta(days=400)
 REMEMBER = timedelta(days=35)

@@ -11,9 +11,9 @@ from mfa_watcher.adapters.accounts import (
     NamedAccounts,
     OrganizationAccounts,
 )
-from mfa_watcher.ports import AccountOutOfReachError, IamReadError, WorldError
-from tests.account import Account, Clock, Refusal, client
-from tests.builders import ACCOUNT
+from mfa_watcher.ports.errors import AccountOutOfReachError, ExternalServiceError, IamReadError
+from tests.support.account import Account, Clock, Refusal, client
+from tests.support.builders import ACCOUNT
 
 MEMBER = "444455556666"
 
@@ -34,7 +34,7 @@ def sessions(account: Account, clock: Clock) -> MemberSessions:
     assert account.table
 
     def build(credentials: Any) -> Any:
-        return boto3.client(  # tests/account.py's, which is watched
+        return boto3.client(  # tests/support/account.py's, which is watched
             "iam",
             aws_access_key_id=credentials["AccessKeyId"],
             aws_secret_access_key=credentials["SecretAccessKey"],
@@ -189,11 +189,11 @@ def test_our_own_account_is_watched_whatever_the_organization_says(
     accounts = OrganizationAccounts(client("organizations"), own=ACCOUNT, clock=clock)
     assert accounts.include(ACCOUNT)
     for ask in (lambda: accounts.include(MEMBER), accounts.ids):
-        with pytest.raises(WorldError, match="others name the members in MemberAccounts"):
+        with pytest.raises(ExternalServiceError, match="others name the members in MemberAccounts"):
             ask()
     account.calls.refused.clear()
     account.calls.unreachable.add("organizations:ListAccounts")
-    with pytest.raises(WorldError, match="ReadTimeoutError"):
+    with pytest.raises(ExternalServiceError, match="ReadTimeoutError"):
         accounts.ids()
 
 

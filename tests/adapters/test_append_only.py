@@ -7,11 +7,11 @@ import pytest
 
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
-from mfa_watcher.domain.casework import Decision
-from mfa_watcher.ports import AlreadyDecidedError, LostRaceError
-from tests.account import Account, client
+from mfa_watcher.domain.users.user_state import Decision
+from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
 from tests.adapters.conftest import KEEP, REMEMBER
-from tests.builders import NOW, a_decision, a_mail
+from tests.support.account import Account, client
+from tests.support.builders import NOW, a_decision, a_mail
 
 Put = dict[str, Any]
 

@@ -3,34 +3,34 @@ import json
 import pytest
 
 from mfa_watcher.adapters.dead_letters import SqsDeadLetters
-from tests.account import Account, client
-from tests.builders import HOSTILE
+from tests.support.account import Account, client
+from tests.support.builders import HOSTILE
 
 
 @pytest.mark.parametrize("body", ["no JSON", json.dumps({"a": HOSTILE}), "x" * 200_000])
 def test_a_message_is_kept_as_it_came_with_reason_and_source(account: Account, body: str) -> None:
-    park(account, body, "why it failed")
+    set_aside(account, body, "why it failed")
     assert account.parked("SignInDeadLetters") == [
         (body, {"reason": "why it failed", "source_queue": "SignInQueue"})
     ]
 
 
 def test_an_empty_message_is_kept_too(account: Account) -> None:
-    park(account, "", "why")
+    set_aside(account, "", "why")
     [(body, _)] = account.parked("SignInDeadLetters")
     assert body == "(empty)"
 
 
 @pytest.mark.parametrize("reason", [HOSTILE, "x" * 5000, "\x00\ufffe\ud800"])
 def test_any_reason_is_fit_for_an_attribute(account: Account, reason: str) -> None:
-    park(account, "body", reason)
+    set_aside(account, "body", reason)
     [(_, attributes)] = account.parked("SignInDeadLetters")
     kept = attributes["reason"]
     assert 0 < len(kept) <= 1000
     assert kept.isprintable()
 
 
-def park(account: Account, body: str, reason: str) -> None:
+def set_aside(account: Account, body: str, reason: str) -> None:
     url = account.queue_urls["SignInDeadLetters"]
     letters = SqsDeadLetters(client("sqs"), queue_url=url)
-    letters.park(body, reason=reason, source_queue="SignInQueue")
+    letters.set_aside(body, reason=reason, source_queue="SignInQueue")

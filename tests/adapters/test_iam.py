@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 
 from mfa_watcher.adapters.iam import BotoIamReader
-from mfa_watcher.domain.devices import Device
-from mfa_watcher.ports import IamReadError
-from tests.account import Account, Refusal, client
+from mfa_watcher.domain.users.devices import Device
+from mfa_watcher.ports.errors import IamReadError
+from tests.support.account import Account, Refusal, client
 
 NAME = "ana+=,.@_-x"
 READS: dict[str, Callable[[BotoIamReader], Any]] = {

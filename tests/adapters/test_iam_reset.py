@@ -6,9 +6,9 @@ import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 
 from mfa_watcher.adapters.iam import BotoIamReset
-from mfa_watcher.domain.passwords import Password
-from mfa_watcher.ports import IamDeniedError, IamReadError, IamWriteError
-from tests.account import Account, Refusal, client
+from mfa_watcher.domain.requests.passwords import Password
+from mfa_watcher.ports.errors import IamDeniedError, IamReadError, IamWriteError
+from tests.support.account import Account, Refusal, client
 
 NAME = "ana+=,.@_-x"
 SECRET = "Correct-horse-2"  # noqa: S105 - an example

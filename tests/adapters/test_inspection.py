@@ -7,9 +7,9 @@ import pytest
 from botocore.stub import Stubber
 
 from mfa_watcher.adapters.inspection import BotoInspector
-from mfa_watcher.domain.checkup import Blocked, Selector
-from mfa_watcher.ports import NotAllowedError, NotReadError
-from tests.builders import ACCOUNT
+from mfa_watcher.domain.health.checks import Blocked, Selector
+from mfa_watcher.ports.errors import InspectionError, MissingPermissionError
+from tests.support.builders import ACCOUNT
 
 ARN = f"arn:aws:iam::{ACCOUNT}:user/staff/bob"
 
@@ -90,10 +90,10 @@ def test_a_user_who_is_gone_is_not_asked_about(iam: Any) -> None:
 @pytest.mark.parametrize(
     ("code", "error", "words"),
     [
-        ("AccessDenied", NotAllowedError, "iam:GetAccountSummary"),
-        ("AccessDeniedException", NotAllowedError, "iam:GetAccountSummary"),
-        ("AuthorizationErrorException", NotAllowedError, "iam:GetAccountSummary"),
-        ("Throttling", NotReadError, "iam:GetAccountSummary: Throttling"),
+        ("AccessDenied", MissingPermissionError, "iam:GetAccountSummary"),
+        ("AccessDeniedException", MissingPermissionError, "iam:GetAccountSummary"),
+        ("AuthorizationErrorException", MissingPermissionError, "iam:GetAccountSummary"),
+        ("Throttling", InspectionError, "iam:GetAccountSummary: Throttling"),
     ],
 )
 def test_what_is_refused_is_told_by_the_permission(

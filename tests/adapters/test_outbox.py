@@ -6,12 +6,13 @@ from botocore.exceptions import ClientError
 from mfa_watcher.adapters.items import DUE_SHARDS
 from mfa_watcher.adapters.outbox import CLAIM_HOLDS, DynamoOutbox
 from mfa_watcher.adapters.store import STREAM_HEAD_START, DynamoStore
-from mfa_watcher.domain.feedback import MailOutcome
-from mfa_watcher.domain.intents import Intent
-from mfa_watcher.ports import Claim, LostRaceError, SentIntent
-from tests.account import Account
+from mfa_watcher.domain.notifications.intents import Intent
+from mfa_watcher.domain.notifications.mail_feedback import MailOutcome
+from mfa_watcher.ports.errors import LostRaceError
+from mfa_watcher.ports.outbox import Claim, SentIntent
 from tests.adapters.conftest import KEEP
-from tests.builders import HOSTILE, NOW, a_decision, a_mail, an_alert, later
+from tests.support.account import Account
+from tests.support.builders import HOSTILE, NOW, a_decision, a_mail, an_alert, later
 
 MAIL = a_mail()
 INSTANT = timedelta(milliseconds=1)

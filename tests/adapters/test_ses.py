@@ -12,17 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfa_watcher.adapters.ses import SesMailer, SesRate, encoded
-from mfa_watcher.ports import (
+from mfa_watcher.ports.errors import (
     BadAddressError,
-    Message,
     NotSentError,
     QuotaUsedUpError,
     RefusedError,
     SendingStoppedError,
     ThrottledError,
 )
-from tests.account import Account, Refusal, client
-from tests.builders import HOSTILE, SENDER
+from mfa_watcher.ports.notifications import Message
+from tests.support.account import Account, Refusal, client
+from tests.support.builders import HOSTILE, SENDER
 
 MESSAGE = Message(
     to="ana@example.com",

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mfa_watcher.adapters.sns import SnsAlerter, body_of, body_of_digest, subject_of
-from mfa_watcher.domain.digests import MOST_IN_ONE, in_order
-from mfa_watcher.domain.intents import Alert, AlertKind, Intent, Severity
-from mfa_watcher.ports import NotSentError, RefusedError
-from tests.account import Account, Refusal, client
-from tests.builders import HOSTILE, NOW
+from mfa_watcher.domain.notifications.digests import MAX_IN_DIGEST, by_severity
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Severity
+from mfa_watcher.ports.errors import NotSentError, RefusedError
+from tests.support.account import Account, Refusal, client
+from tests.support.builders import HOSTILE, NOW
 
 FACTS = (("User", HOSTILE), ("What", "ana\nUser: bob"), ("With", "x" * 5000), ("Empty", ""))
 ALERT = Alert(AlertKind.REMOVAL_DENIED, Severity.HIGH, "It happened", FACTS)
@@ -119,7 +119,7 @@ def test_several_alerts_reach_whoever_subscribed_as_one(
 
 
 def test_a_digest_counts_its_alerts_and_has_a_line_for_each_the_worst_first() -> None:
-    body = body_of_digest(in_order(several(5)))
+    body = body_of_digest(by_severity(several(5)))
     head, counts, lines = body.split("\n\n")
     assert head.startswith("5 alerts")
     assert [line.strip() for line in counts.splitlines()] == [
@@ -144,7 +144,7 @@ def test_a_line_of_a_digest_names_user_request_actor_and_time() -> None:
 
 def test_the_largest_digest_fits_into_a_message_whatever_the_users_are_called() -> None:
     facts = (("User", "\U0001f511" * 128), ("Who", HOSTILE * 20), ("When", "x" * 5000))
-    body = body_of_digest(several(MOST_IN_ONE, facts))
+    body = body_of_digest(several(MAX_IN_DIGEST, facts))
     assert len(body.encode()) < 256 * 1024
-    assert len(body.splitlines()) == MOST_IN_ONE + 7
+    assert len(body.splitlines()) == MAX_IN_DIGEST + 7
     assert body.replace("\n", "").isprintable()

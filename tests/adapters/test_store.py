@@ -10,24 +10,33 @@ from hypothesis import strategies as st
 from mfa_watcher.adapters import items
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
-from mfa_watcher.domain.casework import Decision
-from mfa_watcher.domain.change_requests import (
+from mfa_watcher.domain.history import About, HistoryEntry
+from mfa_watcher.domain.notifications.intents import Alert, Intent, Mail
+from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.requests.change_request import (
     ChangeRequest,
     Fulfilment,
     RequestState,
     file_request,
 )
-from mfa_watcher.domain.devices import Device
-from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.intents import Alert, Intent, Mail
-from mfa_watcher.domain.people import Person
-from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.roster import Summary, Swept, entry_of
-from mfa_watcher.domain.users import Cause, Closure, Finding, MailKind, Standing, User, UserKey
-from mfa_watcher.ports import AlreadyDecidedError, LostRaceError, RequestPage, RequestSearch
-from tests.account import Account, client
+from mfa_watcher.domain.sweep.user_inventory import InventorySummary, SweepResult, inventory_entry
+from mfa_watcher.domain.users.devices import Device
+from mfa_watcher.domain.users.people import Person
+from mfa_watcher.domain.users.user import (
+    Cause,
+    Closure,
+    Finding,
+    MailKind,
+    MfaStatus,
+    User,
+    UserKey,
+)
+from mfa_watcher.domain.users.user_state import Decision
+from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
+from mfa_watcher.ports.store import RequestPage, RequestSearch
 from tests.adapters.conftest import KEEP, REMEMBER
-from tests.builders import (
+from tests.support.account import Account, client
+from tests.support.builders import (
     ACCOUNT,
     ALICE,
     HOSTILE,
@@ -90,7 +99,7 @@ def test_a_request_changed_meanwhile_loses_the_race_too(
     store: DynamoStore, account: Account
 ) -> None:
     store.commit(a_decision("e0", request=a_request()), now=NOW)
-    joined = replace(a_request(), version=1).joined_by(an_attempt("e1"), Policy())
+    joined = replace(a_request(), version=1).with_attempt(an_attempt("e1"), Policy())
     store.commit(a_decision("e1", user=STORED, request=joined), now=NOW)
     before = account.items("")
     newer = replace(STORED, version=2)
@@ -256,8 +265,8 @@ def test_a_device_that_is_being_taken_leads_to_its_user_although_nobody_tried(
     filed = replace(a_request(), attempts=(), devices=(taken,))
     store.commit(a_decision("e1", request=filed, user=None), now=NOW)
     assert store.user_id_of_removed_device(ACCOUNT, taken) is None
-    begun = replace(filed, version=1, fulfilment=Fulfilment("otto", NOW, later(2)))
-    store.commit(a_decision("e2", request=begun, user=None), now=NOW)
+    fulfilment_started = replace(filed, version=1, fulfilment=Fulfilment("otto", NOW, later(2)))
+    store.commit(a_decision("e2", request=fulfilment_started, user=None), now=NOW)
     assert store.user_id_of_removed_device(ACCOUNT, taken) == ALICE.key.user_id
 
 
@@ -267,7 +276,7 @@ EIGHT = tuple(Device(f"arn:aws:iam::{ACCOUNT}:u2f/user/alice/k{n}-{HOSTILE}") fo
 FULL = User(
     UserKey(ACCOUNT, "AIDAALICE"),
     HOSTILE,
-    Standing.UNPROTECTED,
+    MfaStatus.UNPROTECTED,
     EIGHT,
     Finding(
         id="F-1",
@@ -275,7 +284,7 @@ FULL = User(
         opened_at=NOW,
         mailed=frozenset(MailKind),
         alerted_at=later(1),
-        ladder_step=3,
+        escalation_step=3,
         due_at=later(2),
         closed_at=later(3),
         closure=Closure.USER_GONE,
@@ -299,7 +308,7 @@ def test_a_request_comes_back_as_stored(store: DynamoStore) -> None:
     ]
     request = a_request(attempts[0])
     for attempt in attempts[1:]:
-        request = request.joined_by(attempt, Policy(), violation=True)
+        request = request.with_attempt(attempt, Policy(), violation=True)
     store.commit(a_decision("e1", request=request, user=None), now=NOW)
     assert store.request(request.id) == replace(request, version=1)
     cancelled = replace(request, version=1).cancelled(HOSTILE)
@@ -329,7 +338,7 @@ def test_every_value_survives_the_form_it_has_in_the_table(
 @pytest.mark.parametrize(
     "intent",
     [
-        a_mail(serial=HOSTILE, cause=Cause.DEVICE_REMOVED, own_doing=True),
+        a_mail(serial=HOSTILE, cause=Cause.DEVICE_REMOVED, done_by_user=True),
         an_alert("alert-2", (HOSTILE, HOSTILE), ("Empty", "")),
     ],
 )
@@ -453,7 +462,7 @@ def newcomers(number: int) -> list[User]:
         User(
             UserKey(ACCOUNT, f"AIDA{one:03}"),
             f"user{one}",
-            Standing.PROTECTED,
+            MfaStatus.PROTECTED,
             (Device(f"arn:aws:iam::{ACCOUNT}:mfa/d{one}"),),
             devices_unread=True,
         )
@@ -468,15 +477,15 @@ def test_newcomers_are_noted_many_at_a_time_and_stand_in_the_roster_and_under_th
     assert store.note(users) == ()
     assert account.calls.made == ["dynamodb:TransactWriteItems"] * 2
     noted = [replace(user, version=1) for user in users]
-    assert sorted(store.roster(ACCOUNT), key=str) == sorted(map(entry_of, noted), key=str)
-    assert list(store.roster("999999999999")) == []
+    assert sorted(store.inventory(ACCOUNT), key=str) == sorted(map(inventory_entry, noted), key=str)
+    assert list(store.inventory("999999999999")) == []
     assert [store.user(user.key) for user in users] == noted
     assert store.user_id_named(ACCOUNT, "USER7") == "AIDA007"
 
 
 def test_who_is_known_after_all_is_left_as_he_is_and_named(store: DynamoStore) -> None:
     users = newcomers(6)
-    before = [replace(users[2], devices=(), standing=None), replace(users[5], name="other")]
+    before = [replace(users[2], devices=(), mfa_status=None), replace(users[5], name="other")]
     for number, user in enumerate(before):
         store.commit(a_decision(f"e{number}", user=user), now=NOW)
     assert set(store.note(users)) == {users[2], users[5]}
@@ -489,17 +498,17 @@ def test_who_is_gone_is_not_in_the_roster_and_comes_back_with_his_next_record(
     store: DynamoStore,
 ) -> None:
     store.commit(a_decision("e1"), now=NOW)
-    assert list(store.roster(ACCOUNT)) == [entry_of(STORED)]
+    assert list(store.inventory(ACCOUNT)) == [inventory_entry(STORED)]
     store.commit(a_decision("e2", user=replace(STORED, gone_at=NOW)), now=NOW)
-    assert list(store.roster(ACCOUNT)) == []
-    back = replace(ALICE, standing=Standing.UNPROTECTED, version=2)
+    assert list(store.inventory(ACCOUNT)) == []
+    back = replace(ALICE, mfa_status=MfaStatus.UNPROTECTED, version=2)
     store.commit(a_decision("e3", user=back), now=NOW)
-    assert list(store.roster(ACCOUNT)) == [entry_of(replace(back, version=3))]
+    assert list(store.inventory(ACCOUNT)) == [inventory_entry(replace(back, version=3))]
 
 
 def test_of_each_accounts_sweeps_the_last_is_kept(store: DynamoStore) -> None:
-    counted = Summary(users=3, unprotected=1)
-    swept = Swept(ACCOUNT, "r1", NOW, NOW, 7, 2, 1, counted, 0, {"CreateUser": 1}, {"why": 1})
+    counted = InventorySummary(users=3, unprotected=1)
+    swept = SweepResult(ACCOUNT, "r1", NOW, NOW, 7, 2, 1, counted, 0, {"CreateUser": 1}, {"why": 1})
     assert store.last_sweep(ACCOUNT) is None
     for seed, run in (("e1", "r1"), ("e2", "r2")):
         ended = replace(a_decision(seed, user=None), swept=replace(swept, run=run))

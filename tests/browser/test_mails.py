@@ -15,7 +15,7 @@ from mfa_watcher.cli.mail import previews
 from mfa_watcher.cli.samples import CONTEXT, SAMPLES
 from mfa_watcher.mail.languages import languages
 from mfa_watcher.mail.rendering import JinjaMailRenderer
-from tests.hostile import HOSTILE, with_hostile
+from tests.support.hostile import HOSTILE, with_hostile
 
 WIDTHS = (320, 800)
 SCHEMES = {"dark": 0, "light": 1}  # as Blink numbers them

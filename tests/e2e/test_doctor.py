@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from mfa_watcher.domain.checkup import Check
+from mfa_watcher.domain.health.checks import Check
 from sandbox import doctor
 from sandbox.stage import Stage
 

@@ -7,16 +7,16 @@ from datetime import timedelta
 from moto.iam.models import iam_backends
 
 from mfa_watcher.adapters.store import DynamoStore
-from mfa_watcher.domain.casework import Decision
-from mfa_watcher.domain.change_requests import ChangeRequest, Details, file_request
-from mfa_watcher.domain.devices import Device
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.people import Person
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.users import Standing, User, UserKey
-from tests.account import Account
-from tests.builders import ACCOUNT, Json
+from mfa_watcher.domain.requests.change_request import ChangeRequest, Details, file_request
+from mfa_watcher.domain.users.devices import Device
+from mfa_watcher.domain.users.people import Person
+from mfa_watcher.domain.users.user import MfaStatus, User, UserKey
+from mfa_watcher.domain.users.user_state import Decision
 from tests.functions.product import Product
+from tests.support.account import Account
+from tests.support.builders import ACCOUNT, Json
 
 FIDO = f"arn:aws:iam::{ACCOUNT}:u2f/user/ana/key-ABCDEFGHIJ"
 PASSKEY = f"arn:aws:iam::{ACCOUNT}:u2f/user/ana/laptop-KLMNOPQRST"
@@ -81,7 +81,7 @@ def approved(
     user = User(
         key,
         "ana",
-        Standing.PROTECTED,
+        MfaStatus.PROTECTED,
         tuple(Device(serial) for serial in (*devices, *kept)),
         request_id=request.id,
     )

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.account import Account, opened
 from tests.functions.product import Output, Product
+from tests.support.account import Account, opened
 from tests.template.cloudformation import STACK
 
 # Powertools reads these when the functions' modules are imported, once per process.

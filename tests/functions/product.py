@@ -15,9 +15,9 @@ from warnings import catch_warnings, filterwarnings
 import pytest
 
 from mfa_watcher import bootstrap
-from mfa_watcher.domain.people import Person
-from tests.account import Account
-from tests.builders import ACCOUNT, SENDER, Json, envelope
+from mfa_watcher.domain.users.people import Person
+from tests.support.account import Account
+from tests.support.builders import ACCOUNT, SENDER, Json, envelope
 from tests.template.cloudformation import ROOT, STACK
 from tools.wrap_event import QUEUES
 
@@ -219,17 +219,17 @@ class Product:
         for name, value in _environment(function, self).items():
             self.monkeypatch.setenv(name, value)
         for parts in (
-            bootstrap.intake,
-            bootstrap.mail_intake,
-            bootstrap.dispatch,
-            bootstrap.rounds,
-            bootstrap.request_rounds,
-            bootstrap.watch_rounds,
-            bootstrap.ward_rounds,
-            bootstrap.sweeping,
+            bootstrap.observe,
+            bootstrap.mail_feedback,
+            bootstrap.deliver,
+            bootstrap.remind,
+            bootstrap.expire,
+            bootstrap.watch,
+            bootstrap.quarantine,
+            bootstrap.sweep,
             bootstrap.change_desk,
             bootstrap.approval_desk,
-            bootstrap.fulfil_desk,
+            bootstrap.fulfil,
         ):
             parts.cache_clear()
         self.running = function
@@ -270,7 +270,7 @@ def _environment(  # noqa: C901, PLR0911 - a table
             "FULFIL_ROLE": FULFIL_ROLE,
             "MEMBER_FULFIL_ROLE": MEMBER_FULFIL_ROLE,
             "FIRST_SIGN_IN_GRACE_MINUTES": "60",
-            "LADDER_DAYS": "0,1,3,7,14",
+            "ESCALATION_DAYS": "0,1,3,7,14",
             "SECOND_DEVICE_DAYS": str(product.second_device_days),
             "OFF_BOARDING_GRACE_MINUTES": "60",
             **_ADDRESSES,
@@ -284,7 +284,7 @@ def _environment(  # noqa: C901, PLR0911 - a table
     if function == "remind":
         return {
             **common,
-            "LADDER_DAYS": "0,1,3,7,14",
+            "ESCALATION_DAYS": "0,1,3,7,14",
             "SECOND_DEVICE_DAYS": str(product.second_device_days),
             "OFF_BOARDING_GRACE_MINUTES": "60",
             "MAIL_HOURS": product.mail_hours,
@@ -298,7 +298,7 @@ def _environment(  # noqa: C901, PLR0911 - a table
             "SWEEP_QUEUE_URL": account.queue_urls["SweepQueue"],
             "DEAD_LETTER_QUEUE_URL": account.queue_urls["SweepDeadLetters"],
             "MAX_RECEIVE_COUNT": str(MAX_RECEIVES),
-            "LADDER_DAYS": "0,1,3,7,14",
+            "ESCALATION_DAYS": "0,1,3,7,14",
             "SECOND_DEVICE_DAYS": str(product.second_device_days),
             "LOST_EVENTS_ALERT_THRESHOLD": str(product.lost_events_alert_threshold),
         }
@@ -311,7 +311,7 @@ def _environment(  # noqa: C901, PLR0911 - a table
             **common,
             "MEMBER_FULFIL_ROLE": MEMBER_FULFIL_ROLE,
             "ACCOUNT_ALIAS": product.account_alias,
-            "LADDER_DAYS": "0,1,3,7,14",
+            "ESCALATION_DAYS": "0,1,3,7,14",
             "SECOND_DEVICE_DAYS": str(product.second_device_days),
             "OFF_BOARDING_GRACE_MINUTES": "60",
             "APPROVAL_WINDOW_HOURS": "24",
@@ -327,7 +327,7 @@ def _environment(  # noqa: C901, PLR0911 - a table
     if function == "expire":
         return {
             **common,
-            "LADDER_DAYS": "0,1,3,7,14",
+            "ESCALATION_DAYS": "0,1,3,7,14",
             "SECOND_DEVICE_DAYS": str(product.second_device_days),
             "OFF_BOARDING_GRACE_MINUTES": "60",
         }

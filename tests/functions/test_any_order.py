@@ -11,8 +11,9 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.account import Account, opened
-from tests.builders import (
+from tests.functions.product import Product
+from tests.support.account import Account, opened
+from tests.support.builders import (
     ADMIN,
     Json,
     about,
@@ -24,7 +25,6 @@ from tests.builders import (
     sign_in,
     user_created,
 )
-from tests.functions.product import Product
 
 TIMES = 10
 

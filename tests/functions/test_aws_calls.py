@@ -8,10 +8,12 @@ from functools import partial
 import pytest
 
 from mfa_watcher.adapters.items import DUE_SHARDS
-from mfa_watcher.domain.change_requests import ChangeRequest
+from mfa_watcher.domain.requests.change_request import ChangeRequest
 from sandbox.mail_events import DETAIL_TYPES, SentMail
-from tests.account import Account, opened
-from tests.builders import (
+from tests.functions.approved import FIDO, approved, fulfil
+from tests.functions.product import Product
+from tests.support.account import Account, opened
+from tests.support.builders import (
     ADMIN,
     ROOT,
     SENDER,
@@ -26,8 +28,6 @@ from tests.builders import (
     sign_in,
     user_created,
 )
-from tests.functions.approved import FIDO, approved, fulfil
-from tests.functions.product import Product
 from tests.template.cloudformation import ROOT as REPOSITORY
 
 DOCUMENT = REPOSITORY / "docs" / "aws-calls.md"

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from mfa_watcher.adapters.store import DynamoStore
-from mfa_watcher.domain.users import MailKind, UserKey
-from tests.account import Account, Refusal, client
-from tests.builders import (
+from mfa_watcher.domain.users.user import MailKind, UserKey
+from tests.functions.product import MAX_RECEIVES, OBSERVING, Output, Product
+from tests.support.account import Account, Refusal, client
+from tests.support.builders import (
     ACCOUNT,
     ADMIN,
     NOW,
@@ -26,7 +27,6 @@ from tests.builders import (
     iam_user,
     sign_in,
 )
-from tests.functions.product import MAX_RECEIVES, OBSERVING, Output, Product
 
 Reading = Callable[[], Output]
 

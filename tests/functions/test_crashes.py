@@ -13,9 +13,9 @@ from datetime import timedelta
 
 import pytest
 
-from tests.account import Account, Crash, opened
-from tests.builders import Json, about, denied_removal, iam_user, later, sign_in
 from tests.functions.product import VISIBILITY, Output, Product
+from tests.support.account import Account, Crash, opened
+from tests.support.builders import Json, about, denied_removal, iam_user, later, sign_in
 
 SENDING = {"ses:SendEmail", "sns:Publish"}
 ENDED = {"sent", "skipped"}

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from mfa_watcher.domain.people import Person
-from tests.account import Account, Crash
-from tests.builders import ACCOUNT, Json
+from mfa_watcher.domain.users.people import Person
 from tests.functions.approved import BOB, PHONE
 from tests.functions.product import Product
+from tests.support.account import Account, Crash
+from tests.support.builders import ACCOUNT, Json
 
 DETAILS = {"reason": "My phone was stolen on Monday.", "wanted": "fido"}
 WORD = {"reason": "Spoke to her on the phone"}

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from mfa_watcher.domain.change_requests import ChangeRequest, RequestState
-from mfa_watcher.forms import RequestShown
-from tests.builders import Json
+from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState
+from mfa_watcher.entrypoints.api.schemas import RequestView
 from tests.functions.approved import BOB
 from tests.functions.product import Product
+from tests.support.builders import Json
 from tests.template.cloudformation import ROOT
 
 READING = {("get", "/requests"), ("get", "/requests/{request_id}")}
@@ -115,7 +115,7 @@ def test_states_of_the_description_are_those_of_the_domain(product: Product) -> 
 def test_request_is_shown_with_all_that_the_domain_knows_of_it() -> None:
     known: dict[str, Any] = ChangeRequest.__dataclass_fields__
     bookkeeping = {"denials_mailed", "denial_mailed_at", "state_before"}
-    assert set(known) - set(RequestShown.model_fields) == bookkeeping
+    assert set(known) - set(RequestView.model_fields) == bookkeeping
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mfa_watcher.domain.people import Person
-from tests.account import Account, Refusal
-from tests.builders import ACCOUNT, HOSTILE, Json, denied_removal, iam_call, iam_user
+from mfa_watcher.domain.users.people import Person
 from tests.functions.approved import BOB, CARLA, PHONE, SUE, TABLET, member
 from tests.functions.product import Product, url_event
-from tests.hostile import HOSTILE as HOSTILE_TEXTS
+from tests.support.account import Account, Refusal
+from tests.support.builders import ACCOUNT, HOSTILE, Json, denied_removal, iam_call, iam_user
+from tests.support.hostile import HOSTILE as HOSTILE_TEXTS
 
 REASON = "My phone was stolen on Monday."
 DETAILS = {"reason": REASON, "wanted": "fido"}
@@ -534,7 +534,7 @@ def test_user_is_told_of_every_cancellation_since_somebody_else_may_sit_at_his_k
         answer = ask(product, ana if who == "user" else SUE, path, WORD)
     assert answer["request"]["state"] == "cancelled"
     [mail] = [i["act"] for i in account.items("INTENT#") if i["act"]["kind"] == "request_ended"]
-    assert mail["own_doing"] == (who == "user")
+    assert mail["done_by_user"] == (who == "user")
 
 
 # Each door has its steps -------------------------------------------------------------------------
@@ -601,7 +601,7 @@ def test_each_step_is_in_the_users_history_too(
 def test_long_history_shows_its_newest_part(
     product: Product, ana: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mfa_watcher.forms.HISTORY_SHOWN", 1)
+    monkeypatch.setattr("mfa_watcher.entrypoints.api.schemas.HISTORY_SHOWN", 1)
     request_id = filed(product, ana)
     product.account.clock.move(timedelta(minutes=1))
     decide(product, BOB, f"/requests/{request_id}/approve", WORD)

@@ -7,15 +7,22 @@ from datetime import timedelta
 
 import pytest
 
-from mfa_watcher.adapters.items import HEARTBEATS, key_of, pulse_sk
+from mfa_watcher.adapters.items import HEARTBEATS, heartbeat_sk, key_of
 from mfa_watcher.cli import main
-from mfa_watcher.domain.checkup import Check
-from mfa_watcher.domain.heartbeats import Path, Pulse, expected
-from mfa_watcher.domain.users import Standing
-from tests.account import REGION, Account
-from tests.builders import ACCOUNT
-from tests.functions import clinic as clinics
-from tests.functions.clinic import FORWARD_LETTERS, FORWARD_RULE, REGIONS, STRONG, TRAIL, Clinic
+from mfa_watcher.domain.health.checks import Check
+from mfa_watcher.domain.health.heartbeats import EventPath, HeartbeatSource, expected_sources
+from mfa_watcher.domain.users.user import MfaStatus
+from tests.functions import healthy_account as clinics
+from tests.functions.healthy_account import (
+    FORWARD_LETTERS,
+    FORWARD_RULE,
+    REGIONS,
+    STRONG,
+    TRAIL,
+    Clinic,
+)
+from tests.support.account import REGION, Account
+from tests.support.builders import ACCOUNT
 from tests.template.cloudformation import ROOT
 
 Break = Callable[[Clinic], object]
@@ -81,14 +88,14 @@ def silence(seen: timedelta | None = None, expected_for: timedelta | None = None
     """Let nothing be known of a region any more, but when it was seen or first expected."""
 
     def put(at: Clinic) -> None:
-        pulse = Pulse(ACCOUNT, "eu-north-1", Path.SIGN_INS)
-        key = key_of(HEARTBEATS, pulse_sk(pulse))
+        source = HeartbeatSource(ACCOUNT, "eu-north-1", EventPath.SIGN_INS)
+        key = key_of(HEARTBEATS, heartbeat_sk(source))
         assert "Item" in at.account.dynamodb.get_item(TableName=at.account.table, Key=key)
         at.account.dynamodb.delete_item(TableName=at.account.table, Key=key)
         if seen:
-            at.store.beat(pulse, at.now - seen)
+            at.store.beat(source, at.now - seen)
         if expected_for:
-            at.store.expect(pulse, at.now - expected_for)
+            at.store.expect(source, at.now - expected_for)
 
     return put
 
@@ -335,7 +342,7 @@ BREAKS: dict[str, tuple[str, str, str, Break]] = {
         "guard_policy",
         "warning",
         "not to 1 console user: carol",
-        lambda at: at.hire("carol", Standing.PROTECTED, guarded=False),
+        lambda at: at.hire("carol", MfaStatus.PROTECTED, guarded=False),
     ),
     "root has no MFA": ("root_mfa", "fail", "CIS 5.0, 1.4", update(root={"AccountMFAEnabled": 0})),
     "root has access keys": (
@@ -508,8 +515,8 @@ def organized(clinic: Clinic) -> Clinic:
         Condition={"Type": "StringEquals", "Key": "aws:PrincipalOrgID", "Value": organization},
     )
     clinic.swept(timedelta(hours=1), member)
-    for pulse in expected((member,), REGIONS, REGION):
-        clinic.store.beat(pulse, clinic.now)
+    for source in expected_sources((member,), REGIONS, REGION):
+        clinic.store.beat(source, clinic.now)
     return clinic
 
 

@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from tests.account import Account
-from tests.builders import (
+from tests.functions.product import Output, Product
+from tests.support.account import Account
+from tests.support.builders import (
     ADMIN,
     HOSTILE,
     NOW,
@@ -22,7 +23,6 @@ from tests.builders import (
     sign_in,
     user_created,
 )
-from tests.functions.product import Output, Product
 
 
 def finding(account: Account) -> Json:

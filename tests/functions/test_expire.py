@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from tests.account import Account, Crash, Refusal, opened
-from tests.builders import Json, about, denied_removal, iam_user
 from tests.functions.approved import PHONE, approved, fulfil
 from tests.functions.product import Product
+from tests.support.account import Account, Crash, Refusal, opened
+from tests.support.builders import Json, about, denied_removal, iam_user
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 

@@ -6,10 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from mfa_watcher.domain.change_requests import ChangeRequest, RequestState, WrongStepError
-from mfa_watcher.domain.people import Person
-from tests.account import Account, Refusal, opened
-from tests.builders import ACCOUNT, Json, about, iam_user
+from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState, WrongStepError
+from mfa_watcher.domain.users.people import Person
 from tests.functions.approved import (
     BOB,
     CARLA,
@@ -29,6 +27,8 @@ from tests.functions.approved import (
     story,
 )
 from tests.functions.product import Product
+from tests.support.account import Account, Refusal, opened
+from tests.support.builders import ACCOUNT, Json, about, iam_user
 from tests.template.cloudformation import ACCOUNT as SHOWN_ACCOUNT
 from tests.template.cloudformation import ROOT
 
@@ -97,7 +97,7 @@ def test_devices_that_are_kept_stay_and_so_does_the_protection(
     assert ana.devices == {TABLET, PASSKEY}
     assert ana.virtual == {TABLET}
     [user] = account.items("USER#", "STATE")
-    assert user["standing"] == "protected"
+    assert user["mfa_status"] == "protected"
     assert "finding" not in user
     assert request_now(account, request).state is RequestState.FULFILLED
 

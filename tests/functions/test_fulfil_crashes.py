@@ -5,10 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from mfa_watcher.domain.change_requests import ChangeRequest, RequestState
-from mfa_watcher.domain.people import Person
-from tests.account import Account, Crash, Refusal, opened
-from tests.builders import Json, about, iam_call
+from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState
+from mfa_watcher.domain.users.people import Person
 from tests.functions.approved import (
     CARLA,
     DORA,
@@ -22,6 +20,8 @@ from tests.functions.approved import (
     story,
 )
 from tests.functions.product import FULFIL_ROLE, Product
+from tests.support.account import Account, Crash, Refusal, opened
+from tests.support.builders import Json, about, iam_call
 
 Answer = tuple[int, Json]
 
@@ -105,7 +105,7 @@ def check_done(account: Account, request: ChangeRequest, answered: Answer, told:
 
 def check_user(account: Account, kept: tuple[str, ...], told: str) -> None:
     [user] = account.items("USER#", "STATE")
-    assert user["standing"] == ("protected" if kept else "unprotected"), told
+    assert user["mfa_status"] == ("protected" if kept else "unprotected"), told
     effects = [e for entry in account.items("USER#", "HISTORY#") for e in entry["effects"]]
     opened_by = [effect for effect in effects if "finding opened" in effect]
     assert opened_by == ([] if kept else ["finding opened: request_fulfilled"]), told

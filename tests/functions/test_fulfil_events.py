@@ -7,9 +7,11 @@ from random import Random
 
 import pytest
 
-from mfa_watcher.domain.change_requests import ChangeRequest
-from tests.account import Account, opened
-from tests.builders import (
+from mfa_watcher.domain.requests.change_request import ChangeRequest
+from tests.functions.approved import BOB, PHONE, TABLET, approved, fulfil
+from tests.functions.product import FULFIL_ROLE, Product
+from tests.support.account import Account, opened
+from tests.support.builders import (
     ACCOUNT,
     ADMIN,
     NOW,
@@ -21,8 +23,6 @@ from tests.builders import (
     sign_in,
     user_created,
 )
-from tests.functions.approved import BOB, PHONE, TABLET, approved, fulfil
-from tests.functions.product import FULFIL_ROLE, Product
 
 MINUTE = timedelta(minutes=1)
 FULFILLER: Json = {
@@ -88,7 +88,7 @@ def test_the_records_of_a_carrying_out_end_the_same_in_every_order(
             assert states(account) == ["closed"], order
             assert told(product) <= {"alert request_fulfilled", "mail enrolled"}, order
             [user] = account.items("USER#", "STATE")
-            assert user["standing"] == "protected", order
+            assert user["mfa_status"] == "protected", order
             evidence = [
                 entry["event_id"]
                 for entry in account.items(f"REQUEST#{request.id}", "HISTORY#")

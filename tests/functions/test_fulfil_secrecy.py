@@ -30,7 +30,7 @@ def test_no_log_table_mail_alert_metric_or_error_ever_holds_a_password(
 ) -> None:
     noted = tmp_path / "passwords.json"
     run = subprocess.run(  # noqa: S603 - a module of our own
-        [sys.executable, "-m", "tests.functions.telltale", str(noted)],
+        [sys.executable, "-m", "tests.functions.secret_leak_probe", str(noted)],
         cwd=ROOT,
         env={**os.environ, **TALKATIVE, "POWERTOOLS_DEV": dev},
         capture_output=True,

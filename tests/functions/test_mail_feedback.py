@@ -11,14 +11,14 @@ import pytest
 
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
-from mfa_watcher.domain.casework import Decision
-from mfa_watcher.domain.feedback import MailOutcome
-from mfa_watcher.domain.users import User, UserKey
-from mfa_watcher.ports import Claim
+from mfa_watcher.domain.notifications.mail_feedback import MailOutcome
+from mfa_watcher.domain.users.user import User, UserKey
+from mfa_watcher.domain.users.user_state import Decision
+from mfa_watcher.ports.outbox import Claim
 from sandbox.mail_events import SentMail
-from tests.account import Account, Crash, Refusal
-from tests.builders import HOSTILE, SENDER, Json, event_id, iam_user, sign_in
 from tests.functions.product import MAX_RECEIVES, Output, Product
+from tests.support.account import Account, Crash, Refusal
+from tests.support.builders import HOSTILE, SENDER, Json, event_id, iam_user, sign_in
 
 Reading = Callable[[], Output]
 GUIDE = f"mail-guide-F-{event_id('sign-in')}"

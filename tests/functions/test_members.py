@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mfa_watcher.adapters.store import DynamoStore
-from mfa_watcher.domain.addresses import AddressBook
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.usecases.security_desk import NoSuchUserError, SecurityDesk
-from tests.account import Account, Refusal
-from tests.builders import (
+from mfa_watcher.domain.users.addresses import AddressBook
+from mfa_watcher.usecases.administer import AdministerUsers, NoSuchUserError
+from tests.functions.product import MAX_RECEIVES, Output, Product
+from tests.support.account import Account, Refusal
+from tests.support.builders import (
     ACCOUNT,
     NOW,
     ROOT,
@@ -23,7 +24,6 @@ from tests.builders import (
     iam_user,
     sign_in,
 )
-from tests.functions.product import MAX_RECEIVES, Output, Product
 
 MEMBER = "444455556666"
 STRANGER = "999999999999"
@@ -106,17 +106,17 @@ def test_two_accounts_users_of_one_name_are_two(
 ) -> None:
     at_home = iam_user("mia", account.iam.get_user(UserName="mia")["User"]["UserId"])
     product.observe(about("EnableMFADevice", "mia", at_home), there(sign_in(mia)))
-    standings = {
-        user["pk"].split("#")[1]: user["standing"] for user in account.items("USER#", "STATE")
+    mfa_statuses = {
+        user["pk"].split("#")[1]: user["mfa_status"] for user in account.items("USER#", "STATE")
     }
-    assert standings == {ACCOUNT: "protected", MEMBER: "unprotected"}
+    assert mfa_statuses == {ACCOUNT: "protected", MEMBER: "unprotected"}
     serial = member.enrol("mia")
     enrolled = iam_call(
         "EnableMFADevice", mia, requestParameters={"userName": "mia", "serialNumber": serial}
     )
     product.observe(there({**enrolled, "eventID": "11111111-1111-1111-1111-111111111111"}))
     closed = [user for user in account.items("USER#", "STATE") if "finding" in user]
-    assert [(user["pk"].split("#")[1], user["standing"]) for user in closed] == [
+    assert [(user["pk"].split("#")[1], user["mfa_status"]) for user in closed] == [
         (MEMBER, "protected")
     ]
 
@@ -301,7 +301,7 @@ def quarantine(product: Product, member: Account) -> str:
     return made["Policy"]["Arn"]
 
 
-def shut_in(member: Account) -> list[str]:
+def quarantined_names(member: Account) -> list[str]:
     found = member.iam.list_attached_user_policies(UserName="mia")["AttachedPolicies"]
     return [policy["PolicyArn"] for policy in found]
 
@@ -313,7 +313,7 @@ def test_nobody_in_a_member_is_quarantined_unless_that_is_switched_on(
     product.observe(there(sign_in(mia)))
     assert go_on_for(product, 21) == {"mail reminder": 1}
     assert product.attend_to_quarantines() == {}
-    assert shut_in(member) == []
+    assert quarantined_names(member) == []
 
 
 def test_a_member_who_does_not_enrol_is_shut_in_by_the_role_for_that_and_let_out(
@@ -324,7 +324,7 @@ def test_a_member_who_does_not_enrol_is_shut_in_by_the_role_for_that_and_let_out
     assert go_on_for(product, 21) == {"mail quarantined": 1, "alert quarantined": 1}
     account.calls.reset()
     assert list(product.attend_to_quarantines().values()) == ["shut in"]
-    assert shut_in(member) == [quarantine]
+    assert quarantined_names(member) == [quarantine]
     assert roles_entered(account) == [
         READER,
         f"arn:aws:iam::{MEMBER}:role/mfa-watcher-Quarantine",
@@ -334,7 +334,7 @@ def test_a_member_who_does_not_enrol_is_shut_in_by_the_role_for_that_and_let_out
     enrolled = iam_call("EnableMFADevice", mia, requestParameters=asked, at=account.clock())
     product.observe(there(enrolled))
     assert list(product.attend_to_quarantines().values()) == ["let out"]
-    assert shut_in(member) == []
+    assert quarantined_names(member) == []
 
 
 def test_one_account_out_of_reach_does_not_keep_the_others_from_their_reminders(
@@ -399,7 +399,7 @@ def test_the_desk_exempts_a_members_user_whom_the_watcher_knows(
         account.dynamodb, table_name=account.table, remember_events=35 * DAY, keep_evidence=DAY
     )
     book = AddressBook(frozenset({"example.com"}))
-    desk = SecurityDesk(
+    desk = AdministerUsers(
         MEMBER, "arn:s", store, None, Policy(), book, account.clock, lambda: "desk-1"
     )
     user = desk.grant("Mia", reason="a key is on its way", until=NOW + 9 * DAY)

@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mfa_watcher.domain.people import Person
-from mfa_watcher.domain.sweep import EVENT_ON_ITS_WAY
-from tests.account import Account, Refusal
-from tests.builders import ACCOUNT, Json, iam_call
+from mfa_watcher.domain.sweep.comparison import EVENT_DELAY
+from mfa_watcher.domain.users.people import Person
 from tests.functions.approved import BOB, CARLA, SUE
 from tests.functions.product import FULFIL_ROLE, MEMBER_FULFIL_ROLE, Product
-from tests.reports import Reports
+from tests.support.account import Account, Refusal
+from tests.support.builders import ACCOUNT, Json, iam_call
+from tests.support.reports import Reports
 
 MEMBER = "444455556666"
 STRANGER = "999999999999"
@@ -311,7 +311,7 @@ def test_mails_and_alerts_about_a_members_request_name_the_members_account(
 @pytest.fixture
 def reports(account: Account, monkeypatch: pytest.MonkeyPatch) -> Reports:
     """Credential reports, and a clock that moto's users are not younger than."""
-    account.clock.time = datetime.now(UTC) + EVENT_ON_ITS_WAY
+    account.clock.time = datetime.now(UTC) + EVENT_DELAY
     return Reports(account.clock).install(monkeypatch)
 
 
@@ -325,7 +325,7 @@ def test_a_new_device_that_only_the_sweep_sees_closes_a_members_fulfilled_reques
     product.sweep()
     assert state(account, id_) == "closed"
     [user] = account.items(f"USER#{MEMBER}", "STATE")
-    assert (user["standing"], user["finding"]["closure"]) == ("protected", "enrolled")
+    assert (user["mfa_status"], user["finding"]["closure"]) == ("protected", "enrolled")
 
 
 @pytest.mark.usefixtures("reports")

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from tests.account import Account, opened
-from tests.builders import (
+from tests.functions.product import Product
+from tests.support.account import Account, opened
+from tests.support.builders import (
     ADMIN,
     Json,
     about,
@@ -18,7 +19,6 @@ from tests.builders import (
     sign_in,
     user_created,
 )
-from tests.functions.product import Product
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ import pytest
 
 from mfa_watcher.adapters.iam import BotoIamReader
 from mfa_watcher.adapters.store import DynamoStore
-from mfa_watcher.domain.addresses import AddressBook
-from mfa_watcher.domain.overrides import AddressError
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.usecases.security_desk import NoSuchUserError, SecurityDesk
-from tests.account import Account, Refusal
-from tests.builders import ACCOUNT, ADMIN, Json, iam_call, iam_user, sign_in
+from mfa_watcher.domain.users.address_overrides import AddressError
+from mfa_watcher.domain.users.addresses import AddressBook
+from mfa_watcher.usecases.administer import AdministerUsers, NoSuchUserError
 from tests.functions.product import Product
+from tests.support.account import Account, Refusal
+from tests.support.builders import ACCOUNT, ADMIN, Json, iam_call, iam_user, sign_in
 
 DAY = timedelta(days=1)
 QUARANTINE = json.dumps(
@@ -44,13 +44,13 @@ def sent(product: Product) -> dict[str, int]:
     return counts
 
 
-def desk(account: Account) -> SecurityDesk:
+def desk(account: Account) -> AdministerUsers:
     store = DynamoStore(
         account.dynamodb, table_name=account.table, remember_events=35 * DAY, keep_evidence=DAY
     )
     iam = BotoIamReader(account.iam)
     ids = iter(f"desk-{number}" for number in range(9))
-    return SecurityDesk(
+    return AdministerUsers(
         ACCOUNT, SECURITY, store, iam, Policy(), BOOK, account.clock, lambda: next(ids)
     )
 

@@ -5,24 +5,18 @@ from datetime import timedelta
 
 import pytest
 
-from mfa_watcher.domain.casework import Decision, intent
-from mfa_watcher.domain.change_requests import ChangeRequest, Details, file_request
-from mfa_watcher.domain.devices import Device, DeviceKind
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.intents import Ending, Mail
+from mfa_watcher.domain.notifications.intents import Ending, Mail
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.request_mails import (
-    decided,
-    ended,
-    fulfilled,
-    needs_details,
-    opened,
-)
-from mfa_watcher.domain.users import Standing, User, UserKey
-from tests.account import Account, Refusal
-from tests.builders import ACCOUNT
+from mfa_watcher.domain.requests.change_request import ChangeRequest, Details, file_request
+from mfa_watcher.domain.requests.mails import decided, ended, fulfilled, needs_details, opened
+from mfa_watcher.domain.users.devices import Device, DeviceKind
+from mfa_watcher.domain.users.user import MfaStatus, User, UserKey
+from mfa_watcher.domain.users.user_state import Decision, intent
 from tests.functions.approved import BOB, CARLA, PHONE, SUE, store
 from tests.functions.product import Product
+from tests.support.account import Account, Refusal
+from tests.support.builders import ACCOUNT
 
 POLICY = Policy()
 HOUR = timedelta(hours=1)
@@ -38,7 +32,7 @@ class Desk:
         self.user = User(
             UserKey(ACCOUNT, self.account.new_user("ana", device=True)),
             "ana",
-            Standing.PROTECTED,
+            MfaStatus.PROTECTED,
             (Device(PHONE),),
         )
         self.request = file_request(
@@ -148,7 +142,7 @@ def test_an_approval_that_is_carried_out_already_is_not_announced_any_more(desk:
     desk.commit(approved, decided(approved, desk.user))
     desk.hold_up()
     now = desk.account.clock()
-    done = desk.request.begun(CARLA, now, POLICY).fulfilled(now, POLICY)
+    done = desk.request.fulfilment_started(CARLA, now, POLICY).fulfilled(now, POLICY)
     desk.commit(done, fulfilled(done, desk.user, now))
 
     assert desk.sent() == {"mail request_fulfilled": 1}
@@ -158,7 +152,7 @@ def test_an_approval_that_is_carried_out_already_is_not_announced_any_more(desk:
 def test_who_has_the_new_device_already_is_not_asked_to_add_it(desk: Desk) -> None:
     desk.commit(desk.approved())
     now = desk.account.clock()
-    done = desk.request.begun(CARLA, now, POLICY).fulfilled(now, POLICY)
+    done = desk.request.fulfilment_started(CARLA, now, POLICY).fulfilled(now, POLICY)
     desk.commit(done, fulfilled(done, desk.user, now))
     desk.hold_up()
     desk.account.enrol("ana", "tablet")
@@ -181,7 +175,7 @@ def test_what_ended_by_the_clock_waits_for_the_mail_hours(desk: Desk) -> None:
 def test_what_was_left_half_done_is_told_at_once(desk: Desk) -> None:
     desk.product.mail_hours = "0-1"
     desk.commit(desk.approved())
-    expired = desk.request.begun(CARLA, desk.account.clock(), POLICY).expired()
+    expired = desk.request.fulfilment_started(CARLA, desk.account.clock(), POLICY).expired()
     mail = ended(expired, desk.user, desk.account.clock(), Ending.BROKEN_OFF)
     desk.commit(expired, mail)
 

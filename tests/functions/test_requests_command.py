@@ -11,18 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from mfa_watcher.cli import desk, main
-from mfa_watcher.cli.desk import Door
+from mfa_watcher.cli import api_client, main
+from mfa_watcher.cli.api_client import DeskEndpoint
 from mfa_watcher.cli.request_export import COLUMNS, cell
 from mfa_watcher.cli.request_views import in_order
-from mfa_watcher.domain.people import Person
-from tests.account import Account
-from tests.builders import ACCOUNT, HOSTILE, Json
-from tests.functions.doors import FORBIDDEN, Doors, opened, problem
+from mfa_watcher.domain.users.people import Person
+from tests.functions.desk_calls import FORBIDDEN, Doors, opened, problem
 from tests.functions.product import Product
+from tests.support.account import Account
+from tests.support.builders import ACCOUNT, HOSTILE, Json
 from tests.template.cloudformation import Template
 
-FUNCTIONS = {Door.CHANGE: "change_desk", Door.APPROVAL: "approval_desk", Door.FULFIL: "fulfil"}
+FUNCTIONS = {
+    DeskEndpoint.CHANGE: "change_desk",
+    DeskEndpoint.APPROVAL: "approval_desk",
+    DeskEndpoint.FULFIL: "fulfil",
+}
 CAROL, PETRA, LENA = "AKIACAROL", "ASIAPETRA", "ASIALENA"
 ID = "PR-20260302-ABCDEFGH"
 MEMBER = "444455556666"
@@ -209,7 +213,7 @@ def test_password_does_not_come_over_an_open_line(run: Run, doors: Doors, url: s
 def test_who_may_not_read_the_stack_is_told_how_to_name_the_desk(
     run: Run, doors: Doors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(Door.FULFIL.variable)
+    monkeypatch.delenv(DeskEndpoint.FULFIL.variable)
     monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDFORMATION", doors.url("cloudformation"))
     denied = "<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error>"
     doors.canned = [(403, "text/xml", f"{denied}</ErrorResponse>".encode())]
@@ -219,7 +223,7 @@ def test_who_may_not_read_the_stack_is_told_how_to_name_the_desk(
 
 
 def test_who_has_no_credentials_is_told_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(Door.FULFIL.variable)
+    monkeypatch.delenv(DeskEndpoint.FULFIL.variable)
     monkeypatch.setattr("boto3.Session.get_credentials", lambda _session: None)
     for command in (("fulfil", ID, "--yes"), ("approve", ID, "--reason", "true")):
         said = run(PETRA, *command)
@@ -230,9 +234,9 @@ def test_who_has_no_credentials_is_told_so(run: Run, monkeypatch: pytest.MonkeyP
 def test_desk_is_found_in_the_stacks_outputs(
     run: Run, doors: Doors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(Door.FULFIL.variable)
+    monkeypatch.delenv(DeskEndpoint.FULFIL.variable)
     monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDFORMATION", doors.url("cloudformation"))
-    outputs = {"TableName": "t", Door.FULFIL.output: doors.url("fulfil")}
+    outputs = {"TableName": "t", DeskEndpoint.FULFIL.output: doors.url("fulfil")}
     doors.canned = [_stack(outputs), problem(409, detail="it was reached")]
     assert "it was reached" in run(PETRA, "fulfil", ID, "--yes").err
     assert doors.asked == ["POST cloudformation/", f"POST fulfil/requests/{ID}/fulfil"]
@@ -241,7 +245,7 @@ def test_desk_is_found_in_the_stacks_outputs(
 def test_another_stack_is_not_taken_for_the_watchers(
     run: Run, doors: Doors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(Door.FULFIL.variable)
+    monkeypatch.delenv(DeskEndpoint.FULFIL.variable)
     monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDFORMATION", doors.url("cloudformation"))
     doors.canned = [_stack({"BucketName": "b"})]
     assert "has no output FulfilUrl" in run(PETRA, "fulfil", ID, "--yes").err
@@ -561,8 +565,8 @@ def test_command_waits_longer_than_any_function_may_take() -> None:
         for one in functions
         if "FunctionUrlConfig" in one["Properties"]
     ]
-    assert len(timeouts) == len(Door)
-    assert max(timeouts) < desk.SECONDS_TO_ANSWER
+    assert len(timeouts) == len(DeskEndpoint)
+    assert max(timeouts) < api_client.SECONDS_TO_ANSWER
 
 
 # What CloudTrail's whole seconds do to the order -------------------------------------------------

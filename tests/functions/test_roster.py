@@ -7,15 +7,15 @@ import pytest
 
 from mfa_watcher.adapters.store import DynamoStore
 from mfa_watcher.cli import main, roster
-from mfa_watcher.domain.addresses import AddressBook
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.ports import WorldError
-from mfa_watcher.usecases.security_desk import SecurityDesk
-from tests.account import Account
+from mfa_watcher.domain.users.addresses import AddressBook
+from mfa_watcher.ports.errors import ExternalServiceError
+from mfa_watcher.usecases.administer import AdministerUsers
 from tests.adapters.conftest import KEEP, REMEMBER
-from tests.builders import ACCOUNT
 from tests.functions.product import Product
 from tests.functions.test_sweep import fido, reporting
+from tests.support.account import Account
+from tests.support.builders import ACCOUNT
 
 
 @pytest.fixture
@@ -34,10 +34,10 @@ def swept(product: Product, account: Account, monkeypatch: pytest.MonkeyPatch) -
         account.dynamodb, table_name=account.table, remember_events=REMEMBER, keep_evidence=KEEP
     )
     book = AddressBook(frozenset())
-    desk = SecurityDesk(
+    desk = AdministerUsers(
         ACCOUNT, "arn", store, None, Policy(), book, account.clock, lambda: "desk-1"
     )
-    monkeypatch.setattr(roster, "security_desk", lambda _: desk)
+    monkeypatch.setattr(roster, "administer_users", lambda _: desk)
 
 
 @pytest.mark.usefixtures("swept")
@@ -47,7 +47,7 @@ def test_the_roster_shows_everybody_the_unprotected_first(
     capsys.readouterr()
     assert main(["roster", "--json"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(line["user"], line["standing"]) for line in lines] == [
+    assert [(line["user"], line["mfa_status"]) for line in lines] == [
         ("ana", "unprotected"),
         ("Bob", "protected"),
         ("eva", "protected"),
@@ -71,7 +71,7 @@ def test_the_roster_says_in_words_what_security_asks_for(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     capsys.readouterr()
-    assert main(["roster", "--standing", "protected"]) == 0
+    assert main(["roster", "--mfa-status", "protected"]) == 0
     shown = capsys.readouterr().out
     assert "ana" not in shown
     assert "virtual, more?" in shown
@@ -84,8 +84,8 @@ def test_an_account_that_cannot_be_read_is_told_and_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail() -> None:
-        raise WorldError("out of reach")
+        raise ExternalServiceError("out of reach")
 
-    monkeypatch.setattr(roster, "security_desk", lambda _: SimpleNamespace(roster=fail))
+    monkeypatch.setattr(roster, "administer_users", lambda _: SimpleNamespace(inventory=fail))
     assert main(["roster"]) == 1
     assert capsys.readouterr().err == "mfa-watcher roster: out of reach\n"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.account import Account
-from tests.builders import ACCOUNT, Json
 from tests.functions.product import Product
+from tests.support.account import Account
+from tests.support.builders import ACCOUNT, Json
 from tests.template.cloudformation import ACCOUNT as SHOWN_ACCOUNT
 from tests.template.cloudformation import ROOT
 

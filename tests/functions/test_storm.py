@@ -10,18 +10,19 @@ from typing import Any
 import pytest
 
 from mfa_watcher.adapters.outbox import DynamoOutbox
-from mfa_watcher.adapters.pace import DynamoAlertWindow, DynamoPace
+from mfa_watcher.adapters.sending_rate import DynamoAlertWindow, DynamoSendingRate
 from mfa_watcher.adapters.store import DynamoStore
-from mfa_watcher.domain.addresses import AddressBook
-from mfa_watcher.domain.devices import Device
-from mfa_watcher.domain.intents import Alert, AlertKind, Intent, Severity
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Severity
 from mfa_watcher.domain.policy import MailHours
-from mfa_watcher.ports import IamUser, Message, RenderedMail
-from mfa_watcher.usecases.deliver import Deliverer, Result
-from tests.account import TABLE, Account, Crash, Refusal, client, opened
-from tests.builders import ACCOUNT, NOW, ROOT, a_decision, a_mail, iam_user, later, sign_in
+from mfa_watcher.domain.users.addresses import AddressBook
+from mfa_watcher.domain.users.devices import Device
+from mfa_watcher.ports.iam import IamUser
+from mfa_watcher.ports.notifications import Message, RenderedMail
+from mfa_watcher.usecases.deliver import DeliverIntents, DeliveryResult
 from tests.functions.product import Output, Product
 from tests.simulation.dynamodb import MemoryDynamo
+from tests.support.account import TABLE, Account, Crash, Refusal, client, opened
+from tests.support.builders import ACCOUNT, NOW, ROOT, a_decision, a_mail, iam_user, later, sign_in
 
 KEEP = timedelta(days=400)
 MINUTE = timedelta(minutes=1)
@@ -140,7 +141,7 @@ def test_a_storm_of_urgent_alerts_is_one_too(stormy: Product, account: Account) 
 def test_more_alerts_than_fit_into_one_message_are_more_messages(
     stormy: Product, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mfa_watcher.dispatch.MOST_IN_ONE", 20)
+    monkeypatch.setattr("mfa_watcher.entrypoints.outbox.MOST_IN_ONE", 20)
     committed(account, *alerts(50))
     account.clock.move(2 * MINUTE)
     assert stormy.redeliver() == {"sent": 50}
@@ -227,13 +228,13 @@ class Function:
     sent: list[datetime]
     now: datetime = NOW
     refused: int = 0
-    deliverer: Deliverer = field(init=False)
+    deliverer: DeliverIntents = field(init=False)
 
     def __post_init__(self) -> None:
         """Put the parts together: the real table, and a world that answers at once."""
         dynamodb: Any = self.table
         outbox = DynamoOutbox(dynamodb, table_name=TABLE, keep_evidence=KEEP)
-        self.deliverer = Deliverer(
+        self.deliverer = DeliverIntents(
             outbox=outbox,
             store=store_on(dynamodb),
             iam_of=lambda _account: self,
@@ -244,7 +245,7 @@ class Function:
             addresses=AddressBook(frozenset({"example.com"}), default_domain="example.com"),
             security_address="security@example.com",
             mail_hours=MailHours(),
-            pace=DynamoPace(
+            sending_rate=DynamoSendingRate(
                 dynamodb,
                 table_name=TABLE,
                 rate=lambda: self.rate,
@@ -319,14 +320,14 @@ def test_all_mails_of_a_minute_go_out_and_never_faster_than_the_account_may(
     while waiting:  # the stream: whichever function is free takes the next one
         free = min(running, key=lambda one: one.now)
         result = free.deliverer.deliver(waiting.pop()).result
-        put_back += result is Result.PUT_BACK
+        put_back += result is DeliveryResult.PUT_BACK
     schedule = Function(table, rate, sent, now=max(one.now for one in running))
     while put_back > 0:  # the schedule: every minute, for most of it
         began = schedule.now
         for intent_id in list(schedule.outbox.due(now=began)):
             if schedule.now - began > timedelta(seconds=42):
                 break
-            put_back -= schedule.deliverer.deliver(intent_id).result is Result.SENT
+            put_back -= schedule.deliverer.deliver(intent_id).result is DeliveryResult.SENT
         schedule.now = max(schedule.now, began + MINUTE)
         assert schedule.now < later(60)
     assert len(sent) == mails

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from mfa_watcher.domain.sweep import EVENT_ON_ITS_WAY
-from mfa_watcher.sweeping import AGAIN
+from mfa_watcher.domain.sweep.comparison import EVENT_DELAY
+from mfa_watcher.entrypoints.sweep import RETRY_DELAYS
 from mfa_watcher.usecases.sweep import MOST_WAITS, WAITS
-from tests.account import Account, Crash, Refusal, opened
-from tests.builders import ACCOUNT, Json, about, iam_user, sign_in, user_created
 from tests.functions.product import Output, Product
-from tests.reports import Reports
+from tests.support.account import Account, Crash, Refusal, opened
+from tests.support.builders import ACCOUNT, Json, about, iam_user, sign_in, user_created
+from tests.support.reports import Reports
 
 HOURS = timedelta(hours=1)
 LISTS = ["iam:ListUsers", "iam:ListVirtualMFADevices", "iam:GetAccountSummary"]
@@ -26,7 +26,7 @@ def reports(account: Account, monkeypatch: pytest.MonkeyPatch) -> Reports:
 
 def reporting(account: Account, monkeypatch: pytest.MonkeyPatch) -> Reports:
     # moto dates what it makes by the clock on the wall, which is past the tests' own day.
-    account.clock.time = datetime.now(UTC) + EVENT_ON_ITS_WAY
+    account.clock.time = datetime.now(UTC) + EVENT_DELAY
     return Reports(account.clock).install(monkeypatch)
 
 
@@ -36,8 +36,8 @@ def users(account: Account) -> dict[str, dict[str, Any]]:
     return {user["name"]: user for user in found}
 
 
-def standings(account: Account) -> dict[str, str]:
-    return {name: user.get("standing", "-") for name, user in users(account).items()}
+def mfa_statuses(account: Account) -> dict[str, str]:
+    return {name: user.get("mfa_status", "-") for name, user in users(account).items()}
 
 
 def lost(account: Account) -> dict[str, int]:
@@ -77,7 +77,7 @@ def test_the_first_sweep_makes_a_record_of_everybody_and_asks_only_about_who_may
     account.new_user("bob", device=True)
     account.new_user("key", password=False)
     product.sweep()
-    assert standings(account) == {
+    assert mfa_statuses(account) == {
         "ana": "unprotected",
         "bob": "protected",
         "key": "no_console_access",
@@ -160,7 +160,7 @@ def test_all_that_events_missed_is_found_and_nobody_else_is_asked_about(
     account.calls.reset()
     product.sweep(at_once=at_once)
     assert reports.made == (1 if at_once else 2)
-    assert standings(account) == {
+    assert mfa_statuses(account) == {
         "ana": "protected",
         "bob": "unprotected",
         "dora": "protected",
@@ -198,7 +198,7 @@ def test_a_change_whose_event_may_yet_come_is_not_called_lost(
     account.enrol("ana")
     account.new_user("new")
     product.sweep(at_once=True)
-    assert standings(account)["ana"] == "protected"
+    assert mfa_statuses(account)["ana"] == "protected"
     assert lost(account) == {}
 
 
@@ -236,7 +236,7 @@ def test_a_late_event_adds_what_it_alone_can_prove(product: Product, account: Ac
     removed = about("DeactivateMFADevice", "bob", serialNumber=serial)
     product.observe({**removed, "eventTime": f"{account.clock():%Y-%m-%dT%H:%M:%SZ}"})
     assert sent(product) == {"alert removal_unapproved": 1}
-    assert standings(account)["bob"] == "unprotected"
+    assert mfa_statuses(account)["bob"] == "unprotected"
 
 
 @pytest.mark.usefixtures("swept")
@@ -273,9 +273,9 @@ def test_users_whom_an_earlier_release_wrote_down_without_a_roster_come_into_it(
             Key={"pk": {"S": item["pk"]}, "sk": {"S": item["sk"]}},
             UpdateExpression="REMOVE roster, roster_id",
         )
-    before = {name: user["standing"] for name, user in users(account).items()}
+    before = {name: user["mfa_status"] for name, user in users(account).items()}
     product.sweep()
-    assert standings(account) == before == {"ana": "unprotected", "bob": "protected"}
+    assert mfa_statuses(account) == before == {"ana": "unprotected", "bob": "protected"}
     assert all("roster" in user for user in users(account).values())
     assert sent(product) == {}
     account.calls.reset()
@@ -330,11 +330,11 @@ def test_a_key_lost_since_an_old_report_is_found_by_the_count_of_devices(
     account.new_user("eva")
     fido(account, "eva")
     product.sweep()
-    assert standings(account)["eva"] == "protected"
+    assert mfa_statuses(account)["eva"] == "protected"
     serial = f"arn:aws:iam::{ACCOUNT}:u2f/user/eva/key-eva"
     account.iam.deactivate_mfa_device(UserName="eva", SerialNumber=serial)
     product.sweep(at_once=True)
-    assert standings(account)["eva"] == "unprotected"
+    assert mfa_statuses(account)["eva"] == "unprotected"
     assert users(account)["eva"]["finding"]["cause"] == "device_removed"
 
 
@@ -355,7 +355,7 @@ def member(product: Product, account: Account) -> Account:
 
 def by_account(account: Account) -> dict[tuple[str, str], str]:
     users = account.items("USER#", "STATE")
-    return {(user["key"]["account_id"], user["name"]): user["standing"] for user in users}
+    return {(user["key"]["account_id"], user["name"]): user["mfa_status"] for user in users}
 
 
 @pytest.mark.usefixtures("member")
@@ -422,12 +422,12 @@ def test_who_cannot_be_read_does_not_keep_others_from_being_found_and_is_tried_a
     product.order_sweep()
     while "tries" not in (taken := product.take_accounts()[0]) or not taken["tries"]:
         pass
-    assert standings(account) == {"eva": "unprotected"}
+    assert mfa_statuses(account) == {"eva": "unprotected"}
     assert account.items("ACCOUNT#", "SWEEP") == []
     account.calls.refused.clear()
     while product.take_accounts():
         pass
-    assert standings(account) == {"ana": "unprotected", "eva": "unprotected"}
+    assert mfa_statuses(account) == {"ana": "unprotected", "eva": "unprotected"}
     assert account.items("ACCOUNT#", "SWEEP")
     assert sent(product) == {"mail guide": 2}
 
@@ -442,7 +442,7 @@ def test_iam_that_never_answers_ends_among_the_dead_letters_with_the_reason(
     product.sweep()
     [(body, attributes)] = account.parked("SweepDeadLetters")
     assert f"{call}: AccessDenied" in attributes["reason"]
-    assert json.loads(body)["tries"] == len(AGAIN)
+    assert json.loads(body)["tries"] == len(RETRY_DELAYS)
 
 
 @pytest.mark.usefixtures("reports")
@@ -453,10 +453,10 @@ def test_what_does_not_fit_into_one_run_is_gone_on_with_in_the_next(
     product.order_sweep()
     while product.take_accounts(milliseconds=10_000)[0]["waits"] != 2:
         pass
-    assert standings(account) == {}
+    assert mfa_statuses(account) == {}
     while product.take_accounts():
         pass
-    assert standings(account) == {"ana": "unprotected"}
+    assert mfa_statuses(account) == {"ana": "unprotected"}
 
 
 @pytest.mark.usefixtures("reports")
@@ -494,7 +494,7 @@ def a_busy_account(account: Account) -> None:
 
 def check(account: Account, product: Product, told: object) -> None:
     expected = {"ana": "unprotected", "bob": "protected", "key": "no_console_access"}
-    assert standings(account) == expected, told
+    assert mfa_statuses(account) == expected, told
     assert sent(product) == {"mail guide": 1}, told
     entries = account.items("USER#", "HISTORY#")
     assert sum("finding opened" in str(entry["effects"]) for entry in entries) == 1, told
@@ -577,8 +577,8 @@ def test_a_sweep_and_another_at_once_leave_what_one_after_the_other_would(
             alerts = {"alert sign_in_without_mfa"} if other is an_event and raced else set()
             assert sent(product).keys() == {"mail guide"} | alerts, number
             account.calls.sent.clear()
-            assert standings(account)["ana"] == "unprotected"
-            assert standings(account)["bob"] == "protected"
+            assert mfa_statuses(account)["ana"] == "unprotected"
+            assert mfa_statuses(account)["bob"] == "protected"
     assert number > 15
 
 
@@ -597,7 +597,7 @@ def test_who_enrols_while_he_is_being_asked_about_is_known_as_enrolled(
             product.sweep()
             raced = account.calls.meanwhile is None
             if raced:
-                assert standings(account) == {"ana": "protected"}, number
+                assert mfa_statuses(account) == {"ana": "protected"}, number
     assert number > 15
 
 
@@ -610,4 +610,4 @@ def enrol(product: Product, who: Json) -> None:
 
 def test_the_waits_grow_up_to_what_a_queue_allows() -> None:
     assert list(WAITS) == sorted(WAITS)
-    assert max(*WAITS, *AGAIN) <= timedelta(minutes=15)
+    assert max(*WAITS, *RETRY_DELAYS) <= timedelta(minutes=15)

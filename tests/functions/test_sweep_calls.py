@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from mfa_watcher.adapters.items import ROSTER_SHARDS
-from tests.account import Account, opened
-from tests.builders import ACCOUNT
+from mfa_watcher.adapters.items import INVENTORY_SHARDS
 from tests.functions.product import Product
 from tests.functions.test_aws_calls import as_table, documented
 from tests.functions.test_sweep import fido, reporting
+from tests.support.account import Account, opened
+from tests.support.builders import ACCOUNT
 
 LISTS = ["GetCredentialReport", "ListUsers", "ListVirtualMFADevices", "GetAccountSummary"]
 PHONE = f"arn:aws:iam::{ACCOUNT}:mfa/phone-ana"
@@ -146,7 +146,7 @@ def cost(product: Product, *, at_once: bool) -> tuple[str, str, str]:
     asked = [call.split(":")[1] for call in calls.made if call.startswith("iam:")]
     assert asked[: len(LISTS)] == LISTS
     table = calls.tally("dynamodb")
-    assert table.pop("Query") == ROSTER_SHARDS
+    assert table.pop("Query") == INVENTORY_SHARDS
     reads, writes = table.pop("GetItem") - 1, table.pop("TransactWriteItems") - 1
     assert not table
     return ", ".join(asked[len(LISTS) :]) or "-", str(reads), str(writes)

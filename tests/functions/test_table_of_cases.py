@@ -9,9 +9,11 @@ from datetime import timedelta
 import pytest
 from moto.iam.models import iam_backends
 
-from mfa_watcher.domain.people import Person
-from tests.account import Account, Crash
-from tests.builders import (
+from mfa_watcher.domain.users.people import Person
+from tests.functions.approved import BOB, CARLA, PHONE, SUE, TABLET
+from tests.functions.product import FULFIL_ROLE, Product
+from tests.support.account import Account, Crash
+from tests.support.builders import (
     ACCOUNT,
     ADMIN,
     ROOT,
@@ -21,8 +23,6 @@ from tests.builders import (
     iam_user,
     sign_in,
 )
-from tests.functions.approved import BOB, CARLA, PHONE, SUE, TABLET
-from tests.functions.product import FULFIL_ROLE, Product
 from tests.template.cloudformation import ROOT as REPOSITORY
 
 DOCS = REPOSITORY / "docs" / "change-requests.md"

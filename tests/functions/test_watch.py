@@ -6,11 +6,21 @@ from typing import Any
 
 import pytest
 
-from tests.account import Account
-from tests.builders import ACCOUNT, ADMIN, NOW, ROOT, Json, envelope, iam_call, later, sign_in
-from tests.disturbances import CASES, Case
 from tests.functions.product import OPERATOR, Product
 from tests.functions.test_members import MEMBER, there
+from tests.support.account import Account
+from tests.support.builders import (
+    ACCOUNT,
+    ADMIN,
+    NOW,
+    ROOT,
+    Json,
+    envelope,
+    iam_call,
+    later,
+    sign_in,
+)
+from tests.support.tampering import CASES, Case
 
 HOUR = timedelta(hours=1)
 QUEUE = "https://sqs.us-east-1.amazonaws.com/111122223333/mfa-watcher-SignInQueue-1A2B3C"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mfa_watcher.cloudtrail import parse_record
-from mfa_watcher.domain.signals import Signal, SignalKind, classify
+from mfa_watcher.domain.events.signals import Signal, SignalKind, classify
+from mfa_watcher.entrypoints.parsing.cloudtrail import parse_record
 
 RECORDS = Path(__file__).parents[3] / "shared" / "cloudtrail" / "records.jsonl"
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from mfa_watcher.adapters.sweep_queue import read_order
-from mfa_watcher.cloudtrail import DamagedEventError, parse_event
-from mfa_watcher.domain.feedback import MailOutcome
-from mfa_watcher.domain.signals import Outcome, Signal, SignalKind, classify
-from mfa_watcher.ports import UnactionableError
-from mfa_watcher.sesevents import parse_report
+from mfa_watcher.domain.events.signals import Outcome, Signal, SignalKind, classify
+from mfa_watcher.domain.notifications.mail_feedback import MailOutcome
+from mfa_watcher.entrypoints.parsing.cloudtrail import DamagedEventError, parse_event
+from mfa_watcher.entrypoints.parsing.ses import parse_report
+from mfa_watcher.ports.errors import UnactionableError
 from tools.wrap_event import unwrap, wrap
 
 EVENTS = Path(__file__).parents[2] / "events"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mfa_watcher.cloudtrail import parse_event
-from mfa_watcher.domain.signals import classify
+from mfa_watcher.domain.events.signals import classify
+from mfa_watcher.entrypoints.parsing.cloudtrail import parse_event
 from sandbox import records
 from sandbox.records import Json
 

@@ -24,10 +24,10 @@ _INDEXED = ("pk", "sk", "due_shard", "due_at")
 _IN_ROSTER = (
     "pk",
     "sk",
-    "roster",
-    "roster_id",
+    "inventory",
+    "inventory_id",
     "name",
-    "standing",
+    "mfa_status",
     "devices",
     "devices_unread",
     "version",
@@ -125,7 +125,9 @@ class MemoryDynamo:
 
     def _query(self, **call: Any) -> Iterator[Wire]:
         yield from (
-            self._query_roster(**call) if call["IndexName"] == "roster" else self._query_due(**call)
+            self._query_roster(**call)
+            if call["IndexName"] == "inventory"
+            else self._query_due(**call)
         )
 
     def _query_roster(self, **call: Any) -> Iterator[Wire]:
@@ -212,9 +214,9 @@ class MemoryDynamo:
         if not before and key[0].startswith("INTENT#"):
             self.inserted.append(key[0])
         self.items[key] = item
-        if (shard := before.get("roster")) is not None:
+        if (shard := before.get("inventory")) is not None:
             self._former[key] = self._roster[shard["S"]].pop(key)
-        if (shard := item.get("roster")) is not None:
+        if (shard := item.get("inventory")) is not None:
             self._roster.setdefault(shard["S"], {})[key] = item
         if (old := before.get("due_shard")) is not None and "due_at" in before:
             at = self._due[old["S"]].pop(key)

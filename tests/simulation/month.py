@@ -19,34 +19,33 @@ from typing import Any
 
 from mfa_watcher.adapters.accounts import NamedAccounts
 from mfa_watcher.adapters.outbox import DynamoOutbox
-from mfa_watcher.adapters.pace import DynamoAlertWindow, DynamoPace
+from mfa_watcher.adapters.sending_rate import DynamoAlertWindow, DynamoSendingRate
 from mfa_watcher.adapters.store import DynamoStore
-from mfa_watcher.cloudtrail import parse_event
-from mfa_watcher.domain.addresses import AddressBook
-from mfa_watcher.domain.devices import Device
-from mfa_watcher.domain.disturbances import Watcher
-from mfa_watcher.domain.feedback import MailOutcome, MailReport
-from mfa_watcher.domain.intents import Alert, Intent, Mail
+from mfa_watcher.domain.events.tampering import Watcher
+from mfa_watcher.domain.notifications.intents import Alert, Intent, Mail
+from mfa_watcher.domain.notifications.mail_feedback import MailOutcome, MailReport
 from mfa_watcher.domain.policy import MailHours, Policy
+from mfa_watcher.domain.users.addresses import AddressBook
+from mfa_watcher.domain.users.devices import Device
+from mfa_watcher.entrypoints.parsing.cloudtrail import parse_event
 from mfa_watcher.mail.rendering import JinjaMailRenderer, MailContext
-from mfa_watcher.ports import (
+from mfa_watcher.ports.errors import (
     BadAddressError,
     IamReadError,
-    IamUser,
     LostRaceError,
-    Message,
-    RenderedMail,
     SendingStoppedError,
 )
-from mfa_watcher.usecases.deliver import Deliverer, Result
-from mfa_watcher.usecases.feedback import Postmaster
-from mfa_watcher.usecases.observe import Observer
-from mfa_watcher.usecases.remind import Reminder
-from mfa_watcher.usecases.security_desk import SecurityDesk
-from tests.builders import ACCOUNT, ADMIN, Json, envelope, iam_call, iam_user, sign_in
+from mfa_watcher.ports.iam import IamUser
+from mfa_watcher.ports.notifications import Message, RenderedMail
+from mfa_watcher.usecases.administer import AdministerUsers
+from mfa_watcher.usecases.deliver import DeliverIntents, DeliveryResult
+from mfa_watcher.usecases.mail_feedback import RecordMailFeedback
+from mfa_watcher.usecases.observe import ObserveEvents
+from mfa_watcher.usecases.remind import RemindUsers
 from tests.simulation.dynamodb import MemoryDynamo
 from tests.simulation.interleaving import Interleaver
-from tests.simulation.lives import (
+from tests.simulation.oracle import SECURITY, Letter
+from tests.simulation.user_histories import (
     DOMAIN,
     END,
     FIRST_DAY,
@@ -58,7 +57,7 @@ from tests.simulation.lives import (
     Word,
     within,
 )
-from tests.simulation.oracle import SECURITY, Letter
+from tests.support.builders import ACCOUNT, ADMIN, Json, envelope, iam_call, iam_user, sign_in
 
 AT_ONCE = 4
 """How many functions run at the same time, at most."""
@@ -273,7 +272,7 @@ class Month:
             keep_evidence=timedelta(days=400),
         )
         self.outbox = DynamoOutbox(client, table_name="t", keep_evidence=timedelta(days=400))
-        pace = DynamoPace(
+        sending_rate = DynamoSendingRate(
             client,
             table_name="t",
             rate=lambda: rate,
@@ -281,7 +280,7 @@ class Month:
             sleep=self._sleep,
         )
         window = DynamoAlertWindow(client, table_name="t", length=MINUTE)
-        self.deliverer = Deliverer(
+        self.deliverer = DeliverIntents(
             outbox=self.outbox,
             store=self.store,
             iam_of=lambda _account: self.iam,
@@ -292,11 +291,11 @@ class Month:
             addresses=addresses,
             security_address=SECURITY,
             mail_hours=policy.mail_hours,
-            pace=pace,
+            sending_rate=sending_rate,
             window=window,
             clock=self.clock,
         )
-        self.observer = Observer(
+        self.observer = ObserveEvents(
             NamedAccounts(ACCOUNT),
             Watcher(),
             self.store,
@@ -304,10 +303,12 @@ class Month:
             policy,
             self.clock,
         )
-        self.reminder = Reminder(ACCOUNT, self.store, lambda _account: self.iam, policy, self.clock)
-        self.postmaster = Postmaster(self.store, self.outbox, policy, self.clock)
+        self.reminder = RemindUsers(
+            ACCOUNT, self.store, lambda _account: self.iam, policy, self.clock
+        )
+        self.postmaster = RecordMailFeedback(self.store, self.outbox, policy, self.clock)
         ids = (f"word-{number}" for number in count())
-        self.desk = SecurityDesk(
+        self.desk = AdministerUsers(
             account_id=ACCOUNT,
             caller="arn:security",
             store=self.store,
@@ -478,7 +479,7 @@ class Month:
         if alerts := list(self.outbox.due_alerts(now=now)):
             self.deliverer.deliver_together(alerts)
         for intent_id in self.outbox.due(now=now):
-            if self.deliverer.deliver(intent_id).result is Result.STOPPED:
+            if self.deliverer.deliver(intent_id).result is DeliveryResult.STOPPED:
                 break
 
     def _reported(self, report: MailReport) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.simulation.lives import (
+from tests.simulation.user_histories import (
     DAY,
     DOMAIN,
     END,
@@ -84,7 +84,7 @@ class _Held:
     kind: str
     step: int
     finding: _Finding | None
-    rung: int
+    escalation_step: int
 
 
 class _Foreseen:
@@ -95,7 +95,7 @@ class _Foreseen:
         self.finding: _Finding | None = None
         self.until: datetime | None = None
         self.warn_at: datetime | None = None
-        self.look_at: datetime | None = None
+        self.evaluate_at: datetime | None = None
         self.had_device = False
         self.held: list[_Held] = []
 
@@ -149,17 +149,17 @@ class _Foreseen:
 
     def _obey(self, at: datetime, word: Word) -> None:
         if word.until is None:
-            self.until, self.look_at = None, at
+            self.until, self.evaluate_at = None, at
             return
         self.finding = None
         self.until, self.warn_at = word.until, max(word.until - 7 * DAY, at)
 
     def _make_rounds(self, at: datetime) -> None:
         finding, exempt = self.finding, self.warn_at or self.until if self.until else None
-        times = (finding.due if finding else None, exempt, self.look_at)
+        times = (finding.due if finding else None, exempt, self.evaluate_at)
         if not any(time and time <= at for time in times):
             return
-        self.look_at = None
+        self.evaluate_at = None
         state = self.life.at(at)
         self._see(state, at, at, "rounds")
         if not state.exists:
@@ -210,8 +210,8 @@ class _Foreseen:
         if kind in REMINDERS:
             while not in_mail_hours(leaves_at):
                 leaves_at += HOUR
-        rung = self.finding.step if self.finding else 0
-        self.held.append(_Held(leaves_at, at, kind, step, self.finding, rung))
+        escalation_step = self.finding.step if self.finding else 0
+        self.held.append(_Held(leaves_at, at, kind, step, self.finding, escalation_step))
         self._let_go(at)
 
     def _let_go(self, until: datetime) -> None:
@@ -256,7 +256,7 @@ class _Foreseen:
     def _is_overtaken(self, mail: _Held) -> bool:
         """Tell whether a reminder is one too many by now: a later one has come, or is to come."""
         finding = self.finding
-        if finding is None or finding is not mail.finding or finding.step > mail.rung:
+        if finding is None or finding is not mail.finding or finding.step > mail.escalation_step:
             return True
         held_up = mail.leaves_at - mail.decided_at > HOUR
         return held_up and finding.due - mail.leaves_at < DAY

@@ -8,9 +8,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.account import TABLE, opened
-from tests.simulation.lives import write
 from tests.simulation.month import Month
+from tests.simulation.user_histories import write
+from tests.support.account import TABLE, opened
 
 CALLS = ("get_item", "put_item", "update_item", "transact_write_items")
 

@@ -9,9 +9,9 @@ from datetime import datetime
 
 import pytest
 
-from tests.simulation.lives import DAY, ZONE, Script, write
 from tests.simulation.month import Month
 from tests.simulation.oracle import Letter, Promise, foresee, in_mail_hours, latest
+from tests.simulation.user_histories import DAY, ZONE, Script, write
 
 USERS = int(os.environ.get("SIMULATED_USERS", "200"))
 SEED = int(os.environ.get("SIMULATION_SEED", "1"))

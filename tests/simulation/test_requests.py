@@ -11,8 +11,8 @@ from random import Random
 
 import pytest
 
-from tests.simulation.office import Office
-from tests.simulation.walk import Act, Mishap, Walk
+from tests.simulation.random_walk import Act, Mishap, Walk
+from tests.simulation.request_world import Office
 
 WALKS = int(os.environ.get("SIMULATED_WALKS", "100"))
 SEED = int(os.environ.get("SIMULATION_SEED", "1"))

@@ -5,8 +5,8 @@ from collections import Counter
 from datetime import timedelta
 from functools import partial
 
-from tests.simulation.lives import FIRST_DAY, HOUR, MINUTE, Life, Post, Script, Sent, State
 from tests.simulation.month import Month
+from tests.simulation.user_histories import FIRST_DAY, HOUR, MINUTE, Life, Post, Script, Sent, State
 
 AT = FIRST_DAY + 9 * HOUR
 SECOND = timedelta(seconds=1)

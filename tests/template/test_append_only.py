@@ -9,7 +9,7 @@ import pytest
 
 from mfa_watcher.adapters import items
 from mfa_watcher.domain.history import About, HistoryEntry
-from tests.builders import NOW
+from tests.support.builders import NOW
 from tests.template.cloudformation import Template
 
 TEMPLATE = Template.read(QuarantineMode="on")

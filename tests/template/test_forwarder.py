@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from moto.events.models import EventPattern
 
-from mfa_watcher.domain.disturbances import Part
-from tests.disturbances import CASES, IDS, SCP_ID, Case
+from mfa_watcher.domain.events.tampering import Part
+from tests.support.tampering import CASES, IDS, SCP_ID, Case
 from tests.template.cloudformation import ACCOUNT, Template
 
 MEMBER = "444455556666"

@@ -6,9 +6,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto.events.models import EventPattern
 
-from mfa_watcher.domain.disturbances import Part
+from mfa_watcher.domain.events.tampering import Part
 from sandbox.mail_events import DETAIL_TYPES
-from tests.disturbances import CASES, DELIVERY, IDS, KEY_ARN, KEY_ID, OTHERS, SCP_ID, TOPIC, Case
+from tests.support.tampering import (
+    CASES,
+    DELIVERY,
+    IDS,
+    KEY_ARN,
+    KEY_ID,
+    OTHERS,
+    SCP_ID,
+    TOPIC,
+    Case,
+)
 from tests.template.cloudformation import ACCOUNT, ROOT, STACK, Template
 
 if TYPE_CHECKING:

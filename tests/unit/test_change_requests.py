@@ -8,20 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfa_watcher.domain.change_requests import (
+from mfa_watcher.domain.events.signals import Outcome
+from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.requests.change_request import (
     ChangeRequest,
     Details,
-    FourEyesError,
     RequestState,
+    SegregationOfDutiesError,
     WrongStepError,
     file_request,
     open_request,
 )
-from mfa_watcher.domain.devices import DeviceKind
-from mfa_watcher.domain.people import Person
-from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.signals import Outcome
-from tests.builders import ACCOUNT, ALICE, NOW, an_attempt
+from mfa_watcher.domain.users.devices import DeviceKind
+from mfa_watcher.domain.users.people import Person
+from tests.support.builders import ACCOUNT, ALICE, NOW, an_attempt
 
 POLICY = Policy()
 PHONE, TABLET = (f"arn:aws:iam::{ACCOUNT}:mfa/{name}" for name in ("phone", "tablet"))
@@ -46,9 +46,9 @@ ATTEMPT = an_attempt(actor=ADA.arn, serial=PHONE)
 OPEN = open_request(ALICE.key, "alice", ATTEMPT, POLICY, violation=False)
 SUBMITTED = OPEN.submitted(Details("lost", DESK.arn, NOW, DeviceKind.FIDO), POLICY)
 APPROVED = SUBMITTED.approved(OTTO, "known", NOW, POLICY, devices=(PHONE,), kept=())
-BEGUN = APPROVED.begun(OTTO, NOW, POLICY)
+BEGUN = APPROVED.fulfilment_started(OTTO, NOW, POLICY)
 FULFILLED = BEGUN.fulfilled(NOW, POLICY)
-VIOLATION = APPROVED.joined_by(
+VIOLATION = APPROVED.with_attempt(
     an_attempt("e2", actor=ADA.arn, outcome=Outcome.SUCCEEDED), POLICY, violation=True
 )
 REQUESTS = {
@@ -71,7 +71,7 @@ STEPS: dict[str, Callable[[ChangeRequest], ChangeRequest]] = {
     "cancel": lambda r: r.withdrawn("not needed"),
     "acknowledge": lambda r: r.acknowledged(OLGA, "talked to ada"),
     "reopen": lambda r: r.reopened(OLGA, "still needed", NOW, POLICY, kept=()),
-    "begin": lambda r: r.begun(OTTO, NOW, POLICY),
+    "begin": lambda r: r.fulfilment_started(OTTO, NOW, POLICY),
     "fulfil": lambda r: r.fulfilled(NOW, POLICY),
 }
 ALLOWED = {
@@ -118,11 +118,11 @@ def test_a_violation_takes_every_active_request_back_to_open(where: str) -> None
     if not request.state.is_active:
         return
     attempt = an_attempt("e9", outcome=Outcome.SUCCEEDED, actor="eve")
-    after = request.joined_by(attempt, POLICY, violation=True)
+    after = request.with_attempt(attempt, POLICY, violation=True)
     assert (after.state, after.violation, after.verdict) == (RequestState.OPEN, True, None)
     assert after.fulfilment == request.fulfilment
     with pytest.raises(WrongStepError):
-        after.begun(OTTO, NOW, POLICY)
+        after.fulfilment_started(OTTO, NOW, POLICY)
 
 
 # Four eyes ----------------------------------------------------------------------------------------
@@ -156,15 +156,15 @@ def test_the_user_whoever_tried_and_whoever_asked_decide_nothing(
     steps: dict[str, Callable[[], ChangeRequest]] = {
         "approve": lambda: request_.approved(who, "x", NOW, POLICY, devices=(), kept=()),
         "reject": lambda: request_.rejected(who, "x", NOW),
-        "begin": lambda: request_.begun(who, NOW, POLICY),
+        "begin": lambda: request_.fulfilment_started(who, NOW, POLICY),
         "reopen": lambda: request_.reopened(who, "x", NOW, POLICY, kept=()),
     }
-    with pytest.raises(FourEyesError):
+    with pytest.raises(SegregationOfDutiesError):
         steps[step]()
 
 
 def test_whoever_removed_a_device_does_not_acknowledge_that() -> None:
-    with pytest.raises(FourEyesError):
+    with pytest.raises(SegregationOfDutiesError):
         VIOLATION.acknowledged(ADA, "it was me")
 
 
@@ -172,15 +172,15 @@ def test_whoever_removed_a_device_does_not_acknowledge_that() -> None:
 
 
 def test_an_approval_is_good_until_its_window_is_over() -> None:
-    assert APPROVED.begun(OTTO, NOW + DAY - MINUTE, POLICY).fulfilment is not None
+    assert APPROVED.fulfilment_started(OTTO, NOW + DAY - MINUTE, POLICY).fulfilment is not None
     with pytest.raises(WrongStepError, match="window is over"):
-        APPROVED.begun(OTTO, NOW + DAY, POLICY)
+        APPROVED.fulfilment_started(OTTO, NOW + DAY, POLICY)
 
 
 def test_nobody_else_carries_out_what_somebody_has_in_hand() -> None:
     with pytest.raises(WrongStepError, match="otto"):
-        BEGUN.begun(OLGA, NOW + MINUTE, POLICY)
-    taken_over = BEGUN.begun(OLGA, NOW + 2 * MINUTE, POLICY)
+        BEGUN.fulfilment_started(OLGA, NOW + MINUTE, POLICY)
+    taken_over = BEGUN.fulfilment_started(OLGA, NOW + 2 * MINUTE, POLICY)
     assert taken_over.fulfilment is not None
     assert (taken_over.fulfilment.by, taken_over.fulfilment.started_at) == (OLGA.arn, NOW)
 
@@ -192,7 +192,7 @@ def test_what_is_begun_can_neither_be_rejected_nor_cancelled() -> None:
 
 
 def test_a_fulfilled_request_can_be_carried_out_again_and_keeps_its_window() -> None:
-    again = FULFILLED.begun(OLGA, NOW + HOUR, POLICY).fulfilled(NOW + HOUR, POLICY)
+    again = FULFILLED.fulfilment_started(OLGA, NOW + HOUR, POLICY).fulfilled(NOW + HOUR, POLICY)
     assert again.window_until == FULFILLED.window_until == NOW + 3 * DAY
 
 
@@ -202,7 +202,10 @@ def test_a_fulfilled_request_is_reopened_only_when_its_time_is_over_and_gets_ano
     later = NOW + 5 * DAY
     again = FULFILLED.reopened(OLGA, "lost the password", later, POLICY, kept=())
     assert (again.state, again.window_until) == (RequestState.FULFILLED, later + 3 * DAY)
-    assert again.begun(OLGA, later, POLICY).fulfilled(later, POLICY).due_at == later + 3 * DAY
+    assert (
+        again.fulfilment_started(OLGA, later, POLICY).fulfilled(later, POLICY).due_at
+        == later + 3 * DAY
+    )
 
 
 def test_a_carrying_out_that_touched_nothing_leaves_no_trace_when_it_is_let_go() -> None:
@@ -253,7 +256,7 @@ def test_a_schedule_that_was_out_for_long_reminds_no_two_times_within_a_day() ->
 def test_a_user_who_comes_back_finds_his_request_where_it_was() -> None:
     for where in ("open", "submitted", "approved", "begun", "fulfilled", "overdue"):
         request = REQUESTS[where]
-        assert request.cancelled("gone").revived(POLICY, NOW) == request
+        assert request.cancelled("gone").restored(POLICY, NOW) == request
 
 
 # Properties ---------------------------------------------------------------------------------------
@@ -277,7 +280,7 @@ def _take(request: ChangeRequest, step: str, by: Person, hours: int, seed: str) 
         "cancel": lambda: request.withdrawn("x"),
         "acknowledge": lambda: request.acknowledged(by, "x"),
         "reopen": lambda: request.reopened(by, "x", now, POLICY, kept=()),
-        "begin": lambda: request.begun(by, now, POLICY),
+        "begin": lambda: request.fulfilment_started(by, now, POLICY),
         "fulfil": lambda: request.fulfilled(now, POLICY),
     }
     return steps[step]() if step in steps else _happen(request, step, by, now, seed)
@@ -292,7 +295,7 @@ def _happen(
             violation = what == "violation"
             outcome = Outcome.SUCCEEDED if violation else Outcome.DENIED
             attempt = an_attempt(seed, at=now, actor=by.arn, outcome=outcome)
-            return request.joined_by(attempt, POLICY, violation=violation)
+            return request.with_attempt(attempt, POLICY, violation=violation)
         case "expire" if approved:
             return request.expired()
         case "remind" if request.state.is_active and not approved:
@@ -312,7 +315,7 @@ def test_however_it_goes_two_people_decide_and_a_violation_ends_by_acknowledgeme
         before = request
         try:
             request = _take(before, step, by, hours, f"e{number}")
-        except (WrongStepError, FourEyesError):
+        except (WrongStepError, SegregationOfDutiesError):
             continue
         assert request.id == before.id
         if request.verdict:  # nobody who was involved when it was given has given it

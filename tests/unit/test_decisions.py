@@ -7,28 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfa_watcher.domain.casework import Decision, Fact, Situation
-from mfa_watcher.domain.change_requests import ChangeRequest, RequestState
-from mfa_watcher.domain.decisions import (
-    decide,
-    decide_for_account,
-    facts_needed,
-)
-from mfa_watcher.domain.devices import Device
+from mfa_watcher.domain.events.decisions import decide, decide_for_account, facts_needed
+from mfa_watcher.domain.events.records import Identity, Record
+from mfa_watcher.domain.events.signals import Signal, classify
 from mfa_watcher.domain.history import About
-from mfa_watcher.domain.intents import Alert, AlertKind, Mail, Severity
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Mail, Severity
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.records import Identity, Record
-from mfa_watcher.domain.signals import Signal, classify
-from mfa_watcher.domain.users import (
+from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState
+from mfa_watcher.domain.users.devices import Device
+from mfa_watcher.domain.users.user import (
     Cause,
     Closure,
-    LiveUser,
+    IamState,
     MailKind,
-    Standing,
+    MfaStatus,
     User,
     UserKey,
 )
+from mfa_watcher.domain.users.user_state import Decision, Fact, Situation
 
 ACCOUNT = "111122223333"
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -36,10 +32,10 @@ ALICE = User(UserKey(ACCOUNT, "AIDAALICE"), "alice")
 PHONE = Device(f"arn:aws:iam::{ACCOUNT}:mfa/phone")
 KEY = Device(f"arn:aws:iam::{ACCOUNT}:u2f/user/alice/key-ABC")
 
-UNPROTECTED = LiveUser(exists=True, name="alice", devices=(), console_access=True)
-PROTECTED = LiveUser(exists=True, name="alice", devices=(PHONE,))
-NO_PASSWORD = LiveUser(exists=True, name="alice", devices=(), console_access=False)
-GONE = LiveUser(exists=False)
+UNPROTECTED = IamState(exists=True, name="alice", devices=(), console_access=True)
+PROTECTED = IamState(exists=True, name="alice", devices=(PHONE,))
+NO_PASSWORD = IamState(exists=True, name="alice", devices=(), console_access=False)
+GONE = IamState(exists=False)
 
 ME = Identity("IAMUser", "alice", f"arn:aws:iam::{ACCOUNT}:user/alice", "AIDAALICE", ACCOUNT)
 ADMIN = Identity("IAMUser", "root-of-it", f"arn:aws:iam::{ACCOUNT}:user/ada", "AIDAADA", ACCOUNT)
@@ -93,14 +89,14 @@ def denied(*, event_id: str = "e1") -> Signal:
 def after(  # noqa: PLR0913 - each part of a situation, with its usual value
     what: Signal,
     user: User = ALICE,
-    live: LiveUser | None = UNPROTECTED,
+    iam_state: IamState | None = UNPROTECTED,
     *,
     at: datetime = NOON,
     request: ChangeRequest | None = None,
     policy: Policy | None = None,
 ) -> Decision:
     event_id = what.record.event_id or ""
-    return decide(Situation(event_id, at, what, user, policy or Policy(), request, live), what)
+    return decide(Situation(event_id, at, what, user, policy or Policy(), request, iam_state), what)
 
 
 def user_of(decision: Decision) -> User:
@@ -125,7 +121,7 @@ def test_a_sign_in_without_mfa_opens_a_finding_guides_the_user_and_alerts() -> N
     assert finding is not None
     assert finding.cause is Cause.SIGNED_IN_WITHOUT_MFA
     assert finding.due_at == NOON + timedelta(days=1)
-    assert user_of(decision).standing is Standing.UNPROTECTED
+    assert user_of(decision).mfa_status is MfaStatus.UNPROTECTED
     assert mails(decision) == [MailKind.GUIDE]
     assert alerts(decision) == [AlertKind.SIGN_IN_WITHOUT_MFA]
 
@@ -145,9 +141,9 @@ def test_a_sign_in_on_another_day_alerts_again_but_mails_no_second_guide() -> No
 
 
 def test_who_enrolled_since_the_sign_in_gets_no_finding() -> None:
-    decision = after(sign_in(), live=PROTECTED)
+    decision = after(sign_in(), iam_state=PROTECTED)
     assert user_of(decision).finding is None
-    assert user_of(decision).standing is Standing.PROTECTED
+    assert user_of(decision).mfa_status is MfaStatus.PROTECTED
     assert not decision.intents
 
 
@@ -180,8 +176,8 @@ def test_a_password_that_may_be_kept_is_told_to_security() -> None:
 def test_enrolment_closes_the_finding_and_thanks_for_the_device_that_was_enabled() -> None:
     unprotected = user_of(after(sign_in()))
     enabled = signal("EnableMFADevice", user_name="alice", serial=KEY.serial, event_id="e2")
-    live = replace(PROTECTED, devices=(PHONE, KEY))
-    decision = after(enabled, unprotected, live)
+    iam_state = replace(PROTECTED, devices=(PHONE, KEY))
+    decision = after(enabled, unprotected, iam_state)
     finding = user_of(decision).finding
     assert finding is not None
     assert finding.closure is Closure.ENROLLED
@@ -192,7 +188,7 @@ def test_enrolment_closes_the_finding_and_thanks_for_the_device_that_was_enabled
 
 
 def test_a_further_device_of_a_protected_user_is_history_only() -> None:
-    protected = replace(ALICE, standing=Standing.PROTECTED, devices=(PHONE,), version=3)
+    protected = replace(ALICE, mfa_status=MfaStatus.PROTECTED, devices=(PHONE,), version=3)
     enabled = signal("EnableMFADevice", user_name="alice", serial=KEY.serial)
     decision = after(enabled, protected, replace(PROTECTED, devices=(PHONE, KEY)))
     assert not decision.intents
@@ -202,21 +198,21 @@ def test_a_further_device_of_a_protected_user_is_history_only() -> None:
 def test_losing_console_access_closes_the_finding_without_a_word() -> None:
     unprotected = user_of(after(sign_in()))
     removed = signal("DeleteLoginProfile", ADMIN, user_name="alice", event_id="e2")
-    live = LiveUser(exists=True, name="alice", console_access=False)
-    decision = after(removed, unprotected, live)
+    iam_state = IamState(exists=True, name="alice", console_access=False)
+    decision = after(removed, unprotected, iam_state)
     finding = user_of(decision).finding
     assert finding is not None
     assert finding.closure is Closure.CONSOLE_ACCESS_REMOVED
-    assert user_of(decision).standing is Standing.NO_CONSOLE_ACCESS
+    assert user_of(decision).mfa_status is MfaStatus.NO_CONSOLE_ACCESS
     assert not decision.intents
 
 
 def test_a_user_without_password_has_no_finding() -> None:
-    assert user_of(after(sign_in(), live=NO_PASSWORD)).finding is None
+    assert user_of(after(sign_in(), iam_state=NO_PASSWORD)).finding is None
 
 
 def test_deletion_ends_finding_and_request_quietly() -> None:
-    opened = after(denied(), user_of(after(sign_in())), live=None)
+    opened = after(denied(), user_of(after(sign_in())), iam_state=None)
     deleted = signal("DeleteUser", ADMIN, user_name="alice", event_id="e3")
     decision = after(deleted, user_of(opened), GONE, request=opened.request)
     assert not decision.intents
@@ -226,11 +222,11 @@ def test_deletion_ends_finding_and_request_quietly() -> None:
 
 
 def test_a_rename_seen_late_takes_the_end_of_finding_and_request_back() -> None:
-    opened = after(denied(), user_of(after(sign_in())), live=None)
+    opened = after(denied(), user_of(after(sign_in())), iam_state=None)
     lost = after(sign_in(event_id="e3"), user_of(opened), GONE, request=opened.request)
     renamed = signal("UpdateUser", ADMIN, user_name="alice", new_user_name="alina", event_id="e4")
-    live = replace(UNPROTECTED, name="alina")
-    back = after(renamed, user_of(lost), live, request=lost.request)
+    iam_state = replace(UNPROTECTED, name="alina")
+    back = after(renamed, user_of(lost), iam_state, request=lost.request)
     assert user_of(back).name == "alina"
     assert back.renamed
     assert back.request is not None
@@ -244,7 +240,7 @@ def test_a_rename_seen_late_takes_the_end_of_finding_and_request_back() -> None:
 
 
 def test_a_denied_removal_opens_a_request_tells_the_user_and_alerts() -> None:
-    decision = after(denied(), live=None)
+    decision = after(denied(), iam_state=None)
     request = decision.request
     assert request is not None
     assert (request.state, request.violation) == (RequestState.OPEN, False)
@@ -252,7 +248,7 @@ def test_a_denied_removal_opens_a_request_tells_the_user_and_alerts() -> None:
     mail, alert = decision.intents
     assert isinstance(mail.act, Mail)
     assert (mail.act.kind, mail.act.request_id) == (MailKind.REMOVAL_DENIED, request.id)
-    assert mail.act.own_doing
+    assert mail.act.done_by_user
     assert isinstance(alert.act, Alert)
     assert ("Change request", request.id) in alert.act.facts
 
@@ -270,7 +266,7 @@ def test_a_removal_nobody_approved_is_a_violation_and_a_finding_if_it_was_the_la
 
 
 def test_a_violation_with_a_device_left_is_no_finding() -> None:
-    decision = after(removal(), live=replace(PROTECTED, devices=(KEY,)))
+    decision = after(removal(), iam_state=replace(PROTECTED, devices=(KEY,)))
     assert user_of(decision).finding is None
     assert alerts(decision) == [AlertKind.REMOVAL_UNAPPROVED]
 
@@ -292,7 +288,7 @@ def test_deleting_a_device_that_no_open_request_is_about_accuses_nobody() -> Non
 
 
 def test_a_later_attempt_joins_the_open_request_and_alerts_but_mails_no_second_time() -> None:
-    first = after(denied(), live=None)
+    first = after(denied(), iam_state=None)
     later = NOON + timedelta(minutes=6)
     second = after(denied(event_id="e2"), user_of(first), None, at=later, request=first.request)
     assert second.request is not None
@@ -302,7 +298,7 @@ def test_a_later_attempt_joins_the_open_request_and_alerts_but_mails_no_second_t
 
 
 def test_a_success_after_a_denial_makes_the_request_a_violation_even_within_the_moment() -> None:
-    first = after(denied(), live=None)
+    first = after(denied(), iam_state=None)
     second = after(removal(ME, event_id="e2"), user_of(first), UNPROTECTED, request=first.request)
     assert second.request is not None
     assert second.request.violation
@@ -335,23 +331,23 @@ def test_break_glass_roles_are_known_as_the_guard_policy_knows_them(
 
 
 def test_removals_of_a_user_without_console_access_are_left_alone() -> None:
-    decision = after(removal(), live=NO_PASSWORD)
+    decision = after(removal(), iam_state=NO_PASSWORD)
     assert decision.request is None
     assert not decision.intents
 
 
 def test_removals_of_a_user_who_is_gone_are_offboarding() -> None:
-    assert not after(removal(), live=GONE).intents
+    assert not after(removal(), iam_state=GONE).intents
 
 
 def test_a_removal_before_a_rename_is_told_once_when_the_user_turns_up() -> None:
-    lost = after(removal(), live=GONE)
+    lost = after(removal(), iam_state=GONE)
     assert lost.request is not None
     assert (lost.request.state, lost.request.violation) == (RequestState.CANCELLED, True)
     assert not lost.intents
     renamed = signal("UpdateUser", ADMIN, user_name="alice", new_user_name="alina", event_id="e2")
-    live = replace(UNPROTECTED, name="alina")
-    back = after(renamed, user_of(lost), live, request=lost.request)
+    iam_state = replace(UNPROTECTED, name="alina")
+    back = after(renamed, user_of(lost), iam_state, request=lost.request)
     assert back.request is not None
     assert (back.request.state, back.request.violation) == (RequestState.OPEN, True)
     (told,) = (i for i in back.intents if isinstance(i.act, Alert))
@@ -360,12 +356,12 @@ def test_a_removal_before_a_rename_is_told_once_when_the_user_turns_up() -> None
     assert {("Device", PHONE.serial), ("Who", ADMIN.arn)} <= set(told.act.facts)
     gone = after(removal(event_id="e3"), user_of(back), GONE, request=back.request)
     assert not gone.intents
-    again = after(renamed, user_of(gone), live, request=gone.request)
+    again = after(renamed, user_of(gone), iam_state, request=gone.request)
     assert alerts(again) == []
 
 
 def test_a_second_removal_joins_the_held_one_and_voids_an_approval() -> None:
-    opened = after(denied(), live=None)
+    opened = after(denied(), iam_state=None)
     first = after(removal(event_id="e2"), user_of(opened), GONE, request=opened.request)
     second = after(removal(ME, event_id="e3"), user_of(first), GONE, request=first.request)
     assert first.request is not None
@@ -391,7 +387,7 @@ def test_a_removal_that_failed_is_evidence_only() -> None:
         serial=PHONE.serial,
         error_code="NoSuchEntityException",
     )
-    decision = after(failed, live=None)
+    decision = after(failed, iam_state=None)
     assert not decision.intents
     assert [entry.about for entry in decision.history] == [About.USER]
 
@@ -475,12 +471,12 @@ def replace_event(what: Signal, event_id: str) -> Signal:
 
 @given(st.lists(st.tuples(_SIGNALS, _LIVES, st.integers(0, 3000)), max_size=12))
 def test_whatever_happens_in_whatever_order_one_request_is_open_and_no_mail_goes_twice(
-    story: list[tuple[object, LiveUser, int]],
+    story: list[tuple[object, IamState, int]],
 ) -> None:
     user, requests, intents = ALICE, dict[str, ChangeRequest](), list[str]()
-    for number, (make, live, minutes) in enumerate(story):
+    for number, (make, iam_state, minutes) in enumerate(story):
         what: Signal = make(event_id=f"e{number}")  # type: ignore[operator]
-        asked = live if facts_needed(what, user) else None
+        asked = iam_state if facts_needed(what, user) else None
         request = requests.get(user.request_id or "")
         at = NOON + timedelta(minutes=minutes)
         decision = after(what, user, asked, at=at, request=request)
@@ -488,11 +484,11 @@ def test_whatever_happens_in_whatever_order_one_request_is_open_and_no_mail_goes
         intents += [intent.id for intent in decision.intents]
         if decision.request:
             requests[decision.request.id] = decision.request
-        if live is PROTECTED and asked:
+        if iam_state is PROTECTED and asked:
             assert user.open_finding is None
-        if live is GONE and asked:
+        if iam_state is GONE and asked:
             assert user.open_finding is None
-        if live is UNPROTECTED and asked:
+        if iam_state is UNPROTECTED and asked:
             assert user.open_finding is not None
         active = [r for r in requests.values() if r.state.is_active]
         assert [r.id for r in active] in ([], [user.request_id])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfa_watcher.domain.denials import CALLER, MESSAGE_LIMIT, UNKNOWN, Target, target_of
+from mfa_watcher.domain.events.denials import CALLER, MESSAGE_LIMIT, UNKNOWN, Target, target_of
 
 ACCOUNT = "111122223333"
 ALICE = f"arn:aws:iam::{ACCOUNT}:user/alice"

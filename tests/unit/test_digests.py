@@ -1,8 +1,8 @@
 import pytest
 
-from mfa_watcher.domain.digests import goes_at_once, in_order, worst
-from mfa_watcher.domain.intents import Alert, AlertKind, Intent, Severity
-from tests.builders import later
+from mfa_watcher.domain.notifications.digests import by_severity, highest_severity, is_sent_at_once
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Severity
+from tests.support.builders import later
 
 
 def an_alert_of(severity: Severity, name: str = "alert-1", minutes: float = 0) -> Intent:
@@ -31,7 +31,7 @@ def test_the_first_of_a_window_goes_at_once_and_more_of_the_urgent_ones(
 ) -> None:
     act = an_alert_of(severity).act
     assert isinstance(act, Alert)
-    assert goes_at_once(act, number) is at_once
+    assert is_sent_at_once(act, number) is at_once
 
 
 def test_what_is_told_together_is_told_by_severity_and_then_by_time() -> None:
@@ -41,10 +41,10 @@ def test_what_is_told_together_is_told_by_severity_and_then_by_time() -> None:
         an_alert_of(Severity.CRITICAL, "high", 3),
         an_alert_of(Severity.MEDIUM, "early", 1),
     )
-    assert [one.id for one in in_order([late, low, high, early])] == [
+    assert [one.id for one in by_severity([late, low, high, early])] == [
         "high",
         "early",
         "late",
         "low",
     ]
-    assert worst([late, low]) is Severity.MEDIUM
+    assert highest_severity([late, low]) is Severity.MEDIUM

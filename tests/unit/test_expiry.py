@@ -7,23 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfa_watcher.domain.casework import Decision, Situation
-from mfa_watcher.domain.change_requests import (
+from mfa_watcher.domain.events.signals import Outcome
+from mfa_watcher.domain.history import About
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Ending, Mail, Severity
+from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.requests.change_request import (
     ChangeRequest,
     Details,
     RequestState,
     file_request,
     open_request,
 )
-from mfa_watcher.domain.devices import Device
-from mfa_watcher.domain.expiry import decide_request_due
-from mfa_watcher.domain.history import About
-from mfa_watcher.domain.intents import Alert, AlertKind, Ending, Mail, Severity
-from mfa_watcher.domain.people import Person
-from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.signals import Outcome
-from mfa_watcher.domain.users import Exemption, LiveUser, MailKind, User
-from tests.builders import ACCOUNT, ALICE, NOW, an_attempt
+from mfa_watcher.domain.requests.expiry import decide_request_due
+from mfa_watcher.domain.users.devices import Device
+from mfa_watcher.domain.users.people import Person
+from mfa_watcher.domain.users.user import Exemption, IamState, MailKind, User
+from mfa_watcher.domain.users.user_state import Decision, Situation
+from tests.support.builders import ACCOUNT, ALICE, NOW, an_attempt
 
 POLICY = Policy()
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -34,9 +34,9 @@ OTTO = Person(f"arn:aws:iam::{ACCOUNT}:user/otto", "AIDAOTTO", ACCOUNT)
 DESK = Person(f"arn:aws:iam::{ACCOUNT}:user/desk", "AIDADESK", ACCOUNT)
 
 
-def living(*serials: str, access: bool = True) -> LiveUser:
+def living(*serials: str, access: bool = True) -> IamState:
     devices = tuple(Device(serial) for serial in serials)
-    return LiveUser(
+    return IamState(
         exists=True,
         name="alice",
         devices=devices,
@@ -44,11 +44,11 @@ def living(*serials: str, access: bool = True) -> LiveUser:
     )
 
 
-GONE = LiveUser(exists=False)
+GONE = IamState(exists=False)
 OPEN = file_request(ALICE.key, "alice", DESK, NOW, POLICY, event_id="desk-1")
 SUBMITTED = OPEN.submitted(Details("lost", DESK.arn, NOW), POLICY)
 APPROVED = SUBMITTED.approved(OTTO, "known", NOW, POLICY, devices=(PHONE,), kept=(TABLET,))
-BEGUN = APPROVED.begun(OTTO, NOW, POLICY).with_step(f"deactivated {PHONE}")
+BEGUN = APPROVED.fulfilment_started(OTTO, NOW, POLICY).with_step(f"deactivated {PHONE}")
 FULFILLED = BEGUN.fulfilled(NOW, POLICY)
 VIOLATION = open_request(
     ALICE.key,
@@ -61,7 +61,7 @@ VIOLATION = open_request(
 
 def look(
     request: ChangeRequest,
-    live: LiveUser = living(PHONE, TABLET),  # noqa: B008 - frozen
+    iam_state: IamState = living(PHONE, TABLET),  # noqa: B008 - frozen
     *,
     at: datetime | None = None,
     user: User | None = None,
@@ -70,7 +70,7 @@ def look(
     known = user or replace(ALICE, version=4, devices=devices, request_id=request.id)
     moment = at or request.due_at
     assert moment is not None
-    return decide_request_due(Situation("due-1", moment, None, known, POLICY, request, live))
+    return decide_request_due(Situation("due-1", moment, None, known, POLICY, request, iam_state))
 
 
 def alerts(decision: Decision) -> list[tuple[AlertKind, Severity]]:
@@ -82,7 +82,7 @@ def mails(decision: Decision) -> list[MailKind]:
 
 
 @pytest.mark.parametrize(
-    ("request_", "live", "state", "told", "mailed"),
+    ("request_", "iam_state", "state", "told", "mailed"),
     [
         pytest.param(
             OPEN,
@@ -154,12 +154,12 @@ def mails(decision: Decision) -> list[MailKind]:
 )
 def test_a_request_that_is_due_moves_as_the_table_says(
     request_: ChangeRequest,
-    live: LiveUser,
+    iam_state: IamState,
     state: RequestState,
     told: list[tuple[AlertKind, Severity]],
     mailed: list[MailKind],
 ) -> None:
-    decision = look(request_, live)
+    decision = look(request_, iam_state)
     request = decision.request
     assert request is not None
     assert (request.state, request.violation) == (state, request_.violation)
@@ -216,7 +216,7 @@ def test_security_is_reminded_of_what_waits_for_it_until_it_acts(
 def test_a_window_that_ends_under_somebodys_hands_waits_until_they_let_go() -> None:
     assert APPROVED.window_until is not None
     end = APPROVED.window_until
-    held = APPROVED.begun(OTTO, end - timedelta(seconds=1), POLICY)
+    held = APPROVED.fulfilment_started(OTTO, end - timedelta(seconds=1), POLICY)
     waiting = look(held, living(TABLET), at=end).request
     assert waiting is not None
     assert (waiting.state, waiting.due_at) == (
@@ -245,7 +245,7 @@ def test_security_is_told_once_of_a_user_who_does_not_enrol_and_the_ladder_goes_
     assert decision.request is not None
     assert decision.user.open_finding is not None
     assert decision.request.due_at is None
-    late = decision.request.cancelled("the user was deleted").revived(POLICY, NOW + 9 * DAY)
+    late = decision.request.cancelled("the user was deleted").restored(POLICY, NOW + 9 * DAY)
     assert late.due_at is None
 
 
@@ -266,15 +266,15 @@ _LIVES = [living(), living(PHONE, TABLET), living(TABLET), living(NEW), living(a
     st.lists(st.tuples(st.sampled_from(_LIVES), st.integers(0, 2000)), max_size=12),
 )
 def test_whatever_the_clock_finds_a_request_moves_on_or_waits_for_a_later_day(
-    request: ChangeRequest, looks: list[tuple[LiveUser, int]]
+    request: ChangeRequest, looks: list[tuple[IamState, int]]
 ) -> None:
     user = replace(ALICE, version=4, request_id=request.id)
     at, told = NOW, list[str]()
-    for number, (live, hours) in enumerate(looks):
+    for number, (iam_state, hours) in enumerate(looks):
         at += hours * HOUR
         if request.due_at is None or request.due_at > at:
             continue
-        situation = Situation(f"due-{number}", at, None, user, POLICY, request, live)
+        situation = Situation(f"due-{number}", at, None, user, POLICY, request, iam_state)
         decision = decide_request_due(situation)
         assert decision.request is not None  # or it would be looked at again and again
         assert decision.user is not None

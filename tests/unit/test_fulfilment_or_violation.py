@@ -7,23 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfa_watcher.domain.casework import Decision, Situation, acts_for_requests
-from mfa_watcher.domain.change_requests import (
+from mfa_watcher.domain.events.decisions import decide, facts_needed
+from mfa_watcher.domain.events.records import Identity, Record
+from mfa_watcher.domain.events.signals import Signal, classify
+from mfa_watcher.domain.history import About, HistoryEntry
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Mail, Severity
+from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.requests.change_request import (
     ChangeRequest,
     Details,
     RequestState,
     file_request,
 )
-from mfa_watcher.domain.decisions import decide, facts_needed
-from mfa_watcher.domain.devices import Device
-from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.intents import Alert, AlertKind, Mail, Severity
-from mfa_watcher.domain.people import Person
-from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.records import Identity, Record
-from mfa_watcher.domain.signals import Signal, classify
-from mfa_watcher.domain.users import Cause, LiveUser, MailKind, User
-from tests.builders import ACCOUNT, ALICE, NOW
+from mfa_watcher.domain.users.devices import Device
+from mfa_watcher.domain.users.people import Person
+from mfa_watcher.domain.users.user import Cause, IamState, MailKind, User
+from mfa_watcher.domain.users.user_state import Decision, Situation, is_fulfil_role_acting
+from tests.support.builders import ACCOUNT, ALICE, NOW
 
 PHONE = f"arn:aws:iam::{ACCOUNT}:mfa/phone"
 TABLET = f"arn:aws:iam::{ACCOUNT}:mfa/tablet"
@@ -55,15 +55,15 @@ APPROVER = Person(f"arn:aws:iam::{ACCOUNT}:user/otto", "AIDAOTTO", ACCOUNT)
 SERVICE_DESK = Person(f"arn:aws:iam::{ACCOUNT}:user/desk", "AIDADESK", ACCOUNT)
 
 
-def living(*serials: str, access: bool | None = True) -> LiveUser:
+def living(*serials: str, access: bool | None = True) -> IamState:
     devices = tuple(Device(serial) for serial in serials)
-    return LiveUser(
+    return IamState(
         exists=True, name="alice", devices=devices, console_access=None if devices else access
     )
 
 
 UNPROTECTED = living()
-GONE = LiveUser(exists=False)
+GONE = IamState(exists=False)
 
 
 # The request at each of its states, all about PHONE, with TABLET kept -----------------------------
@@ -73,7 +73,7 @@ SUBMITTED = OPEN.submitted(Details("a new phone", SERVICE_DESK.arn, NOW - HOUR),
 APPROVED = SUBMITTED.approved(
     APPROVER, "known", NOW - HOUR, POLICY, devices=(PHONE,), kept=(TABLET,)
 )
-BEGUN = APPROVED.begun(APPROVER, NOW, POLICY)
+BEGUN = APPROVED.fulfilment_started(APPROVER, NOW, POLICY)
 FULFILLED = BEGUN.fulfilled(NOW + MINUTE, POLICY)
 CLOSED = FULFILLED.closed("new device: fido")
 EXPIRED = BEGUN.expired()
@@ -126,14 +126,14 @@ def user_of(request: ChangeRequest | None, *serials: str) -> User:
 def after(  # noqa: PLR0913 - each part of a situation, with its usual value
     what: Signal,
     request: ChangeRequest | None,
-    live: LiveUser | None = UNPROTECTED,
+    iam_state: IamState | None = UNPROTECTED,
     *,
     at: datetime = NOW,
     user: User | None = None,
     earlier: ChangeRequest | None = None,
 ) -> Decision:
     known = user or user_of(request, PHONE)
-    asked = live if facts_needed(what, known) else None
+    asked = iam_state if facts_needed(what, known) else None
     situation = Situation(
         what.record.event_id or "", at, what, known, POLICY, request, asked, earlier
     )
@@ -200,14 +200,14 @@ def test_in_each_account_it_is_one_role_of_that_account_that_fulfils(
     account: str, role_account: str, name: str, *, fulfils: bool
 ) -> None:
     who = Identity("AssumedRole", issuer_arn=f"arn:aws:iam::{role_account}:role/{name}")
-    assert acts_for_requests(removal(who), account, WITH_MEMBERS) is fulfils
+    assert is_fulfil_role_acting(removal(who), account, WITH_MEMBERS) is fulfils
 
 
 def test_without_a_name_for_members_nobody_fulfils_there() -> None:
     alone = replace(POLICY, own_account=ACCOUNT)
     nobody = Identity("AssumedRole")
-    assert not acts_for_requests(removal(HUBS_IN_MEMBER), MEMBER, alone)
-    assert not acts_for_requests(removal(nobody), MEMBER, alone)
+    assert not is_fulfil_role_acting(removal(HUBS_IN_MEMBER), MEMBER, alone)
+    assert not is_fulfil_role_acting(removal(nobody), MEMBER, alone)
 
 
 def test_a_removal_in_carrying_out_is_that_even_if_a_violation_has_voided_the_request_since() -> (
@@ -328,7 +328,9 @@ def test_the_new_password_is_evidence_for_the_request_that_it_was_set_for() -> N
 # What follows for the user ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("request_", [BEGUN, FULFILLED, EXPIRED], ids=["begun", "done", "expired"])
+@pytest.mark.parametrize(
+    "request_", [BEGUN, FULFILLED, EXPIRED], ids=["fulfilment_started", "done", "expired"]
+)
 @pytest.mark.parametrize(
     "what", [removal(FULFIL), signal("EnableMFADevice", ME)], ids=["removal", "any look"]
 )
@@ -378,7 +380,7 @@ def enabled(serial: str, seed: str = "e3") -> Signal:
 
 
 @pytest.mark.parametrize(
-    ("what", "live", "at", "closed"),
+    ("what", "iam_state", "at", "closed"),
     [
         (enabled(NEW), living(NEW), NOW + HOUR, "new device: fido"),
         (enabled(TABLET), living(TABLET, NEW), NOW + HOUR, "new device: fido"),
@@ -392,9 +394,9 @@ def enabled(serial: str, seed: str = "e3") -> Signal:
     ],
 )
 def test_a_fulfilled_request_is_closed_by_a_new_device_wherever_iam_is_read(
-    what: Signal, live: LiveUser, at: datetime, closed: str | None
+    what: Signal, iam_state: IamState, at: datetime, closed: str | None
 ) -> None:
-    decision = after(what, FULFILLED, live, at=at)
+    decision = after(what, FULFILLED, iam_state, at=at)
     request = decision.request
     if closed is None:
         assert request is None
@@ -542,9 +544,9 @@ _SERIALS = st.sampled_from([PHONE, TABLET, NEW])
 
 @given(_PEOPLE, _REQUESTS, _MOMENTS, _SERIALS, st.sampled_from([UNPROTECTED, living(TABLET)]))
 def test_a_removal_is_fulfilment_break_glass_or_a_violation_and_by_others_never_fulfilment(
-    who: Identity, request: ChangeRequest | None, at: datetime, serial: str, live: LiveUser
+    who: Identity, request: ChangeRequest | None, at: datetime, serial: str, iam_state: IamState
 ) -> None:
-    decision = after(removal(who, serial), request, live, at=at)
+    decision = after(removal(who, serial), request, iam_state, at=at)
     violation = decision.request is not None and decision.request.violation
     carried_out = any("carrying out" in effect for effect in decision.effects)
     emergency = AlertKind.REMOVAL_BREAK_GLASS in alerts(decision)
@@ -571,12 +573,12 @@ def test_a_removal_is_fulfilment_break_glass_or_a_violation_and_by_others_never_
     _REQUESTS,
 )
 def test_no_state_of_a_request_comes_about_without_a_history_entry_that_leads_to_it(
-    story: list[tuple[str, Identity, str, LiveUser, int]], first: ChangeRequest | None
+    story: list[tuple[str, Identity, str, IamState, int]], first: ChangeRequest | None
 ) -> None:
     user = user_of(first, PHONE)
     requests = {first.id: first} if first else {}
     states = {key: str(value.state) for key, value in requests.items()}
-    for number, (kind, who, serial, live, minutes) in enumerate(story):
+    for number, (kind, who, serial, iam_state, minutes) in enumerate(story):
         seed = f"e{number}"
         what = {
             "removal": removal(who, serial, seed),
@@ -585,7 +587,7 @@ def test_no_state_of_a_request_comes_about_without_a_history_entry_that_leads_to
             "enabled": signal("EnableMFADevice", who, seed, serial=serial),
         }[kind]
         request = requests.get(user.request_id or "")
-        decision = after(what, request, live, at=NOW + minutes * MINUTE, user=user)
+        decision = after(what, request, iam_state, at=NOW + minutes * MINUTE, user=user)
         assert decision.user is not None
         user = replace(decision.user, version=decision.user.version + 1)
         if decision.request:

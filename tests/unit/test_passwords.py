@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfa_watcher.domain.passwords import SHORTEST, Password, make_password
+from mfa_watcher.domain.requests.passwords import SHORTEST, Password, make_password
 
 LONGEST = 128
 """The longest password that IAM takes, and the longest that a policy can ask for."""

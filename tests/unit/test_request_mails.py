@@ -5,8 +5,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mfa_watcher.domain.casework import intent
-from mfa_watcher.domain.change_requests import (
+from mfa_watcher.domain.events.signals import Outcome
+from mfa_watcher.domain.notifications.intents import Ending, Mail
+from mfa_watcher.domain.notifications.relevance import (
+    facts_needed_to_send,
+    reason_to_skip,
+    waits_for_mail_hours,
+    with_current_request,
+)
+from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.requests.change_request import (
     Attempt,
     ChangeRequest,
     Details,
@@ -14,17 +22,7 @@ from mfa_watcher.domain.change_requests import (
     file_request,
     open_request,
 )
-from mfa_watcher.domain.devices import Device, DeviceKind
-from mfa_watcher.domain.intents import Ending, Mail
-from mfa_watcher.domain.mails import (
-    as_it_stands,
-    facts_needed_to_send,
-    keeps_mail_hours,
-    reason_to_skip,
-)
-from mfa_watcher.domain.people import Person
-from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.request_mails import (
+from mfa_watcher.domain.requests.mails import (
     decided,
     denied,
     ended,
@@ -32,8 +30,10 @@ from mfa_watcher.domain.request_mails import (
     needs_details,
     opened,
 )
-from mfa_watcher.domain.signals import Outcome
-from mfa_watcher.domain.users import LiveUser, MailKind, User, UserKey
+from mfa_watcher.domain.users.devices import Device, DeviceKind
+from mfa_watcher.domain.users.people import Person
+from mfa_watcher.domain.users.user import IamState, MailKind, User, UserKey
+from mfa_watcher.domain.users.user_state import intent
 
 ACCOUNT = "111122223333"
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -47,7 +47,7 @@ DORA = Person(f"arn:aws:sts::{ACCOUNT}:assumed-role/ServiceDesk/dora", "AROADESK
 SAM = Person(f"arn:aws:sts::{ACCOUNT}:assumed-role/Security/sam", "AROASEC:sam", ACCOUNT)
 ATTEMPT = Attempt("e-1", AT, "DeactivateMFADevice", Outcome.DENIED, ALICE.arn, serial=PHONE)
 TRIED = Mail(MailKind.REMOVAL_DENIED, ACCOUNT, AT, KEY, "alice", "F-1", actor=ALICE.arn)
-LIVE = LiveUser(exists=True, name="alice", devices=(Device(PHONE),), console_access=True)
+LIVE = IamState(exists=True, name="alice", devices=(Device(PHONE),), console_access=True)
 
 OPEN = open_request(KEY, "alice", ATTEMPT, POLICY, violation=False)
 VIOLATION = open_request(KEY, "alice", ATTEMPT, POLICY, violation=True)
@@ -55,7 +55,7 @@ SUBMITTED = OPEN.submitted(Details("phone lost", ALICE.arn, AT + DAY, DeviceKind
 APPROVED = SUBMITTED.approved(
     SAM, "called back", AT + 2 * DAY, POLICY, devices=(PHONE,), kept=(KEYRING,)
 )
-BEGUN = APPROVED.begun(SAM, AT + 2 * DAY, POLICY)
+BEGUN = APPROVED.fulfilment_started(SAM, AT + 2 * DAY, POLICY)
 FULFILLED = BEGUN.fulfilled(AT + 2 * DAY, POLICY)
 REJECTED = SUBMITTED.rejected(SAM, "not alice", AT + 2 * DAY)
 EXPIRED = APPROVED.expired()
@@ -85,12 +85,12 @@ def test_a_filed_request_tells_the_user_who_filed_what_for_him() -> None:
     )
     bare, full = opened(filed, USER, DORA, POLICY), opened(detailed, USER, DORA, POLICY)
 
-    assert (bare.own_doing, bare.actor, bare.reason) == (False, DORA.arn, None)
+    assert (bare.done_by_user, bare.actor, bare.reason) == (False, DORA.arn, None)
     assert bare.next_at == AT + POLICY.details_deadline
     assert bare.devices == (PHONE, KEYRING)
     assert (full.reason, full.wanted, full.removed) == ("stolen", DeviceKind.FIDO, (PHONE,))
     assert full.next_at is None
-    assert opened(filed, USER, ALICE, POLICY).own_doing
+    assert opened(filed, USER, ALICE, POLICY).done_by_user
 
 
 def test_a_plea_for_details_counts_itself_and_names_what_was_tried_and_by_whom() -> None:
@@ -139,8 +139,8 @@ def test_a_withdrawn_request_says_by_whom_and_why_and_one_that_the_clock_ended_d
     others = ended(CANCELLED, USER, AT, Ending.WITHDRAWN, by=DORA)
     late = ended(EXPIRED, USER, AT, Ending.EXPIRED)
 
-    assert (own.own_doing, own.reason) == (True, "found it")
-    assert (others.own_doing, others.actor) == (False, DORA.arn)
+    assert (own.done_by_user, own.reason) == (True, "found it")
+    assert (others.done_by_user, others.actor) == (False, DORA.arn)
     assert (late.actor, late.reason) == (None, None)
 
 
@@ -177,7 +177,7 @@ KEPT = replace(LIVE, devices=(Device(KEYRING),))
 
 
 @pytest.mark.parametrize(
-    ("mail", "request_now", "live", "wanted"),
+    ("mail", "request_now", "iam_state", "wanted"),
     [
         (denied(TRIED, OPEN, POLICY), SUBMITTED, LIVE, True),
         (denied(TRIED, OPEN, POLICY), CANCELLED, LIVE, True),
@@ -207,13 +207,13 @@ KEPT = replace(LIVE, devices=(Device(KEYRING),))
         (RAN_OUT, EXPIRED, LIVE, True),
         (RAN_OUT, REOPENED, LIVE, False),
         (WITHDRAWN, None, LIVE, True),
-        (WITHDRAWN, CANCELLED, LiveUser(exists=False), False),
+        (WITHDRAWN, CANCELLED, IamState(exists=False), False),
     ],
 )
 def test_a_mail_leaves_only_while_it_is_true(
-    mail: Mail, request_now: ChangeRequest | None, live: LiveUser, *, wanted: bool
+    mail: Mail, request_now: ChangeRequest | None, iam_state: IamState, *, wanted: bool
 ) -> None:
-    reason = reason_to_skip(mail, live, USER, AT, request=request_now)
+    reason = reason_to_skip(mail, iam_state, USER, AT, request=request_now)
 
     assert (reason is None) is wanted
 
@@ -221,11 +221,11 @@ def test_a_mail_leaves_only_while_it_is_true(
 def test_who_has_given_the_details_since_is_not_asked_for_them() -> None:
     asking = denied(TRIED, OPEN, POLICY)
 
-    assert as_it_stands(asking, OPEN) == asking
-    assert as_it_stands(asking, SUBMITTED) == replace(asking, next_at=None)
-    assert as_it_stands(asking, CANCELLED).next_at is None
-    assert as_it_stands(YES, APPROVED) == YES
-    assert as_it_stands(asking, None) == asking
+    assert with_current_request(asking, OPEN) == asking
+    assert with_current_request(asking, SUBMITTED) == replace(asking, next_at=None)
+    assert with_current_request(asking, CANCELLED).next_at is None
+    assert with_current_request(YES, APPROVED) == YES
+    assert with_current_request(asking, None) == asking
 
 
 def test_what_the_clock_caused_waits_for_the_mail_hours_and_what_somebody_did_does_not() -> None:
@@ -234,8 +234,8 @@ def test_what_the_clock_caused_waits_for_the_mail_hours_and_what_somebody_did_do
     in_no_hurry = (REMINDER, RAN_OUT, unanswered)
     at_once = (denied(TRIED, OPEN, POLICY), FILED, YES, NO, DONE, WITHDRAWN, broken_off)
 
-    assert all(keeps_mail_hours(mail) for mail in in_no_hurry)
-    assert not any(keeps_mail_hours(mail) for mail in at_once)
+    assert all(waits_for_mail_hours(mail) for mail in in_no_hurry)
+    assert not any(waits_for_mail_hours(mail) for mail in at_once)
 
 
 def test_iam_is_asked_for_devices_only_where_they_decide_whether_a_mail_leaves() -> None:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfa_watcher.cloudtrail import parse_record
-from mfa_watcher.domain.disturbances import Part, Watcher
-from mfa_watcher.domain.signals import Outcome, Signal, SignalKind, classify
-from tests.disturbances import CASES, IDS, KEY_ID, OTHERS, OURS, QUEUE, TRAIL, Case
+from mfa_watcher.domain.events.signals import Outcome, Signal, SignalKind, classify
+from mfa_watcher.domain.events.tampering import Part, Watcher
+from mfa_watcher.entrypoints.parsing.cloudtrail import parse_record
+from tests.support.tampering import CASES, IDS, KEY_ID, OTHERS, OURS, QUEUE, TRAIL, Case
 
 ACCOUNT = "111122223333"
 VIRTUAL = f"arn:aws:iam::{ACCOUNT}:mfa/alice-phone"
@@ -583,10 +583,10 @@ def test_the_watcher_notices_what_disturbs_it(case: Case) -> None:
     found = disturbed(case.record)
 
     assert found.kind is SignalKind.WATCHER_DISTURBED
-    assert found.disturbance
-    assert (found.disturbance.part, found.disturbance.denied) == (case.part, False)
-    assert found.disturbance.meaning
-    assert found.disturbance.remedy
+    assert found.tampering
+    assert (found.tampering.part, found.tampering.denied) == (case.part, False)
+    assert found.tampering.meaning
+    assert found.tampering.remedy
     assert found.subject is None
     assert found.outcome is None
 
@@ -598,8 +598,8 @@ def test_an_attempt_to_disturb_it_that_was_denied_is_noticed_by_the_denials_text
     found = disturbed(case.denied)
 
     assert found.kind is SignalKind.WATCHER_DISTURBED
-    assert found.disturbance
-    assert found.disturbance.denied
+    assert found.tampering
+    assert found.tampering.denied
     assert "which was denied" in found.why
     assert found.outcome is None
 
@@ -644,7 +644,7 @@ def test_a_denial_that_names_no_resource_is_of_the_watcher_only_if_a_policy_forb
 def test_what_happens_to_other_peoples_resources_is_ignored(
     service: str, name: str, parameters: dict[str, Any]
 ) -> None:
-    assert disturbance(service, name, parameters).kind is SignalKind.IGNORED
+    assert tampering(service, name, parameters).kind is SignalKind.IGNORED
 
 
 @pytest.mark.parametrize(
@@ -660,7 +660,7 @@ def test_what_happens_to_other_peoples_resources_is_ignored(
 def test_a_call_that_disturbs_nothing_is_ignored(
     service: str, name: str, parameters: dict[str, Any] | None
 ) -> None:
-    assert disturbance(service, name, parameters).kind is SignalKind.IGNORED
+    assert tampering(service, name, parameters).kind is SignalKind.IGNORED
 
 
 @pytest.mark.parametrize("part", [Part.KEY, Part.SCP])
@@ -671,7 +671,7 @@ def test_without_its_id_a_nameless_part_is_taken_for_somebody_elses(part: Part) 
 
 
 def test_the_canary_is_known_for_what_it_is_and_means_nothing_else() -> None:
-    found = disturbance("sqs", "TagQueue", {"queueUrl": QUEUE, "tags": {"a": "b"}})
+    found = tampering("sqs", "TagQueue", {"queueUrl": QUEUE, "tags": {"a": "b"}})
 
     assert found.kind is SignalKind.IGNORED
     assert "canary" in found.why
@@ -681,7 +681,7 @@ def disturbed(call: dict[str, Any]) -> Signal:
     return classify(parse_record(record("x", CAROL) | call), OURS)
 
 
-def disturbance(service: str, name: str, parameters: dict[str, Any] | None) -> Signal:
+def tampering(service: str, name: str, parameters: dict[str, Any] | None) -> Signal:
     source = f"{service}.amazonaws.com"
     return disturbed({"eventSource": source, "eventName": name, "requestParameters": parameters})
 
@@ -786,7 +786,7 @@ def test_any_record_has_a_meaning_and_a_reason(raw: dict[str, Any]) -> None:
     assert found.kind in SignalKind
     assert found.why
     assert (found.outcome is None) is (found.kind is not SignalKind.DEVICE_REMOVAL)
-    assert (found.disturbance is None) is (found.kind is not SignalKind.WATCHER_DISTURBED)
+    assert (found.tampering is None) is (found.kind is not SignalKind.WATCHER_DISTURBED)
     assert found.subject is None or found.subject
 
 

@@ -6,23 +6,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mfa_watcher.domain.casework import Situation
-from mfa_watcher.domain.census import (
+from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.sweep.account_lists import (
+    AccountLists,
     AssignedDevice,
-    Census,
     CredentialReport,
     ListedUser,
     ReportRow,
-    Seen,
+    UserInLists,
 )
-from mfa_watcher.domain.devices import Device
-from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.roster import Entry, entry_of, summary
-from mfa_watcher.domain.sweep import (
+from mfa_watcher.domain.sweep.comparison import (
     DEVICE_GONE,
-    DEVICE_THERE,
-    EVENT_ON_ITS_WAY,
-    MOST_SPARE_READS,
+    DEVICES_CHANGED,
+    EVENT_DELAY,
+    MAX_EXTRA_READS,
+    MFA_STATUS_UNKNOWN,
     NOT_KNOWN,
     NOT_REPORTED,
     RENAMED,
@@ -31,28 +29,30 @@ from mfa_watcher.domain.sweep import (
     REPORT_WITHOUT_MFA,
     REPORT_WITHOUT_PASSWORD,
     SIGNED_IN_SINCE,
-    STANDING_UNKNOWN,
     USER_GONE,
-    Suspect,
+    Candidate,
+    candidates_for_missing_devices,
+    candidates_with_unread_devices,
     compare,
-    count_is_short,
-    decide_swept,
-    judge,
+    compare_user,
+    decide_candidate,
     lost_events,
-    spare_reads,
+    recently_changed,
     unexplained,
-    young_at,
 )
-from mfa_watcher.domain.users import Cause, Exemption, LiveUser, Standing, User, UserKey
-from tests.builders import ACCOUNT, ALICE, NOW, later
+from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, inventory_entry, summary
+from mfa_watcher.domain.users.devices import Device
+from mfa_watcher.domain.users.user import Cause, Exemption, IamState, MfaStatus, User, UserKey
+from mfa_watcher.domain.users.user_state import Situation
+from tests.support.builders import ACCOUNT, ALICE, NOW, later
 
 PHONE = Device(f"arn:aws:iam::{ACCOUNT}:mfa/phone")
 TABLET = Device(f"arn:aws:iam::{ACCOUNT}:mfa/tablet")
 KEY = Device(f"arn:aws:iam::{ACCOUNT}:u2f/user/alice/key-1")
 TOKEN = Device("GAHT12345678")
 LISTED = ListedUser("AIDAALICE", "alice", NOW - timedelta(days=9))
-PROTECTED, UNPROTECTED = Standing.PROTECTED, Standing.UNPROTECTED
-EXEMPT, NO_ACCESS = Standing.EXEMPT, Standing.NO_CONSOLE_ACCESS
+PROTECTED, UNPROTECTED = MfaStatus.PROTECTED, MfaStatus.UNPROTECTED
+EXEMPT, NO_ACCESS = MfaStatus.EXEMPT, MfaStatus.NO_CONSOLE_ACCESS
 
 
 def seen(
@@ -62,18 +62,18 @@ def seen(
     since: bool = False,
     fresh: bool = False,
     name: str = "alice",
-) -> Seen:
+) -> UserInLists:
     user = replace(LISTED, name=name)
-    return Seen(user, virtual, password, mfa, signed_in_since=since, fresh=fresh)
+    return UserInLists(user, virtual, password, mfa, signed_in_since=since, fresh=fresh)
 
 
-def missing(*virtual: Device, name: str = "alice") -> Seen:
+def missing(*virtual: Device, name: str = "alice") -> UserInLists:
     """Give a user whom the report should have and has not."""
     return replace(seen(*virtual, password=None, mfa=None, name=name), unreported=True)
 
 
-def entry(standing: Standing | None, *devices: Device, unread: bool = False) -> Entry:
-    return Entry(ALICE.key, "alice", standing, devices, unread, 3)
+def entry(mfa_status: MfaStatus | None, *devices: Device, unread: bool = False) -> InventoryEntry:
+    return InventoryEntry(ALICE.key, "alice", mfa_status, devices, unread, 3)
 
 
 # One user ----------------------------------------------------------------------------------------
@@ -91,11 +91,11 @@ def entry(standing: Standing | None, *devices: Device, unread: bool = False) -> 
     ],
 )
 def test_newcomers_of_whom_the_lists_say_enough_are_noted_without_asking(
-    said: Seen, noted: tuple[Standing, tuple[Device, ...], bool]
+    said: UserInLists, noted: tuple[MfaStatus, tuple[Device, ...], bool]
 ) -> None:
-    verdict = judge(ALICE.key, said, None)
+    verdict = compare_user(ALICE.key, said, None)
     assert isinstance(verdict, User)
-    assert (verdict.standing, verdict.devices, verdict.devices_unread) == noted
+    assert (verdict.mfa_status, verdict.devices, verdict.devices_unread) == noted
     assert verdict.finding is None
 
 
@@ -114,14 +114,14 @@ def test_newcomers_who_may_have_to_be_told_are_asked_about(
     *, password: bool | None, mfa: bool | None, since: bool, fresh: bool
 ) -> None:
     said = seen(password=password, mfa=mfa, since=since, fresh=fresh)
-    verdict = judge(ALICE.key, said, None)
+    verdict = compare_user(ALICE.key, said, None)
     surely = fresh and password is True
-    assert verdict == Suspect(ALICE.key, "alice", NOT_KNOWN, password=surely)
+    assert verdict == Candidate(ALICE.key, "alice", NOT_KNOWN, password=surely)
 
 
 def test_mfa_that_only_an_old_report_shows_is_no_mfa() -> None:
-    verdict = judge(ALICE.key, seen(mfa=True), None)
-    assert isinstance(verdict, Suspect)
+    verdict = compare_user(ALICE.key, seen(mfa=True), None)
+    assert isinstance(verdict, Candidate)
 
 
 @pytest.mark.parametrize(
@@ -145,8 +145,8 @@ def test_mfa_that_only_an_old_report_shows_is_no_mfa() -> None:
         (missing(PHONE), entry(PROTECTED, PHONE)),
     ],
 )
-def test_who_stands_as_known_costs_nothing(said: Seen, known: Entry) -> None:
-    assert judge(ALICE.key, said, known) is None
+def test_who_stands_as_known_costs_nothing(said: UserInLists, known: InventoryEntry) -> None:
+    assert compare_user(ALICE.key, said, known) is None
 
 
 @pytest.mark.parametrize(
@@ -166,58 +166,58 @@ def test_who_stands_as_known_costs_nothing(said: Seen, known: Entry) -> None:
         (seen(password=True, mfa=True), entry(NO_ACCESS), REPORT_WITH_PASSWORD),
         (seen(password=False, since=True), entry(NO_ACCESS), SIGNED_IN_SINCE),
         (seen(password=None, since=True), entry(NO_ACCESS), SIGNED_IN_SINCE),
-        (seen(), entry(None), STANDING_UNKNOWN),
-        (seen(password=None, mfa=None), entry(None), STANDING_UNKNOWN),
-        (seen(mfa=True), entry(None), STANDING_UNKNOWN),
+        (seen(), entry(None), MFA_STATUS_UNKNOWN),
+        (seen(password=None, mfa=None), entry(None), MFA_STATUS_UNKNOWN),
+        (seen(mfa=True), entry(None), MFA_STATUS_UNKNOWN),
         (missing(), entry(UNPROTECTED), NOT_REPORTED),
-        (seen(PHONE, password=None), entry(PROTECTED, unread=True), DEVICE_THERE),
+        (seen(PHONE, password=None), entry(PROTECTED, unread=True), DEVICES_CHANGED),
         (missing(), entry(NO_ACCESS), NOT_REPORTED),
         (missing(), entry(PROTECTED, KEY), NOT_REPORTED),
     ],
 )
 @pytest.mark.parametrize("fresh", [True, False])
 def test_who_seems_to_stand_otherwise_is_asked_about(
-    said: Seen, known: Entry, why: str, *, fresh: bool
+    said: UserInLists, known: InventoryEntry, why: str, *, fresh: bool
 ) -> None:
     said = replace(said, fresh=fresh)
-    verdict = judge(ALICE.key, said, known)
+    verdict = compare_user(ALICE.key, said, known)
     surely = fresh and said.password is True
-    assert verdict == Suspect(ALICE.key, "alice", why, version=3, password=surely)
+    assert verdict == Candidate(ALICE.key, "alice", why, version=3, password=surely)
 
 
 @pytest.mark.parametrize(
     ("said", "known", "why", "devices", "unread"),
     [
-        (seen(PHONE), entry(UNPROTECTED), DEVICE_THERE, (PHONE,), True),
-        (seen(PHONE), entry(EXEMPT), DEVICE_THERE, (PHONE,), True),
-        (seen(PHONE), entry(NO_ACCESS), DEVICE_THERE, (PHONE,), True),
-        (seen(PHONE), entry(None), DEVICE_THERE, (PHONE,), True),
-        (seen(PHONE, TABLET), entry(PROTECTED, PHONE), DEVICE_THERE, (PHONE, TABLET), True),
-        (seen(PHONE), entry(PROTECTED, PHONE, TABLET), DEVICE_THERE, (PHONE,), True),
-        (seen(TABLET), entry(PROTECTED, PHONE, KEY), DEVICE_THERE, (TABLET, KEY), True),
-        (seen(PHONE), entry(UNPROTECTED, PHONE), DEVICE_THERE, (PHONE,), False),
-        (seen(PHONE), entry(None, PHONE), STANDING_UNKNOWN, (PHONE,), False),
+        (seen(PHONE), entry(UNPROTECTED), DEVICES_CHANGED, (PHONE,), True),
+        (seen(PHONE), entry(EXEMPT), DEVICES_CHANGED, (PHONE,), True),
+        (seen(PHONE), entry(NO_ACCESS), DEVICES_CHANGED, (PHONE,), True),
+        (seen(PHONE), entry(None), DEVICES_CHANGED, (PHONE,), True),
+        (seen(PHONE, TABLET), entry(PROTECTED, PHONE), DEVICES_CHANGED, (PHONE, TABLET), True),
+        (seen(PHONE), entry(PROTECTED, PHONE, TABLET), DEVICES_CHANGED, (PHONE,), True),
+        (seen(TABLET), entry(PROTECTED, PHONE, KEY), DEVICES_CHANGED, (TABLET, KEY), True),
+        (seen(PHONE), entry(UNPROTECTED, PHONE), DEVICES_CHANGED, (PHONE,), False),
+        (seen(PHONE), entry(None, PHONE), MFA_STATUS_UNKNOWN, (PHONE,), False),
         (seen(PHONE), entry(NO_ACCESS, PHONE), REPORT_WITH_PASSWORD, (PHONE,), False),
     ],
 )
 def test_a_virtual_device_is_seen_in_a_list_that_is_live_so_nobody_is_asked(
-    said: Seen, known: Entry, why: str, devices: tuple[Device, ...], *, unread: bool
+    said: UserInLists, known: InventoryEntry, why: str, devices: tuple[Device, ...], *, unread: bool
 ) -> None:
-    live = LiveUser(exists=True, name="alice", devices=devices, devices_unread=unread)
-    assert judge(ALICE.key, said, known) == Suspect(ALICE.key, "alice", why, live, 3)
+    iam_state = IamState(exists=True, name="alice", devices=devices, devices_unread=unread)
+    assert compare_user(ALICE.key, said, known) == Candidate(ALICE.key, "alice", why, iam_state, 3)
 
 
 def test_a_user_never_looked_at_who_has_neither_password_nor_device_is_not_asked_about() -> None:
-    live = LiveUser(exists=True, name="alice", console_access=False)
-    expected = Suspect(ALICE.key, "alice", STANDING_UNKNOWN, live, 3)
-    assert judge(ALICE.key, seen(password=False), entry(None)) == expected
+    iam_state = IamState(exists=True, name="alice", console_access=False)
+    expected = Candidate(ALICE.key, "alice", MFA_STATUS_UNKNOWN, iam_state, 3)
+    assert compare_user(ALICE.key, seen(password=False), entry(None)) == expected
 
 
 def test_another_name_is_seen_in_the_list_of_users() -> None:
-    live = LiveUser(exists=True, name="anna")
+    iam_state = IamState(exists=True, name="anna")
     said = seen(PHONE, mfa=None, password=None, name="anna")
-    expected = Suspect(ALICE.key, "anna", RENAMED, live, 3)
-    assert judge(ALICE.key, said, entry(PROTECTED, PHONE)) == expected
+    expected = Candidate(ALICE.key, "anna", RENAMED, iam_state, 3)
+    assert compare_user(ALICE.key, said, entry(PROTECTED, PHONE)) == expected
 
 
 # All of them -------------------------------------------------------------------------------------
@@ -233,8 +233,8 @@ def a_census(
     assigned: tuple[AssignedDevice, ...] = (),
     in_use: int = 0,
     asked_at: datetime = NOW,
-) -> Census:
-    return Census(report or a_report(), users, assigned, in_use, asked_at)
+) -> AccountLists:
+    return AccountLists(report or a_report(), users, assigned, in_use, asked_at)
 
 
 def test_a_row_about_an_earlier_user_of_the_name_is_not_his() -> None:
@@ -255,34 +255,34 @@ def test_a_report_is_fresh_if_it_was_made_after_the_sweep_was_asked_for() -> Non
 def test_a_password_used_after_the_report_was_made_is_noticed() -> None:
     for minutes, since in ((1, True), (0, False), (-1, False)):
         user = replace(LISTED, password_used_at=later(minutes))
-        assert a_census(user).seen(user).signed_in_since is since
-    assert not a_census(LISTED).seen(LISTED).signed_in_since
+        assert a_census(user).state_of(user).signed_in_since is since
+    assert not a_census(LISTED).state_of(LISTED).signed_in_since
 
 
 def test_a_renamed_user_whom_the_report_has_under_another_name_is_asked_about() -> None:
-    expected = Suspect(ALICE.key, "anna", NOT_REPORTED, version=3)
-    assert judge(ALICE.key, missing(name="anna"), entry(NO_ACCESS)) == expected
+    expected = Candidate(ALICE.key, "anna", NOT_REPORTED, version=3)
+    assert compare_user(ALICE.key, missing(name="anna"), entry(NO_ACCESS)) == expected
 
 
 def test_the_report_should_have_who_was_there_when_it_was_made() -> None:
     newcomer = replace(LISTED, created_at=later(1))
-    census = a_census(LISTED, newcomer)
-    assert census.seen(LISTED).unreported
-    assert not census.seen(newcomer).unreported
+    account_lists = a_census(LISTED, newcomer)
+    assert account_lists.state_of(LISTED).unreported
+    assert not account_lists.state_of(newcomer).unreported
 
 
 def test_who_is_not_listed_any_more_is_asked_about_as_gone() -> None:
     found = compare(a_census(), {"AIDAALICE": entry(PROTECTED, PHONE)}, ACCOUNT)
-    assert found.suspects == (Suspect(ALICE.key, "alice", USER_GONE, version=3, gone=True),)
+    assert found.candidates == (Candidate(ALICE.key, "alice", USER_GONE, version=3, gone=True),)
 
 
 def test_who_came_back_under_the_same_name_is_another() -> None:
     heir = ListedUser("AIDAHEIR", "alice", NOW)
     row = ReportRow("alice", LISTED.created_at, password=False, mfa=False)
-    census = a_census(heir, report=a_report(row))
-    found = compare(census, {"AIDAALICE": entry(UNPROTECTED)}, ACCOUNT)
+    account_lists = a_census(heir, report=a_report(row))
+    found = compare(account_lists, {"AIDAALICE": entry(UNPROTECTED)}, ACCOUNT)
     assert found.notes == ()
-    assert [(one.key.user_id, one.why) for one in found.suspects] == [
+    assert [(one.key.user_id, one.why) for one in found.candidates] == [
         ("AIDAHEIR", NOT_KNOWN),
         ("AIDAALICE", USER_GONE),
     ]
@@ -298,10 +298,10 @@ def test_a_row_of_an_old_report_may_be_that_of_whoever_had_the_name_before() -> 
     """Even if both were created within the same second, and the row seems to fit."""
     heir = ListedUser("AIDAHEIR", "Alice", LISTED.created_at)
     row = ReportRow("alice", LISTED.created_at, password=False, mfa=False)
-    census = a_census(heir, report=a_report(row), asked_at=later(1))
-    assert [note.name for note in compare(census, {}, ACCOUNT).notes] == ["Alice"]
-    found = compare(census, {"AIDAALICE": entry(NO_ACCESS)}, ACCOUNT)
-    assert [suspect.why for suspect in found.suspects] == [NOT_KNOWN, USER_GONE]
+    account_lists = a_census(heir, report=a_report(row), asked_at=later(1))
+    assert [note.name for note in compare(account_lists, {}, ACCOUNT).notes] == ["Alice"]
+    found = compare(account_lists, {"AIDAALICE": entry(NO_ACCESS)}, ACCOUNT)
+    assert [candidate.why for candidate in found.candidates] == [NOT_KNOWN, USER_GONE]
 
 
 HOLDER = {"AIDAALICE": entry(PROTECTED, KEY)}
@@ -310,10 +310,10 @@ HOLDER = {"AIDAALICE": entry(PROTECTED, KEY)}
 def test_a_device_fewer_in_use_than_the_watcher_knows_of_makes_all_suspect_who_may_have_lost_it() -> (  # noqa: E501
     None
 ):
-    census = a_census(LISTED, in_use=1, asked_at=later(1))  # root's, say
-    assert unexplained(census, HOLDER) == 0
-    [suspect] = count_is_short(census, HOLDER, before=1)
-    assert suspect.key == ALICE.key
+    account_lists = a_census(LISTED, in_use=1, asked_at=later(1))  # root's, say
+    assert unexplained(account_lists, HOLDER) == 0
+    [candidate] = candidates_for_missing_devices(account_lists, HOLDER, before=1)
+    assert candidate.key == ALICE.key
 
 
 @pytest.mark.parametrize(
@@ -324,29 +324,32 @@ def test_a_device_fewer_in_use_than_the_watcher_knows_of_makes_all_suspect_who_m
 def test_otherwise_the_count_accuses_nobody(
     before: int | None, in_use: int, asked_at: datetime
 ) -> None:
-    census = a_census(LISTED, in_use=in_use, asked_at=asked_at)
-    assert count_is_short(census, HOLDER, before) == ()
+    account_lists = a_census(LISTED, in_use=in_use, asked_at=asked_at)
+    assert candidates_for_missing_devices(account_lists, HOLDER, before) == ()
 
 
 def test_roots_own_device_is_in_nobodys_record() -> None:
     root = AssignedDevice(Device(f"arn:aws:iam::{ACCOUNT}:mfa/root-account-mfa-device"), ACCOUNT)
     alices = AssignedDevice(PHONE, "AIDAALICE")
-    census = a_census(LISTED, assigned=(root, alices), in_use=2)
-    assert unexplained(census, {"AIDAALICE": entry(PROTECTED, PHONE)}) == 1
+    account_lists = a_census(LISTED, assigned=(root, alices), in_use=2)
+    assert unexplained(account_lists, {"AIDAALICE": entry(PROTECTED, PHONE)}) == 1
 
 
 def test_a_few_users_at_a_time_are_read_whose_devices_are_not_all_known() -> None:
-    def entries(number: int) -> dict[str, Entry]:
+    def entries(number: int) -> dict[str, InventoryEntry]:
         return {
             f"AIDA{one}": replace(entry(PROTECTED, unread=True), key=UserKey(ACCOUNT, f"AIDA{one}"))
             for one in range(number)
         }
 
-    assert len(spare_reads(entries(99), all_of_them=False)) == 0
-    assert len(spare_reads(entries(1000), all_of_them=False)) == 10
-    assert len(spare_reads(entries(9000), all_of_them=False)) == MOST_SPARE_READS
-    assert len(spare_reads(entries(300), all_of_them=True)) == 300
-    assert spare_reads({"AIDAALICE": entry(PROTECTED, PHONE)}, all_of_them=True) == ()
+    assert len(candidates_with_unread_devices(entries(99), all_of_them=False)) == 0
+    assert len(candidates_with_unread_devices(entries(1000), all_of_them=False)) == 10
+    assert len(candidates_with_unread_devices(entries(9000), all_of_them=False)) == MAX_EXTRA_READS
+    assert len(candidates_with_unread_devices(entries(300), all_of_them=True)) == 300
+    assert (
+        candidates_with_unread_devices({"AIDAALICE": entry(PROTECTED, PHONE)}, all_of_them=True)
+        == ()
+    )
 
 
 def test_the_summary_counts_what_security_asks_for() -> None:
@@ -365,7 +368,7 @@ def test_the_summary_counts_what_security_asks_for() -> None:
     ]
     counted = summary(entries)
     assert (counted.users, counted.protected, counted.unprotected) == (11, 6, 1)
-    assert (counted.exempt, counted.no_console_access, counted.never_looked_at) == (1, 2, 1)
+    assert (counted.exempt, counted.no_console_access, counted.never_evaluated) == (1, 2, 1)
     assert (counted.only_virtual, counted.single_device) == (2, 2)
     assert (counted.phishing_resistant, counted.devices_unread) == (2, 2)
 
@@ -373,38 +376,38 @@ def test_the_summary_counts_what_security_asks_for() -> None:
 # Deciding ----------------------------------------------------------------------------------------
 
 
-def a_situation(user: User, live: LiveUser) -> Situation:
-    return Situation("sweep-1", NOW, None, user, Policy(), None, live)
+def a_situation(user: User, iam_state: IamState) -> Situation:
+    return Situation("sweep-1", NOW, None, user, Policy(), None, iam_state)
 
 
 def test_what_is_as_known_is_not_written() -> None:
-    user = replace(ALICE, standing=UNPROTECTED, version=3)
-    opened = decide_swept(
-        a_situation(user, LiveUser(exists=True, devices=(), console_access=True)), "why"
+    user = replace(ALICE, mfa_status=UNPROTECTED, version=3)
+    opened = decide_candidate(
+        a_situation(user, IamState(exists=True, devices=(), console_access=True)), "why"
     )
     assert opened
     assert opened.user
-    live = LiveUser(exists=True, name="alice", devices=(), console_access=True)
-    known = a_situation(replace(opened.user, version=4), live)
-    assert decide_swept(known, "why") is None
-    assert decide_swept(known, "why", known=False)
+    iam_state = IamState(exists=True, name="alice", devices=(), console_access=True)
+    known = a_situation(replace(opened.user, version=4), iam_state)
+    assert decide_candidate(known, "why") is None
+    assert decide_candidate(known, "why", known=False)
 
 
 def test_nobody_is_let_go_twice_or_without_having_been_there() -> None:
-    gone = LiveUser(exists=False)
-    assert decide_swept(a_situation(ALICE, gone), "why") is None
+    gone = IamState(exists=False)
+    assert decide_candidate(a_situation(ALICE, gone), "why") is None
     known = replace(ALICE, version=2)
-    decision = decide_swept(a_situation(known, gone), "why")
+    decision = decide_candidate(a_situation(known, gone), "why")
     assert decision
     assert decision.user
     assert decision.user.gone_at == NOW
-    assert decide_swept(a_situation(decision.user, gone), "why") is None
+    assert decide_candidate(a_situation(decision.user, gone), "why") is None
 
 
 def test_who_lost_a_device_nobody_had_read_lost_a_device() -> None:
-    user = replace(ALICE, standing=PROTECTED, devices_unread=True, version=3)
-    live = LiveUser(exists=True, name="alice", devices=(), console_access=True)
-    decision = decide_swept(a_situation(user, live), "why")
+    user = replace(ALICE, mfa_status=PROTECTED, devices_unread=True, version=3)
+    iam_state = IamState(exists=True, name="alice", devices=(), console_access=True)
+    decision = decide_candidate(a_situation(user, iam_state), "why")
     assert decision
     assert decision.user
     assert decision.user.finding
@@ -413,12 +416,12 @@ def test_who_lost_a_device_nobody_had_read_lost_a_device() -> None:
 
 def test_an_exemption_holds_in_a_sweep() -> None:
     exemption = Exemption("reason", "sec", NOW, later(60))
-    user = replace(ALICE, standing=PROTECTED, devices=(PHONE,), exemption=exemption, version=3)
-    live = LiveUser(exists=True, name="alice", devices=(), console_access=True)
-    decision = decide_swept(a_situation(user, live), "why")
+    user = replace(ALICE, mfa_status=PROTECTED, devices=(PHONE,), exemption=exemption, version=3)
+    iam_state = IamState(exists=True, name="alice", devices=(), console_access=True)
+    decision = decide_candidate(a_situation(user, iam_state), "why")
     assert decision
     assert decision.user
-    assert (decision.user.standing, decision.intents) == (EXEMPT, ())
+    assert (decision.user.mfa_status, decision.intents) == (EXEMPT, ())
 
 
 # Lost events -------------------------------------------------------------------------------------
@@ -426,8 +429,8 @@ def test_an_exemption_holds_in_a_sweep() -> None:
 KNOWN = replace(ALICE, version=3)
 
 
-def a_user(standing: Standing | None, *devices: Device, unread: bool = False) -> User:
-    return replace(KNOWN, standing=standing, devices=devices, devices_unread=unread)
+def a_user(mfa_status: MfaStatus | None, *devices: Device, unread: bool = False) -> User:
+    return replace(KNOWN, mfa_status=mfa_status, devices=devices, devices_unread=unread)
 
 
 @pytest.mark.parametrize(
@@ -468,16 +471,16 @@ def test_a_record_that_had_to_change_names_the_events_that_were_missed(
 
 
 def test_what_is_so_new_that_its_event_may_yet_come_was_not_missed() -> None:
-    new = NOW - EVENT_ON_ITS_WAY / 2
+    new = NOW - EVENT_DELAY / 2
     heir = ListedUser("AIDAHEIR", "heir", new)
     assigned = (
         AssignedDevice(PHONE, "AIDAALICE", new),
-        AssignedDevice(TABLET, "AIDAALICE", NOW - 2 * EVENT_ON_ITS_WAY),
+        AssignedDevice(TABLET, "AIDAALICE", NOW - 2 * EVENT_DELAY),
     )
-    young = young_at(NOW, a_census(LISTED, heir, assigned=assigned))
+    young = recently_changed(NOW, a_census(LISTED, heir, assigned=assigned))
     assert young == {"AIDAHEIR", PHONE.serial}
     created = User(UserKey(ACCOUNT, "AIDAHEIR"), "heir", UNPROTECTED)
-    assert lost_events(replace(created, standing=None), created, young) == ()
+    assert lost_events(replace(created, mfa_status=None), created, young) == ()
     gained = lost_events(a_user(UNPROTECTED), a_user(PROTECTED, PHONE, TABLET), young)
     assert gained == ("EnableMFADevice",)
 
@@ -510,31 +513,31 @@ class World:
     """An account, what the watcher knows of it, and the report about it."""
 
     people: dict[str, Person]
-    roster: dict[str, Entry]
+    inventory: dict[str, InventoryEntry]
     report: CredentialReport
     before: int | None
     numbers: "count[int]"
     asked: int = 0
 
-    def look_at(self, user_id: str) -> LiveUser:
+    def evaluate_at(self, user_id: str) -> IamState:
         """Answer as IAM does, two calls at most."""
         person = self.people.get(user_id)
         self.asked += 1
         if person is None:
-            return LiveUser(exists=False)
+            return IamState(exists=False)
         devices = tuple(sorted(person.devices, key=lambda one: one.serial))
         access = person.password if not devices else None
-        return LiveUser(exists=True, name=person.name, devices=devices, console_access=access)
+        return IamState(exists=True, name=person.name, devices=devices, console_access=access)
 
     def tell(self, user_id: str) -> None:
         """Bring the event: the watcher looks at the user."""
-        live, known = self.look_at(user_id), self.roster.get(user_id)
-        if not live.exists:
-            self.roster.pop(user_id, None)
+        iam_state, known = self.evaluate_at(user_id), self.inventory.get(user_id)
+        if not iam_state.exists:
+            self.inventory.pop(user_id, None)
             return
-        name = live.name or ""
+        name = iam_state.name or ""
         user = User(UserKey(ACCOUNT, user_id), name, version=known.version + 1 if known else 1)
-        self.roster[user_id] = entry_of(user.seen(live))
+        self.inventory[user_id] = inventory_entry(user.with_iam_state(iam_state))
 
     def make_report(self, at: datetime) -> None:
         """Take the snapshot."""
@@ -546,7 +549,7 @@ class World:
             at=at,
         )
 
-    def census(self, asked_at: datetime) -> Census:
+    def account_lists(self, asked_at: datetime) -> AccountLists:
         """List everybody."""
         listed = tuple(ListedUser(o.user_id, o.name, o.created_at) for o in self.people.values())
         assigned = tuple(
@@ -555,35 +558,35 @@ class World:
             for device in sorted(one.virtual, key=lambda device: device.serial)
         )
         in_use = 1 + sum(len(one.devices) for one in self.people.values())  # root has one, too
-        return Census(self.report, listed, assigned, in_use, asked_at)
+        return AccountLists(self.report, listed, assigned, in_use, asked_at)
 
     def sweep(self, asked_at: datetime) -> None:
         """Sweep as the use case does, with IAM answering truly."""
-        census = self.census(asked_at)
-        found = compare(census, self.roster, ACCOUNT)
+        account_lists = self.account_lists(asked_at)
+        found = compare(account_lists, self.inventory, ACCOUNT)
         for user in found.notes:
-            self.roster[user.key.user_id] = entry_of(user)
-        self._attend(found.suspects)
-        self._attend(count_is_short(census, self.roster, self.before))
-        self.before = unexplained(census, self.roster)
+            self.inventory[user.key.user_id] = inventory_entry(user)
+        self._attend(found.candidates)
+        self._attend(candidates_for_missing_devices(account_lists, self.inventory, self.before))
+        self.before = unexplained(account_lists, self.inventory)
 
-    def _attend(self, suspects: tuple[Suspect, ...]) -> None:
-        for suspect in suspects:
-            user_id = suspect.key.user_id
-            live = suspect.live or self.look_at(user_id)
-            if not live.exists:
-                self.roster.pop(user_id, None)
+    def _attend(self, candidates: tuple[Candidate, ...]) -> None:
+        for candidate in candidates:
+            user_id = candidate.key.user_id
+            iam_state = candidate.iam_state or self.evaluate_at(user_id)
+            if not iam_state.exists:
+                self.inventory.pop(user_id, None)
                 continue
-            known = self.roster.get(user_id)
-            user = User(suspect.key, suspect.name)
+            known = self.inventory.get(user_id)
+            user = User(candidate.key, candidate.name)
             if known:
                 user = replace(
                     user,
-                    standing=known.standing,
+                    mfa_status=known.mfa_status,
                     devices=known.devices,
                     devices_unread=known.devices_unread,
                 )
-            self.roster[user_id] = entry_of(user.seen(live))
+            self.inventory[user_id] = inventory_entry(user.with_iam_state(iam_state))
 
     def truly_unprotected(self) -> set[str]:
         """Say who must be found."""
@@ -591,7 +594,7 @@ class World:
 
     def known_unprotected(self) -> set[str]:
         """Say who is known to be without a device."""
-        return {id_ for id_, one in self.roster.items() if one.standing is UNPROTECTED}
+        return {id_ for id_, one in self.inventory.items() if one.mfa_status is UNPROTECTED}
 
 
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -667,10 +670,10 @@ def test_with_a_report_of_its_own_a_sweep_knows_an_account_as_it_is_whatever_was
         world.make_report(NOW + timedelta(hours=hours))
         world.sweep(NOW + timedelta(hours=hours))
         assert world.known_unprotected() == world.truly_unprotected()
-        assert set(world.roster) == set(world.people)
-        assert all(world.roster[one.user_id].name == one.name for one in world.people.values())
+        assert set(world.inventory) == set(world.people)
+        assert all(world.inventory[one.user_id].name == one.name for one in world.people.values())
         for one in world.people.values():
-            assert world.roster[one.user_id].virtual == one.virtual
+            assert world.inventory[one.user_id].virtual == one.virtual
 
 
 @UNHURRIED
@@ -686,7 +689,7 @@ def test_with_an_old_report_it_is_exact_if_what_was_lost_since_is_in_a_live_list
     go_on(world, draw, lost=(VIRTUAL_ON, VIRTUAL_OFF, OTHER_OFF, RENAME, CREATE, DELETE))
     world.sweep(later(200))
     assert world.known_unprotected() == world.truly_unprotected()
-    assert set(world.roster) == set(world.people)
+    assert set(world.inventory) == set(world.people)
 
 
 @UNHURRIED

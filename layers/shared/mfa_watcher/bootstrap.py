@@ -41,12 +41,13 @@ if TYPE_CHECKING:
     from types_boto3_iam import IAMClient
     from types_boto3_sts.type_defs import CredentialsTypeDef
 
-    from mfa_watcher.dispatch import Dispatch
-    from mfa_watcher.function_url import Desk
-    from mfa_watcher.intake import Intake
-    from mfa_watcher.ports import Accounts, IamOf
-    from mfa_watcher.rounds import RequestRounds, Rounds, WardRounds, WatchRounds
-    from mfa_watcher.sweeping import Sweeping
+    from mfa_watcher.entrypoints.api.desk_api import DeskApi
+    from mfa_watcher.entrypoints.outbox import Deliver
+    from mfa_watcher.entrypoints.queue import QueueConsumer
+    from mfa_watcher.entrypoints.schedule import Expire, Quarantine, Remind, Watch
+    from mfa_watcher.entrypoints.sweep import Sweep
+    from mfa_watcher.ports.accounts import Accounts
+    from mfa_watcher.ports.iam import IamOf
 
 # Short enough that retries fit into a function's 30 seconds, and the queue or the schedule can
 # try again later.
@@ -58,11 +59,11 @@ SESSION_NAME = "mfa-watcher"
 
 # What sends is asked once: after a lost answer a second try would send again. The outbox tries
 # again later, and knows how often it did.
-_ONCE = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+_NO_RETRY = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
 
 
 # The sweep has minutes, and asks about many users at a time: it slows down with IAM.
-_PATIENT = _CONFIG.merge(
+_SLOW = _CONFIG.merge(
     Config(
         read_timeout=20,
         retries={"mode": "adaptive", "total_max_attempts": 8},
@@ -71,7 +72,7 @@ _PATIENT = _CONFIG.merge(
 )
 
 
-class _OnFirstUse:
+class _LazyClient:
     """A boto3 client that is built when it is first used: each costs a cold start 12 to 90 ms."""
 
     def __init__(self, service: str, config: Config) -> None:
@@ -90,7 +91,7 @@ class _OnFirstUse:
 
 @cache
 def _client(service: str, config: Config = _CONFIG) -> Any:  # noqa: ANN401 - any service's client
-    return cast("Any", _OnFirstUse(service, config))
+    return cast("Any", _LazyClient(service, config))
 
 
 def now() -> datetime:
@@ -103,7 +104,7 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
-class _OfMember:
+class _MemberClient:
     """A member's IAM client, entered when it is first used and anew before its session ends."""
 
     def __init__(self, sessions: MemberSessions, account_id: str) -> None:
@@ -114,7 +115,7 @@ class _OfMember:
         return getattr(self._sessions.of(self._account_id), name)
 
 
-def _iam_client_of(
+def _iam_client_factory(
     settings: TableSettings, *, role: str = "", config: Config = _CONFIG
 ) -> "Callable[[str], IAMClient]":
     """Give what gives an account's IAM client: our own, or a member's by a role of the watcher's.
@@ -145,17 +146,17 @@ def _iam_client_of(
     def client_of(account_id: str) -> "IAMClient":
         if account_id == settings.account_id:
             return cast("IAMClient", _client("iam", config))
-        return cast("IAMClient", _OfMember(sessions, account_id))
+        return cast("IAMClient", _MemberClient(sessions, account_id))
 
     return client_of
 
 
-def _iam_of(settings: TableSettings) -> "IamOf":
+def _iam_reader_factory(settings: TableSettings) -> "IamOf":
     """Give what gives an account's reader."""
-    return _readers(_iam_client_of(settings))
+    return _reader_factory(_iam_client_factory(settings))
 
 
-def _readers(client_of: "Callable[[str], IAMClient]") -> "IamOf":
+def _reader_factory(client_of: "Callable[[str], IAMClient]") -> "IamOf":
     return lambda account_id: BotoIamReader(client_of(account_id))
 
 
@@ -181,178 +182,185 @@ def _outbox(settings: TableSettings) -> DynamoOutbox:
 
 
 @cache
-def intake() -> "Intake":
+def observe() -> "QueueConsumer":
     """The parts of on_sign_in and on_iam_change. Raises SettingsError."""
-    from mfa_watcher.intake import Intake, observing
-    from mfa_watcher.usecases.observe import Observer
-    from mfa_watcher.usecases.watch import Heart
+    from mfa_watcher.entrypoints.queue import QueueConsumer, observe_message
+    from mfa_watcher.usecases.observe import ObserveEvents
+    from mfa_watcher.usecases.watch import RecordHeartbeat
 
     settings = ObserveSettings.from_environment()
     accounts = _accounts(settings)
-    observer = Observer(
+    observer = ObserveEvents(
         accounts=accounts,
         watcher=settings.watcher,
         store=_store(settings),
-        iam_of=_iam_of(settings),
+        iam_of=_iam_reader_factory(settings),
         policy=settings.policy,
         clock=now,
     )
     dead_letters = SqsDeadLetters(_client("sqs"), queue_url=settings.dead_letter_queue_url)
-    heart = Heart(accounts, observer.store, settings.path)
-    return Intake(observing(observer, heart), dead_letters, max_receives=settings.max_receive_count)
+    heartbeats = RecordHeartbeat(accounts, observer.store, settings.path)
+    return QueueConsumer(
+        observe_message(observer, heartbeats), dead_letters, max_receives=settings.max_receive_count
+    )
 
 
 @cache
-def mail_intake() -> "Intake":
+def mail_feedback() -> "QueueConsumer":
     """The parts of on_mail_feedback. Raises SettingsError."""
-    from mfa_watcher.intake import Intake, reading
-    from mfa_watcher.usecases.feedback import Postmaster
+    from mfa_watcher.entrypoints.queue import QueueConsumer, feedback_message
+    from mfa_watcher.usecases.mail_feedback import RecordMailFeedback
 
     settings = FeedbackSettings.from_environment()
-    postmaster = Postmaster(_store(settings), _outbox(settings), Policy(), now)
+    use_case = RecordMailFeedback(_store(settings), _outbox(settings), Policy(), now)
     dead_letters = SqsDeadLetters(_client("sqs"), queue_url=settings.dead_letter_queue_url)
-    return Intake(reading(postmaster), dead_letters, max_receives=settings.max_receive_count)
+    return QueueConsumer(
+        feedback_message(use_case), dead_letters, max_receives=settings.max_receive_count
+    )
 
 
 @cache
-def rounds() -> "Rounds":
+def remind() -> "Remind":
     """The parts of remind. Raises SettingsError."""
-    from mfa_watcher.rounds import Rounds
-    from mfa_watcher.usecases.remind import Reminder
+    from mfa_watcher.entrypoints.schedule import Remind
+    from mfa_watcher.usecases.remind import RemindUsers
 
     settings = RemindSettings.from_environment()
-    reminder = Reminder(
+    reminder = RemindUsers(
         settings.account_id,
         _store(settings),
-        _iam_of(settings),
+        _iam_reader_factory(settings),
         settings.policy,
         now,
         quarantines_members=settings.quarantines_members,
     )
-    return Rounds(reminder)
+    return Remind(reminder)
 
 
 @cache
-def sweeping() -> "Sweeping":
+def sweep() -> "Sweep":
     """The parts of sweep. Raises SettingsError."""
-    from mfa_watcher.adapters.census import BotoCensusTaker
+    from mfa_watcher.adapters.account_lists import BotoAccountListReader
     from mfa_watcher.adapters.sweep_queue import SqsSweepQueue
-    from mfa_watcher.sweeping import Sweeping
-    from mfa_watcher.usecases.sweep import Sweeper
+    from mfa_watcher.entrypoints.sweep import Sweep
+    from mfa_watcher.usecases.sweep import SweepAccounts
 
     settings = SweepSettings.from_environment()
-    client_of = _iam_client_of(settings, config=_PATIENT)
+    client_of = _iam_client_factory(settings, config=_SLOW)
     sqs = _client("sqs")
     queue = SqsSweepQueue(sqs, queue_url=settings.sweep_queue_url)
-    sweeper = Sweeper(
+    sweeper = SweepAccounts(
         accounts=_accounts(settings).ids,
-        store=_store(settings, config=_PATIENT),
-        iam_of=_readers(client_of),
-        census_of=lambda account_id: BotoCensusTaker(client_of(account_id)),
+        store=_store(settings, config=_SLOW),
+        iam_of=_reader_factory(client_of),
+        list_reader_of=lambda account_id: BotoAccountListReader(client_of(account_id)),
         queue=queue,
         policy=settings.policy,
         clock=now,
     )
     dead_letters = SqsDeadLetters(sqs, queue_url=settings.dead_letter_queue_url)
-    return Sweeping(sweeper, queue, dead_letters, max_receives=settings.max_receive_count)
+    return Sweep(sweeper, queue, dead_letters, max_receives=settings.max_receive_count)
 
 
 @cache
-def watch_rounds() -> "WatchRounds":
+def watch() -> "Watch":
     """The parts of watch. Raises SettingsError."""
-    from mfa_watcher.rounds import WatchRounds
-    from mfa_watcher.usecases.watch import Watchman
+    from mfa_watcher.entrypoints.schedule import Watch
+    from mfa_watcher.usecases.watch import WatchHeartbeats
 
     settings = WatchSettings.from_environment()
-    watchman = Watchman(
+    watchman = WatchHeartbeats(
         accounts=_accounts(settings).ids,
         regions=tuple(settings.regions),
         iam_region=settings.iam_region,
         store=_store(settings),
-        patience=settings.patience,
+        silence_threshold=settings.silence_threshold,
         clock=now,
     )
-    return WatchRounds(watchman)
+    return Watch(watchman)
 
 
 @cache
-def request_rounds() -> "RequestRounds":
+def expire() -> "Expire":
     """The parts of expire. Raises SettingsError."""
-    from mfa_watcher.rounds import RequestRounds
-    from mfa_watcher.usecases.expire import Registrar
+    from mfa_watcher.entrypoints.schedule import Expire
+    from mfa_watcher.usecases.expire import ExpireRequests
 
     settings = ExpireSettings.from_environment()
-    return RequestRounds(Registrar(_store(settings), _iam_of(settings), settings.policy, now))
+    return Expire(
+        ExpireRequests(_store(settings), _iam_reader_factory(settings), settings.policy, now)
+    )
 
 
 @cache
-def ward_rounds() -> "WardRounds":
+def quarantine() -> "Quarantine":
     """The parts of quarantine. Raises SettingsError."""
-    from mfa_watcher.adapters.iam import BotoIamWarden
-    from mfa_watcher.rounds import WardRounds
-    from mfa_watcher.usecases.quarantine import Warden
+    from mfa_watcher.adapters.iam import BotoIamQuarantine
+    from mfa_watcher.entrypoints.schedule import Quarantine
+    from mfa_watcher.usecases.quarantine import QuarantineUsers
 
     settings = QuarantineSettings.from_environment()
-    client_of = _iam_client_of(settings, role=settings.quarantine_role)
+    client_of = _iam_client_factory(settings, role=settings.quarantine_role)
 
-    def warden_of(account_id: str) -> BotoIamWarden:
+    def quarantine_of(account_id: str) -> BotoIamQuarantine:
         policy_arn = settings.policy_arn_in(account_id)
-        return BotoIamWarden(client_of(account_id), policy_arn=policy_arn)
+        return BotoIamQuarantine(client_of(account_id), policy_arn=policy_arn)
 
-    return WardRounds(Warden(_store(settings), _iam_of(settings), warden_of, now))
+    return Quarantine(
+        QuarantineUsers(_store(settings), _iam_reader_factory(settings), quarantine_of, now)
+    )
 
 
 @cache
-def change_desk() -> "Desk":
+def change_desk() -> "DeskApi":
     """The parts of change_desk. Raises SettingsError."""
-    from mfa_watcher.doors import change_door
-    from mfa_watcher.usecases.desk import ChangeDesk
+    from mfa_watcher.entrypoints.api.routes import change_desk_api
+    from mfa_watcher.usecases.change_desk import ChangeDesk
 
     settings = ChangeDeskSettings.from_environment()
     desk = ChangeDesk(
         accounts=_accounts(settings),
         account_id=settings.account_id,
         store=_store(settings),
-        iam_of=_iam_of(settings),
+        iam_of=_iam_reader_factory(settings),
         policy=settings.policy,
         clock=now,
         new_id=lambda: f"desk-{uuid4()}",
     )
-    return change_door(desk)
+    return change_desk_api(desk)
 
 
 @cache
-def approval_desk() -> "Desk":
+def approval_desk() -> "DeskApi":
     """The parts of approval_desk. Raises SettingsError."""
-    from mfa_watcher.doors import approval_door
-    from mfa_watcher.usecases.desk import ApprovalDesk
+    from mfa_watcher.entrypoints.api.routes import approval_desk_api
+    from mfa_watcher.usecases.approval_desk import ApprovalDesk
 
     settings = ApprovalDeskSettings.from_environment()
     desk = ApprovalDesk(
         account_id=settings.account_id,
         store=_store(settings),
-        iam_of=_iam_of(settings),
+        iam_of=_iam_reader_factory(settings),
         policy=settings.policy,
         clock=now,
         new_id=lambda: f"desk-{uuid4()}",
     )
-    return approval_door(desk)
+    return approval_desk_api(desk)
 
 
 @cache
-def fulfil_desk() -> "Desk":
+def fulfil() -> "DeskApi":
     """The parts of fulfil. Raises SettingsError."""
     import secrets
 
     from mfa_watcher.adapters.iam import BotoIamReset
-    from mfa_watcher.fulfil_desk import fulfil_desk
-    from mfa_watcher.usecases.fulfil import Fulfiller
+    from mfa_watcher.usecases.fulfil import FulfilRequest
 
     settings = FulfilSettings.from_environment()
-    client_of = _iam_client_of(settings, role=settings.member_fulfil_role)
-    fulfiller = Fulfiller(
+    client_of = _iam_client_factory(settings, role=settings.member_fulfil_role)
+    fulfiller = FulfilRequest(
         store=_store(settings),
-        iam_of=_readers(client_of),
+        iam_of=_reader_factory(client_of),
         reset_of=lambda account_id: BotoIamReset(client_of(account_id)),
         policy=settings.policy,
         aliases=IamAliases(
@@ -362,21 +370,21 @@ def fulfil_desk() -> "Desk":
         clock=now,
         new_id=lambda: f"desk-{uuid4()}",
     )
-    return fulfil_desk(fulfiller, settings.account_id)
+    return fulfil(fulfiller, settings.account_id)
 
 
 @cache
-def dispatch() -> "Dispatch":
+def deliver() -> "Deliver":
     """The parts of deliver and redeliver. Raises SettingsError."""
-    from mfa_watcher.adapters.pace import DynamoAlertWindow, DynamoPace
+    from mfa_watcher.adapters.sending_rate import DynamoAlertWindow, DynamoSendingRate
     from mfa_watcher.adapters.ses import SesMailer, SesRate
     from mfa_watcher.adapters.sns import SnsAlerter
-    from mfa_watcher.dispatch import Dispatch
+    from mfa_watcher.entrypoints.outbox import Deliver
     from mfa_watcher.mail.rendering import JinjaMailRenderer, MailContext
-    from mfa_watcher.usecases.deliver import Deliverer
+    from mfa_watcher.usecases.deliver import DeliverIntents
 
     settings = DeliverSettings.from_environment()
-    dynamodb, client_of = _client("dynamodb"), _iam_client_of(settings)
+    dynamodb, client_of = _client("dynamodb"), _iam_client_factory(settings)
     outbox = _outbox(settings)
     renderer = JinjaMailRenderer(
         MailContext(
@@ -387,26 +395,26 @@ def dispatch() -> "Dispatch":
             address_tag=settings.address_tags[0],
         )
     )
-    deliverer = Deliverer(
+    deliverer = DeliverIntents(
         outbox=outbox,
         store=_store(settings),
-        iam_of=_readers(client_of),
+        iam_of=_reader_factory(client_of),
         aliases=IamAliases(
             client_of,
             clock=now,
             set_by_hand={settings.account_id: settings.account_alias},
         ),
         mailer=SesMailer(
-            _client("sesv2", _ONCE),
+            _client("sesv2", _NO_RETRY),
             sender=settings.sender_address,
             configuration_set=settings.configuration_set,
         ),
-        alerter=SnsAlerter(_client("sns", _ONCE), topic_arn=settings.alert_topic_arn),
+        alerter=SnsAlerter(_client("sns", _NO_RETRY), topic_arn=settings.alert_topic_arn),
         renderer=renderer,
         addresses=settings.addresses,
         security_address=settings.security_contact,
         mail_hours=settings.hours,
-        pace=DynamoPace(
+        sending_rate=DynamoSendingRate(
             dynamodb,
             table_name=settings.table_name,
             rate=SesRate(_client("sesv2"), clock=now),
@@ -418,4 +426,4 @@ def dispatch() -> "Dispatch":
         ),
         clock=now,
     )
-    return Dispatch(deliverer, outbox, clock=now)
+    return Deliver(deliverer, outbox, clock=now)

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_snake
 
-from mfa_watcher.domain.addresses import AddressBook
-from mfa_watcher.domain.disturbances import Watcher
-from mfa_watcher.domain.heartbeats import Path
+from mfa_watcher.domain.events.tampering import Watcher
+from mfa_watcher.domain.health.heartbeats import EventPath
 from mfa_watcher.domain.policy import MailHours, Policy, Quarantine
+from mfa_watcher.domain.users.addresses import AddressBook
 
 
 class SettingsError(Exception):
@@ -125,13 +125,13 @@ class _AddressSettings(TableSettings):
         )
 
 
-class _LadderSettings(TableSettings):
+class _EscalationSettings(TableSettings):
     """How a user's case is settled, and when he is reminded.
 
     The ladder's days must rise, from day 0 on.
     """
 
-    ladder_days: Annotated[list[int], Listed, AfterValidator(_rising)] = [0, 1, 3, 7, 14]
+    escalation_days: Annotated[list[int], Listed, AfterValidator(_rising)] = [0, 1, 3, 7, 14]
     second_device_days: int = Field(default=0, ge=0)
     off_boarding_grace_minutes: int = Field(default=60, ge=0)
 
@@ -146,9 +146,9 @@ class _LadderSettings(TableSettings):
         return timedelta(days=self.second_device_days) or None
 
     @property
-    def ladder(self) -> tuple[timedelta, ...]:
+    def escalation_schedule(self) -> tuple[timedelta, ...]:
         """The ladder's steps."""
-        return tuple(timedelta(days=days) for days in self.ladder_days)
+        return tuple(timedelta(days=days) for days in self.escalation_days)
 
 
 class _RequestSettings(TableSettings):
@@ -175,12 +175,12 @@ class FeedbackSettings(TableSettings):
     max_receive_count: int = Field(default=5, ge=1)
 
 
-class ObserveSettings(_AddressSettings, _LadderSettings):
+class ObserveSettings(_AddressSettings, _EscalationSettings):
     """The environment of on_sign_in and on_iam_change."""
 
     dead_letter_queue_url: str = Field(min_length=1)
     max_receive_count: int = Field(default=5, ge=1)
-    path: Annotated[Path, Field(alias="EVENTS")] = Path.IAM_CHANGES
+    path: Annotated[EventPath, Field(alias="EVENTS")] = EventPath.IAM_CHANGES
     watcher_name: str = Field(min_length=1)
     watcher_key: Annotated[str | None, Optional] = None
     guard_scp_id: Annotated[str | None, Optional] = None
@@ -199,7 +199,7 @@ class ObserveSettings(_AddressSettings, _LadderSettings):
     def policy(self) -> Policy:
         """The security team's choices."""
         return Policy(
-            ladder=self.ladder,
+            escalation_schedule=self.escalation_schedule,
             second_device_after=self.second_device_after,
             first_sign_in_grace=timedelta(minutes=self.first_sign_in_grace_minutes),
             break_glass_roles=frozenset(self.break_glass_roles),
@@ -224,7 +224,7 @@ class _HoursSettings(TableSettings):
         return MailHours(*self.mail_hours, self.time_zone)
 
 
-class RemindSettings(_LadderSettings, _HoursSettings):
+class RemindSettings(_EscalationSettings, _HoursSettings):
     """The environment of remind."""
 
     quarantine: Quarantine = Quarantine.OFF
@@ -235,7 +235,7 @@ class RemindSettings(_LadderSettings, _HoursSettings):
     def policy(self) -> Policy:
         """The security team's choices."""
         return Policy(
-            ladder=self.ladder,
+            escalation_schedule=self.escalation_schedule,
             second_device_after=self.second_device_after,
             mail_hours=self.hours,
             quarantine=self.quarantine,
@@ -264,7 +264,7 @@ class ApprovalDeskSettings(_RequestSettings):
         return Policy(approval_window=self.approval_window, enrolment_window=self.enrolment_window)
 
 
-class FulfilSettings(_LadderSettings, _RequestSettings):
+class FulfilSettings(_EscalationSettings, _RequestSettings):
     """The environment of fulfil."""
 
     member_fulfil_role: str = "mfa-watcher-Fulfil"
@@ -274,7 +274,7 @@ class FulfilSettings(_LadderSettings, _RequestSettings):
     def policy(self) -> Policy:
         """The security team's choices."""
         return Policy(
-            ladder=self.ladder,
+            escalation_schedule=self.escalation_schedule,
             second_device_after=self.second_device_after,
             off_boarding_grace=self.off_boarding_grace,
             approval_window=self.approval_window,
@@ -282,14 +282,14 @@ class FulfilSettings(_LadderSettings, _RequestSettings):
         )
 
 
-class ExpireSettings(_LadderSettings):
+class ExpireSettings(_EscalationSettings):
     """The environment of expire."""
 
     @property
     def policy(self) -> Policy:
         """The security team's choices."""
         return Policy(
-            ladder=self.ladder,
+            escalation_schedule=self.escalation_schedule,
             second_device_after=self.second_device_after,
             off_boarding_grace=self.off_boarding_grace,
         )
@@ -303,12 +303,12 @@ class WatchSettings(TableSettings):
     heartbeat_hours: int = Field(default=13, ge=1)
 
     @property
-    def patience(self) -> timedelta:
+    def silence_threshold(self) -> timedelta:
         """For how long nothing may come from a region before that is told."""
         return timedelta(hours=self.heartbeat_hours)
 
 
-class SweepSettings(_LadderSettings):
+class SweepSettings(_EscalationSettings):
     """The environment of sweep."""
 
     sweep_queue_url: str = Field(min_length=1)
@@ -320,7 +320,7 @@ class SweepSettings(_LadderSettings):
     def policy(self) -> Policy:
         """The security team's choices."""
         return Policy(
-            ladder=self.ladder,
+            escalation_schedule=self.escalation_schedule,
             second_device_after=self.second_device_after,
             off_boarding_grace=self.off_boarding_grace,
             lost_events_alerted=self.lost_events_alert_threshold,

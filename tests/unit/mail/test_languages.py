@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mfa_watcher.domain.devices import DeviceKind
-from mfa_watcher.domain.users import Cause, MailKind
+from mfa_watcher.domain.users.devices import DeviceKind
+from mfa_watcher.domain.users.user import Cause, MailKind
 from mfa_watcher.mail import languages as module
 from mfa_watcher.mail.languages import WORDS, LanguageError, choose, languages, moment, zone_named
 from mfa_watcher.mail.rendering import _environment

@@ -10,10 +10,10 @@ import pytest
 from mfa_watcher.cli import main
 from mfa_watcher.cli.mail import INDEX, MANIFEST, Preview, PreviewError, eml, previews, write
 from mfa_watcher.cli.samples import CONTEXT, MANAGER, SAMPLES
-from mfa_watcher.domain.users import MailKind
+from mfa_watcher.domain.users.user import MailKind
 from mfa_watcher.mail.languages import languages
 from mfa_watcher.mail.rendering import JinjaMailRenderer
-from tests.hostile import HOSTILE, UNSEEN, with_hostile
+from tests.support.hostile import HOSTILE, UNSEEN, with_hostile
 
 ALL = previews()
 HEADERS = {

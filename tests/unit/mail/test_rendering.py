@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from jinja2 import Environment
 
 from mfa_watcher.cli.samples import ACCOUNT, CAROL, FIDO, REQUEST, SAMPLES, TOKEN, VIRTUAL
-from mfa_watcher.domain.devices import DeviceKind
-from mfa_watcher.domain.intents import Case, Mail
-from mfa_watcher.domain.users import Cause, MailKind, UserKey
+from mfa_watcher.domain.notifications.intents import Case, Mail
+from mfa_watcher.domain.users.devices import DeviceKind
+from mfa_watcher.domain.users.user import Cause, MailKind, UserKey
 from mfa_watcher.mail.languages import LanguageError, languages, moment
 from mfa_watcher.mail.rendering import (
     CASES_SHOWN,
@@ -25,8 +25,8 @@ from mfa_watcher.mail.rendering import (
     MailContext,
     one_line,
 )
-from mfa_watcher.ports import RenderedMail
-from tests.hostile import HOSTILE, UNSEEN, with_hostile
+from mfa_watcher.ports.notifications import RenderedMail
+from tests.support.hostile import HOSTILE, UNSEEN, with_hostile
 
 CONTEXT = MailContext("aws", "security@acme.example")
 ALIAS = "acme-prod"
@@ -41,7 +41,7 @@ BUTTONS = ("Sign in to AWS", "Bei AWS anmelden")
 
 
 def by_carol(mail: Mail) -> Mail:
-    return replace(mail, actor=CAROL, own_doing=False)
+    return replace(mail, actor=CAROL, done_by_user=False)
 
 
 EVERY_MAIL = {
@@ -51,7 +51,7 @@ EVERY_MAIL = {
         f"enrolled, {serial}": replace(SAMPLES["enrolled"], serial=serial)
         for serial in ("GAKT12345678", f"arn:aws:iam::{ACCOUNT}:sms-mfa/a", None)
     },
-    "denied, by root": replace(DENIED, actor=f"arn:aws:iam::{ACCOUNT}:root", own_doing=False),
+    "denied, by root": replace(DENIED, actor=f"arn:aws:iam::{ACCOUNT}:root", done_by_user=False),
     **{
         f"{kind}, nothing known": Mail(
             kind, ACCOUNT, PLAIN.at, user_name="" if kind is MailKind.UNREACHABLE else "alice"
@@ -415,7 +415,7 @@ def test_denied_removal_has_other_words_for_somebody_elses_doing() -> None:
     ],
 )
 def test_denied_removal_says_in_words_who_tried(actor: str | None, said: str) -> None:
-    mail = replace(DENIED, actor=actor, own_doing=False)
+    mail = replace(DENIED, actor=actor, done_by_user=False)
 
     assert f"UTC {said} to remove" in words_of(rendered(mail).text)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mfa_watcher.ports import AccountOutOfReachError, IamReadError, WorldError
+from mfa_watcher.ports.errors import AccountOutOfReachError, ExternalServiceError, IamReadError
 
 if TYPE_CHECKING:
     from types_boto3_iam import IAMClient
@@ -68,7 +68,7 @@ class OrganizationAccounts:
         self._told: dict[str, tuple[datetime, bool]] = {}
 
     def ids(self) -> tuple[str, ...]:
-        """Give the ids of all, our own first. Raises WorldError."""
+        """Give the ids of all, our own first. Raises ExternalServiceError."""
         # A page holds 20 accounts at most, and one before the last may be empty.
         pages = self._client.get_paginator("list_accounts").paginate()
         members = _asked_of_organization(
@@ -78,7 +78,7 @@ class OrganizationAccounts:
         return tuple(dict.fromkeys((self._own, *members)))
 
     def include(self, account_id: str) -> bool:
-        """Tell whether an account is one of them. Raises WorldError.
+        """Tell whether an account is one of them. Raises ExternalServiceError.
 
         An organization is asked about the one account: a list of a thousand takes it 50 calls.
         """
@@ -109,14 +109,14 @@ def _asked_of_organization(about: str, ask: Callable[[], Answer]) -> Answer:
         return ask()
     except ClientError as error:
         code = error.response["Error"]["Code"]
-        raise WorldError(
+        raise ExternalServiceError(
             f"the organization does not say of {about} what is a member: {code}; it says so to its"
             " management account and to a delegated administrator, others name the members in"
             " MemberAccounts"
         ) from error
     except BotoCoreError as error:
         kind = type(error).__name__
-        raise WorldError(
+        raise ExternalServiceError(
             f"the organization was asked of {about}, without an answer: {kind}"
         ) from error
 

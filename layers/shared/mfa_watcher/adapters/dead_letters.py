@@ -16,7 +16,7 @@ class SqsDeadLetters:
         self._client = client
         self._queue_url = queue_url
 
-    def park(self, body: str, *, reason: str, source_queue: str) -> None:
+    def set_aside(self, body: str, *, reason: str, source_queue: str) -> None:
         """Keep the body as it came. The attributes say what is wrong and where it came from."""
         printable = "".join(char if char.isprintable() else " " for char in reason)
         self._client.send_message(

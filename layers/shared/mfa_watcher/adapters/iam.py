@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mfa_watcher.domain.devices import Device
-from mfa_watcher.domain.passwords import Password
-from mfa_watcher.ports import IamDeniedError, IamReadError, IamUser, IamWriteError
+from mfa_watcher.domain.requests.passwords import Password
+from mfa_watcher.domain.users.devices import Device
+from mfa_watcher.ports.errors import IamDeniedError, IamReadError, IamWriteError
+from mfa_watcher.ports.iam import IamUser
 
 if TYPE_CHECKING:
     from types_boto3_iam import IAMClient
@@ -66,7 +67,7 @@ def _asked(call: str, ask: Callable[[], Answer]) -> Answer | None:
         raise IamReadError(f"IAM did not answer {call}: {type(error).__name__}") from error
 
 
-class BotoIamWarden:
+class BotoIamQuarantine:
     """Attaches and detaches the quarantine policy."""
 
     def __init__(self, client: "IAMClient", *, policy_arn: str) -> None:
@@ -74,14 +75,14 @@ class BotoIamWarden:
         self._client = client
         self._policy_arn = policy_arn
 
-    def shut_in(self, name: str) -> None:
+    def quarantine(self, name: str) -> None:
         """Attach the policy; IAM takes it twice as once. A user who is gone needs none."""
         _changed(
             "AttachUserPolicy",
             lambda: self._client.attach_user_policy(UserName=name, PolicyArn=self._policy_arn),
         )
 
-    def let_out(self, name: str) -> None:
+    def release(self, name: str) -> None:
         """Detach the policy; if it is not attached, or the user is gone, that is as good."""
         _changed(
             "DetachUserPolicy",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mfa_watcher.domain.checkup import (
+from mfa_watcher.domain.health.checks import (
     Blocked,
     EventSource,
     Function,
@@ -22,12 +22,12 @@ from mfa_watcher.domain.checkup import (
     Subscriptions,
     Trail,
 )
-from mfa_watcher.ports import NotAllowedError, NotReadError
+from mfa_watcher.ports.errors import InspectionError, MissingPermissionError
 
 if TYPE_CHECKING:
     from mfa_watcher.adapters.store import DynamoStore
-    from mfa_watcher.domain.heartbeats import Heartbeat
-    from mfa_watcher.domain.roster import Entry, Swept
+    from mfa_watcher.domain.health.heartbeats import Heartbeat
+    from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepResult
 
 Json = dict[str, Any]
 Answer = TypeVar("Answer")
@@ -68,7 +68,7 @@ class BuildClient(Protocol):
 class BotoInspector:
     """Reads what the checkup is about, with the caller's own permissions.
 
-    All methods raise NotAllowedError, which names the action that is missing, or NotReadError.
+    All methods raise MissingPermissionError, which names the action that is missing, or InspectionError.
     """
 
     def __init__(self, build: BuildClient) -> None:
@@ -79,10 +79,10 @@ class BotoInspector:
     # The stack --------------------------------------------------------------------------------
 
     def stack(self, name: str) -> Stack:
-        """Give the deployed stack; NotReadError if there is none."""
+        """Give the deployed stack; InspectionError if there is none."""
         described = self._ask("cloudformation", "DescribeStacks", StackName=name)
         if not described or not described["Stacks"]:
-            raise NotReadError(f"there is no stack {name}")
+            raise InspectionError(f"there is no stack {name}")
         found = described["Stacks"][0]
         arn = found["StackId"].split(":")
         resources = self._all(
@@ -360,13 +360,13 @@ class DynamoTableReader:
         """Take the store, with a client of the caller's."""
         self._store = store
 
-    def last_sweep(self, account_id: str) -> "Swept | None":
+    def last_sweep(self, account_id: str) -> "SweepResult | None":
         """Give what is kept of an account's last sweep."""
         return _read("dynamodb:GetItem", lambda: self._store.last_sweep(account_id))
 
-    def roster(self, account_id: str) -> "list[Entry]":
+    def inventory(self, account_id: str) -> "list[InventoryEntry]":
         """Give whom the watcher knows in an account."""
-        return _read("dynamodb:Query", lambda: list(self._store.roster(account_id))) or []
+        return _read("dynamodb:Query", lambda: list(self._store.inventory(account_id))) or []
 
     def heartbeats(self) -> "list[Heartbeat]":
         """Give all heartbeats, of whatever was ever seen or expected."""
@@ -386,10 +386,10 @@ def _read(action: str, ask: Callable[[], Answer]) -> Answer | None:
         if code in _MISSING:
             return None
         if code.startswith(_DENIED):
-            raise NotAllowedError(action) from error
-        raise NotReadError(f"{action}: {code}") from error
+            raise MissingPermissionError(action) from error
+        raise InspectionError(f"{action}: {code}") from error
     except BotoCoreError as error:
-        raise NotReadError(f"{action}: {type(error).__name__}") from error
+        raise InspectionError(f"{action}: {type(error).__name__}") from error
 
 
 def _selectors(selects: Json, *, custom: bool) -> tuple[Selector, ...]:

@@ -7,12 +7,12 @@ from typing import Any, Final
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from pydantic import TypeAdapter
 
-from mfa_watcher.domain.change_requests import ChangeRequest
-from mfa_watcher.domain.heartbeats import Heartbeat, Path, Pulse
+from mfa_watcher.domain.health.heartbeats import EventPath, Heartbeat, HeartbeatSource
 from mfa_watcher.domain.history import HistoryEntry
-from mfa_watcher.domain.intents import Alert, Case, Intent
-from mfa_watcher.domain.roster import Entry, Swept
-from mfa_watcher.domain.users import User, UserKey
+from mfa_watcher.domain.notifications.intents import Alert, Case, Intent
+from mfa_watcher.domain.requests.change_request import ChangeRequest
+from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepResult
+from mfa_watcher.domain.users.user import User, UserKey
 
 Item = dict[str, Any]
 
@@ -30,20 +30,20 @@ DUE_REQUESTS: Final = "REQUEST"
 DUE_QUARANTINE: Final = "QUARANTINE#0"
 DUE_UNREACHABLE: Final = "UNREACHABLE#0"
 
-ROSTER_INDEX: Final = "roster"
-ROSTER_SHARDS: Final = 8
+INVENTORY_INDEX: Final = "inventory"
+INVENTORY_SHARDS: Final = 8
 """An account's users are spread over this many keys of the index, as what is due is."""
 
 HEARTBEATS: Final = "HEARTBEAT"
 """The partition of all heartbeats: a few thousand small items, each written once an hour at most,
 and read together."""
 
-SWEPT_SK: Final = "SWEEP"
+SWEEP_RESULT_SK: Final = "SWEEP"
 """Next to an account's history lies what is kept of its last sweep."""
 
 USER: Final = TypeAdapter(User)
-ENTRY: Final = TypeAdapter(Entry)
-SWEPT: Final = TypeAdapter(Swept)
+INVENTORY_ENTRY: Final = TypeAdapter(InventoryEntry)
+SWEEP_RESULT: Final = TypeAdapter(SweepResult)
 HEARTBEAT: Final = TypeAdapter(Heartbeat)
 REQUEST: Final = TypeAdapter(ChangeRequest)
 INTENT: Final = TypeAdapter(Intent)
@@ -125,16 +125,16 @@ def due(prefix: str, id_: str, at: datetime) -> Item:
     return {"due_shard": f"{prefix}#{shard}", "due_at": timestamp(at)}
 
 
-def roster(user: User) -> Item:
+def inventory(user: User) -> Item:
     """Give the attributes that put a user into the roster, where nobody is who is gone."""
     if user.gone_at:
         return {}
     key = user.key
-    shard = sum(key.user_id.encode()) % ROSTER_SHARDS
-    return {"roster": roster_pk(key.account_id, shard), "roster_id": key.user_id}
+    shard = sum(key.user_id.encode()) % INVENTORY_SHARDS
+    return {"inventory": inventory_pk(key.account_id, shard), "inventory_id": key.user_id}
 
 
-def roster_pk(account_id: str, shard: int) -> str:
+def inventory_pk(account_id: str, shard: int) -> str:
     """Give the index's partition key of a part of an account's users."""
     return f"{account_id}#{shard}"
 
@@ -144,16 +144,16 @@ def account_pk(account_id: str) -> str:
     return f"ACCOUNT#{account_id}"
 
 
-def pulse_sk(pulse: Pulse) -> str:
+def heartbeat_sk(source: HeartbeatSource) -> str:
     """Give the sort key of a heartbeat."""
-    return f"{pulse.account_id}#{pulse.region}#{pulse.path}"
+    return f"{source.account_id}#{source.region}#{source.path}"
 
 
 def heartbeat(item: Mapping[str, Any]) -> Heartbeat:
     """Read a heartbeat."""
     account_id, region, path = item["sk"].split("#")
-    pulse = Pulse(account_id, region, Path(path))
-    return HEARTBEAT.validate_python({**item, "pulse": pulse})
+    source = HeartbeatSource(account_id, region, EventPath(path))
+    return HEARTBEAT.validate_python({**item, "source": source})
 
 
 def listed(request: ChangeRequest) -> Item:

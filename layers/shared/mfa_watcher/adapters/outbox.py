@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from mfa_watcher.adapters import items
 from mfa_watcher.adapters.items import Item, dump, from_wire, key_of, to_wire
 from mfa_watcher.adapters.store import history_item
-from mfa_watcher.domain.feedback import MailOutcome
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.intents import Alert, Case, Intent, IntentStatus, Mail
-from mfa_watcher.domain.users import UserKey
-from mfa_watcher.ports import Claim, LostRaceError, SentIntent
+from mfa_watcher.domain.notifications.intents import Alert, Case, Intent, IntentStatus, Mail
+from mfa_watcher.domain.notifications.mail_feedback import MailOutcome
+from mfa_watcher.domain.users.user import UserKey
+from mfa_watcher.ports.errors import LostRaceError
+from mfa_watcher.ports.outbox import Claim, SentIntent
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mfa_watcher.domain.tags import to_tag
-from mfa_watcher.ports import (
+from mfa_watcher.domain.notifications.mail_tags import to_tag
+from mfa_watcher.ports.errors import (
     BadAddressError,
-    Message,
     NotSentError,
     QuotaUsedUpError,
     RefusedError,
     SendingStoppedError,
     ThrottledError,
 )
+from mfa_watcher.ports.notifications import Message
 
 if TYPE_CHECKING:
     from types_boto3_sesv2 import SESV2Client

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mfa_watcher.domain.digests import in_order, worst
-from mfa_watcher.domain.intents import Alert, Intent, Severity
-from mfa_watcher.ports import NotSentError, RefusedError
+from mfa_watcher.domain.notifications.digests import by_severity, highest_severity
+from mfa_watcher.domain.notifications.intents import Alert, Intent, Severity
+from mfa_watcher.ports.errors import NotSentError, RefusedError
 
 if TYPE_CHECKING:
     from types_boto3_sns import SNSClient
@@ -38,7 +38,7 @@ class SnsAlerter:
 
     def send_digest(self, intents: Sequence[Intent]) -> str:
         """Publish several alerts as one message, under the severity of the worst of them."""
-        ordered, severity = in_order(intents), worst(intents)
+        ordered, severity = by_severity(intents), highest_severity(intents)
         subject = _subject(f"{len(ordered)} alerts, the most severe is {severity.upper()}")
         return self._publish(subject, body_of_digest(ordered), "digest", severity)
 
@@ -94,8 +94,8 @@ def body_of_digest(intents: Sequence[Intent]) -> str:
 
 def _line(alert: Alert, intent_id: str) -> str:
     facts = dict(alert.facts)
-    told = [f"{name}: {one_line(facts[name])}" for name in _TOLD if name in facts]
-    line = " | ".join([f"{alert.severity.upper()}: {alert.title}", *told])
+    notification = [f"{name}: {one_line(facts[name])}" for name in _TOLD if name in facts]
+    line = " | ".join([f"{alert.severity.upper()}: {alert.title}", *notification])
     # In bytes, by which SNS measures a message.
     short = line.encode()[:_LINE_BYTES].decode(errors="ignore")
     return f"{short} | {intent_id}"

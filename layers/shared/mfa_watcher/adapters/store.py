@@ -12,14 +12,15 @@ from botocore.exceptions import ClientError
 
 from mfa_watcher.adapters import items
 from mfa_watcher.adapters.items import STATE, Item, dump, from_wire, key_of, to_wire
-from mfa_watcher.domain.casework import Decision
-from mfa_watcher.domain.change_requests import ChangeRequest, RequestState
-from mfa_watcher.domain.heartbeats import Heartbeat, Pulse
+from mfa_watcher.domain.health.heartbeats import Heartbeat, HeartbeatSource
 from mfa_watcher.domain.history import HistoryEntry
-from mfa_watcher.domain.intents import Case, Intent, IntentStatus
-from mfa_watcher.domain.roster import Entry, Swept
-from mfa_watcher.domain.users import User, UserKey
-from mfa_watcher.ports import AlreadyDecidedError, LostRaceError, RequestPage, RequestSearch
+from mfa_watcher.domain.notifications.intents import Case, Intent, IntentStatus
+from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState
+from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepResult
+from mfa_watcher.domain.users.user import User, UserKey
+from mfa_watcher.domain.users.user_state import Decision
+from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
+from mfa_watcher.ports.store import RequestPage, RequestSearch
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -167,20 +168,22 @@ class DynamoStore:
                 ExpressionAttributeValues=to_wire({":seen": items.timestamp(decided_at)}),
             )
 
-    def roster(self, account_id: str) -> Iterator[Entry]:
+    def inventory(self, account_id: str) -> Iterator[InventoryEntry]:
         """Give all users of an account who are not gone, from the index."""
         query = self._client.get_paginator("query")
-        for shard in range(items.ROSTER_SHARDS):
+        for shard in range(items.INVENTORY_SHARDS):
             pages = query.paginate(
                 TableName=self._table,
-                IndexName=items.ROSTER_INDEX,
-                KeyConditionExpression="roster = :shard",
-                ExpressionAttributeValues=to_wire({":shard": items.roster_pk(account_id, shard)}),
+                IndexName=items.INVENTORY_INDEX,
+                KeyConditionExpression="inventory = :shard",
+                ExpressionAttributeValues=to_wire(
+                    {":shard": items.inventory_pk(account_id, shard)}
+                ),
             )
             for page in pages:
                 for item in map(from_wire, page["Items"]):
-                    key = {"account_id": account_id, "user_id": item["roster_id"]}
-                    yield items.ENTRY.validate_python({**item, "key": key})
+                    key = {"account_id": account_id, "user_id": item["inventory_id"]}
+                    yield items.INVENTORY_ENTRY.validate_python({**item, "key": key})
 
     def note(self, users: Sequence[User]) -> tuple[User, ...]:
         """Write records of users nobody knew; gives those who are known after all."""
@@ -200,28 +203,28 @@ class DynamoStore:
                 waiting = [user for at, user in enumerate(batch) if at not in there] + waiting
         return tuple(known)
 
-    def last_sweep(self, account_id: str) -> Swept | None:
+    def last_sweep(self, account_id: str) -> SweepResult | None:
         """Give what is kept of an account's last sweep."""
-        item = self._get(items.account_pk(account_id), items.SWEPT_SK)
-        return items.SWEPT.validate_python(item) if item else None
+        item = self._get(items.account_pk(account_id), items.SWEEP_RESULT_SK)
+        return items.SWEEP_RESULT.validate_python(item) if item else None
 
-    def beat(self, pulse: Pulse, at: datetime) -> None:
+    def beat(self, source: HeartbeatSource, at: datetime) -> None:
         """Note when an event happened that came by a path, unless a later one is noted."""
         with suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.update_item(
                 TableName=self._table,
-                Key=key_of(items.HEARTBEATS, items.pulse_sk(pulse)),
+                Key=key_of(items.HEARTBEATS, items.heartbeat_sk(source)),
                 UpdateExpression="SET seen_at = :at",
                 ConditionExpression="attribute_not_exists(seen_at) OR seen_at < :at",
                 ExpressionAttributeValues=to_wire({":at": items.timestamp(at)}),
             )
 
-    def expect(self, pulse: Pulse, now: datetime) -> None:
+    def expect(self, source: HeartbeatSource, now: datetime) -> None:
         """Note since when events are expected by a path, unless that is noted."""
         with suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.update_item(
                 TableName=self._table,
-                Key=key_of(items.HEARTBEATS, items.pulse_sk(pulse)),
+                Key=key_of(items.HEARTBEATS, items.heartbeat_sk(source)),
                 UpdateExpression="SET expected_since = :now",
                 ConditionExpression="attribute_not_exists(expected_since)",
                 ExpressionAttributeValues=to_wire({":now": items.timestamp(now)}),
@@ -318,7 +321,7 @@ class DynamoStore:
         user = decision.user
         if user is None:
             return
-        item = dump(items.USER, user) | items.roster(user)
+        item = dump(items.USER, user) | items.inventory(user)
         if user.due_at:
             item |= items.due(items.DUE_USERS, user.key.user_id, user.due_at)
         yield self._put_next(items.user_pk(user.key), item, user.version)
@@ -326,7 +329,7 @@ class DynamoStore:
             yield self._name(user)
 
     def _noted(self, user: User) -> Iterable["TransactWriteItemTypeDef"]:
-        item = dump(items.USER, user) | items.roster(user)
+        item = dump(items.USER, user) | items.inventory(user)
         yield self._put_next(items.user_pk(user.key), item, 0)
         yield self._name(user)
 
@@ -337,7 +340,9 @@ class DynamoStore:
     def _swept(self, decision: Decision) -> Iterable["TransactWriteItemTypeDef"]:
         if swept := decision.swept:
             pk = items.account_pk(swept.account_id)
-            yield self._put({"pk": pk, "sk": items.SWEPT_SK, **dump(items.SWEPT, swept)})
+            yield self._put(
+                {"pk": pk, "sk": items.SWEEP_RESULT_SK, **dump(items.SWEEP_RESULT, swept)}
+            )
 
     def _request(self, decision: Decision, now: datetime) -> Iterable["TransactWriteItemTypeDef"]:
         request = decision.request
@@ -399,17 +404,17 @@ class DynamoStore:
     def _told(self, beat: Heartbeat, now: datetime, *, silent: bool) -> "TransactWriteItemTypeDef":
         """Note that security is told of a silence, or of its end, if nobody else told of it."""
         values = {":since": items.timestamp(beat.since or now), ":now": items.timestamp(now)}
-        before = {":before": items.timestamp(beat.told_at)} if beat.told_at else {}
+        before = {":before": items.timestamp(beat.alerted_at)} if beat.alerted_at else {}
         return {
             "Update": {
                 "TableName": self._table,
-                "Key": key_of(items.HEARTBEATS, items.pulse_sk(beat.pulse)),
-                "UpdateExpression": "SET silent_since = :since, told_at = :now"
+                "Key": key_of(items.HEARTBEATS, items.heartbeat_sk(beat.source)),
+                "UpdateExpression": "SET silent_since = :since, alerted_at = :now"
                 if silent
-                else "REMOVE silent_since, told_at",
-                "ConditionExpression": "told_at = :before"
+                else "REMOVE silent_since, alerted_at",
+                "ConditionExpression": "alerted_at = :before"
                 if before
-                else "attribute_not_exists(told_at)",
+                else "attribute_not_exists(alerted_at)",
                 "ExpressionAttributeValues": to_wire((values if silent else {}) | before),
             }
         }

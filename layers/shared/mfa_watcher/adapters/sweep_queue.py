@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
-from mfa_watcher.domain.sweep import SweepOrder
-from mfa_watcher.ports import UnactionableError
+from mfa_watcher.domain.sweep.comparison import SweepTask
+from mfa_watcher.ports.errors import UnactionableError
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
-ORDER = TypeAdapter(SweepOrder)
+ORDER = TypeAdapter(SweepTask)
 
 _LONGEST_DELAY = timedelta(minutes=15)
 """SQS keeps a message back no longer (SQS quotas)."""
@@ -25,7 +25,7 @@ class SqsSweepQueue:
         self._client = client
         self._queue_url = queue_url
 
-    def send(self, order: SweepOrder, *, delay: timedelta = timedelta()) -> None:
+    def send(self, order: SweepTask, *, delay: timedelta = timedelta()) -> None:
         """Put an account into the queue."""
         self._client.send_message(
             QueueUrl=self._queue_url,
@@ -34,7 +34,7 @@ class SqsSweepQueue:
         )
 
 
-def read_order(body: str) -> SweepOrder:
+def read_order(body: str) -> SweepTask:
     """Read a message of that queue. Raises UnactionableError."""
     try:
         return ORDER.validate_json(body)

@@ -3,10 +3,10 @@
 import argparse
 import sys
 
-from mfa_watcher.cli.aws import AccountError, add_account_options, security_desk
-from mfa_watcher.domain.overrides import AddressError
-from mfa_watcher.ports import WorldError
-from mfa_watcher.usecases.security_desk import NoSuchUserError
+from mfa_watcher.cli.aws import AccountError, add_account_options, administer_users
+from mfa_watcher.domain.users.address_overrides import AddressError
+from mfa_watcher.ports.errors import ExternalServiceError
+from mfa_watcher.usecases.administer import NoSuchUserError
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -35,8 +35,8 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def run(options: argparse.Namespace) -> int:
     """Set or clear one address; gives the exit code."""
     try:
-        user = security_desk(options).set_address(options.user, options.address)
-    except (AccountError, AddressError, NoSuchUserError, WorldError) as error:
+        user = administer_users(options).set_address(options.user, options.address)
+    except (AccountError, AddressError, NoSuchUserError, ExternalServiceError) as error:
         sys.stderr.write(f"mfa-watcher addresses: {error}\n")
         return 1
     where = f"is written to at {user.address}" if user.address else "is left to tags and name"

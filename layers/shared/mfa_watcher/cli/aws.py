@@ -8,9 +8,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from mfa_watcher.domain.addresses import AddressBook
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.ports import NotAllowedError, NotReadError
+from mfa_watcher.domain.users.addresses import AddressBook
+from mfa_watcher.ports.errors import InspectionError, MissingPermissionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from types_boto3_cloudformation.type_defs import StackTypeDef
 
     from mfa_watcher.adapters.inspection import BuildClient
-    from mfa_watcher.domain.checkup import Stack as CheckedStack
-    from mfa_watcher.ports import Accounts
-    from mfa_watcher.usecases.checkup import Doctor
-    from mfa_watcher.usecases.security_desk import SecurityDesk
+    from mfa_watcher.domain.health.checks import Stack as CheckedStack
+    from mfa_watcher.ports.accounts import Accounts
+    from mfa_watcher.usecases.administer import AdministerUsers
+    from mfa_watcher.usecases.health_check import HealthCheck
 
 TABLE_OUTPUT = "TableName"
 
@@ -59,14 +59,14 @@ def add_account_options(parser: argparse.ArgumentParser, *, members: bool = True
         )
 
 
-def security_desk(options: argparse.Namespace) -> "SecurityDesk":
+def administer_users(options: argparse.Namespace) -> "AdministerUsers":
     """Open the desk of a deployed watcher with the caller's credentials. Raises AccountError."""
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
     from mfa_watcher.adapters.iam import BotoIamReader
     from mfa_watcher.adapters.store import DynamoStore
-    from mfa_watcher.usecases.security_desk import SecurityDesk
+    from mfa_watcher.usecases.administer import AdministerUsers
 
     try:
         session = boto3.Session(profile_name=options.profile, region_name=options.region)
@@ -86,7 +86,7 @@ def security_desk(options: argparse.Namespace) -> "SecurityDesk":
         remember_events=policy.remember_events,
         keep_evidence=EVIDENCE_KEPT,
     )
-    return SecurityDesk(
+    return AdministerUsers(
         account_id,
         caller["Arn"],
         store,
@@ -98,7 +98,7 @@ def security_desk(options: argparse.Namespace) -> "SecurityDesk":
     )
 
 
-def doctor(options: argparse.Namespace) -> "Doctor":
+def health_check(options: argparse.Namespace) -> "HealthCheck":
     """Have a deployed watcher examined with the caller's credentials. Raises AccountError."""
     import boto3
     from botocore.config import Config
@@ -106,7 +106,7 @@ def doctor(options: argparse.Namespace) -> "Doctor":
 
     from mfa_watcher.adapters.inspection import BotoInspector, DynamoTableReader
     from mfa_watcher.adapters.store import DynamoStore
-    from mfa_watcher.usecases.checkup import Doctor
+    from mfa_watcher.usecases.health_check import HealthCheck
 
     config = Config(
         connect_timeout=5, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 3}
@@ -124,9 +124,9 @@ def doctor(options: argparse.Namespace) -> "Doctor":
     inspector = BotoInspector(build)
     try:
         stack = inspector.stack(options.stack)
-    except NotAllowedError as error:
+    except MissingPermissionError as error:
         raise AccountError(f"{error} is denied, and without it nothing can be looked at") from error
-    except NotReadError as error:
+    except InspectionError as error:
         raise AccountError(f"{error}") from error
     if TABLE_OUTPUT not in stack.outputs:
         raise AccountError(
@@ -138,7 +138,7 @@ def doctor(options: argparse.Namespace) -> "Doctor":
         remember_events=Policy().remember_events,
         keep_evidence=EVIDENCE_KEPT,
     )
-    return Doctor(
+    return HealthCheck(
         stack,
         inspector,
         DynamoTableReader(store),

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from mfa_watcher.cli.aws import AccountError, add_stack_options, doctor
+from mfa_watcher.cli.aws import AccountError, add_stack_options, health_check
 from mfa_watcher.cli.terminal import console, plain
-from mfa_watcher.domain.checkup import Check, Level, Verdict
+from mfa_watcher.domain.health.checks import Check, CheckResult, Level
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         with _progress() as begins:
             begins(Check.STACK, options.stack)
-            verdicts = doctor(options).examine(begins)
+            verdicts = health_check(options).run(begins)
     except AccountError as error:
         sys.stderr.write(f"mfa-watcher doctor: {error}\n")
         return 1
@@ -82,7 +82,7 @@ def _progress() -> Iterator[Callable[[Check, str], object]]:
         yield lambda check, about: status.update(plain(f"{check.title} {about}"))
 
 
-def _tell(verdicts: Sequence[Verdict]) -> None:
+def _tell(verdicts: Sequence[CheckResult]) -> None:
     from rich.text import Text
 
     screen = console()
@@ -91,11 +91,13 @@ def _tell(verdicts: Sequence[Verdict]) -> None:
         for verdict in members:
             screen.print(_shown(verdict), soft_wrap=True)
     counts = Counter(verdict.level for verdict in verdicts)
-    told = ", ".join(f"{counts[level]} {_WORDS[level][0]}" for level in Level if counts[level])
-    screen.print(Text(f"\n{len(verdicts)} verdicts: {told}"))
+    notification = ", ".join(
+        f"{counts[level]} {_WORDS[level][0]}" for level in Level if counts[level]
+    )
+    screen.print(Text(f"\n{len(verdicts)} verdicts: {notification}"))
 
 
-def _shown(verdict: Verdict) -> "Text":
+def _shown(verdict: CheckResult) -> "Text":
     from rich.text import Text
 
     word, style = _WORDS[verdict.level]
@@ -107,7 +109,7 @@ def _shown(verdict: Verdict) -> "Text":
     return line
 
 
-def _line(verdict: Verdict) -> dict[str, str]:
+def _line(verdict: CheckResult) -> dict[str, str]:
     return {
         "check": verdict.check.word,
         "group": verdict.check.group.name.casefold(),

@@ -5,12 +5,12 @@ import json
 import sys
 from datetime import UTC, date, datetime, time
 
-from mfa_watcher.cli.aws import AccountError, add_account_options, security_desk
+from mfa_watcher.cli.aws import AccountError, add_account_options, administer_users
 from mfa_watcher.cli.terminal import console, plain
-from mfa_watcher.domain.exemptions import ExemptionError
-from mfa_watcher.domain.users import User
-from mfa_watcher.ports import WorldError
-from mfa_watcher.usecases.security_desk import NoSuchUserError, SecurityDesk
+from mfa_watcher.domain.users.exemptions import ExemptionError
+from mfa_watcher.domain.users.user import User
+from mfa_watcher.ports.errors import ExternalServiceError
+from mfa_watcher.usecases.administer import AdministerUsers, NoSuchUserError
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -43,14 +43,14 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def run(options: argparse.Namespace) -> int:
     """Do one action; gives the exit code."""
     try:
-        options.do(security_desk(options), options)
-    except (AccountError, ExemptionError, NoSuchUserError, WorldError) as error:
+        options.do(administer_users(options), options)
+    except (AccountError, ExemptionError, NoSuchUserError, ExternalServiceError) as error:
         sys.stderr.write(f"mfa-watcher exemptions: {error}\n")
         return 1
     return 0
 
 
-def _list(desk: SecurityDesk, options: argparse.Namespace) -> None:
+def _list(desk: AdministerUsers, options: argparse.Namespace) -> None:
     users = sorted(desk.exempted(), key=_ends_at)
     if options.json:
         for user in users:
@@ -72,14 +72,14 @@ def _list(desk: SecurityDesk, options: argparse.Namespace) -> None:
     console().print(table)
 
 
-def _grant(desk: SecurityDesk, options: argparse.Namespace) -> None:
+def _grant(desk: AdministerUsers, options: argparse.Namespace) -> None:
     # The day named is the last one of the exemption.
     until = datetime.combine(options.until, time.max, tzinfo=UTC).replace(microsecond=0)
     user = desk.grant(options.user, reason=options.reason, until=until)
     sys.stdout.write(f"{user.name} is exempt until the end of {options.until} (UTC).\n")
 
 
-def _revoke(desk: SecurityDesk, options: argparse.Namespace) -> None:
+def _revoke(desk: AdministerUsers, options: argparse.Namespace) -> None:
     user = desk.revoke(options.user)
     sys.stdout.write(f"{user.name} is not exempt any more; the watcher looks within the hour.\n")
 

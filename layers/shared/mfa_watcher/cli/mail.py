@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from mfa_watcher.domain.intents import Mail
+    from mfa_watcher.domain.notifications.intents import Mail
     from mfa_watcher.mail.languages import Language
-    from mfa_watcher.ports import RenderedMail
+    from mfa_watcher.ports.notifications import RenderedMail
 
 DEFAULT_FOLDER = Path("mail-preview")
 INDEX = "index.html"
@@ -122,8 +122,8 @@ def eml(preview: Preview) -> EmailMessage:
     """Give the message as it would go out: made from what the adapter tells SES."""
     from mfa_watcher.adapters.ses import SesMailer
     from mfa_watcher.cli.samples import MANAGER, SENDER, address_of
-    from mfa_watcher.domain.users import MailKind
-    from mfa_watcher.ports import Message
+    from mfa_watcher.domain.users.user import MailKind
+    from mfa_watcher.ports.notifications import Message
 
     mail, words = preview.mail, preview.rendered
     client = _SesThatOnlyListens()
@@ -137,12 +137,12 @@ def eml(preview: Preview) -> EmailMessage:
             thread=mail.request_id or mail.finding_id,
         )
     )
-    told = client.told
-    content = told["Content"]["Simple"]
+    notification = client.notified
+    content = notification["Content"]["Simple"]
     message = EmailMessage()
-    message["From"] = told["FromEmailAddress"]
-    message["To"] = ", ".join(told["Destination"]["ToAddresses"])
-    if copies := told["Destination"].get("CcAddresses"):
+    message["From"] = notification["FromEmailAddress"]
+    message["To"] = ", ".join(notification["Destination"]["ToAddresses"])
+    if copies := notification["Destination"].get("CcAddresses"):
         message["Cc"] = ", ".join(copies)
     message["Subject"] = str(make_header(decode_header(content["Subject"]["Data"])))
     # These two are SES's own.
@@ -159,10 +159,10 @@ def eml(preview: Preview) -> EmailMessage:
 class _SesThatOnlyListens:
     """Stands where the SES client would, and keeps what it is told to send."""
 
-    told: dict[str, Any]
+    notification: dict[str, Any]
 
     def send_email(self, **request: Any) -> dict[str, str]:  # noqa: ANN401 - SES's own shape
-        self.told = request
+        self.notified = request
         return {"MessageId": "preview"}
 
 

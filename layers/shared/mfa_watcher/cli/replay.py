@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from mfa_watcher.cli.sources import STANDARD_INPUT, Damage, Found, files_in, read
 from mfa_watcher.cli.terminal import console, plain
-from mfa_watcher.cloudtrail import parse_record
-from mfa_watcher.domain.disturbances import Watcher
-from mfa_watcher.domain.signals import Signal, SignalKind, classify
+from mfa_watcher.domain.events.signals import Signal, SignalKind, classify
+from mfa_watcher.domain.events.tampering import Watcher
+from mfa_watcher.entrypoints.parsing.cloudtrail import parse_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

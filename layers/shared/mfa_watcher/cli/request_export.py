@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Final
 
-from mfa_watcher.cli.desk import Json
+from mfa_watcher.cli.api_client import Json
 from mfa_watcher.cli.terminal import plain
 
 COLUMNS: Final = (
@@ -72,11 +72,13 @@ def _lines(request: Json, history: list[Json]) -> Iterator[Json]:
         "ended_because": request.get("ended_because"),
     }
     for number, entry in enumerate(history, 1):
-        told = {name: entry.get(name) for name in ("at", "what", "actor", "before", "after")}
+        notification = {
+            name: entry.get(name) for name in ("at", "what", "actor", "before", "after")
+        }
         effects = "; ".join(map(str, entry.get("effects") or ()))
         yield (
             known
-            | told
+            | notification
             | {
                 "entry": number,
                 "event_id": entry.get("event_id"),

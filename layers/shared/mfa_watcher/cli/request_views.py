@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mfa_watcher.cli.desk import Json
+from mfa_watcher.cli.api_client import Json
 from mfa_watcher.cli.terminal import plain
-from mfa_watcher.domain.change_requests import RequestState
-from mfa_watcher.domain.people import name_behind
+from mfa_watcher.domain.requests.change_request import RequestState
+from mfa_watcher.domain.users.people import principal_name
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -114,7 +114,7 @@ def in_order(history: Sequence[Json]) -> list[Json]:
     seconds: dict[str, list[Json]] = {}
     for entry in history:
         seconds.setdefault(str(entry.get("at"))[: len("2026-01-31T12:00:00")], []).append(entry)
-    told: list[Json] = []
+    notification: list[Json] = []
     state: object = None
     for entries in seconds.values():
         while entries:
@@ -122,9 +122,9 @@ def in_order(history: Sequence[Json]) -> list[Json]:
             moves = [one for one in entries if one.get("after")]
             first = min(fits or moves or entries, key=_at)
             entries.remove(first)
-            told.append(first)
+            notification.append(first)
             state = first.get("after") or state
-    return told
+    return notification
 
 
 def moment(text: object) -> str:
@@ -136,7 +136,7 @@ def moment(text: object) -> str:
 def who(arn: object) -> str:
     """Say who stands behind an ARN, and as what he called."""
     text = plain(str(arn))
-    name = name_behind(text)
+    name = principal_name(text)
     if name is None:
         return text
     kind, _, rest = text.split(":", 5)[-1].partition("/")

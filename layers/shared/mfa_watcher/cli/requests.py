@@ -8,8 +8,15 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
+from mfa_watcher.cli.api_client import (
+    DeskCallError,
+    DeskClient,
+    DeskEndpoint,
+    Json,
+    add_desk_options,
+    desk_client,
+)
 from mfa_watcher.cli.aws import AccountError
-from mfa_watcher.cli.desk import Desk, DeskError, Door, Json, add_desk_options, desk
 from mfa_watcher.cli.request_export import as_csv, as_json
 from mfa_watcher.cli.request_views import (
     WANTED,
@@ -20,7 +27,7 @@ from mfa_watcher.cli.request_views import (
     table_of,
 )
 from mfa_watcher.cli.terminal import console, plain
-from mfa_watcher.domain.change_requests import RequestState
+from mfa_watcher.domain.requests.change_request import RequestState
 
 _PAGE = 100
 """As many as the desk gives at once."""
@@ -28,7 +35,7 @@ _PAGE = 100
 _LISTED = 100
 """As many as one looks at, if nothing else is said."""
 
-Do = Callable[[Desk, argparse.Namespace], None]
+Do = Callable[[DeskClient, argparse.Namespace], None]
 
 
 class WrongCallError(Exception):
@@ -57,7 +64,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         ),
         epilog=(
             "Exit code: 0; 1 if it was refused or could not be done; 2 for a wrong call."
-            f" Environment: {', '.join(door.variable for door in Door)}."
+            f" Environment: {', '.join(door.variable for door in DeskEndpoint)}."
         ),
     )
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
@@ -69,11 +76,11 @@ def run(options: argparse.Namespace) -> int:
     """Do one action; gives the exit code."""
     try:
         _refuse_to_guess(options)
-        options.do(desk(options), options)
+        options.do(desk_client(options), options)
     except WrongCallError as error:
         sys.stderr.write(f"mfa-watcher requests: {error}\n")
         return 2
-    except (AccountError, DeskError, NotConfirmedError, ExportError) as error:
+    except (AccountError, DeskCallError, NotConfirmedError, ExportError) as error:
         sys.stderr.write(f"mfa-watcher requests: {error}\n")
         return 1
     return 0
@@ -273,7 +280,7 @@ def _count(text: str) -> int:
 # What is done -------------------------------------------------------------------------------------
 
 
-def _list(at: Desk, options: argparse.Namespace) -> None:
+def _list(at: DeskClient, options: argparse.Namespace) -> None:
     found: list[Json] = []
     more = False
     for request in _all(at, options):
@@ -292,7 +299,7 @@ def _list(at: Desk, options: argparse.Namespace) -> None:
         sys.stderr.write(f"There are more than these {len(found)}: --limit shows them.\n")
 
 
-def _show(at: Desk, options: argparse.Namespace) -> None:
+def _show(at: DeskClient, options: argparse.Namespace) -> None:
     found = at.ask_either("GET", _path(options.id))
     if options.json:
         shown = found if options.history else {"request": found["request"]}
@@ -308,7 +315,7 @@ def _show(at: Desk, options: argparse.Namespace) -> None:
         _say_what_is_left_out([found])
 
 
-def _export(at: Desk, options: argparse.Namespace) -> None:
+def _export(at: DeskClient, options: argparse.Namespace) -> None:
     requests = sorted(_all(at, options), key=lambda request: str(request.get("opened_at")))
     exported = [at.ask_either("GET", _path(str(request["id"]))) for request in requests]
     _say_what_is_left_out(exported)
@@ -327,7 +334,7 @@ def _export(at: Desk, options: argparse.Namespace) -> None:
     sys.stderr.write(f"{len(exported)} requests: {options.output}\n")
 
 
-def _open(at: Desk, options: argparse.Namespace) -> None:
+def _open(at: DeskClient, options: argparse.Namespace) -> None:
     given = (options.reason, options.wanted)
     if any(given) != all(given) or (options.device and not all(given)):
         raise WrongCallError("details are a --reason and what is --wanted, both")
@@ -338,30 +345,32 @@ def _open(at: Desk, options: argparse.Namespace) -> None:
         body["account_id"] = options.account
     if all(given):
         body["details"] = _details_of(options)
-    _tell(at.ask(Door.CHANGE, "POST", "/requests", body=body), options)
+    _tell(at.ask(DeskEndpoint.CHANGE, "POST", "/requests", body=body), options)
 
 
-def _details(at: Desk, options: argparse.Namespace) -> None:
+def _details(at: DeskClient, options: argparse.Namespace) -> None:
     _ask_for_what_is_missing(options)
     body = _details_of(options) | _seen(options)
-    _tell(at.ask(Door.CHANGE, "POST", _path(options.id, "details"), body=body), options)
+    _tell(at.ask(DeskEndpoint.CHANGE, "POST", _path(options.id, "details"), body=body), options)
 
 
-def _cancel(at: Desk, options: argparse.Namespace) -> None:
+def _cancel(at: DeskClient, options: argparse.Namespace) -> None:
     seen = _confirm(at, options, "It ends without a decision.")
     body = {"reason": options.reason} | seen
     _tell(at.ask_either("POST", _path(options.id, "cancel"), body=body), options)
 
 
-def _decide(at: Desk, options: argparse.Namespace) -> None:
+def _decide(at: DeskClient, options: argparse.Namespace) -> None:
     seen = _confirm(at, options, "It ends with this.") if options.undoable else _seen(options)
     body = {"reason": options.reason} | seen
-    _tell(at.ask(Door.APPROVAL, "POST", _path(options.id, options.step), body=body), options)
+    _tell(
+        at.ask(DeskEndpoint.APPROVAL, "POST", _path(options.id, options.step), body=body), options
+    )
 
 
-def _fulfil(at: Desk, options: argparse.Namespace) -> None:
+def _fulfil(at: DeskClient, options: argparse.Namespace) -> None:
     _confirm(at, options, "Its devices are removed, and a new password is set.")
-    done = at.ask(Door.FULFIL, "POST", _path(options.id, "fulfil"), body={})
+    done = at.ask(DeskEndpoint.FULFIL, "POST", _path(options.id, "fulfil"), body={})
     if options.json:
         sys.stdout.write(json.dumps(done, indent=2) + "\n")
         return
@@ -385,7 +394,7 @@ The new device has to be there by {moment(done.get("new_device_until"))}.
 # How it is done -----------------------------------------------------------------------------------
 
 
-def _all(at: Desk, options: argparse.Namespace) -> Iterator[Json]:
+def _all(at: DeskClient, options: argparse.Namespace) -> Iterator[Json]:
     """Give all requests that the options ask for, page by page."""
     states = list(getattr(options, "state", None) or ())
     if getattr(options, "active", False):
@@ -469,7 +478,7 @@ def _refuse_to_guess(options: argparse.Namespace) -> None:
         raise WrongCallError("this cannot be undone, and no terminal is there to ask at: say --yes")
 
 
-def _confirm(at: Desk, options: argparse.Namespace, what: str) -> Json:
+def _confirm(at: DeskClient, options: argparse.Namespace, what: str) -> Json:
     """Show what it is about and ask, unless told not to. Raises NotConfirmedError.
 
     Gives the version that was shown, in the desk's words: it does nothing to any other.

@@ -5,18 +5,18 @@ import json
 import sys
 from collections.abc import Sequence
 
-from mfa_watcher.cli.aws import AccountError, add_account_options, security_desk
+from mfa_watcher.cli.aws import AccountError, add_account_options, administer_users
 from mfa_watcher.cli.terminal import console, plain
-from mfa_watcher.domain.roster import Entry, Swept, summary
-from mfa_watcher.domain.users import Standing
-from mfa_watcher.ports import WorldError
+from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepResult, summary
+from mfa_watcher.domain.users.user import MfaStatus
+from mfa_watcher.ports.errors import ExternalServiceError
 
 _URGENCY = (
-    Standing.UNPROTECTED,
-    Standing.EXEMPT,
+    MfaStatus.UNPROTECTED,
+    MfaStatus.EXEMPT,
     None,
-    Standing.PROTECTED,
-    Standing.NO_CONSOLE_ACCESS,
+    MfaStatus.PROTECTED,
+    MfaStatus.NO_CONSOLE_ACCESS,
 )
 
 
@@ -36,9 +36,9 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     parser.add_argument("--json", action="store_true", help="one JSON line per user")
     parser.add_argument(
-        "--standing",
+        "--mfa-status",
         action="append",
-        choices=[*Standing, "unknown"],
+        choices=[*MfaStatus, "unknown"],
         help="only users who stand so; may be repeated",
     )
     add_account_options(parser)
@@ -48,14 +48,14 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 def run(options: argparse.Namespace) -> int:
     """List an account's users; gives the exit code."""
     try:
-        entries, swept = security_desk(options).roster()
-    except (AccountError, WorldError) as error:
+        entries, swept = administer_users(options).inventory()
+    except (AccountError, ExternalServiceError) as error:
         sys.stderr.write(f"mfa-watcher roster: {error}\n")
         return 1
     shown = [
         entry
         for entry in sorted(entries, key=_place)
-        if not options.standing or (entry.standing or "unknown") in options.standing
+        if not options.mfa_status or (entry.mfa_status or "unknown") in options.mfa_status
     ]
     if options.json:
         for entry in shown:
@@ -65,17 +65,19 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _show(shown: Sequence[Entry], entries: Sequence[Entry], swept: Swept | None) -> None:
+def _show(
+    shown: Sequence[InventoryEntry], entries: Sequence[InventoryEntry], swept: SweepResult | None
+) -> None:
     from rich.table import Table
     from rich.text import Text
 
     table = Table()
-    for column in ("user", "standing", "devices"):
+    for column in ("user", "mfa_status", "devices"):
         table.add_column(column)
     for entry in shown:
         kinds = [device.kind.value for device in entry.devices]
         devices = ", ".join([*kinds, *(["more?"] if entry.devices_unread else [])])
-        cells = (entry.name, entry.standing or "unknown", devices)
+        cells = (entry.name, entry.mfa_status or "unknown", devices)
         table.add_row(*(Text(plain(cell)) for cell in cells))
     out = console()
     if shown:
@@ -94,16 +96,16 @@ def _show(shown: Sequence[Entry], entries: Sequence[Entry], swept: Swept | None)
     out.print(f"Last swept: {when}")
 
 
-def _place(entry: Entry) -> tuple[int, str]:
-    return _URGENCY.index(entry.standing), entry.name.casefold()
+def _place(entry: InventoryEntry) -> tuple[int, str]:
+    return _URGENCY.index(entry.mfa_status), entry.name.casefold()
 
 
-def _line(entry: Entry) -> dict[str, object]:
+def _line(entry: InventoryEntry) -> dict[str, object]:
     return {
         "user": entry.name,
         "user_id": entry.key.user_id,
         "account_id": entry.key.account_id,
-        "standing": entry.standing or "unknown",
+        "mfa_status": entry.mfa_status or "unknown",
         "devices": [{"serial": one.serial, "kind": one.kind} for one in entry.devices],
         "devices_known": not entry.devices_unread,
         "phishing_resistant": entry.phishing_resistant,

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from mfa_watcher.domain.devices import DeviceKind
-from mfa_watcher.domain.intents import Case, Ending, Mail
-from mfa_watcher.domain.users import Cause, MailKind, UserKey
+from mfa_watcher.domain.notifications.intents import Case, Ending, Mail
+from mfa_watcher.domain.users.devices import DeviceKind
+from mfa_watcher.domain.users.user import Cause, MailKind, UserKey
 from mfa_watcher.mail.rendering import MailContext
 
 ACCOUNT = "111122223333"
@@ -44,14 +44,14 @@ GUIDE = Mail(
     finding_id=FINDING,
     cause=Cause.SIGNED_IN_WITHOUT_MFA,
     actor=ALICE,
-    own_doing=True,
+    done_by_user=True,
     source_ip="203.0.113.17",
     opened_at=_DAY_0,
     next_at=_day(1),
 )
-_NEW = replace(GUIDE, cause=Cause.CONSOLE_ACCESS_GRANTED, actor=CAROL, own_doing=False)
+_NEW = replace(GUIDE, cause=Cause.CONSOLE_ACCESS_GRANTED, actor=CAROL, done_by_user=False)
 _LOST = replace(GUIDE, kind=MailKind.DEVICE_LOST, cause=Cause.DEVICE_REMOVED, serial=VIRTUAL)
-_REMINDER = replace(GUIDE, kind=MailKind.REMINDER, actor=None, own_doing=False, source_ip=None)
+_REMINDER = replace(GUIDE, kind=MailKind.REMINDER, actor=None, done_by_user=False, source_ip=None)
 _ENROLLED = replace(GUIDE, kind=MailKind.ENROLLED, at=_day(2), next_at=None)
 _SECOND = replace(_ENROLLED, kind=MailKind.SECOND_DEVICE, finding_id=None, cause=None)
 _DENIED = replace(
@@ -64,9 +64,9 @@ _DENIED = replace(
     next_at=_day(30),
 )
 _REQUEST = replace(
-    _DENIED, actor=None, own_doing=False, source_ip=None, removed=(VIRTUAL,), next_at=None
+    _DENIED, actor=None, done_by_user=False, source_ip=None, removed=(VIRTUAL,), next_at=None
 )
-_FILED = replace(_REQUEST, kind=MailKind.REQUEST_OPENED, actor=ALICE, own_doing=True)
+_FILED = replace(_REQUEST, kind=MailKind.REQUEST_OPENED, actor=ALICE, done_by_user=True)
 _NEEDS_DETAILS = replace(
     _REQUEST, kind=MailKind.REQUEST_NEEDS_DETAILS, actor=ALICE, next_at=_day(30)
 )
@@ -92,7 +92,7 @@ SAMPLES: dict[str, Mail] = {
     "guide": GUIDE,
     "guide-no-device": replace(_REMINDER, kind=MailKind.GUIDE, cause=Cause.FOUND_UNPROTECTED),
     "device-lost": _LOST,
-    "device-lost-by-other": replace(_LOST, actor=CAROL, own_doing=False),
+    "device-lost-by-other": replace(_LOST, actor=CAROL, done_by_user=False),
     "reminder-1": _reminder(1, 1, 3),
     "reminder-1-new-user": _reminder(1, 1, 3, Cause.CONSOLE_ACCESS_GRANTED),
     "reminder-1-device-lost": _reminder(1, 1, 3, Cause.DEVICE_REMOVED),
@@ -128,14 +128,14 @@ SAMPLES: dict[str, Mail] = {
     "second-device-fido": replace(_SECOND, devices=(FIDO,)),
     "removal-denied": _DENIED,
     "removal-denied-by-other": replace(
-        _DENIED, serial=VIRTUAL, actor=CAROL, own_doing=False, source_ip="198.51.100.4"
+        _DENIED, serial=VIRTUAL, actor=CAROL, done_by_user=False, source_ip="198.51.100.4"
     ),
     "removal-denied-again": replace(_DENIED, at=_day(3), serial=VIRTUAL, step=1, next_at=None),
     "request-opened": replace(_FILED, next_at=_day(30), source_ip="203.0.113.17"),
     "request-opened-by-service-desk": replace(
         _FILED,
         actor=DESK,
-        own_doing=False,
+        done_by_user=False,
         wanted=DeviceKind.FIDO,
         reason="Phone stolen on the train; called from her office number",
     ),
@@ -172,7 +172,11 @@ SAMPLES: dict[str, Mail] = {
     "request-fulfilled-one-stays": replace(_FULFILLED, devices=(FIDO,)),
     "request-ended-unanswered": replace(_ENDED, at=_day(30), ending=Ending.UNANSWERED),
     "request-ended-withdrawn": replace(
-        _ENDED, ending=Ending.WITHDRAWN, actor=ALICE, own_doing=True, reason="Found the phone again"
+        _ENDED,
+        ending=Ending.WITHDRAWN,
+        actor=ALICE,
+        done_by_user=True,
+        reason="Found the phone again",
     ),
     "request-ended-withdrawn-by-other": replace(
         _ENDED, ending=Ending.WITHDRAWN, actor=DESK, reason="She called: not needed any more"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
-from mfa_watcher.domain.addresses import AddressBook
+from mfa_watcher.domain.users.addresses import AddressBook
 
 
 class Quarantine(StrEnum):
@@ -43,7 +43,9 @@ class MailHours:
 class Policy:
     """How strict, how patient and how loud the watcher is."""
 
-    ladder: tuple[timedelta, ...] = tuple(timedelta(days=days) for days in (0, 1, 3, 7, 14))
+    escalation_schedule: tuple[timedelta, ...] = tuple(
+        timedelta(days=days) for days in (0, 1, 3, 7, 14)
+    )
     """When a user is written to, counted from the opening of the finding; the first is day 0, the
     last but one the final warning, and on the last the security team gets the case."""
 
@@ -141,11 +143,15 @@ class Policy:
 
     def step_due_at(self, opened_at: datetime, step: int) -> datetime | None:
         """Say when a step of the ladder is due; None only for a ladder without that step."""
-        if step < len(self.ladder):
-            return opened_at + self.ladder[step]
-        if not self.ladder:
+        if step < len(self.escalation_schedule):
+            return opened_at + self.escalation_schedule[step]
+        if not self.escalation_schedule:
             return None
-        return opened_at + self.ladder[-1] + self.then_every * (step - len(self.ladder) + 1)
+        return (
+            opened_at
+            + self.escalation_schedule[-1]
+            + self.then_every * (step - len(self.escalation_schedule) + 1)
+        )
 
     def is_fulfil_role(self, role_name: str | None, account_id: str | None) -> bool:
         """Tell whether an account's role is the one under which requests are fulfilled there."""

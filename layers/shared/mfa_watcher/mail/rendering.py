@@ -15,9 +15,9 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from mfa_watcher.domain.accounts import sign_in_url
-from mfa_watcher.domain.devices import Device, DeviceKind
-from mfa_watcher.domain.intents import Case, Mail
+from mfa_watcher.domain.notifications.intents import Case, Mail
+from mfa_watcher.domain.users.devices import Device, DeviceKind
+from mfa_watcher.domain.users.sign_in_page import sign_in_url
 from mfa_watcher.mail.languages import (
     TEMPLATES,
     WORDS,
@@ -27,7 +27,7 @@ from mfa_watcher.mail.languages import (
     moment,
     zone_named,
 )
-from mfa_watcher.ports import RenderedMail
+from mfa_watcher.ports.notifications import RenderedMail
 
 TEXT_WIDTH = 72
 LONGEST_VALUE = 256
@@ -191,7 +191,7 @@ def _values(mail: Mail, words: Language, zone: tzinfo) -> dict[str, Any]:
         or list(_OFFERED),
         "actor": one_line(mail.actor) if mail.actor else None,
         "who": _who(mail.actor, words),
-        "own_doing": mail.own_doing,
+        "done_by_user": mail.done_by_user,
         "source_ip": one_line(mail.source_ip) if mail.source_ip else None,
         "request_id": one_line(mail.request_id) if mail.request_id else None,
         "reference": one_line(reference) if reference else None,

@@ -6,42 +6,42 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from mfa_watcher.domain.addresses import AddressBook
-from mfa_watcher.domain.digests import goes_at_once, is_urgent
-from mfa_watcher.domain.feedback import MailOutcome, MailReport
-from mfa_watcher.domain.intents import Alert, Intent, Mail
-from mfa_watcher.domain.mails import (
-    as_it_stands,
+from mfa_watcher.domain.notifications.digests import is_sent_at_once, is_urgent
+from mfa_watcher.domain.notifications.intents import Alert, Intent, Mail
+from mfa_watcher.domain.notifications.mail_feedback import MailOutcome, MailReport
+from mfa_watcher.domain.notifications.relevance import (
     facts_needed_to_send,
-    keeps_mail_hours,
     reason_to_skip,
+    waits_for_mail_hours,
+    with_current_request,
 )
 from mfa_watcher.domain.policy import MailHours
-from mfa_watcher.domain.users import LiveUser, MailKind, User, UserKey
-from mfa_watcher.ports import (
-    AccountAliases,
-    Alerter,
-    AlertWindow,
+from mfa_watcher.domain.users.addresses import AddressBook
+from mfa_watcher.domain.users.user import IamState, MailKind, User, UserKey
+from mfa_watcher.ports.accounts import AccountAliases
+from mfa_watcher.ports.errors import (
     BadAddressError,
-    Claim,
-    IamOf,
     IamReadError,
-    IamUser,
     LostRaceError,
-    Mailer,
-    MailRenderer,
-    Message,
     NotSentError,
-    Outbox,
-    Pace,
     QuotaUsedUpError,
     RefusedError,
     SendingStoppedError,
-    Store,
     ThrottledError,
 )
-from mfa_watcher.usecases.feedback import act_on
-from mfa_watcher.usecases.look import look
+from mfa_watcher.ports.iam import IamOf, IamUser
+from mfa_watcher.ports.notifications import (
+    Alerter,
+    AlertWindow,
+    Mailer,
+    MailRenderer,
+    Message,
+    SendingRate,
+)
+from mfa_watcher.ports.outbox import Claim, Outbox
+from mfa_watcher.ports.store import Store
+from mfa_watcher.usecases.mail_feedback import record_report
+from mfa_watcher.usecases.read_user import read_user
 
 FIRST_RETRY = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=1)
@@ -63,7 +63,7 @@ GIVE_UP_AFTER = timedelta(days=14)
 no failed attempt, but what is two weeks old is news to nobody."""
 
 
-class Result(StrEnum):
+class DeliveryResult(StrEnum):
     """What became of an intent."""
 
     SENT = "sent"
@@ -80,13 +80,13 @@ class Delivery:
     """What became of an intent, and why. ``event_id`` is the CloudTrail event behind it."""
 
     intent_id: str
-    result: Result
+    result: DeliveryResult
     event_id: str | None = None
     reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class Recipient:
     """In which language somebody is written to, and who gets a copy."""
 
     language: str | None = None
@@ -94,7 +94,7 @@ class Reader:
 
 
 @dataclass(frozen=True, slots=True)
-class Deliverer:
+class DeliverIntents:
     """Delivers intents, one at a time.
 
     A crash between sending and marking is the one moment that can send twice: neither SES nor
@@ -112,7 +112,7 @@ class Deliverer:
     addresses: AddressBook
     security_address: str
     mail_hours: MailHours
-    pace: Pace
+    sending_rate: SendingRate
     window: AlertWindow
     clock: Callable[[], datetime]
 
@@ -125,7 +125,7 @@ class Deliverer:
         """
         claim = self.outbox.claim(intent_id, now=self.clock())
         if claim is None:
-            return Delivery(intent_id, Result.NOT_OURS)
+            return Delivery(intent_id, DeliveryResult.NOT_OURS)
         if claim.lapses > MAX_LAPSES:
             return self._failed(claim, f"given up after {claim.lapses} attempts without an end")
         try:
@@ -149,7 +149,7 @@ class Deliverer:
         for intent_id in intent_ids:
             claim = self.outbox.claim(intent_id, now=self.clock())
             if claim is None:
-                deliveries.append(Delivery(intent_id, Result.NOT_OURS))
+                deliveries.append(Delivery(intent_id, DeliveryResult.NOT_OURS))
             elif claim.tries > MAX_ATTEMPTS:
                 reason = f"given up after {MAX_ATTEMPTS} attempts without an end"
                 deliveries.append(self._failed(claim, reason))
@@ -175,7 +175,7 @@ class Deliverer:
 
     def _tell_one(self, alert: Alert, intent_id: str) -> str:
         alias = self._aliases([alert]).get(alert.account_id or "")
-        return self.alerter.send(alert.naming_account(alias), intent_id=intent_id)
+        return self.alerter.send(alert.with_account_alias(alias), intent_id=intent_id)
 
     def _aliases(self, alerts: Iterable[Alert]) -> dict[str, str | None]:
         """Give what alerts' accounts are called. An account that does not say is a number."""
@@ -190,32 +190,32 @@ class Deliverer:
         """Tell the first of a window at once; the schedule tells the others together."""
         now = self.clock()
         turn = self.window.count(urgent=is_urgent(alert), now=now)
-        if not goes_at_once(alert, turn.number):
+        if not is_sent_at_once(alert, turn.number):
             reason = "told together with others of its time"
             self.outbox.put_back(claim, reason=reason, due_at=turn.until, waited=True)
-            return _delivery(claim, Result.PUT_BACK, reason)
+            return _delivery(claim, DeliveryResult.PUT_BACK, reason)
         receipt = self._tell_one(alert, claim.intent.id)
         return self._sent(claim, receipt, "security")
 
     def _mail(self, claim: Claim, mail: Mail) -> Delivery:
         if mail.user is None:
-            return self._send(claim, mail, self._security(), Reader())
+            return self._send(claim, mail, self._security(), Recipient())
         known = self.store.user(mail.user)
         user = self._current(mail.user, known.name if known else mail.user_name, mail.user_name)
         if user is None:
             return self._skipped(claim, "the user is gone")
         now, facts = self.clock(), facts_needed_to_send(mail)
-        live = look(self.iam_of(mail.account_id), mail.user, (user.name,), facts) or LiveUser(
-            exists=True
-        )
+        iam_state = read_user(
+            self.iam_of(mail.account_id), mail.user, (user.name,), facts
+        ) or IamState(exists=True)
         request = self.store.request(mail.request_id) if mail.request_id else None
-        if (reason := reason_to_skip(mail, live, known, now, request=request)) is not None:
+        if (reason := reason_to_skip(mail, iam_state, known, now, request=request)) is not None:
             return self._skipped(claim, reason)
-        mail = as_it_stands(mail, request)
-        if keeps_mail_hours(mail) and not self.mail_hours.include(now):
+        mail = with_current_request(mail, request)
+        if waits_for_mail_hours(mail) and not self.mail_hours.include(now):
             return self._wait_until(claim, self.mail_hours.next_opening(now))
         if mail.kind.to_security:
-            return self._send(claim, mail, self._security(), Reader())
+            return self._send(claim, mail, self._security(), Recipient())
         return self._mail_user(claim, mail, user, known)
 
     def _mail_user(self, claim: Claim, mail: Mail, user: IamUser, known: User | None) -> Delivery:
@@ -224,7 +224,7 @@ class Deliverer:
         override = known.address if known else None
         manager = self.addresses.manager(user.tags)
         copied = mail.kind is MailKind.FINAL_WARNING and manager and manager.casefold() not in bad
-        reader = Reader(self.addresses.language(user.tags), manager if copied else None)
+        reader = Recipient(self.addresses.language(user.tags), manager if copied else None)
         while address := self.addresses.find(user.name, user.tags, override=override, bad=bad):
             said = ""
             # Of a mail with a copy, SES does not say which address is none.
@@ -253,14 +253,14 @@ class Deliverer:
             unreachable=True,
             detail=said,
         )
-        act_on(self.store, report, intent, now=self.clock(), in_hand=True)
+        record_report(self.store, report, intent, now=self.clock(), in_hand=True)
 
     def _security(self) -> str:
         if not self.security_address:
             raise RefusedError("there is no SecurityAddress to send it to")
         return self.security_address
 
-    def _send(self, claim: Claim, mail: Mail, to: str, reader: Reader) -> Delivery:
+    def _send(self, claim: Claim, mail: Mail, to: str, reader: Recipient) -> Delivery:
         alias = self.aliases.alias(mail.account_id)
         words = self.renderer.render(mail, reader.language, alias=alias)
         message = Message(
@@ -272,7 +272,7 @@ class Deliverer:
             thread=mail.request_id or mail.finding_id,
             tags={"mail": mail.kind.value, "intent": claim.intent.id},
         )
-        self.pace.wait_for_turn(2 if message.cc else 1)
+        self.sending_rate.wait_for_slot(2 if message.cc else 1)
         return self._sent(claim, self.mailer.send(message), to)
 
     def _current(self, key: UserKey, *names: str) -> IamUser | None:
@@ -287,20 +287,20 @@ class Deliverer:
         # SES's own report that it took the mail may have been quicker.
         with suppress(LostRaceError):
             self.outbox.mark_sent(claim, receipt=receipt, to=to, now=self.clock())
-        return _delivery(claim, Result.SENT)
+        return _delivery(claim, DeliveryResult.SENT)
 
     def _skipped(self, claim: Claim, reason: str) -> Delivery:
         self.outbox.mark_skipped(claim, reason=reason, now=self.clock())
-        return _delivery(claim, Result.SKIPPED, reason)
+        return _delivery(claim, DeliveryResult.SKIPPED, reason)
 
     def _failed(self, claim: Claim, reason: str) -> Delivery:
         self.outbox.mark_failed(claim, reason=reason, now=self.clock())
-        return _delivery(claim, Result.FAILED, reason)
+        return _delivery(claim, DeliveryResult.FAILED, reason)
 
     def _wait_until(self, claim: Claim, due_at: datetime) -> Delivery:
         reason = "outside the mail hours"
         self.outbox.put_back(claim, reason=reason, due_at=due_at, waited=True)
-        return _delivery(claim, Result.PUT_BACK, reason)
+        return _delivery(claim, DeliveryResult.PUT_BACK, reason)
 
     def _put_back(self, claim: Claim, error: NotSentError | IamReadError) -> Delivery:
         reason, now = str(error), self.clock()
@@ -312,7 +312,9 @@ class Deliverer:
         due_at = now + (wait_after(claim.tries) if wait is None else wait)
         self.outbox.put_back(claim, reason=reason, due_at=due_at, waited=wait is not None)
         stopped = isinstance(error, SendingStoppedError)
-        return _delivery(claim, Result.STOPPED if stopped else Result.PUT_BACK, reason)
+        return _delivery(
+            claim, DeliveryResult.STOPPED if stopped else DeliveryResult.PUT_BACK, reason
+        )
 
 
 def _wait_for(error: NotSentError | IamReadError) -> timedelta | None:
@@ -332,7 +334,7 @@ def _naming(intent: Intent, aliases: Mapping[str, str | None]) -> Intent:
     act = intent.act
     if not isinstance(act, Alert):
         return intent
-    return replace(intent, act=act.naming_account(aliases.get(act.account_id or "")))
+    return replace(intent, act=act.with_account_alias(aliases.get(act.account_id or "")))
 
 
 def wait_after(attempts: int) -> timedelta:
@@ -341,5 +343,5 @@ def wait_after(attempts: int) -> timedelta:
     return min(doubled, LONGEST_WAIT)
 
 
-def _delivery(claim: Claim, result: Result, reason: str | None = None) -> Delivery:
+def _delivery(claim: Claim, result: DeliveryResult, reason: str | None = None) -> Delivery:
     return Delivery(claim.intent.id, result, claim.intent.event_id, reason)

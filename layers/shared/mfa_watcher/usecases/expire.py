@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from mfa_watcher.domain.casework import STANDING_FACTS, Fact, Situation
-from mfa_watcher.domain.expiry import decide_request_due
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.users import User
-from mfa_watcher.ports import AlreadyDecidedError, IamReader, LostRaceError, Store
-from mfa_watcher.usecases.look import look
+from mfa_watcher.domain.requests.expiry import decide_request_due
+from mfa_watcher.domain.users.user import User
+from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Fact, Situation
+from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
+from mfa_watcher.ports.iam import IamReader
+from mfa_watcher.ports.store import Store
+from mfa_watcher.usecases.read_user import read_user
 
 
-class Result(StrEnum):
+class ExpiryResult(StrEnum):
     """What became of a request that was due."""
 
     DECIDED = "decided"
@@ -22,15 +24,15 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Expiring:
+class ExpiredRequest:
     """What became of one request, and what was done."""
 
-    result: Result
+    result: ExpiryResult
     effects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Registrar:
+class ExpireRequests:
     """Looks at change requests that are due. Safe to run twice, late, and at the same time.
 
     Each look is committed under the versions of the request and of its user's record that it was
@@ -46,21 +48,21 @@ class Registrar:
         """Give the ids of the requests that are due now."""
         return self.store.due_requests(now=self.clock())
 
-    def look_at(self, request_id: str) -> Expiring:
+    def expire(self, request_id: str) -> ExpiredRequest:
         """Look at one request. Raises IamReadError if IAM does not answer: it stays due."""
         request, now = self.store.request(request_id), self.clock()
         if request is None or request.due_at is None or request.due_at > now:
-            return Expiring(Result.NOT_DUE)
+            return ExpiredRequest(ExpiryResult.NOT_DUE)
         key = request.subject
         user = self.store.user(key) or User(key, request.subject_name)
         names = (user.name, request.subject_name)
-        facts = STANDING_FACTS | {Fact.IDENTITY}
-        live = look(self.iam_of(key.account_id), key, names, facts)
+        facts = MFA_STATUS_FACTS | {Fact.IDENTITY}
+        iam_state = read_user(self.iam_of(key.account_id), key, names, facts)
         event_id = f"due-{request.id}-{request.version}"
-        situation = Situation(event_id, now, None, user, self.policy, request, live)
+        situation = Situation(event_id, now, None, user, self.policy, request, iam_state)
         decision = decide_request_due(situation)
         try:
             self.store.commit(decision, now=now)
         except (LostRaceError, AlreadyDecidedError):
-            return Expiring(Result.LOST_RACE)
-        return Expiring(Result.DECIDED, decision.effects)
+            return ExpiredRequest(ExpiryResult.LOST_RACE)
+        return ExpiredRequest(ExpiryResult.DECIDED, decision.effects)

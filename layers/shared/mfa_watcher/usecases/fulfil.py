@@ -6,28 +6,31 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from random import Random
 
-from mfa_watcher.domain.accounts import sign_in_url
-from mfa_watcher.domain.casework import Decision, Situation
-from mfa_watcher.domain.change_requests import ChangeRequest, FourEyesError
-from mfa_watcher.domain.devices import Device, DeviceKind
-from mfa_watcher.domain.fulfilling import CannotFulfilError, Removal, decide_fulfilled, note
-from mfa_watcher.domain.passwords import Password, make_password
-from mfa_watcher.domain.people import Person
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.users import LiveUser, User
-from mfa_watcher.ports import (
-    AccountAliases,
-    HeldUpError,
+from mfa_watcher.domain.requests.change_request import ChangeRequest, SegregationOfDutiesError
+from mfa_watcher.domain.requests.fulfilment import (
+    CannotFulfilError,
+    Removal,
+    decide_fulfilled,
+    record_step,
+)
+from mfa_watcher.domain.requests.passwords import Password, make_password
+from mfa_watcher.domain.users.devices import Device, DeviceKind
+from mfa_watcher.domain.users.people import Person
+from mfa_watcher.domain.users.sign_in_page import sign_in_url
+from mfa_watcher.domain.users.user import IamState, User
+from mfa_watcher.domain.users.user_state import Decision, Situation
+from mfa_watcher.ports.accounts import AccountAliases
+from mfa_watcher.ports.errors import (
+    FulfilmentInterruptedError,
     IamDeniedError,
-    IamReader,
     IamReadError,
-    IamReset,
-    IamUser,
     IamWriteError,
     LostRaceError,
     NoSuchRequestError,
-    Store,
 )
+from mfa_watcher.ports.iam import IamReader, IamReset, IamUser
+from mfa_watcher.ports.store import Store
 
 RACES = 5
 """How often a note that lost a race is made anew."""
@@ -38,7 +41,7 @@ class _TakenOverError(CannotFulfilError):
 
 
 @dataclass(frozen=True, slots=True)
-class Fulfilled:
+class FulfilledRequest:
     """A request that is carried out, and the password, which is nowhere else from now on."""
 
     request: ChangeRequest
@@ -48,7 +51,7 @@ class Fulfilled:
 
 
 @dataclass(frozen=True, slots=True)
-class Fulfiller:
+class FulfilRequest:
     """Carries requests out: takes the approved devices off the user, and resets his password.
 
     Each step in IAM can be repeated and is noted when it is done, so whoever calls again after a
@@ -64,12 +67,12 @@ class Fulfiller:
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
 
-    def fulfil(self, request_id: str, by: Person) -> Fulfilled:
+    def fulfil(self, request_id: str, by: Person) -> FulfilledRequest:
         """Carry a request out.
 
         Raises NoSuchRequestError; WrongStepError if its state, its window or another call does not
-        allow it; FourEyesError; CannotFulfilError if the user is not such that it can be done;
-        HeldUpError if IAM did not do as asked. Whatever was raised, the request can be carried out
+        allow it; SegregationOfDutiesError; CannotFulfilError if the user is not such that it can be done;
+        FulfilmentInterruptedError if IAM did not do as asked. Whatever was raised, the request can be carried out
         later, unless its state says otherwise.
         """
         for _ in range(RACES):
@@ -81,18 +84,18 @@ class Fulfiller:
                 # replaced its password: then it must answer with a valid one.
                 if not run.password_set:
                     raise
-            except (CannotFulfilError, FourEyesError) as error:
-                run.let_go(str(error))
+            except (CannotFulfilError, SegregationOfDutiesError) as error:
+                run.release(str(error))
                 raise
             except (IamReadError, IamWriteError) as error:
                 # An answer that is lost may have been a yes.
                 surely_not = isinstance(error, IamReadError | IamDeniedError)
                 run.touched = run.touched or not surely_not
-                run.let_go(str(error))
-                raise HeldUpError(f"{error}. {run.progress}") from error
+                run.release(str(error))
+                raise FulfilmentInterruptedError(f"{error}. {run.progress}") from error
         raise LostRaceError(f"request {request_id}: lost {RACES} races")
 
-    def _carry_out(self, run: "_Run") -> Fulfilled:
+    def _carry_out(self, run: "_Run") -> FulfilledRequest:
         account_id = run.request.subject.account_id
         iam, reset = self.iam_of(account_id), self.reset_of(account_id)
         user = run.find_subject(iam)
@@ -101,11 +104,13 @@ class Fulfiller:
         shortest = reset.shortest_password()
         for serial in run.request.devices:
             run.remove(iam, reset, user, Device(serial))
-        left = run.look_again(iam, user)
+        left = run.read_devices_again(iam, user)
         password = make_password(shortest, self.randomness)
         run.set_password(reset, user, password)
         run.end(user.name, left)
-        return Fulfilled(run.request, user.name, self._sign_in_url(account_id, user), password)
+        return FulfilledRequest(
+            run.request, user.name, self._sign_in_url(account_id, user), password
+        )
 
     def _sign_in_url(self, account_id: str, user: IamUser) -> str:
         """Give the page where the user signs in; by the account's number it is found as well."""
@@ -119,7 +124,7 @@ class Fulfiller:
 class _Run:
     """One call: what it holds, and how far it is."""
 
-    desk: Fulfiller
+    use_case: FulfilRequest
     by: Person
     id: str
     before: ChangeRequest
@@ -133,17 +138,23 @@ class _Run:
     notes: int = 0
 
     @classmethod
-    def begin(cls, desk: Fulfiller, request_id: str, by: Person) -> "_Run":
+    def begin(cls, use_case: FulfilRequest, request_id: str, by: Person) -> "_Run":
         """Take the request in hand, before anything is read or changed in IAM."""
-        run_id = desk.new_id()
+        run_id = use_case.new_id()
         for _ in range(RACES):
-            request = desk.store.request(request_id)
+            request = use_case.store.request(request_id)
             if request is None:
                 raise NoSuchRequestError(f"there is no change request {request_id}")
-            begun = request.begun(by, desk.clock(), desk.policy, run=run_id)
-            run = cls(desk, by, run_id, request, begun)
+            fulfilment_started = request.fulfilment_started(
+                by, use_case.clock(), use_case.policy, run=run_id
+            )
+            run = cls(use_case, by, run_id, request, fulfilment_started)
             with suppress(LostRaceError):
-                run.commit(note(run.event_id, desk.clock(), begun, "Carrying out begun", by))
+                run.commit(
+                    record_step(
+                        run.event_id, use_case.clock(), fulfilment_started, "Carrying out begun", by
+                    )
+                )
                 return run
         raise LostRaceError(f"request {request_id}: lost {RACES} races")
 
@@ -165,12 +176,14 @@ class _Run:
     def find_subject(self, iam: IamReader) -> IamUser:
         """Find the user whom the request is about, by any name we know, and never another."""
         key = self.request.subject
-        known = self.desk.store.user(key)
+        known = self.use_case.store.user(key)
         for name in dict.fromkeys((known.name if known else "", self.request.subject_name)):
             found = iam.user(name) if name else None
             if found and found.user_id == key.user_id:
                 if self.by.may_be(found.arn):  # who was renamed has a name the request lacks
-                    raise FourEyesError(f"{self.by.name} is whom it is about, and may not fulfil")
+                    raise SegregationOfDutiesError(
+                        f"{self.by.name} is whom it is about, and may not fulfil"
+                    )
                 return found
         raise CannotFulfilError(_not_there(self.request.subject_name, key.user_id))
 
@@ -209,14 +222,14 @@ class _Run:
         """
         return reset.deactivate(user.name, device.serial) and reset.delete(device.serial)
 
-    def look_again(self, iam: IamReader, user: IamUser) -> tuple[Device, ...]:
+    def read_devices_again(self, iam: IamReader, user: IamUser) -> tuple[Device, ...]:
         """Give the devices that the user has now, and see, as the last thing, that it is he."""
         found = iam.devices(user.name) or ()
         self.verify(iam, user)
         # IAM may still list what it has just taken away.
         left = tuple(device for device in found if device.serial not in self.gone)
         serials = tuple(device.serial for device in left)
-        if self.before.new_device(serials, self.desk.clock()):
+        if self.before.new_device(serials, self.use_case.clock()):
             raise CannotFulfilError(
                 f"user {user.name} has a new device already, and the request is about to close"
             )
@@ -232,23 +245,29 @@ class _Run:
         """Note a step as done."""
         self.note(step[:1].upper() + step[1:], lambda request: request.with_step(step))
 
-    def let_go(self, why: str) -> None:
+    def release(self, why: str) -> None:
         """Let others carry it out, unless others have it in hand already."""
         with suppress(_TakenOverError, LostRaceError):
             untouched = self.before.fulfilment is None and not self.touched
             self.note(
                 f"Carrying out stopped: {why}",
-                lambda request: request.released(self.desk.clock(), untouched=untouched),
+                lambda request: request.released(self.use_case.clock(), untouched=untouched),
             )
 
     def end(self, name: str, left: tuple[Device, ...]) -> None:
         """Note that all is done, with all that follows from it."""
-        live = LiveUser(exists=True, name=name, devices=left, console_access=True)
+        iam_state = IamState(exists=True, name=name, devices=left, console_access=True)
         for _ in range(RACES):
             key = self.request.subject
-            user = self.desk.store.user(key) or User(key, name)
+            user = self.use_case.store.user(key) or User(key, name)
             situation = Situation(
-                self.event_id, self.desk.clock(), None, user, self.desk.policy, self.request, live
+                self.event_id,
+                self.use_case.clock(),
+                None,
+                user,
+                self.use_case.policy,
+                self.request,
+                iam_state,
             )
             if self.won(decide_fulfilled(situation, self.request, self.by)):
                 return
@@ -258,7 +277,7 @@ class _Run:
         """Change the request, and say so in its history."""
         for _ in range(RACES):
             changed = change(self.request)
-            if self.won(note(self.event_id, self.desk.clock(), changed, what, self.by)):
+            if self.won(record_step(self.event_id, self.use_case.clock(), changed, what, self.by)):
                 return
         raise LostRaceError(f"request {self.request.id}: lost {RACES} races")
 
@@ -273,13 +292,13 @@ class _Run:
 
     def commit(self, decision: Decision) -> None:
         """Commit, and go on from there. Raises LostRaceError."""
-        self.desk.store.commit(decision, now=self.desk.clock())
+        self.use_case.store.commit(decision, now=self.use_case.clock())
         self.notes += 1
         if decision.request:
             self.request = replace(decision.request, version=decision.request.version + 1)
 
     def _still_ours(self) -> ChangeRequest:
-        request = self.desk.store.request(self.request.id)
+        request = self.use_case.store.request(self.request.id)
         if request is None or not request.is_held_by(self.id):
             raise _TakenOverError(
                 "another call took it over, or its state changed. Look at it; if it still is to be"

@@ -6,33 +6,34 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from mfa_watcher.domain.casework import STANDING_FACTS, Decision, Situation, acts_for_requests
-from mfa_watcher.domain.change_requests import ChangeRequest
-from mfa_watcher.domain.decisions import (
+from mfa_watcher.domain.events.decisions import (
     changes_nothing,
     decide,
     decide_for_account,
     facts_needed,
 )
-from mfa_watcher.domain.disturbances import Watcher
+from mfa_watcher.domain.events.records import Event
+from mfa_watcher.domain.events.signals import Signal, SignalKind, classify
+from mfa_watcher.domain.events.tampering import Watcher
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.records import Event
-from mfa_watcher.domain.signals import Signal, SignalKind, classify
-from mfa_watcher.domain.users import LiveUser, User, UserKey
-from mfa_watcher.ports import (
-    Accounts,
-    AlreadyDecidedError,
-    IamOf,
-    LostRaceError,
-    Store,
-    UnactionableError,
+from mfa_watcher.domain.requests.change_request import ChangeRequest
+from mfa_watcher.domain.users.user import IamState, User, UserKey
+from mfa_watcher.domain.users.user_state import (
+    MFA_STATUS_FACTS,
+    Decision,
+    Situation,
+    is_fulfil_role_acting,
 )
-from mfa_watcher.usecases.look import look
+from mfa_watcher.ports.accounts import Accounts
+from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError, UnactionableError
+from mfa_watcher.ports.iam import IamOf
+from mfa_watcher.ports.store import Store
+from mfa_watcher.usecases.read_user import read_user
 
 RACES = 5
 """How often a decision that lost a race is made anew before the queue has to try again."""
 
-REQUESTS_BACK = 5
+EARLIER_REQUESTS_READ = 5
 """How many requests of a user a record of a carrying out may be late by."""
 
 _NOTHING_TO_DO = frozenset(
@@ -40,7 +41,7 @@ _NOTHING_TO_DO = frozenset(
 )
 _ABOUT_THE_ACCOUNT = frozenset({SignalKind.WATCHER_DISTURBED, SignalKind.PASSWORD_POLICY_CHANGED})
 
-_OF_KNOWN_USERS_ONLY = frozenset(
+_KNOWN_USERS_ONLY = frozenset(
     {
         SignalKind.CONSOLE_ACCESS_REMOVED,
         SignalKind.DEVICE_RESYNCED,
@@ -52,7 +53,7 @@ _OF_KNOWN_USERS_ONLY = frozenset(
 """Signals that change nothing for a user we never heard of: no reason to ask IAM who it is."""
 
 
-class Result(StrEnum):
+class ObserveResult(StrEnum):
     """What became of an event."""
 
     DECIDED = "decided"
@@ -65,12 +66,12 @@ class Observation:
     """What an event meant and what was done about it."""
 
     signal: Signal
-    result: Result
+    result: ObserveResult
     effects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Observer:
+class ObserveEvents:
     """Observes all accounts that are watched, and with them the watcher itself."""
 
     accounts: Accounts
@@ -88,19 +89,19 @@ class Observer:
         """
         signal = classify(event.record, self.watcher)
         if signal.kind in _NOTHING_TO_DO:
-            return Observation(signal, Result.NOTHING_TO_DO)
+            return Observation(signal, ObserveResult.NOTHING_TO_DO)
         self._refuse_what_is_not_ours(event)
         for _ in range(RACES):
             try:
                 decision = self._decide(event, signal)
                 if decision is None:
-                    return Observation(signal, Result.NOTHING_TO_DO)
+                    return Observation(signal, ObserveResult.NOTHING_TO_DO)
                 self.store.commit(decision, now=self.clock())
             except LostRaceError:
                 continue
             except AlreadyDecidedError:
-                return Observation(signal, Result.DUPLICATE)
-            return Observation(signal, Result.DECIDED, decision.effects)
+                return Observation(signal, ObserveResult.DUPLICATE)
+            return Observation(signal, ObserveResult.DECIDED, decision.effects)
         raise LostRaceError(f"event {event.id}: lost {RACES} races for the same user")
 
     def _refuse_what_is_not_ours(self, event: Event) -> None:
@@ -119,7 +120,7 @@ class Observer:
         if signal.kind in _ABOUT_THE_ACCOUNT or signal.subject_is_root:
             return decide_for_account(event.id, event.at, event.account_id, signal, self.policy)
         namesake = self._namesake(event, signal)
-        late = namesake is not None and _goes_by(namesake, signal.subject)
+        late = namesake is not None and _has_name(namesake, signal.subject)
         user = None if late else self._subject(event, signal)
         if user is None:
             # Evidence of a removal is kept, and root's acts are alerted, whoever they are about.
@@ -128,26 +129,31 @@ class Observer:
             return None
         facts = facts_needed(signal, user)
         if namesake:  # what came earlier under this name may have been taken for his
-            facts |= STANDING_FACTS
+            facts |= MFA_STATUS_FACTS
         if not facts and changes_nothing(signal, user):
             return None
-        live = look(self.iam_of(event.account_id), user.key, _names(signal, user), facts)
+        iam_state = read_user(self.iam_of(event.account_id), user.key, _names(signal, user), facts)
         request = self.store.request(user.request_id) if user.request_id else None
         earlier = self._earlier(event, signal, request)
-        situation = Situation(event.id, event.at, signal, user, self.policy, request, live, earlier)
+        situation = Situation(
+            event.id, event.at, signal, user, self.policy, request, iam_state, earlier
+        )
         return decide(situation, signal)
 
     def _earlier(
         self, event: Event, signal: Signal, request: ChangeRequest | None
     ) -> ChangeRequest | None:
         """Give the request before the user's last one whose carrying out made a late record."""
-        if not acts_for_requests(signal, event.account_id, self.policy):
+        if not is_fulfil_role_acting(signal, event.account_id, self.policy):
             return None
         earlier = request
-        for _ in range(REQUESTS_BACK):
+        for _ in range(EARLIER_REQUESTS_READ):
             if earlier is None or earlier.previous is None:
                 break
-            if earlier.is_carried_out_at(event.at) and signal.serial in {None, *earlier.devices}:
+            if earlier.is_being_fulfilled_at(event.at) and signal.serial in {
+                None,
+                *earlier.devices,
+            }:
                 break
             earlier = self.store.request(earlier.previous)
         return earlier if earlier is not request else None
@@ -163,9 +169,9 @@ class Observer:
         known = None if signal.kind is SignalKind.USER_RENAMED else self._known(account_id, signal)
         if known:
             return known
-        if signal.subject is None or signal.only_deletes_the_entity:
+        if signal.subject is None or signal.only_deletes_device_entity:
             return None
-        if signal.kind in _OF_KNOWN_USERS_ONLY and not signal.record.tags:
+        if signal.kind in _KNOWN_USERS_ONLY and not signal.record.tags:
             return None
         found = self.iam_of(account_id).user(signal.record.new_user_name or signal.subject)
         if found is None:
@@ -182,25 +188,25 @@ class Observer:
         if former.gone_at is None:
             return True
         soon = event.at - former.gone_at <= self.policy.off_boarding_grace
-        return signal.takes_a_device and soon
+        return signal.removes_device and soon
 
     def _known(self, account_id: str, signal: Signal) -> User | None:
         """Find the subject in our table. Names are taken for a hint: they pass to others."""
-        if signal.only_deletes_the_entity or self._carries_out(account_id, signal):
+        if signal.only_deletes_device_entity or self._carries_out(account_id, signal):
             user_id = self.store.user_id_of_removed_device(account_id, signal.serial or "")
-            if user_id or signal.only_deletes_the_entity:
+            if user_id or signal.only_deletes_device_entity:
                 return self.store.user(UserKey(account_id, user_id)) if user_id else None
         if signal.subject is None:
             return None
         user = self._last_named(account_id, signal.subject)
-        return user if user and _goes_by(user, signal.subject) else None
+        return user if user and _has_name(user, signal.subject) else None
 
     def _carries_out(self, account_id: str, signal: Signal) -> bool:
         """Tell whether it may be a step of carrying out a request, whose devices lead to its user.
 
         By the time that we hear of it, his name may be another's.
         """
-        by_role = acts_for_requests(signal, account_id, self.policy)
+        by_role = is_fulfil_role_acting(signal, account_id, self.policy)
         return by_role and signal.kind is SignalKind.DEVICE_REMOVAL and signal.serial is not None
 
     def _last_named(self, account_id: str, name: str) -> User | None:
@@ -219,15 +225,15 @@ class Observer:
         known = self._last_named(event.account_id, signal.subject)
         if known is None or known.key.user_id == signal.subject_id:
             return None
-        if not _goes_by(known, signal.subject):
+        if not _has_name(known, signal.subject):
             return known
         found = self.iam_of(event.account_id).user(signal.subject)
         if found and found.user_id == known.key.user_id:
             return known
-        self._let_go(event, signal, known)
+        self._mark_gone(event, signal, known)
         return replace(known, gone_at=event.at)
 
-    def _let_go(self, event: Event, signal: Signal, user: User) -> None:
+    def _mark_gone(self, event: Event, signal: Signal, user: User) -> None:
         situation = Situation(
             f"{event.id}/predecessor",
             event.at,
@@ -235,14 +241,14 @@ class Observer:
             user,
             self.policy,
             self.store.request(user.request_id) if user.request_id else None,
-            LiveUser(exists=False),
+            IamState(exists=False),
         )
         with suppress(AlreadyDecidedError):
             # Nobody is told of it, not even if root created the successor: that is told as such.
             self.store.commit(replace(decide(situation, signal), intents=()), now=self.clock())
 
 
-def _goes_by(user: User, name: str | None) -> bool:
+def _has_name(user: User, name: str | None) -> bool:
     """Tell whether a user has that name now, as far as we know."""
     return user.gone_at is None and name is not None and user.name.casefold() == name.casefold()
 

@@ -6,17 +6,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from mfa_watcher.domain.casework import STANDING_FACTS, Decision, Fact, Situation
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.intents import Case, Intent, Mail
-from mfa_watcher.domain.ladder import decide_due
+from mfa_watcher.domain.notifications.intents import Case, Intent, Mail
 from mfa_watcher.domain.policy import Policy, Quarantine
-from mfa_watcher.domain.users import MailKind, UserKey
-from mfa_watcher.ports import AlreadyDecidedError, IamOf, LostRaceError, Store
-from mfa_watcher.usecases.look import look
+from mfa_watcher.domain.users.escalation import decide_user_due
+from mfa_watcher.domain.users.user import MailKind, UserKey
+from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Decision, Fact, Situation
+from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
+from mfa_watcher.ports.iam import IamOf
+from mfa_watcher.ports.store import Store
+from mfa_watcher.usecases.read_user import read_user
 
 
-class Result(StrEnum):
+class ReminderResult(StrEnum):
     """What became of a user who was due."""
 
     DECIDED = "decided"
@@ -25,16 +27,16 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reminding:
+class RemindedUser:
     """What became of one user, and what was done."""
 
     key: UserKey
-    result: Result
+    result: ReminderResult
     effects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Reminder:
+class RemindUsers:
     """Looks at users who are due. Safe to run twice, late, and at the same time.
 
     Each look is committed under the version of the user's record that it was decided from, so of
@@ -57,22 +59,22 @@ class Reminder:
         """Give the users who are due now."""
         return self.store.due_users(now=self.clock())
 
-    def remind(self, key: UserKey) -> Reminding:
+    def remind(self, key: UserKey) -> RemindedUser:
         """Look at one user. Raises IamReadError if IAM does not answer: he stays due."""
         user, now = self.store.user(key), self.clock()
         if user is None or user.due_at is None or user.due_at > now:
-            return Reminding(key, Result.NOT_DUE)
-        facts = STANDING_FACTS | {Fact.IDENTITY}
-        live = look(self.iam_of(key.account_id), key, (user.name,), facts)
+            return RemindedUser(key, ReminderResult.NOT_DUE)
+        facts = MFA_STATUS_FACTS | {Fact.IDENTITY}
+        iam_state = read_user(self.iam_of(key.account_id), key, (user.name,), facts)
         request = self.store.request(user.request_id) if user.request_id else None
         event_id = f"due-{key.user_id}-{user.version}"
-        situation = Situation(event_id, now, None, user, self._policy(key), request, live)
-        decision = decide_due(situation)
+        situation = Situation(event_id, now, None, user, self._policy(key), request, iam_state)
+        decision = decide_user_due(situation)
         try:
             self.store.commit(decision, now=now)
         except (LostRaceError, AlreadyDecidedError):
-            return Reminding(key, Result.LOST_RACE)
-        return Reminding(key, Result.DECIDED, decision.effects)
+            return RemindedUser(key, ReminderResult.LOST_RACE)
+        return RemindedUser(key, ReminderResult.DECIDED, decision.effects)
 
     def _policy(self, key: UserKey) -> Policy:
         if key.account_id == self.account_id or self.quarantines_members:
@@ -84,7 +86,7 @@ class Reminder:
 
         An account's users are told of in one mail.
         """
-        now, told = self.clock(), 0
+        now, notification = self.clock(), 0
         accounts: defaultdict[str, list[tuple[UserKey, Case]]] = defaultdict(list)
         for key, case in self.store.unreachable(now=now):
             accounts[key.account_id].append((key, case))
@@ -95,8 +97,8 @@ class Reminder:
                 self.store.commit(decision, now=now)
             except (LostRaceError, AlreadyDecidedError):
                 continue
-            told += len(found)
-        return told
+            notification += len(found)
+        return notification
 
 
 def _report(

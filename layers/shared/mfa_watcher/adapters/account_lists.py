@@ -1,0 +1,188 @@
+"""Listing all users of an account."""
+
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from io import StringIO
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from mfa_watcher.domain.sweep.account_lists import (
+    AssignedDevice,
+    CredentialReport,
+    ListedUser,
+    ReportRow,
+    ReportState,
+)
+from mfa_watcher.domain.users.devices import Device
+from mfa_watcher.ports.errors import IamReadError
+
+if TYPE_CHECKING:
+    from types_boto3_iam import IAMClient
+
+Answer = TypeVar("Answer")
+
+ROOT_ROW = "<root_account>"
+"""How the report names the root user (IAM user guide, "Credential report format")."""
+
+_PAGE = 1000
+"""The most that IAM gives a call (IAM API reference)."""
+
+_NO_REPORT = {
+    "ReportNotPresent": ReportState.NOT_PRESENT,
+    "CredentialReportNotPresentException": ReportState.NOT_PRESENT,
+    "ReportExpired": ReportState.EXPIRED,
+    "CredentialReportExpiredException": ReportState.EXPIRED,
+    "ReportInProgress": ReportState.IN_PROGRESS,
+    "CredentialReportNotReadyException": ReportState.IN_PROGRESS,
+}
+"""Error codes as IAM sends them, and as its API reference names the exceptions."""
+
+_TOO_MANY = frozenset({"LimitExceeded", "LimitExceededException"})
+
+_WORDS = {"true": True, "false": False}
+"""The report's words, whatever their case: the user guide has TRUE, the report true. What is
+neither (N/A, not_supported, no_information) says nothing."""
+
+
+class BotoAccountListReader:
+    """Lists one account's users. Botocore's own retries are not counted as calls."""
+
+    def __init__(self, client: "IAMClient") -> None:
+        """Take an IAM client of the account."""
+        self._client = client
+        self._calls = 0
+
+    @property
+    def calls(self) -> int:
+        """How many calls were made so far."""
+        return self._calls
+
+    def report(self) -> CredentialReport | ReportState:
+        """Give the credential report, or say why there is none."""
+        found = self._asked("GetCredentialReport", self._client.get_credential_report)
+        if isinstance(found, ReportState):
+            return found
+        return read_report(found["Content"], found["GeneratedTime"])
+
+    def request_report(self) -> ReportState:
+        """Have a report made; IAM keeps to the last one if that is younger than four hours."""
+        said = self._asked("GenerateCredentialReport", self._client.generate_credential_report)
+        if isinstance(said, ReportState):
+            return said
+        done = said.get("State") == "COMPLETE"
+        return ReportState.COMPLETE if done else ReportState.IN_PROGRESS
+
+    def users(self) -> tuple[ListedUser, ...]:
+        """Give all users."""
+        return tuple(
+            ListedUser(
+                user["UserId"],
+                user["UserName"],
+                user["CreateDate"],
+                user.get("PasswordLastUsed"),
+            )
+            for user in self._all("ListUsers", "list_users", "Users")
+        )
+
+    def assigned_devices(self) -> tuple[AssignedDevice, ...]:
+        """Give all users' virtual devices. Root's comes with the account's number as user id."""
+        found = self._all(
+            "ListVirtualMFADevices",
+            "list_virtual_mfa_devices",
+            "VirtualMFADevices",
+            AssignmentStatus="Assigned",
+        )
+        return tuple(
+            AssignedDevice(
+                Device(one["SerialNumber"]), one["User"]["UserId"], one.get("EnableDate")
+            )
+            for one in found
+            if one.get("User", {}).get("UserId")
+        )
+
+    def devices_in_use(self) -> int:
+        """Count the devices of all kinds that somebody has."""
+        found = self._asked("GetAccountSummary", self._client.get_account_summary)
+        if isinstance(found, ReportState):
+            raise IamReadError(f"IAM did not answer GetAccountSummary: {found}")
+        return int(found["SummaryMap"].get("MFADevicesInUse", 0))
+
+    def _all(self, call: str, method: str, listed: str, **asked: str) -> Iterator[dict[str, Any]]:
+        """Page by hand, since each page is a call to be counted."""
+        ask: Callable[..., dict[str, Any]] = getattr(self._client, method)
+        marker: dict[str, str] = {}
+        while True:
+            page = self._asked(call, partial(ask, MaxItems=_PAGE, **asked, **marker))
+            if isinstance(page, ReportState):
+                raise IamReadError(f"IAM did not answer {call}: {page}")
+            yield from page[listed]
+            if not page.get("IsTruncated"):
+                return
+            marker = {"Marker": page["Marker"]}
+
+    def _asked(self, call: str, ask: Callable[[], Answer]) -> Answer | ReportState:
+        self._calls += 1
+        try:
+            return ask()
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if state := _NO_REPORT.get(code):
+                return state
+            if call == "GenerateCredentialReport" and code in _TOO_MANY:
+                return ReportState.IN_PROGRESS  # somebody else asks for it, too
+            raise IamReadError(f"IAM did not answer {call}: {code}") from error
+        except BotoCoreError as error:
+            raise IamReadError(f"IAM did not answer {call}: {type(error).__name__}") from error
+
+
+def read_report(content: bytes, generated_at: datetime) -> CredentialReport:
+    """Read the report's CSV by the names in its header: columns were added to it before.
+
+    A row that does not fit its header (a comma in a user's name, unquoted) is damaged: what it
+    says of the user is not taken. Raises IamReadError for a header without what is needed.
+    """
+    lines = csv.reader(StringIO(content.decode("utf-8-sig", errors="replace"), newline=""))
+    header = [name.strip().casefold() for name in next(lines, [])]
+    missing = {"user", "arn", "password_enabled", "mfa_active"} - set(header)
+    if missing:
+        raise IamReadError(f"the credential report has no column {', '.join(sorted(missing))}")
+    rows: dict[str, ReportRow] = {}
+    root, damaged = None, 0
+    for cells in lines:
+        if not any(cells):
+            continue
+        row = dict(zip(header, cells, strict=False))
+        if row["user"] == ROOT_ROW:
+            root = _row(row)
+        elif _fits(row):
+            rows[row["user"].casefold()] = _row(row)
+        else:
+            damaged += 1
+    return CredentialReport(generated_at, rows, root, damaged)
+
+
+def _fits(row: Mapping[str, str]) -> bool:
+    """Tell whether the cells stand under their names: the ARN ends with the user's name."""
+    arn = row.get("arn", "")
+    return arn.startswith("arn:") and arn.endswith(f"/{row['user']}")
+
+
+def _row(row: Mapping[str, str]) -> ReportRow:
+    return ReportRow(
+        row["user"],
+        _moment(row.get("user_creation_time", "")),
+        _WORDS.get(row.get("password_enabled", "").strip().casefold()),
+        _WORDS.get(row.get("mfa_active", "").strip().casefold()),
+    )
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.replace(microsecond=0)

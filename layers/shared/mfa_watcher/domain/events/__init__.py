@@ -1,0 +1,1 @@
+"""What CloudTrail's records mean, and what follows."""

@@ -1,0 +1,306 @@
+"""What a CloudTrail record means to us."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mfa_watcher.domain.events import denials
+from mfa_watcher.domain.events.records import Record
+from mfa_watcher.domain.events.tampering import (
+    STANDARD,
+    Tampering,
+    Watcher,
+    find_tampering,
+    is_canary,
+    is_watched_call,
+)
+from mfa_watcher.domain.users.devices import owner_in
+
+SIGN_IN_SOURCE = "signin.amazonaws.com"
+IAM_SOURCE = "iam.amazonaws.com"
+ROOT_USER_NAME = "AWS ROOT USER"
+"""What IAM writes as ``userName`` when the root user handles its own device."""
+
+
+class SignalKind(StrEnum):
+    """The signals of the design's table."""
+
+    SIGN_IN_WITHOUT_MFA = "sign_in_without_mfa"
+    SIGN_IN_WITH_MFA = "sign_in_with_mfa"
+    SIGN_IN_NOT_JUDGED = "sign_in_not_judged"
+    SIGN_IN_FAILED = "sign_in_failed"
+    DEVICE_REMOVAL = "device_removal"
+    DEVICE_ENABLED = "device_enabled"
+    DEVICE_RESYNCED = "device_resynced"
+    CONSOLE_ACCESS_GRANTED = "console_access_granted"
+    CONSOLE_ACCESS_REMOVED = "console_access_removed"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a signal's name, no password
+    USER_CREATED = "user_created"
+    USER_DELETED = "user_deleted"
+    USER_RENAMED = "user_renamed"
+    USER_TAGGED = "user_tagged"
+    PASSWORD_POLICY_CHANGED = "password_policy_changed"  # noqa: S105 - a signal's name
+    WATCHER_DISTURBED = "watcher_disturbed"
+    IGNORED = "ignored"
+
+
+class Outcome(StrEnum):
+    """How a call ended."""
+
+    SUCCEEDED = "succeeded"
+    DENIED = "denied"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One record's meaning.
+
+    ``subject`` is the user name the record itself yields, ``root`` for the root user, or None.
+    ``outcome`` is given for ``device_removal`` alone, ``disturbance`` for ``watcher_disturbed``.
+    ``why`` is one sentence for an analyst.
+    """
+
+    kind: SignalKind
+    why: str
+    record: Record
+    subject: str | None = None
+    outcome: Outcome | None = None
+    serial: str | None = None
+    tampering: Tampering | None = None
+
+    @property
+    def root(self) -> bool:
+        """Tell whether the root user acted."""
+        return self.record.identity.is_root
+
+    @property
+    def subject_is_root(self) -> bool:
+        """Tell whether the signal is about the root user itself."""
+        named = self.record.user_name
+        if named is None:
+            return self.root and self.subject == "root"
+        return named == ROOT_USER_NAME  # an IAM user may be called "root"
+
+    @property
+    def subject_acted(self) -> bool:
+        """Tell whether the subject did it to himself.
+
+        IAM names are unique without regard to case (IAM ``CreateUser``).
+        """
+        caller = self.record.identity.user_name
+        return bool(self.subject and caller and self.subject.casefold() == caller.casefold())
+
+    @property
+    def subject_id(self) -> str | None:
+        """Give the subject's unique id (``AIDA…``) if the record itself has it."""
+        if self.kind is SignalKind.USER_CREATED:
+            return self.record.response_user_id
+        if self.only_deletes_device_entity:
+            return None
+        about_the_caller = self.subject_acted or self.record.event_name == "ConsoleLogin"
+        return self.record.identity.user_id if about_the_caller else None
+
+    @property
+    def only_deletes_device_entity(self) -> bool:
+        """Tell whether this call deletes a virtual device that nobody has any more.
+
+        ``DeleteVirtualMFADevice`` succeeds only for a device already deactivated, and names no
+        user (IAM API reference): the subject it yields is at best the caller.
+        """
+        return (
+            self.record.event_name == "DeleteVirtualMFADevice" and self.outcome is Outcome.SUCCEEDED
+        )
+
+    @property
+    def removes_device(self) -> bool:
+        """Tell whether a device was taken from somebody who had it."""
+        removed = self.kind is SignalKind.DEVICE_REMOVAL and self.outcome is Outcome.SUCCEEDED
+        return removed and not self.only_deletes_device_entity
+
+
+_REMOVALS = frozenset({"DeactivateMFADevice", "DeleteVirtualMFADevice"})
+
+_CHANGES: dict[str, tuple[SignalKind, str]] = {
+    "EnableMFADevice": (SignalKind.DEVICE_ENABLED, "An MFA device was enabled for {subject}"),
+    "ResyncMFADevice": (SignalKind.DEVICE_RESYNCED, "An MFA device of {subject} was resynced"),
+    "CreateLoginProfile": (
+        SignalKind.CONSOLE_ACCESS_GRANTED,
+        "{subject} got a console password and can sign in from now on",
+    ),
+    "DeleteLoginProfile": (
+        SignalKind.CONSOLE_ACCESS_REMOVED,
+        "The console password of {subject} was removed",
+    ),
+    "ChangePassword": (SignalKind.PASSWORD_CHANGED, "{subject} changed the own password"),
+    "UpdateLoginProfile": (
+        SignalKind.PASSWORD_CHANGED,
+        "The console password of {subject} was set anew",
+    ),
+    "CreateUser": (SignalKind.USER_CREATED, "The user {subject} was created"),
+    "DeleteUser": (SignalKind.USER_DELETED, "The user {subject} was deleted"),
+    "TagUser": (SignalKind.USER_TAGGED, "Tags of {subject} were set"),
+    "UntagUser": (SignalKind.USER_TAGGED, "Tags of {subject} were taken off"),
+    "UpdateAccountPasswordPolicy": (
+        SignalKind.PASSWORD_POLICY_CHANGED,
+        "The account's password policy was changed",
+    ),
+    "DeleteAccountPasswordPolicy": (
+        SignalKind.PASSWORD_POLICY_CHANGED,
+        "The account's password policy was deleted, so AWS's default holds",
+    ),
+}
+
+
+def classify(record: Record, watcher: Watcher = STANDARD) -> Signal:
+    """Say what a record means, and why. Pure; never raises.
+
+    By ``watcher`` an act on our own rule is told from one on somebody else's.
+    """
+    match (record.event_source, record.event_name):
+        case (_, None):
+            return _ignored(record, "The record names no event")
+        case (source, "ConsoleLogin") if source in {SIGN_IN_SOURCE, None}:
+            return _classify_sign_in(record)
+        case (source, name) if name in _REMOVALS and source in {IAM_SOURCE, None}:
+            return _classify_removal(record)
+        case (source, name) if source in {IAM_SOURCE, None} and (
+            name in _CHANGES or name == "UpdateUser"
+        ):
+            return _classify_change(record)
+        case _:
+            return _classify_tampering(record, watcher)
+
+
+def _classify_sign_in(record: Record) -> Signal:
+    identity, subject = record.identity, record.identity.user_name
+    said = (record.console_login or "").casefold()
+    if said == "failure" or (record.failed and said != "success"):
+        reason = f": {record.error_message}" if record.error_message else ""
+        return Signal(
+            SignalKind.SIGN_IN_FAILED, f"Nobody got in; the sign-in failed{reason}", record, subject
+        )
+    if said != "success":
+        return _ignored(record, "The sign-in record does not say whether it succeeded")
+    if not (identity.is_iam_user or identity.is_root):
+        return Signal(
+            SignalKind.SIGN_IN_NOT_JUDGED,
+            f"A sign-in as {identity.type or 'an identity of unknown type'}: the identity provider"
+            " asks for MFA there, and what MFAUsed says of it means nothing",
+            record,
+            subject,
+        )
+    who = "The root user" if identity.is_root else (subject or "An IAM user")
+    if (record.mfa_used or "").casefold() == "yes":
+        return Signal(
+            SignalKind.SIGN_IN_WITH_MFA, f"{who} signed in to the console with MFA", record, subject
+        )
+    unsaid = "" if record.mfa_used else " (the record has no MFAUsed, which counts as no)"
+    return Signal(
+        SignalKind.SIGN_IN_WITHOUT_MFA,
+        f"{who} signed in to the console without MFA{unsaid}",
+        record,
+        subject,
+    )
+
+
+def _classify_removal(record: Record) -> Signal:
+    outcome = _outcome_of(record)
+    subject, serial = record.user_name, record.serial
+    how = "the request names it"
+    if outcome is Outcome.DENIED and subject is None:
+        target = denials.target_of(record.error_message or "")
+        subject, serial = target.user, serial or target.serial
+        how = "the denial's text names it"
+        if subject is None and not (target.caller or serial):
+            why = "the denial's text was cut before it could name the user"
+            return _removal(record, outcome, None, serial, why)
+    if subject is None and record.response_user_name:
+        subject, how = record.response_user_name, "the response names it"
+    if subject is None and serial and (owner := owner_in(serial)):
+        subject, how = owner, "the device's serial number names it"
+    if subject is None:
+        subject, how = record.identity.user_name, "the call names nobody, so it is about the caller"
+    if subject is None:
+        how = "neither the call nor its caller names a user"
+    return _removal(record, outcome, _plain(subject), serial, how)
+
+
+def _removal(
+    record: Record, outcome: Outcome, subject: str | None, serial: str | None, how: str
+) -> Signal:
+    what = {
+        Outcome.SUCCEEDED: "was removed",
+        Outcome.DENIED: "was to be removed, and IAM denied it",
+        Outcome.FAILED: f"was to be removed, which failed ({record.error_code or 'no code'})",
+    }[outcome]
+    why = f"An MFA device of {subject or 'an unknown user'} {what}; {how}"
+    if outcome is Outcome.SUCCEEDED and record.event_name == "DeleteVirtualMFADevice":
+        why = (
+            f"The virtual MFA device {serial or '(unnamed)'} was deleted, after it had been"
+            f" deactivated; the call names no user"
+        )
+    return Signal(SignalKind.DEVICE_REMOVAL, why, record, subject, outcome, serial)
+
+
+def _classify_change(record: Record) -> Signal:
+    subject = _subject_of_change(record)
+    outcome = _outcome_of(record)
+    if outcome is not Outcome.SUCCEEDED:
+        code = record.error_code or "no code"
+        return _ignored(record, f"{record.event_name} did not succeed ({code}): no change", subject)
+    if record.event_name == "UpdateUser":
+        if record.new_user_name is None:
+            return _ignored(record, "The user's path changed, not the name", subject)
+        why = f"{subject or 'A user'} is called {record.new_user_name} from now on"
+        return Signal(SignalKind.USER_RENAMED, why, record, subject)
+    kind, text = _CHANGES[record.event_name or ""]
+    if kind is SignalKind.PASSWORD_POLICY_CHANGED:
+        subject = None
+    why = text.format(subject=subject or "an unknown user")
+    return Signal(kind, why, record, subject, serial=record.serial)
+
+
+def _subject_of_change(record: Record) -> str | None:
+    if record.event_name == "CreateUser":
+        # IAM's own answer is the user as it now is; the request is only what was asked for.
+        return record.response_user_name or record.user_name
+    named = record.user_name or record.response_user_name
+    if named is None and record.denied:
+        target = denials.target_of(record.error_message or "")
+        if target.user or not target.caller:
+            return target.user
+    if named is None and record.serial:
+        named = owner_in(record.serial)
+    return _plain(named or record.identity.user_name)
+
+
+def _classify_tampering(record: Record, watcher: Watcher) -> Signal:
+    if found := find_tampering(record, watcher):
+        return Signal(SignalKind.WATCHER_DISTURBED, found.what, record, tampering=found)
+    name = record.event_name
+    if is_canary(record, watcher):
+        return _ignored(record, "The watcher's own canary, which shows that events arrive")
+    if is_watched_call(record) and record.failed and not record.denied:
+        return _ignored(record, f"{name} did not succeed: the watcher is as it was")
+    return _ignored(record, f"{name} is nothing that the watcher looks at")
+
+
+def _outcome_of(record: Record) -> Outcome:
+    if record.denied:
+        return Outcome.DENIED
+    return Outcome.FAILED if record.failed else Outcome.SUCCEEDED
+
+
+def _plain(subject: str | None) -> str | None:
+    return "root" if subject == ROOT_USER_NAME else subject
+
+
+def _ignored(record: Record, why: str, subject: str | None = None) -> Signal:
+    return Signal(SignalKind.IGNORED, why, record, subject or _named_in(record))
+
+
+def _named_in(record: Record) -> str | None:
+    """Give the user an ignored record names, so that a list of all records can be searched."""
+    signing_in = record.event_source == SIGN_IN_SOURCE
+    caller = record.identity.user_name if signing_in else None
+    return _plain(record.user_name or record.response_user_name or caller)

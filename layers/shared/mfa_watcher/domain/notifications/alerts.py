@@ -1,0 +1,303 @@
+"""The words of alerts."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from mfa_watcher.domain.events.signals import Outcome, Signal, SignalKind
+from mfa_watcher.domain.events.tampering import Tampering
+from mfa_watcher.domain.health.heartbeats import Heartbeat
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity
+from mfa_watcher.domain.requests.change_request import ChangeRequest
+from mfa_watcher.domain.users.people import Person
+from mfa_watcher.domain.users.user import User
+from mfa_watcher.domain.users.user_state import Draft, Situation
+
+
+def alert(
+    signal: Signal,
+    kind: AlertKind,
+    severity: Severity,
+    title: str,
+    *facts: tuple[str, str],
+) -> Alert:
+    """Make an alert: our own title, its facts, and what every alert says of its record."""
+    record = signal.record
+    common = (
+        ("What", signal.why),
+        ("Who", record.identity.arn or record.identity.type or "unknown"),
+        ("When", record.event_time or "unknown"),
+        ("From", record.source_ip or "unknown"),
+        ("With", record.user_agent or "unknown"),
+        ("Account", record.account_id or "unknown"),
+        ("CloudTrail event", record.event_id or "unknown"),
+    )
+    return Alert(kind, severity, title, (*facts, *common))
+
+
+def removal_alert(situation: Situation, signal: Signal, draft: Draft, kind: AlertKind) -> Alert:
+    """Make the alert for a removal, or a try at one."""
+    severity, title = {
+        AlertKind.REMOVAL_DENIED: (Severity.MEDIUM, "Attempt to remove an MFA device was denied"),
+        AlertKind.REMOVAL_UNAPPROVED: (Severity.HIGH, "MFA device removed without approval"),
+        AlertKind.REMOVAL_BREAK_GLASS: (Severity.HIGH, "MFA device removed by a break-glass role"),
+    }[kind]
+    user = draft.user
+    left = (
+        len(user.devices)
+        if situation.iam_state and situation.iam_state.devices is not None
+        else None
+    )
+    return alert(
+        signal,
+        kind,
+        severity,
+        title,
+        ("User", user.name),
+        ("Device", signal.serial or "not named in the record"),
+        ("Devices left", "not asked" if left is None else str(left)),
+        ("Change request", draft.open_request.id if draft.open_request else "none"),
+    )
+
+
+def fulfilment_denied_alert(signal: Signal, draft: Draft, request: ChangeRequest) -> Alert:
+    """Make the alert for a carrying out that IAM denied: a policy is stricter than it should be."""
+    return alert(
+        signal,
+        AlertKind.REMOVAL_DENIED,
+        Severity.MEDIUM,
+        "The carrying out of a change request was denied",
+        ("User", draft.user.name),
+        ("Device", signal.serial or "not named in the record"),
+        ("Change request", request.id),
+    )
+
+
+def request_alert(  # noqa: PLR0913 - which request, when, and what of it
+    request: ChangeRequest,
+    user: User,
+    at: datetime,
+    *facts: tuple[str, str],
+    kind: AlertKind,
+    severity: Severity,
+    title: str,
+) -> Alert:
+    """Make an alert about a request that the clock found: our own title, and its facts."""
+    return Alert(
+        kind,
+        severity,
+        title,
+        (
+            ("User", user.name),
+            ("Change request", request.id),
+            *facts,
+            ("Open since", f"{request.opened_at:%Y-%m-%d}"),
+            ("When", f"{at:%Y-%m-%dT%H:%M:%SZ}"),
+            ("Account", request.subject.account_id),
+        ),
+    )
+
+
+def quarantine_alert(draft: Draft, at: datetime, *, dry_run: bool) -> Alert:
+    """Make the alert for a user who is shut in, or would be."""
+    user = draft.user
+    since = user.finding.opened_at if user.finding else at
+    would = "would be" if dry_run else "was"
+    return Alert(
+        AlertKind.QUARANTINED,
+        Severity.LOW if dry_run else Severity.MEDIUM,
+        f"A user without MFA {would} quarantined{' (dry run)' if dry_run else ''}",
+        (
+            ("User", user.name),
+            ("Without MFA since", f"{since:%Y-%m-%d}"),
+            ("Ends", "by itself, when the user has enrolled a device"),
+            ("Account", user.key.account_id),
+        ),
+    )
+
+
+def events_lost_alert(
+    account_id: str, at: datetime, since: datetime | None, lost: Mapping[str, tuple[str, ...]]
+) -> Alert:
+    """Make the alert for events that never came; ``lost`` has the calls missed, by user name."""
+    calls = sum(len(missed) for missed in lost.values())
+    named = [f"{name}: {', '.join(missed)}" for name, missed in sorted(lost.items())]
+    more = f"; and {len(named) - _MOST_NAMED} more users" if len(named) > _MOST_NAMED else ""
+    return Alert(
+        AlertKind.EVENTS_LOST,
+        Severity.HIGH,
+        f"{calls} events about users never reached the watcher",
+        (
+            ("What", "The sweep found changes in IAM that no event had told of"),
+            ("Users", "; ".join(named[:_MOST_NAMED]) + more),
+            ("Since", f"{since:%Y-%m-%d %H:%M} UTC" if since else "the watcher was deployed"),
+            ("When", f"{at:%Y-%m-%dT%H:%M:%SZ}"),
+            ("What to do", "See that the trail logs, the rules are enabled, the queues are empty"),
+            ("Account", account_id),
+        ),
+    )
+
+
+_MOST_NAMED = 20
+
+
+def silent_alert(account_id: str, silent: list[Heartbeat], now: datetime) -> Alert:
+    """Make the alert for paths on which nothing comes, not even the canary."""
+    return Alert(
+        AlertKind.WATCH_SILENT,
+        Severity.HIGH,
+        "No events arrive, not even the watcher's own canary",
+        (
+            ("What it means", "Nobody sees what happens there until the next sweep"),
+            ("Silent", "; ".join(_last_seen(one) for one in silent)),
+            ("What to do", _AFTER_SILENCE),
+            *_of_account(account_id, now),
+        ),
+    )
+
+
+_AFTER_SILENCE = (
+    "See that forwarder.yaml is deployed there, the trail logs, the rules and the canary's schedule"
+    " are enabled, and nothing is in the dead letters; python -m mfa_watcher doctor looks at all of"
+    " that"
+)
+
+
+def recovered_alert(account_id: str, back: list[Heartbeat], now: datetime) -> Alert:
+    """Make the alert for paths on which events come again."""
+    return Alert(
+        AlertKind.WATCH_BACK,
+        Severity.LOW,
+        "Events arrive again",
+        (
+            ("Back", "; ".join(_last_seen(one) for one in back)),
+            ("What to do", "Invoke sweep, which finds what was missed"),
+            *_of_account(account_id, now),
+        ),
+    )
+
+
+def _last_seen(beat: Heartbeat) -> str:
+    seen = f"last seen {beat.seen_at:%Y-%m-%d %H:%M} UTC" if beat.seen_at else "never seen"
+    return f"{beat.source.region}, {beat.source.path.words}: {seen}"
+
+
+def _of_account(account_id: str, now: datetime) -> tuple[tuple[str, str], ...]:
+    return ("When", f"{now:%Y-%m-%dT%H:%M:%SZ}"), ("Account", account_id)
+
+
+def fulfilled_alert(
+    request: ChangeRequest, user: User, by: Person, at: datetime, *, again: bool
+) -> Alert:
+    """Make the alert for a request that was carried out: somebody has a user's new password."""
+    until = f"{request.window_until:%Y-%m-%d %H:%M} UTC" if request.window_until else "any time"
+    return Alert(
+        AlertKind.REQUEST_FULFILLED,
+        Severity.LOW,
+        "A change request was carried out" + (" once more" if again else ""),
+        (
+            ("User", user.name),
+            ("Change request", request.id),
+            ("What", "A new password was handed to who carried it out, to be changed at sign-in"),
+            ("Done", ", ".join(request.fulfilment.done if request.fulfilment else ())),
+            ("Devices kept", ", ".join(request.kept) or "none"),
+            ("Approved by", request.verdict.by if request.verdict else "nobody"),
+            ("Who", by.arn),
+            ("When", f"{at:%Y-%m-%dT%H:%M:%SZ}"),
+            ("New device until", until),
+            ("Account", user.key.account_id),
+        ),
+    )
+
+
+def root_alert(signal: Signal) -> Alert:
+    """Make the alert for an act of the root user."""
+    if not signal.subject_is_root:
+        severity, title = Severity.HIGH, "Root user acted on an IAM user or the account"
+    else:
+        severity, title = _ROOT_ALERTS.get(
+            (signal.kind, signal.outcome), (Severity.HIGH, "Root user acted on itself")
+        )
+    facts = (("User", signal.subject),) if signal.subject else ()
+    return alert(signal, AlertKind.ROOT_ACTIVITY, severity, title, *facts)
+
+
+_ROOT_ALERTS = {
+    (SignalKind.SIGN_IN_WITHOUT_MFA, None): (
+        Severity.CRITICAL,
+        "Root user signed in without MFA",
+    ),
+    (SignalKind.SIGN_IN_WITH_MFA, None): (Severity.MEDIUM, "Root user signed in"),
+    (SignalKind.DEVICE_ENABLED, None): (Severity.MEDIUM, "Root user's MFA device enabled"),
+    (SignalKind.DEVICE_REMOVAL, Outcome.SUCCEEDED): (
+        Severity.CRITICAL,
+        "Root user's MFA device removed",
+    ),
+    (SignalKind.DEVICE_REMOVAL, Outcome.DENIED): (
+        Severity.HIGH,
+        "Attempt to remove the root user's MFA device was denied",
+    ),
+    (SignalKind.DEVICE_REMOVAL, Outcome.FAILED): (
+        Severity.HIGH,
+        "Attempt to remove the root user's MFA device failed",
+    ),
+}
+
+
+def tampering_alert(signal: Signal, found: Tampering) -> Alert:
+    """Make the alert for an act on the watcher itself: what it means, and what to do."""
+    severity, title = Severity.HIGH, f"The watcher was disturbed: {found.part}"
+    if signal.root:
+        severity, title = Severity.CRITICAL, f"The root user disturbed the watcher: {found.part}"
+    if found.denied:
+        severity, title = (
+            Severity.MEDIUM,
+            f"Attempt to disturb the watcher was denied: {found.part}",
+        )
+    facts = (("What it means", found.meaning), ("What to do", found.remedy))
+    return alert(signal, AlertKind.WATCHER_DISTURBED, severity, title, *facts)
+
+
+def account_alert(signal: Signal) -> Alert | None:  # noqa: PLR0911 - a table
+    """Give the alert for what no user's record is behind; None where the evidence is enough."""
+    if signal.tampering:
+        return tampering_alert(signal, signal.tampering)
+    if signal.root or signal.subject_is_root:
+        return root_alert(signal)
+    match signal.kind:
+        case SignalKind.PASSWORD_POLICY_CHANGED:
+            return alert(
+                signal,
+                AlertKind.PASSWORD_POLICY_CHANGED,
+                Severity.MEDIUM,
+                "The account's password policy changed",
+            )
+        case SignalKind.DEVICE_REMOVAL if signal.outcome is Outcome.DENIED:
+            return alert(
+                signal,
+                AlertKind.REMOVAL_DENIED,
+                Severity.MEDIUM,
+                "Attempt to remove an MFA device of an unknown user was denied",
+                ("User", signal.subject or "not named in the record"),
+                ("Device", signal.serial or "not named in the record"),
+            )
+        case SignalKind.DEVICE_REMOVAL if signal.removes_device and signal.subject is None:
+            return alert(
+                signal,
+                AlertKind.REMOVAL_UNAPPROVED,
+                Severity.HIGH,
+                "MFA device removed, and the record names no user",
+                ("Device", signal.serial or "not named in the record"),
+            )
+        case SignalKind.DEVICE_REMOVAL if signal.removes_device:
+            # Most who are found nowhere are off-boarded, hence no high alert; but no finding and
+            # no request will tell of one who was renamed, hence no silence.
+            return alert(
+                signal,
+                AlertKind.REMOVAL_UNAPPROVED,
+                Severity.MEDIUM,
+                "MFA device removed from an unknown user, who was deleted or renamed since",
+                ("User", signal.subject or "not named in the record"),
+                ("Device", signal.serial or "not named in the record"),
+            )
+        case _:
+            return None

@@ -1,0 +1,166 @@
+"""What becomes of a mail after SES has taken it, and what follows from that."""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from mfa_watcher.domain.history import About, HistoryEntry
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Mail, Severity
+from mfa_watcher.domain.users.user import User
+from mfa_watcher.domain.users.user_state import Decision
+
+MOST_ADDRESSES = 10
+"""How many addresses one mail is tried at, so that an error of ours cannot mail for ever."""
+
+
+class MailOutcome(StrEnum):
+    """How a mail ended, as far as is known."""
+
+    SENT = "sent"
+    DELAYED = "delayed"
+    DELIVERED = "delivered"
+    REJECTED = "rejected"
+    BOUNCED = "bounced"
+    COMPLAINED = "complained"
+
+    @property
+    def rank(self) -> int:
+        """Reports come in any order: an outcome is replaced by one of a higher rank alone.
+
+        A bounce may follow a delivery, when the receiving server thinks better of it.
+        """
+        return list(MailOutcome).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class MailReport:
+    """What SES says of one mail to some of its recipients.
+
+    ``id`` is the same however often SES says it. ``detail`` is the receiving server's text:
+    hostile until escaped.
+    """
+
+    id: str
+    at: datetime
+    message_id: str
+    intent_id: str | None
+    outcome: MailOutcome
+    to: str | None = None
+    """Whom the mail was addressed to."""
+    recipients: tuple[str, ...] = ()
+    """Whom the report is about; empty: all."""
+    unreachable: bool = False
+    """Whether the address takes no mail, now or later: it does not exist, or SES refuses it."""
+    detail: str = ""
+
+    def concerns(self, address: str | None) -> bool:
+        """Tell whether the report is about an address."""
+        return not self.recipients or address is None or address.casefold() in self._about
+
+    @property
+    def bad_addresses(self) -> frozenset[str]:
+        """Give the addresses not to write to any more, casefolded."""
+        given_up = self.unreachable or self.outcome is MailOutcome.COMPLAINED
+        return self._about if given_up else frozenset()
+
+    @property
+    def _about(self) -> frozenset[str]:
+        return frozenset(address.casefold() for address in self.recipients)
+
+
+def decide_feedback(
+    report: MailReport, intent: Intent, user: User | None, *, in_hand: bool = False
+) -> Decision | None:
+    """Decide about a report; None if it says no more than that SES took the mail.
+
+    ``user`` is the record of whom the mail went to, None if it went to security. A mail that SES
+    did not take is still ``in_hand``: whoever holds it tries the next address itself.
+    """
+    mail = intent.act
+    if report.outcome is MailOutcome.SENT or not isinstance(mail, Mail):
+        return None
+    if mail.kind.to_security or mail.user is None or user is None:
+        return _about_security(report, intent, mail)
+    intents: tuple[Intent, ...] = ()
+    effects: tuple[str, ...] = ()
+    new = report.bad_addresses - user.bad_addresses
+    if new:
+        effects = ("address not used any more",)
+        lost = report.unreachable and report.concerns(report.to) and not in_hand
+        if lost and (again := _again(report, intent)):
+            intents = (again,)
+            effects = (*effects, f"mail: {mail.kind} again")
+        if not user.bad_addresses:
+            intents = (*intents, _alert(report, intent, mail, user))
+            effects = (*effects, f"alert: {AlertKind.MAIL_UNDELIVERABLE}")
+        user = replace(user, bad_addresses=user.bad_addresses | new)
+    key = user.key
+    entry = _entry(report, mail, About.USER, f"{key.account_id}/{key.user_id}", effects)
+    return Decision(report.id, (entry,), intents, user if new else None)
+
+
+def _about_security(report: MailReport, intent: Intent, mail: Mail) -> Decision:
+    """A mail to the security team that does not arrive is told on its other channel."""
+    intents: tuple[Intent, ...] = ()
+    effects: tuple[str, ...] = ()
+    if report.bad_addresses and report.concerns(report.to):
+        intents = (_alert(report, intent, mail, None),)
+        effects = (f"alert: {AlertKind.MAIL_UNDELIVERABLE}",)
+    entry = _entry(report, mail, About.ACCOUNT, mail.account_id, effects)
+    return Decision(report.id, (entry,), intents)
+
+
+_AGAIN = re.compile(r"(?P<first>.*)-again-(?P<number>[0-9]+)", re.DOTALL)
+
+
+def _again(report: MailReport, intent: Intent) -> Intent | None:
+    """Make the same mail anew, under an id of its own: the next address is tried."""
+    found = _AGAIN.fullmatch(intent.id)
+    first, number = (found["first"], int(found["number"])) if found else (intent.id, 1)
+    if number >= MOST_ADDRESSES:
+        return None
+    return replace(intent, id=f"{first}-again-{number + 1}", created_at=report.at)
+
+
+def _alert(report: MailReport, intent: Intent, mail: Mail, user: User | None) -> Intent:
+    """Tell security, once for each user, or for each mail of its own."""
+    complained = report.outcome is MailOutcome.COMPLAINED and not report.unreachable
+    title = "A mail was reported as spam" if complained else "A mail cannot be delivered"
+    facts = (
+        ("User", user.name if user else "none: it is a mail to the security team"),
+        ("Mail", mail.kind.value),
+        ("Address", ", ".join(report.recipients) or "unknown"),
+        ("Why", report.detail or report.outcome.value),
+        (
+            "What follows",
+            "The address is not used any more, the next one that is known is"
+            if user
+            else "Nothing: see to the address of the security team",
+        ),
+        ("When", report.at.isoformat(timespec="seconds")),
+        ("Account", mail.account_id),
+    )
+    kind = AlertKind.MAIL_UNDELIVERABLE
+    once_per = user.key.user_id if user else intent.id
+    alert = Alert(kind, Severity.LOW if user else Severity.HIGH, title, facts)
+    return Intent(f"alert-{kind}-{once_per}", intent.event_id, report.at, alert)
+
+
+_WORDS = {
+    MailOutcome.SENT: "taken by SES for",
+    MailOutcome.DELAYED: "delayed on its way to",
+    MailOutcome.DELIVERED: "delivered to",
+    MailOutcome.REJECTED: "refused by SES for",
+    MailOutcome.BOUNCED: "bounced from",
+    MailOutcome.COMPLAINED: "reported as spam by",
+}
+
+
+def _entry(
+    report: MailReport, mail: Mail, about: About, subject_id: str, effects: tuple[str, ...]
+) -> HistoryEntry:
+    whom = ", ".join(report.recipients) or report.to or "its recipient"
+    detail = f": {report.detail}" if report.detail else ""
+    what = f"mail {mail.kind} {_WORDS[report.outcome]} {whom}{detail}"
+    return HistoryEntry(about, subject_id, report.at, report.id, what, None, effects)

@@ -1,0 +1,41 @@
+"""Removals of which security hears late: their user seemed gone, and is there after all."""
+
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity
+from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.requests.change_request import Attempt, ChangeRequest
+from mfa_watcher.domain.users.user import User
+
+
+def unreported_attempts(request: ChangeRequest, policy: Policy) -> tuple[Attempt, ...]:
+    """Give the attempts that nobody was told of, and of those that are one to us the first."""
+    heard: list[Attempt] = []
+    late: list[Attempt] = []
+    for attempt in request.attempts:
+        if any(attempt.repeats(earlier, policy) for earlier in heard):
+            continue
+        heard.append(attempt)
+        if not attempt.notified:
+            late.append(attempt)
+    return tuple(late)
+
+
+def late_removal_alert(request: ChangeRequest, user: User, attempt: Attempt) -> Alert:
+    """Make the alert for one of them: who, when and what is the attempt's, not today's."""
+    return Alert(
+        AlertKind.REMOVAL_UNAPPROVED,
+        Severity.HIGH,
+        "MFA device removed without approval, of a user who seemed deleted and is not",
+        (
+            ("User", user.name),
+            ("Device", attempt.serial or "not named in the record"),
+            ("Change request", request.id),
+            ("What", attempt.call),
+            ("Who", attempt.actor),
+            ("When", f"{attempt.at:%Y-%m-%dT%H:%M:%SZ}"),
+            ("From", attempt.source_ip or "unknown"),
+            ("With", attempt.user_agent or "unknown"),
+            ("Account", user.key.account_id),
+            ("CloudTrail event", attempt.event_id),
+        ),
+        attempt_id=attempt.event_id,
+    )

@@ -1,0 +1,1 @@
+"""The sweep: comparing an account's lists with what is known."""

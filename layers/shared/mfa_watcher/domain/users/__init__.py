@@ -1,0 +1,1 @@
+"""Users, their devices and what is known of them."""

@@ -1,0 +1,123 @@
+"""What the watcher does when a user is due: the steps of reminding, and the end of exemptions.
+
+Step 0 is the guide, which the finding's opening sends. With the usual days 0, 1, 3, 7 and 14 the
+others are: a reminder, another, the final warning with a copy to the manager, and on the last day
+a reminder while the security team gets the case. After that, a reminder every week; and, if the
+security team wants it, a quarantine.
+"""
+
+from dataclasses import replace
+
+from mfa_watcher.domain.notifications.alerts import quarantine_alert
+from mfa_watcher.domain.notifications.intents import Mail
+from mfa_watcher.domain.policy import Policy, Quarantine
+from mfa_watcher.domain.users.user import Finding, MailKind, MfaStatus
+from mfa_watcher.domain.users.user_state import (
+    Decision,
+    Draft,
+    Situation,
+    finish,
+    mail,
+    mail_once,
+    mark_gone,
+    update_from_iam,
+)
+
+
+def decide_user_due(situation: Situation) -> Decision:
+    """Decide about a user who is due, from what IAM says of him now. ``live`` must be given.
+
+    Steps are taken one at a time and in order, however late the schedule is: nobody's first
+    reminder is the final warning.
+    """
+    iam_state = situation.iam_state
+    if iam_state is not None and not iam_state.exists:
+        return finish(situation, mark_gone(situation), "Looked at on schedule", None)
+    draft = update_from_iam(situation)
+    draft = _advise_second_device(situation, draft)
+    draft = _warn_of_ending_exemption(situation, draft)
+    draft = _take_next_step(situation, draft)
+    return finish(situation, draft, "Looked at on schedule", None)
+
+
+def _advise_second_device(situation: Situation, draft: Draft) -> Draft:
+    """Advise a user who enrolled a while ago, and still has one device; and look no more."""
+    user, now = draft.user, situation.at
+    if user.evaluate_at is None or user.evaluate_at > now:
+        return draft
+    draft = draft.with_user(evaluate_at=None)
+    alone = user.mfa_status is MfaStatus.PROTECTED and len(user.devices) == 1
+    if not (alone and situation.policy.second_device_after):
+        return draft
+    return mail_once(situation, draft, MailKind.SECOND_DEVICE, serial=user.devices[0].serial)
+
+
+def _take_next_step(situation: Situation, draft: Draft) -> Draft:
+    """Take the next step, if it is due."""
+    finding, policy, now = draft.user.open_finding, situation.policy, situation.at
+    if finding is None or finding.due_at is None or finding.due_at > now:
+        return draft
+    step = finding.escalation_step + 1
+    following = policy.step_due_at(finding.opened_at, step + 1)
+    due_at = max(following, now + policy.reminder_gap) if following else None
+    draft = draft.with_user(finding=replace(finding, escalation_step=step, due_at=due_at))
+    if _quarantine_is_due(situation, finding):
+        draft = _quarantine(situation, draft)
+        if (
+            draft.quarantine_touched
+        ):  # his mail says more than the reminder, and one a day is enough
+            return draft
+    for reminder in _mails_of_step(situation, draft, policy, step):
+        draft = draft.adding(reminder, effect=f"mail: {reminder.kind}, step {step}")
+    return draft
+
+
+def _quarantine_is_due(situation: Situation, finding: Finding) -> bool:
+    """Tell whether a user is shut in: with the first step on or after the day for it, once."""
+    policy = situation.policy
+    return (
+        policy.quarantine is not Quarantine.OFF
+        and MailKind.QUARANTINED not in finding.mailed
+        and situation.at >= finding.opened_at + policy.quarantine_after
+    )
+
+
+def _quarantine(situation: Situation, draft: Draft) -> Draft:
+    """Shut the user in and say so; or, in a dry run, only tell security that it is due."""
+    dry_run = situation.policy.quarantine is Quarantine.DRY_RUN
+    notification = quarantine_alert(draft, situation.at, dry_run=dry_run)
+    draft = draft.adding(notification, effect=f"alert: quarantined{', dry run' if dry_run else ''}")
+    if dry_run and (finding := draft.user.finding):
+        noted = replace(finding, mailed=finding.mailed | {MailKind.QUARANTINED})
+        return draft.with_user(finding=noted)
+    draft = mail_once(situation, draft, MailKind.QUARANTINED)
+    return replace(draft.with_user(quarantined_at=situation.at), quarantine_touched=True)
+
+
+def _mails_of_step(
+    situation: Situation, draft: Draft, policy: Policy, step: int
+) -> tuple[Mail, ...]:
+    last = len(policy.escalation_schedule) - 1
+    if step == last - 1:
+        return (replace(mail(situation, draft, MailKind.FINAL_WARNING), step=step),)
+    number = step if step < last else max(1, step - 1)  # the final warning is not counted
+    reminder = replace(mail(situation, draft, MailKind.REMINDER), step=number)
+    if step != last:
+        return (reminder,)
+    return (reminder, replace(mail(situation, draft, MailKind.SECURITY_CASE), step=step))
+
+
+def _warn_of_ending_exemption(situation: Situation, draft: Draft) -> Draft:
+    exemption = draft.user.exemption
+    if exemption is None or exemption.warn_at is None or situation.at < exemption.warn_at:
+        return draft
+    draft = draft.with_user(exemption=replace(exemption, warn_at=None))
+    warning = replace(
+        mail(situation, draft, MailKind.EXEMPTION_ENDING),
+        finding_id=None,
+        actor=exemption.granted_by,
+        reason=exemption.reason,
+        opened_at=exemption.granted_at,
+        next_at=exemption.until,
+    )
+    return draft.adding(warning, effect="mail: exemption_ending")

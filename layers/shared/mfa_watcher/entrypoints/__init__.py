@@ -1,0 +1,1 @@
+"""What starts the functions: queues, schedules, the outbox's stream, the API."""

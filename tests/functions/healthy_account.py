@@ -1,0 +1,357 @@
+"""A healthy account for the doctor: what template.yaml and forwarders put into it, all at work."""
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.model import OperationModel
+
+from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.cli import main
+from mfa_watcher.domain.health.checks import SIGN_IN_REGIONS
+from mfa_watcher.domain.health.heartbeats import expected_sources
+from mfa_watcher.domain.sweep.user_inventory import InventorySummary, SweepResult
+from mfa_watcher.domain.users.user import MfaStatus, User, UserKey
+from mfa_watcher.domain.users.user_state import Decision
+from tests.support.account import REGION, TABLE, Account
+from tests.support.builders import ACCOUNT, SENDER, Json
+from tests.template.cloudformation import STACK, Template
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REGIONS = SIGN_IN_REGIONS["aws"]
+ELSEWHERE = REGIONS[1:]
+BUS = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
+FORWARD_RULE = f"{STACK}-forward-sign-in"
+FORWARD_LETTERS = f"{STACK}-forward-dead-letters"
+TRAIL = "all-regions"
+STRONG: Json = {
+    "MinimumPasswordLength": 16,
+    "RequireSymbols": True,
+    "RequireNumbers": True,
+    "RequireUppercaseCharacters": True,
+    "RequireLowercaseCharacters": True,
+    "AllowUsersToChangePassword": True,
+    "PasswordReusePrevention": 24,
+}
+_ROLE = f"arn:aws:iam::{ACCOUNT}:role/function"
+
+
+def physical(logical: str) -> str:
+    """Name a resource as CloudFormation does."""
+    return f"{STACK}-{logical}-1A2B3C"
+
+
+@dataclass(frozen=True)
+class Report:
+    """How the command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def verdicts(self) -> list[Json]:
+        """Give its JSON lines."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def not_well(self) -> set[tuple[str, str]]:
+        """Give the checks that are not ok, with their levels."""
+        return {(one["check"], one["level"]) for one in self.verdicts if one["level"] != "ok"}
+
+    def of(self, check: str) -> list[Json]:
+        """Give what one check said."""
+        return [one for one in self.verdicts if one["check"] == check]
+
+
+@dataclass
+class Clinic:
+    """The account, what moto cannot tell of it, and every call of the doctor's."""
+
+    account: Account
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    parameters: dict[str, str] = field(
+        default_factory=lambda: {"SenderAddress": SENDER, "MailDomains": "example.com"}
+    )
+    resources: dict[str, tuple[str, str]] = field(default_factory=dict)
+    status: str = "UPDATE_COMPLETE"
+    root: Json = field(
+        default_factory=lambda: {"AccountMFAEnabled": 1, "AccountPasswordPresent": 1}
+    )
+    identities: dict[str, bool] = field(default_factory=lambda: {"example.com": True})
+    mail: Json = field(
+        default_factory=lambda: {
+            "ProductionAccessEnabled": True,
+            "SendingEnabled": True,
+            "EnforcementStatus": "HEALTHY",
+            "SendQuota": {"Max24HourSend": 50000.0},
+        }
+    )
+    decisions: dict[str, str] = field(default_factory=dict)
+    """What IAM's simulation says of an action, if not ``allowed``."""
+    subscriptions: dict[str, str] = field(
+        default_factory=lambda: {"SubscriptionsConfirmed": "1", "SubscriptionsPending": "0"}
+    )
+    refused: dict[str, str] = field(default_factory=dict)
+    """Calls that are answered by an error, with its code."""
+    made: set[str] = field(default_factory=set)
+    guard_arn: str = ""
+
+    def client(self, service: str, region: str = REGION) -> Any:
+        """Give a client for arranging the account, whose calls nobody notes."""
+        return _arranging(service, region)
+
+    @property
+    def store(self) -> DynamoStore:
+        """The watcher's table."""
+        day = timedelta(days=1)
+        return DynamoStore(
+            self.account.dynamodb, table_name=TABLE, remember_events=day, keep_evidence=day
+        )
+
+    def examine(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> Report:
+        """Run the command; what is said of the arranging is not heard."""
+        capsys.readouterr()
+        self.made.clear()
+        code = main(["doctor", *(arguments or ("--json",))])
+        written = capsys.readouterr()
+        return Report(code, written.out, written.err)
+
+    # The account ------------------------------------------------------------------------------
+
+    def deploy(self) -> None:
+        """Make what the templates make, and what a person sets up beside them."""
+        template = Template.read()
+        trust = json.dumps(template.properties("SweepRole")["AssumeRolePolicyDocument"])
+        self.account.iam.create_role(RoleName="function", AssumeRolePolicyDocument=trust)
+        rules, queues = template.of_type("AWS::Events::Rule"), template.of_type("AWS::SQS::Queue")
+        for name in queues:
+            url = self.client("sqs").create_queue(QueueName=physical(name))["QueueUrl"]
+            self.resources[name] = ("AWS::SQS::Queue", url)
+        for name in rules:
+            queue = template.properties(name)["Targets"][0]["Arn"]["Fn::GetAtt"][0]
+            self.rule(physical(name), f"arn:aws:sqs:{REGION}:{ACCOUNT}:{physical(queue)}")
+            self.resources[name] = ("AWS::Events::Rule", physical(name))
+        for name in template.of_type("AWS::Serverless::Function"):
+            self._function(name, template.properties(name))
+        for region in ELSEWHERE:
+            self.rule(FORWARD_RULE, BUS, region)
+            self.client("sqs", region).create_queue(QueueName=FORWARD_LETTERS)
+        self._trail()
+        self._guard(template)
+
+    def rule(self, name: str, target: str, region: str = REGION) -> None:
+        """Make a rule."""
+        events = self.client("events", region)
+        events.put_rule(Name=name, EventPattern='{"source": ["aws.signin"]}', State="ENABLED")
+        events.put_targets(Rule=name, Targets=[{"Id": "To", "Arn": target}])
+
+    def _function(self, name: str, declared: Json) -> None:
+        self.client("lambda").create_function(
+            FunctionName=physical(name),
+            Role=_ROLE,
+            Code={"ZipFile": _CODE},
+            Handler="app.handler",
+            Runtime="python3.13",
+        )
+        self.resources[name] = ("AWS::Lambda::Function", physical(name))
+        for event, of_event in declared.get("Events", {}).items():
+            logical = f"{name}{event}"
+            if of_event["Type"] == "ScheduleV2":
+                self.client("scheduler").create_schedule(
+                    Name=physical(logical),
+                    ScheduleExpression="rate(1 hour)",
+                    FlexibleTimeWindow={"Mode": "OFF"},
+                    Target={"Arn": f"arn:aws:lambda:{REGION}:{ACCOUNT}:x", "RoleArn": _ROLE},
+                )
+                self.resources[logical] = ("AWS::Scheduler::Schedule", physical(logical))
+            elif of_event["Type"] == "SQS":
+                queue = of_event["Properties"]["Queue"]["Fn::GetAtt"][0]
+                made = self.client("lambda").create_event_source_mapping(
+                    FunctionName=physical(name),
+                    EventSourceArn=f"arn:aws:sqs:{REGION}:{ACCOUNT}:{physical(queue)}",
+                )
+                self.resources[logical] = ("AWS::Lambda::EventSourceMapping", made["UUID"])
+
+    def _trail(self) -> None:
+        self.client("s3").create_bucket(Bucket="all-trails")
+        cloudtrail = self.client("cloudtrail")
+        cloudtrail.create_trail(
+            Name=TRAIL,
+            S3BucketName="all-trails",
+            IsMultiRegionTrail=True,
+            IncludeGlobalServiceEvents=True,
+        )
+        cloudtrail.start_logging(Name=TRAIL)
+
+    def _guard(self, template: Template) -> None:
+        iam = self.account.iam
+        document = template.resolve(template.properties("GuardPolicy")["PolicyDocument"])
+        made = iam.create_policy(PolicyName=f"{STACK}-guard", PolicyDocument=json.dumps(document))
+        self.guard_arn = made["Policy"]["Arn"]
+        iam.create_group(GroupName="people")
+        iam.attach_group_policy(GroupName="people", PolicyArn=self.guard_arn)
+        iam.update_account_password_policy(**STRONG)
+
+    def hire(self, name: str, mfa_status: MfaStatus, *, guarded: bool = True) -> None:
+        """Let somebody in, whom the watcher knows."""
+        user_id = self.account.new_user(name)
+        if guarded:
+            self.account.iam.add_user_to_group(GroupName="people", UserName=name)
+        self.store.note([User(UserKey(ACCOUNT, user_id), name, mfa_status)])
+
+    def iam_state(self) -> None:
+        """Have the watcher at work: a sweep two hours ago, and events from everywhere."""
+        self.swept(timedelta(hours=2))
+        for source in expected_sources((ACCOUNT,), REGIONS, REGION):
+            self.store.beat(source, self.now - timedelta(hours=3))
+
+    def swept(self, ago: timedelta, account_id: str = ACCOUNT, users: int = 40) -> None:
+        """Let an account have been swept so long ago, for the last time."""
+        at = self.now - ago
+        swept = SweepResult(
+            account_id, "run", at, at, 9, 0, 0, InventorySummary(users, protected=users)
+        )
+        self.store.commit(Decision(f"sweep-{account_id}-{at}", swept=swept), now=at)
+
+    # What moto cannot tell --------------------------------------------------------------------
+
+    def answer(
+        self, model: OperationModel, params: Json, **_: object
+    ) -> tuple[AWSResponse, Any] | None:
+        """Note a call, and answer it in moto's stead if that knows nothing of it."""
+        name = f"{model.service_model.signing_name}:{model.name}"
+        self.made.add(name)
+        headers: Any = {}
+        if name in self.refused:
+            error = {"Code": self.refused[name], "Message": "no"}
+            return AWSResponse("", 400, headers, None), {"Error": error, "ResponseMetadata": {}}
+        answers: dict[str, Callable[[Json], Json]] = {
+            "cloudformation:DescribeStacks": self._stack,
+            "cloudformation:ListStackResources": self._resources,
+            "iam:GetAccountSummary": lambda _: {"SummaryMap": self.root},
+            "iam:SimulatePrincipalPolicy": self._simulated,
+            # moto counts an address as neither confirmed nor pending.
+            "sns:GetTopicAttributes": lambda _: {"Attributes": self.subscriptions},
+            "ses:GetAccount": lambda _: self.mail,
+            "ses:GetEmailIdentity": self._identity,
+        }
+        if name not in answers:
+            return None
+        said = answers[name](params)
+        status = 404 if "Error" in said else 200
+        return AWSResponse("", status, headers, None), {"ResponseMetadata": {}, **said}
+
+    def _stack(self, _params: Json) -> Json:
+        outputs = {
+            "TableName": TABLE,
+            "AlertTopicArn": self.account.topic_arn,
+            "GuardPolicyArn": self.guard_arn,
+        }
+        stack = {
+            "StackName": STACK,
+            "StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{STACK}/1a2b",
+            "StackStatus": self.status,
+            "Parameters": _pairs("Parameter", self.parameters),
+            "Outputs": _pairs("Output", outputs),
+        }
+        return {"Stacks": [stack]}
+
+    def _resources(self, _params: Json) -> Json:
+        return {
+            "StackResourceSummaries": [
+                {"LogicalResourceId": name, "ResourceType": kind, "PhysicalResourceId": id_}
+                for name, (kind, id_) in self.resources.items()
+            ]
+        }
+
+    def _identity(self, params: Json) -> Json:
+        asked = params["url_path"].rpartition("/")[2].replace("%40", "@")
+        if asked not in self.identities:
+            return {"Error": {"Code": "NotFoundException", "Message": "no"}}
+        return {"VerifiedForSendingStatus": self.identities[asked]}
+
+    def _simulated(self, _params: Json) -> Json:
+        actions = ("iam:ChangePassword", "iam:GetAccountPasswordPolicy")
+        return {
+            "EvaluationResults": [
+                {
+                    "EvalActionName": action,
+                    "EvalDecision": self.decisions.get(action, "allowed"),
+                    "MatchedStatements": [{"SourcePolicyId": "ForceMfa"}],
+                }
+                for action in actions
+            ]
+        }
+
+
+def _pairs(kind: str, values: dict[str, str]) -> list[Json]:
+    return [{f"{kind}Key": name, f"{kind}Value": value} for name, value in values.items()]
+
+
+def _zip() -> bytes:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as archive:
+        archive.writestr("app.py", "")
+    return written.getvalue()
+
+
+_CODE = _zip()
+
+
+@cache
+def _arranging(service: str, region: str) -> Any:
+    build: Any = _session().client
+    return build(service, region_name=region)
+
+
+@cache
+def _session() -> boto3.session.Session:
+    return boto3.session.Session(region_name=REGION)
+
+
+@dataclass
+class _Visit:
+    """Whose calls the doctor's clients make at the moment: each is built once per process."""
+
+    clinic: Clinic | None = None
+
+    def answer(self, **call: Any) -> tuple[AWSResponse, Any] | None:
+        """Pass a call on."""
+        return self.clinic.answer(**call) if self.clinic else None
+
+    def client(self, service: str, region_name: str | None = None, **_: object) -> Any:
+        """Give the doctor a client, as a session does."""
+        return _examining(service, region_name or REGION)
+
+
+_VISIT = _Visit()
+
+
+@cache
+def _examining(service: str, region: str) -> Any:
+    build: Any = _session().client
+    made = build(service, region_name=region)
+    made.meta.events.register("before-call", _VISIT.answer)
+    return made
+
+
+def opened(account: Account, monkeypatch: pytest.MonkeyPatch) -> Clinic:
+    """Give a clinic in which all is well."""
+    clinic = Clinic(account)
+    clinic.deploy()
+    clinic.hire("alice", MfaStatus.PROTECTED)
+    clinic.hire("bob", MfaStatus.UNPROTECTED)
+    clinic.iam_state()
+    monkeypatch.setattr(_VISIT, "clinic", clinic)
+    monkeypatch.setattr(boto3, "Session", lambda **_: _VISIT)
+    return clinic
