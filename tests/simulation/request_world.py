@@ -38,7 +38,7 @@ os.environ.setdefault("POWERTOOLS_SERVICE_NAME", STACK)
 os.environ.setdefault("POWERTOOLS_METRICS_NAMESPACE", "MfaWatcher")
 os.environ.setdefault("POWERTOOLS_LOG_LEVEL", "INFO")
 
-DOORS = ("change_desk", "approval_desk", "fulfil_desk")
+DOORS = ("change_desk", "approval_desk", "fulfil")
 CHANGES = frozenset({"deactivate_mfa_device", "delete_virtual_mfa_device", "update_login_profile"})
 
 
