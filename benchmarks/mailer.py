@@ -132,7 +132,7 @@ def measure_ours(aws: LocalAws, users: int) -> Figures:
         after = aws.counts()
         deliver(mails + observe(bodies))
         sent = aws.counts()["mails"]
-        outbox = bootstrap.deliver()._outbox  # noqa: SLF001 - to measure a part
+        outbox = bootstrap.deliver().intents.outbox
         found = [outbox.look_up(one) for one in mails]
         acts = [one.intent.act for one in found if one and isinstance(one.intent.act, Mail)]
         handed = _hand(bootstrap.deliver(), acts)
@@ -145,17 +145,17 @@ def measure_ours(aws: LocalAws, users: int) -> Figures:
     )
 
 
-def _hand(dispatch: "Deliver", mails: "list[Mail]") -> float:
+def _hand(deliver: "Deliver", mails: "list[Mail]") -> float:
     """Render and hand over alone, with the parts that ``deliver`` uses."""
     from mfa_watcher.ports.notifications import Message  # noqa: PLC0415
 
-    deliverer = dispatch._deliverer  # noqa: SLF001 - to measure a part
+    intents = deliver.intents
     began = time.perf_counter()
     for mail in mails:
-        words = deliverer.renderer.render(mail, None, alias=None)
+        words = intents.renderer.render(mail, None, alias=None)
         to = f"{mail.user_name}@example.com"
         message = Message(to, words.subject, words.html, words.text, thread=mail.finding_id)
-        deliverer.mailer.send(message)
+        intents.mailer.send(message)
     return time.perf_counter() - began
 
 

@@ -222,6 +222,7 @@ class Product:
             bootstrap.observe,
             bootstrap.mail_feedback,
             bootstrap.deliver,
+            bootstrap.redeliver,
             bootstrap.remind,
             bootstrap.expire,
             bootstrap.watch,
