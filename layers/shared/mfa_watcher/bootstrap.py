@@ -19,15 +19,15 @@ from mfa_watcher.adapters.dead_letters import SqsDeadLetters
 from mfa_watcher.adapters.iam import BotoIamReader
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
-from mfa_watcher.domain.policy import Policy
 from mfa_watcher.settings import (
     ApprovalDeskSettings,
     ChangeDeskSettings,
     DeliverSettings,
     ExpireSettings,
-    FeedbackSettings,
     FulfilSettings,
+    MailFeedbackSettings,
     ObserveSettings,
+    PolicySettings,
     QuarantineSettings,
     RemindSettings,
     SweepSettings,
@@ -166,11 +166,11 @@ def _accounts(settings: TableSettings) -> "Accounts":
     return NamedAccounts(settings.account_id, settings.member_accounts)
 
 
-def _store(settings: TableSettings, config: Config = _CONFIG) -> DynamoStore:
+def _store(settings: PolicySettings, config: Config = _CONFIG) -> DynamoStore:
     return DynamoStore(
         _client("dynamodb", config),
         table_name=settings.table_name,
-        remember_events=Policy().remember_events,
+        remember_events=settings.policy.remember_events,
         keep_evidence=settings.keep_evidence,
     )
 
@@ -211,8 +211,8 @@ def mail_feedback() -> "QueueConsumer":
     from mfa_watcher.entrypoints.queue import QueueConsumer, feedback_message
     from mfa_watcher.usecases.mail_feedback import RecordMailFeedback
 
-    settings = FeedbackSettings.from_environment()
-    use_case = RecordMailFeedback(_store(settings), _outbox(settings), Policy(), now)
+    settings = MailFeedbackSettings.from_environment()
+    use_case = RecordMailFeedback(_store(settings), _outbox(settings), settings.policy, now)
     dead_letters = SqsDeadLetters(_client("sqs"), queue_url=settings.dead_letter_queue_url)
     return QueueConsumer(
         feedback_message(use_case), dead_letters, max_receives=settings.max_receive_count
@@ -413,7 +413,7 @@ def deliver() -> "Deliver":
         renderer=renderer,
         addresses=settings.addresses,
         security_address=settings.security_contact,
-        mail_hours=settings.hours,
+        mail_hours=settings.policy.mail_hours,
         sending_rate=DynamoSendingRate(
             dynamodb,
             table_name=settings.table_name,
