@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
+from tests.template.cloudformation import Template
+
 if TYPE_CHECKING:
     from mfa_watcher.domain.notifications.intents import Mail
     from mfa_watcher.entrypoints.outbox import Deliver
@@ -79,22 +81,19 @@ def local_aws() -> Iterator[LocalAws]:
 
 
 def environment(aws: LocalAws) -> dict[str, str]:
-    """Give the functions' environment."""
+    """Return the functions' environment: the template's, with the endpoint for AWS."""
+    template = Template.read(SecurityAddress="security@example.com")
     return {
+        **template.environment("OnSignIn"),
+        **template.environment("Deliver"),
         "AWS_ENDPOINT_URL": aws.url,
         "AWS_ACCESS_KEY_ID": "x",
         "AWS_SECRET_ACCESS_KEY": "y",
         "AWS_DEFAULT_REGION": "us-east-1",
-        "POWERTOOLS_SERVICE_NAME": "mfa-watcher",
-        "POWERTOOLS_METRICS_NAMESPACE": "MfaWatcher",
         "POWERTOOLS_LOG_LEVEL": "CRITICAL",
         "TABLE_NAME": "table",
         "ACCOUNT_ID": ACCOUNT,
         "DEAD_LETTER_QUEUE_URL": f"{aws.url}/{ACCOUNT}/dead",
-        "WATCHER_NAME": "mfa-watcher",
-        "SENDER_ADDRESS": "mfa@example.com",
-        "SECURITY_CONTACT": "security@example.com",
-        "ALERT_TOPIC_ARN": f"arn:aws:sns:us-east-1:{ACCOUNT}:alerts",
     }
 
 

@@ -19,15 +19,15 @@ from mfa_watcher.adapters.dead_letters import SqsDeadLetters
 from mfa_watcher.adapters.iam import BotoIamReader
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
-from mfa_watcher.domain.policy import Policy
 from mfa_watcher.settings import (
     ApprovalDeskSettings,
     ChangeDeskSettings,
     DeliverSettings,
     ExpireSettings,
-    FeedbackSettings,
     FulfilSettings,
+    MailFeedbackSettings,
     ObserveSettings,
+    PolicySettings,
     QuarantineSettings,
     RemindSettings,
     SweepSettings,
@@ -165,11 +165,11 @@ def _accounts(settings: TableSettings) -> "Accounts":
     return NamedAccounts(settings.account_id, settings.member_accounts)
 
 
-def _store(settings: TableSettings, config: Config = _CONFIG) -> DynamoStore:
+def _store(settings: PolicySettings, config: Config = _CONFIG) -> DynamoStore:
     return DynamoStore(
         _client("dynamodb", config),
         table_name=settings.table_name,
-        remember_events=Policy().remember_events,
+        remember_events=settings.policy.remember_events,
         keep_evidence=settings.keep_evidence,
     )
 
@@ -211,10 +211,10 @@ def mail_feedback() -> "MailFeedback":
     from mfa_watcher.entrypoints.queue import MailFeedback, UnusableMessages
     from mfa_watcher.usecases.mail_feedback import RecordMailFeedback
 
-    settings = FeedbackSettings.from_environment()
+    settings = MailFeedbackSettings.from_environment()
     dead_letters = SqsDeadLetters(_client("sqs"), queue_url=settings.dead_letter_queue_url)
     return MailFeedback(
-        RecordMailFeedback(_store(settings), _outbox(settings), Policy(), now),
+        RecordMailFeedback(_store(settings), _outbox(settings), settings.policy, now),
         UnusableMessages(dead_letters, settings.max_receive_count, "Events"),
     )
 
@@ -429,7 +429,7 @@ def _deliver_intents() -> "DeliverIntents":
         renderer=renderer,
         addresses=settings.addresses,
         security_address=settings.security_contact,
-        mail_hours=settings.hours,
+        mail_hours=settings.policy.mail_hours,
         sending_rate=DynamoSendingRate(
             dynamodb,
             table_name=settings.table_name,
