@@ -7,7 +7,7 @@ import pytest
 
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
-from mfa_watcher.domain.users.user_state import Decision
+from mfa_watcher.domain.decision import Decision
 from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
 from tests.adapters.conftest import KEEP, REMEMBER
 from tests.support.account import Account, client

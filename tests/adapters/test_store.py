@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mfa_watcher.adapters import items
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.domain.decision import Decision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.intents import Alert, Intent, Mail
 from mfa_watcher.domain.policy import Policy
@@ -19,7 +20,12 @@ from mfa_watcher.domain.requests.change_request import (
     RequestState,
     file_request,
 )
-from mfa_watcher.domain.sweep.user_inventory import InventorySummary, SweepResult, inventory_entry
+from mfa_watcher.domain.sweep.user_inventory import (
+    InventorySummary,
+    SweepDecision,
+    SweepResult,
+    inventory_entry,
+)
 from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import (
@@ -31,7 +37,6 @@ from mfa_watcher.domain.users.user import (
     User,
     UserKey,
 )
-from mfa_watcher.domain.users.user_state import Decision
 from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
 from mfa_watcher.ports.store import RequestPage, RequestSearch
 from tests.adapters.conftest import KEEP, REMEMBER
@@ -511,7 +516,6 @@ def test_of_each_accounts_sweeps_the_last_is_kept(store: DynamoStore) -> None:
     swept = SweepResult(ACCOUNT, "r1", NOW, NOW, 7, 2, 1, counted, 0, {"CreateUser": 1}, {"why": 1})
     assert store.last_sweep(ACCOUNT) is None
     for seed, run in (("e1", "r1"), ("e2", "r2")):
-        ended = replace(a_decision(seed, user=None), swept=replace(swept, run=run))
-        store.commit(ended, now=NOW)
+        store.commit(SweepDecision(seed, result=replace(swept, run=run)), now=NOW)
     assert store.last_sweep(ACCOUNT) == replace(swept, run="r2")
     assert store.last_sweep("999999999999") is None

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mfa_watcher.domain.decision import Decision, UserDecision
 from mfa_watcher.domain.events.decisions import decide, decide_for_account, facts_needed
 from mfa_watcher.domain.events.records import Identity, Record
 from mfa_watcher.domain.events.signals import Signal, classify
@@ -24,7 +25,7 @@ from mfa_watcher.domain.users.user import (
     User,
     UserKey,
 )
-from mfa_watcher.domain.users.user_state import Decision, Fact, Situation
+from mfa_watcher.domain.users.user_state import Fact, Situation
 
 ACCOUNT = "111122223333"
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -94,12 +95,12 @@ def after(  # noqa: PLR0913 - each part of a situation, with its usual value
     at: datetime = NOON,
     request: ChangeRequest | None = None,
     policy: Policy | None = None,
-) -> Decision:
+) -> UserDecision:
     event_id = what.record.event_id or ""
     return decide(Situation(event_id, at, what, user, policy or Policy(), request, iam_state), what)
 
 
-def user_of(decision: Decision) -> User:
+def user_of(decision: UserDecision) -> User:
     assert decision.user is not None
     return replace(decision.user, version=decision.user.version + 1)
 

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.notifications.intents import Mail
 from mfa_watcher.domain.policy import MailHours, Policy
 from mfa_watcher.domain.users.devices import Device
@@ -22,7 +23,7 @@ from mfa_watcher.domain.users.user import (
     User,
     UserKey,
 )
-from mfa_watcher.domain.users.user_state import Decision, Situation
+from mfa_watcher.domain.users.user_state import Situation
 
 DAY = timedelta(days=1)
 OPENED = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -46,18 +47,18 @@ ALICE = User(
 )
 
 
-def look(user: User, at: datetime, iam_state: IamState = UNPROTECTED) -> Decision:
+def look(user: User, at: datetime, iam_state: IamState = UNPROTECTED) -> UserDecision:
     return decide_user_due(
         Situation(f"due-{user.version}", at, None, user, POLICY, None, iam_state)
     )
 
 
-def user_of(decision: Decision) -> User:
+def user_of(decision: UserDecision) -> User:
     assert decision.user is not None
     return replace(decision.user, version=decision.user.version + 1)
 
 
-def mails(decision: Decision) -> list[tuple[MailKind, int]]:
+def mails(decision: UserDecision) -> list[tuple[MailKind, int]]:
     return [(i.act.kind, i.act.step) for i in decision.intents if isinstance(i.act, Mail)]
 
 

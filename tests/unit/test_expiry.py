@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.events.signals import Outcome
 from mfa_watcher.domain.history import About
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Ending, Mail, Severity
@@ -22,7 +23,7 @@ from mfa_watcher.domain.requests.expiry import decide_request_due
 from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import Exemption, IamState, MailKind, User
-from mfa_watcher.domain.users.user_state import Decision, Situation
+from mfa_watcher.domain.users.user_state import Situation
 from tests.support.builders import ACCOUNT, ALICE, NOW, an_attempt
 
 POLICY = Policy()
@@ -65,7 +66,7 @@ def look(
     *,
     at: datetime | None = None,
     user: User | None = None,
-) -> Decision:
+) -> UserDecision:
     devices = (Device(PHONE), Device(TABLET))
     known = user or replace(ALICE, version=4, devices=devices, request_id=request.id)
     moment = at or request.due_at
@@ -73,11 +74,11 @@ def look(
     return decide_request_due(Situation("due-1", moment, None, known, POLICY, request, iam_state))
 
 
-def alerts(decision: Decision) -> list[tuple[AlertKind, Severity]]:
+def alerts(decision: UserDecision) -> list[tuple[AlertKind, Severity]]:
     return [(i.act.kind, i.act.severity) for i in decision.intents if isinstance(i.act, Alert)]
 
 
-def mails(decision: Decision) -> list[MailKind]:
+def mails(decision: UserDecision) -> list[MailKind]:
     return [i.act.kind for i in decision.intents if isinstance(i.act, Mail)]
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.events.decisions import decide, facts_needed
 from mfa_watcher.domain.events.records import Identity, Record
 from mfa_watcher.domain.events.signals import Signal, classify
@@ -22,7 +23,7 @@ from mfa_watcher.domain.requests.change_request import (
 from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import Cause, IamState, MailKind, User
-from mfa_watcher.domain.users.user_state import Decision, Situation, is_fulfil_role_acting
+from mfa_watcher.domain.users.user_state import Situation, is_fulfil_role_acting
 from tests.support.builders import ACCOUNT, ALICE, NOW
 
 PHONE = f"arn:aws:iam::{ACCOUNT}:mfa/phone"
@@ -131,7 +132,7 @@ def after(  # noqa: PLR0913 - each part of a situation, with its usual value
     at: datetime = NOW,
     user: User | None = None,
     earlier: ChangeRequest | None = None,
-) -> Decision:
+) -> UserDecision:
     known = user or user_of(request, PHONE)
     asked = iam_state if facts_needed(what, known) else None
     situation = Situation(
@@ -140,15 +141,15 @@ def after(  # noqa: PLR0913 - each part of a situation, with its usual value
     return decide(situation, what)
 
 
-def alerts(decision: Decision) -> list[AlertKind]:
+def alerts(decision: UserDecision) -> list[AlertKind]:
     return [i.act.kind for i in decision.intents if isinstance(i.act, Alert)]
 
 
-def mails(decision: Decision) -> list[MailKind]:
+def mails(decision: UserDecision) -> list[MailKind]:
     return [i.act.kind for i in decision.intents if isinstance(i.act, Mail)]
 
 
-def entries(decision: Decision, request: ChangeRequest) -> list[HistoryEntry]:
+def entries(decision: UserDecision, request: ChangeRequest) -> list[HistoryEntry]:
     return [e for e in decision.history if e.about is About.REQUEST and e.subject_id == request.id]
 
 

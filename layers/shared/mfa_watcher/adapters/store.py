@@ -1,6 +1,6 @@
 """State and decisions in DynamoDB."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from heapq import merge
@@ -12,13 +12,18 @@ from botocore.exceptions import ClientError
 
 from mfa_watcher.adapters import items
 from mfa_watcher.adapters.items import STATE, Item, dump, from_wire, key_of, to_wire
-from mfa_watcher.domain.health.heartbeats import Heartbeat, HeartbeatSource
+from mfa_watcher.domain.decision import (
+    Decision,
+    RequestDecision,
+    UnreachableUsersDecision,
+    UserDecision,
+)
+from mfa_watcher.domain.health.heartbeats import Heartbeat, HeartbeatDecision, HeartbeatSource
 from mfa_watcher.domain.history import HistoryEntry
 from mfa_watcher.domain.notifications.intents import Case, Intent, IntentStatus
 from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState
-from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepResult
+from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepDecision, SweepResult
 from mfa_watcher.domain.users.user import User, UserKey
-from mfa_watcher.domain.users.user_state import Decision
 from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
 from mfa_watcher.ports.store import RequestPage, RequestSearch
 
@@ -192,7 +197,9 @@ class DynamoStore:
         while waiting:
             batch, waiting = waiting[:_NOTES_AT_ONCE], waiting[_NOTES_AT_ONCE:]
             try:
-                refused = self._transact([write for user in batch for write in self._noted(user)])
+                refused = self._transact(
+                    [write for user in batch for write in (self._user(user), self._name(user))]
+                )
             except LostRaceError:  # an event about one of them is being decided right now
                 known += batch
                 continue
@@ -259,13 +266,7 @@ class DynamoStore:
             writes = [
                 self._remember(decision, now),
                 *(self._history(entry, now) for entry in decision.history),
-                *self._user(decision),
-                *self._request(decision, now),
-                *self._quarantine(decision, now),
-                *self._swept(decision),
-                *(self._reported(key, now) for key in decision.reported),
-                *(self._told(beat, now, silent=True) for beat in decision.fell_silent),
-                *(self._told(beat, now, silent=False) for beat in decision.came_back),
+                *self._state(decision, now),
                 *(self._intent(intent, now) for intent in intents),
             ]
             refused = self._transact(writes)
@@ -317,37 +318,46 @@ class DynamoStore:
     def _history(self, entry: HistoryEntry, now: datetime) -> "TransactWriteItemTypeDef":
         return self._put_new(history_item(entry, now=now, keep=self._keep_evidence))
 
-    def _user(self, decision: Decision) -> Iterable["TransactWriteItemTypeDef"]:
-        user = decision.user
-        if user is None:
-            return
+    def _state(self, decision: Decision, now: datetime) -> Iterator["TransactWriteItemTypeDef"]:
+        """Yield the writes of the state that the decision's type changes."""
+        match decision:
+            case UserDecision(user=user, request=request):
+                yield self._user(user)
+                if decision.renamed:
+                    yield self._name(user)
+                if request:
+                    yield from self._request(request, now)
+                if decision.quarantine:
+                    yield self._quarantine(user.key, now)
+            case RequestDecision(request=request):
+                yield from self._request(request, now)
+            case SweepDecision(result=result):
+                yield self._sweep_result(result)
+            case UnreachableUsersDecision(users=users):
+                yield from (self._reported(key, now) for key in users)
+            case HeartbeatDecision(silent=silent, recovered=recovered):
+                yield from (self._alerted(beat, now, silent=True) for beat in silent)
+                yield from (self._alerted(beat, now, silent=False) for beat in recovered)
+
+    def _user(self, user: User) -> "TransactWriteItemTypeDef":
         item = dump(items.USER, user) | items.inventory(user)
         if user.due_at:
             item |= items.due(items.DUE_USERS, user.key.user_id, user.due_at)
-        yield self._put_next(items.user_pk(user.key), item, user.version)
-        if decision.renamed:
-            yield self._name(user)
-
-    def _noted(self, user: User) -> Iterable["TransactWriteItemTypeDef"]:
-        item = dump(items.USER, user) | items.inventory(user)
-        yield self._put_next(items.user_pk(user.key), item, 0)
-        yield self._name(user)
+        return self._put_next(items.user_pk(user.key), item, user.version)
 
     def _name(self, user: User) -> "TransactWriteItemTypeDef":
         name = items.name_pk(user.key.account_id, user.name)
         return self._put({"pk": name, "sk": STATE, "user_id": user.key.user_id})
 
-    def _swept(self, decision: Decision) -> Iterable["TransactWriteItemTypeDef"]:
-        if swept := decision.swept:
-            pk = items.account_pk(swept.account_id)
-            yield self._put(
-                {"pk": pk, "sk": items.SWEEP_RESULT_SK, **dump(items.SWEEP_RESULT, swept)}
-            )
+    def _sweep_result(self, result: SweepResult) -> "TransactWriteItemTypeDef":
+        pk = items.account_pk(result.account_id)
+        return self._put(
+            {"pk": pk, "sk": items.SWEEP_RESULT_SK, **dump(items.SWEEP_RESULT, result)}
+        )
 
-    def _request(self, decision: Decision, now: datetime) -> Iterable["TransactWriteItemTypeDef"]:
-        request = decision.request
-        if request is None:
-            return
+    def _request(
+        self, request: ChangeRequest, now: datetime
+    ) -> Iterator["TransactWriteItemTypeDef"]:
         item = dump(items.REQUEST, request) | items.listed(request)
         if request.due_at:
             item |= items.due(items.DUE_REQUESTS, request.id, request.due_at)
@@ -377,18 +387,15 @@ class DynamoStore:
             }
         )
 
-    def _quarantine(
-        self, decision: Decision, now: datetime
-    ) -> Iterable["TransactWriteItemTypeDef"]:
-        if decision.quarantine and decision.user:
-            yield self._put(
-                {
-                    "pk": items.quarantine_pk(decision.user.key),
-                    "sk": STATE,
-                    "due_shard": items.DUE_QUARANTINE,
-                    "due_at": items.timestamp(now),
-                }
-            )
+    def _quarantine(self, key: UserKey, now: datetime) -> "TransactWriteItemTypeDef":
+        return self._put(
+            {
+                "pk": items.quarantine_pk(key),
+                "sk": STATE,
+                "due_shard": items.DUE_QUARANTINE,
+                "due_at": items.timestamp(now),
+            }
+        )
 
     def _reported(self, key: UserKey, now: datetime) -> "TransactWriteItemTypeDef":
         return {
@@ -401,7 +408,9 @@ class DynamoStore:
             }
         }
 
-    def _told(self, beat: Heartbeat, now: datetime, *, silent: bool) -> "TransactWriteItemTypeDef":
+    def _alerted(
+        self, beat: Heartbeat, now: datetime, *, silent: bool
+    ) -> "TransactWriteItemTypeDef":
         """Note that security is told of a silence, or of its end, if nobody else told of it."""
         values = {":since": items.timestamp(beat.since or now), ":now": items.timestamp(now)}
         before = {":before": items.timestamp(beat.alerted_at)} if beat.alerted_at else {}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from random import Random
 
+from mfa_watcher.domain.decision import RequestDecision, UserDecision
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import ChangeRequest, SegregationOfDutiesError
 from mfa_watcher.domain.requests.fulfilment import (
@@ -19,7 +20,7 @@ from mfa_watcher.domain.users.devices import Device, DeviceKind
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.sign_in_page import sign_in_url
 from mfa_watcher.domain.users.user import IamState, User
-from mfa_watcher.domain.users.user_state import Decision, Situation
+from mfa_watcher.domain.users.user_state import Situation
 from mfa_watcher.ports.accounts import AccountAliases
 from mfa_watcher.ports.errors import (
     FulfilmentInterruptedError,
@@ -281,7 +282,7 @@ class _Run:
                 return
         raise LostRaceError(f"request {self.request.id}: lost {RACES} races")
 
-    def won(self, decision: Decision) -> bool:
+    def won(self, decision: UserDecision | RequestDecision) -> bool:
         """Commit; False if others changed the request or the user first, and it is still ours."""
         try:
             self.commit(decision)
@@ -290,7 +291,7 @@ class _Run:
             return False
         return True
 
-    def commit(self, decision: Decision) -> None:
+    def commit(self, decision: UserDecision | RequestDecision) -> None:
         """Commit, and go on from there. Raises LostRaceError."""
         self.use_case.store.commit(decision, now=self.use_case.clock())
         self.notes += 1

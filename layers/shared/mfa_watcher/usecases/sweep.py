@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from threading import Lock
 
+from mfa_watcher.domain.decision import Decision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.alerts import events_lost_alert
 from mfa_watcher.domain.policy import Policy
@@ -32,13 +33,14 @@ from mfa_watcher.domain.sweep.comparison import (
 )
 from mfa_watcher.domain.sweep.user_inventory import (
     InventoryEntry,
+    SweepDecision,
     SweepResult,
     inventory_entry,
     summary,
 )
 from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.domain.users.user import IamState, User
-from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Decision, Fact, Situation, intent
+from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Fact, Situation, intent
 from mfa_watcher.ports.errors import (
     AlreadyDecidedError,
     ExternalServiceError,
@@ -271,7 +273,7 @@ class _Run:
                 event_id, sweeper.clock(), None, user, sweeper.policy, request, iam_state
             )
             decision = decide_candidate(situation, candidate.why, known=candidate.version > 0)
-            if decision is None or decision.user is None:
+            if decision is None:
                 return _Attended(candidate, user, user, decided=False)
             try:
                 sweeper.store.commit(decision, now=sweeper.clock())
@@ -310,16 +312,16 @@ class _Run:
             count_by_call(self.lost),
             dict(self.decisions),
         )
-        decision = self._decision(swept, last)
-        if self.errors:
-            decision = replace(decision, swept=None)
+        decision: Decision = self._decision(swept, last)
+        if self.errors:  # the result is kept only of a sweep that decided about all
+            decision = Decision(decision.event_id, decision.history, decision.intents)
         with suppress(AlreadyDecidedError):  # the same message once more
             self.sweeper.store.commit(decision, now=now)
         if self.errors:
             raise ExceptionGroup("users who could not be decided about", self.errors)
         return swept
 
-    def _decision(self, swept: SweepResult, last: SweepResult | None) -> Decision:
+    def _decision(self, swept: SweepResult, last: SweepResult | None) -> SweepDecision:
         order, policy = self.order, self.sweeper.policy
         event_id = f"sweep-{order.run}-{order.account_id}-{order.tries}"
         since = last.at if last else None
@@ -334,7 +336,7 @@ class _Run:
             effects=tuple(f"{why}: {number}" for why, number in sorted(swept.decided.items())),
         )
         intents = tuple(intent(event_id, swept.at, notification) for notification in alerts)
-        return Decision(event_id, (entry,), intents, swept=swept)
+        return SweepDecision(event_id, (entry,), intents, result=swept)
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ attempt, a sign-in without MFA.
 from dataclasses import replace
 from datetime import datetime
 
+from mfa_watcher.domain.decision import Decision, UserDecision
 from mfa_watcher.domain.events.signals import Outcome, Signal, SignalKind
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.alerts import (
@@ -29,7 +30,6 @@ from mfa_watcher.domain.requests.mails import denied
 from mfa_watcher.domain.users.user import Cause, MailKind, MfaStatus, User
 from mfa_watcher.domain.users.user_state import (
     MFA_STATUS_FACTS,
-    Decision,
     Draft,
     Fact,
     Situation,
@@ -90,7 +90,7 @@ def changes_nothing(signal: Signal, user: User) -> bool:
             return unknown and kind in _EVIDENCE_ONLY and not signal.record.tags
 
 
-def decide(situation: Situation, signal: Signal) -> Decision:
+def decide(situation: Situation, signal: Signal) -> UserDecision:
     """Decide about a user's signal."""
     iam_state = situation.iam_state
     if iam_state is not None and not iam_state.exists:

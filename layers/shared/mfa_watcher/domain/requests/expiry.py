@@ -5,12 +5,12 @@ taken one at a time and in order, however late the schedule is: nobody's request
 want of details before he was reminded of them.
 """
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.notifications.alerts import request_alert
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Ending, Severity
 from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState
 from mfa_watcher.domain.requests.mails import ended, needs_details
 from mfa_watcher.domain.users.user_state import (
-    Decision,
     Draft,
     Situation,
     finish,
@@ -21,7 +21,7 @@ from mfa_watcher.domain.users.user_state import (
 UNANSWERED = "nobody gave details"
 
 
-def decide_request_due(situation: Situation) -> Decision:
+def decide_request_due(situation: Situation) -> UserDecision:
     """Decide about a request that is due. ``request`` and ``live`` must be given."""
     iam_state = situation.iam_state
     gone = iam_state is not None and not iam_state.exists

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from mfa_watcher.domain.decision import RequestDecision, UserDecision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.alerts import fulfilled_alert
 from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState, WrongStepError
 from mfa_watcher.domain.requests.mails import fulfilled
 from mfa_watcher.domain.users.people import Person
-from mfa_watcher.domain.users.user_state import Decision, Situation, finish, update_from_iam
+from mfa_watcher.domain.users.user_state import Situation, finish, update_from_iam
 
 PASSWORD_SET = "new password set"  # noqa: S105 - a step's name
 
@@ -57,16 +58,16 @@ class Removal:
 
 def record_step(
     event_id: str, at: datetime, request: ChangeRequest, what: str, by: Person
-) -> Decision:
+) -> RequestDecision:
     """Decide what changes the request alone: the beginning, a step, or the letting go."""
     state = request.state
     entry = HistoryEntry(
         About.REQUEST, request.id, at, event_id, what, by.arn, before=state, after=state
     )
-    return Decision(event_id, (entry,), request=request)
+    return RequestDecision(event_id, (entry,), request=request)
 
 
-def decide_fulfilled(situation: Situation, request: ChangeRequest, by: Person) -> Decision:
+def decide_fulfilled(situation: Situation, request: ChangeRequest, by: Person) -> UserDecision:
     """Decide that all is carried out: the user's case is settled, he and security are told.
 
     ``request`` is being carried out, ``situation.live`` says what IAM says after the removals.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.alerts import request_alert
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Ending, Mail, Severity
@@ -19,7 +20,7 @@ from mfa_watcher.domain.requests.mails import decided, ended, opened
 from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import IamState, User
-from mfa_watcher.domain.users.user_state import Decision, intent
+from mfa_watcher.domain.users.user_state import intent
 
 
 class InvalidDetailsError(Exception):
@@ -43,7 +44,7 @@ def file(
     details: Details | None = None,
     *,
     source_ip: str | None = None,
-) -> Decision:
+) -> UserDecision:
     """File a request for a user who has these devices. He is told, whoever files it."""
     if not devices:
         raise WrongStepError(
@@ -78,7 +79,7 @@ def give_details(
     request: ChangeRequest,
     details: Details,
     devices: tuple[Device, ...],
-) -> Decision:
+) -> UserDecision:
     """Say what the user wants, and why."""
     submitted = request.submitted(details, step.policy)
     _refuse_invalid_details(details, devices)
@@ -92,7 +93,7 @@ def approve(
     request: ChangeRequest,
     reason: str,
     devices: tuple[Device, ...] | None,
-) -> Decision:
+) -> UserDecision:
     """Approve the removal of the devices named that are still there; None: the user is gone."""
     _refuse_renamed_subject(step, user, "approve")
     if devices is None:
@@ -112,7 +113,7 @@ def approve(
     return _decision(step, user, request, approved, f"Approved: {reason}", decided(approved, user))
 
 
-def reject(step: RequestStep, user: User, request: ChangeRequest, reason: str) -> Decision:
+def reject(step: RequestStep, user: User, request: ChangeRequest, reason: str) -> UserDecision:
     """Turn it down, or take an approval back."""
     _refuse_renamed_subject(step, user, "reject")
     rejected = request.rejected(step.by, reason, step.at)
@@ -125,7 +126,7 @@ def reopen(
     request: ChangeRequest,
     reason: str,
     devices: tuple[Device, ...] | None,
-) -> Decision:
+) -> UserDecision:
     """Open a window that is over once more, unless another request has taken its place."""
     _refuse_renamed_subject(step, user, "reopen")
     if devices is None:
@@ -139,14 +140,14 @@ def reopen(
     return _decision(step, user, request, reopened, f"Reopened: {reason}", *acts)
 
 
-def cancel(step: RequestStep, user: User, request: ChangeRequest, reason: str) -> Decision:
+def cancel(step: RequestStep, user: User, request: ChangeRequest, reason: str) -> UserDecision:
     """Withdraw it. The user is told, even of his own: somebody else may sit at his keys."""
     cancelled = request.withdrawn(reason)
     notification = ended(cancelled, user, step.at, Ending.WITHDRAWN, by=step.by)
     return _decision(step, user, request, cancelled, f"Cancelled: {reason}", notification)
 
 
-def acknowledge(step: RequestStep, user: User, request: ChangeRequest, reason: str) -> Decision:
+def acknowledge(step: RequestStep, user: User, request: ChangeRequest, reason: str) -> UserDecision:
     """Close a violation with the security team's word on it."""
     _refuse_renamed_subject(step, user, "acknowledge")
     closed = request.acknowledged(step.by, reason)
@@ -198,7 +199,7 @@ def _decision(
     after: ChangeRequest,
     what: str,
     *acts: Mail | Alert,
-) -> Decision:
+) -> UserDecision:
     """Make the decision. The user's record goes in with it, so that of two steps one is first."""
     moved = f"request {after.id}: {before.state if before else 'new'} → {after.state}"
     notification = (f"{'mail' if isinstance(act, Mail) else 'alert'}: {act.kind}" for act in acts)
@@ -220,11 +221,11 @@ def _decision(
         before=user.mfa_status,
         after=user.mfa_status,
     )
-    return Decision(
+    return UserDecision(
         step.event_id,
         (on_user, on_request),
         tuple(intent(step.event_id, step.at, act) for act in acts),
-        replace(user, request_id=after.id),
-        after,
+        user=replace(user, request_id=after.id),
+        request=after,
         renamed=user.version == 0,
     )

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from datetime import datetime
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.users.addresses import AddressBook
 from mfa_watcher.domain.users.user import User
-from mfa_watcher.domain.users.user_state import Decision
 
 
 class AddressError(Exception):
@@ -15,7 +15,7 @@ class AddressError(Exception):
 
 def set_address(  # noqa: PLR0913 - who sets what for whom, when, and under which rule
     user: User, address: str | None, book: AddressBook, by: str, now: datetime, *, event_id: str
-) -> Decision:
+) -> UserDecision:
     """Set or take back a user's address. One that bounced before counts as good again."""
     if address is not None and not book.allows(address):
         raise AddressError(
@@ -26,4 +26,4 @@ def set_address(  # noqa: PLR0913 - who sets what for whom, when, and under whic
     what = f"address set to {address}" if address else "address left to the tags"
     subject = f"{user.key.account_id}/{user.key.user_id}"
     entry = HistoryEntry(About.USER, subject, now, event_id, what, by)
-    return Decision(event_id, (entry,), user=after, renamed=user.version == 0)
+    return UserDecision(event_id, (entry,), user=after, renamed=user.version == 0)

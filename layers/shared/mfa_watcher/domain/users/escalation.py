@@ -8,12 +8,12 @@ security team wants it, a quarantine.
 
 from dataclasses import replace
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.notifications.alerts import quarantine_alert
 from mfa_watcher.domain.notifications.intents import Mail
 from mfa_watcher.domain.policy import Policy, Quarantine
 from mfa_watcher.domain.users.user import Finding, MailKind, MfaStatus
 from mfa_watcher.domain.users.user_state import (
-    Decision,
     Draft,
     Situation,
     finish,
@@ -24,7 +24,7 @@ from mfa_watcher.domain.users.user_state import (
 )
 
 
-def decide_user_due(situation: Situation) -> Decision:
+def decide_user_due(situation: Situation) -> UserDecision:
     """Decide about a user who is due, from what IAM says of him now. ``live`` must be given.
 
     Steps are taken one at a time and in order, however late the schedule is: nobody's first

@@ -3,17 +3,17 @@
 from dataclasses import replace
 from datetime import datetime
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.users.user import Closure, Exemption, MfaStatus, User
-from mfa_watcher.domain.users.user_state import Decision
 
 
 class ExemptionError(Exception):
     """The exemption cannot be granted or taken back as asked; the text says why."""
 
 
-def grant(user: User, exemption: Exemption, policy: Policy, *, event_id: str) -> Decision:
+def grant(user: User, exemption: Exemption, policy: Policy, *, event_id: str) -> UserDecision:
     """Exempt a user until a day; an exemption that he has is replaced."""
     now = exemption.granted_at
     if not exemption.reason.strip():
@@ -36,7 +36,7 @@ def grant(user: User, exemption: Exemption, policy: Policy, *, event_id: str) ->
     return _decision(user, exempted, event_id, entry)
 
 
-def revoke(user: User, by: str, now: datetime, *, event_id: str) -> Decision:
+def revoke(user: User, by: str, now: datetime, *, event_id: str) -> UserDecision:
     """Take an exemption back: the schedule looks at the user at once."""
     if user.exemption is None:
         raise ExemptionError(f"{user.name} has no exemption")
@@ -46,8 +46,8 @@ def revoke(user: User, by: str, now: datetime, *, event_id: str) -> Decision:
     )
 
 
-def _decision(before: User, after: User, event_id: str, entry: HistoryEntry) -> Decision:
-    return Decision(event_id, (entry,), user=after, renamed=before.version == 0)
+def _decision(before: User, after: User, event_id: str, entry: HistoryEntry) -> UserDecision:
+    return UserDecision(event_id, (entry,), user=after, renamed=before.version == 0)
 
 
 def _entry(user: User, now: datetime, event_id: str, what: str, by: str) -> HistoryEntry:

@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.events.signals import Outcome, Signal, SignalKind
-from mfa_watcher.domain.health.heartbeats import Heartbeat
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.intents import Alert, Intent, Mail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import USER_GONE, ChangeRequest, RequestState
 from mfa_watcher.domain.requests.late_removals import late_removal_alert, unreported_attempts
-from mfa_watcher.domain.sweep.user_inventory import SweepResult
 from mfa_watcher.domain.users.devices import kind_of
 from mfa_watcher.domain.users.user import (
     Cause,
@@ -26,7 +25,6 @@ from mfa_watcher.domain.users.user import (
     MailKind,
     MfaStatus,
     User,
-    UserKey,
 )
 
 _ONCE_A_REQUEST = frozenset(
@@ -46,34 +44,6 @@ class Fact(StrEnum):
 
 
 MFA_STATUS_FACTS = frozenset({Fact.DEVICES, Fact.CONSOLE_ACCESS})
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What to commit in one transaction. ``user`` None: the decision is about the account."""
-
-    event_id: str
-    history: tuple[HistoryEntry, ...] = ()
-    intents: tuple[Intent, ...] = ()
-    user: User | None = None
-    request: ChangeRequest | None = None
-    quarantine: bool = False
-    """Whether the user is to be shut in or let out now, as his record says."""
-    reported: tuple[UserKey, ...] = ()
-    """Users whom this decision reports to security as out of reach."""
-    renamed: bool = False
-    """Whether the user is known by another name than before (or for the first time)."""
-    swept: SweepResult | None = None
-    """What is kept of a sweep, if this decision ends one."""
-    fell_silent: tuple[Heartbeat, ...] = ()
-    """Paths that this decision tells of, on which no events come."""
-    came_back: tuple[Heartbeat, ...] = ()
-    """Paths that this decision tells of, on which events come again."""
-
-    @property
-    def effects(self) -> tuple[str, ...]:
-        """Say in short what is done, for logs and the timeline."""
-        return tuple(effect for entry in self.history for effect in entry.effects)
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,7 +345,7 @@ def mail(situation: Situation, draft: Draft, kind: MailKind, *, serial: str | No
     )
 
 
-def finish(situation: Situation, draft: Draft, why: str, actor: str | None) -> Decision:
+def finish(situation: Situation, draft: Draft, why: str, actor: str | None) -> UserDecision:
     """Make the decision: state, history and intents."""
     key = draft.user.key
     entry = HistoryEntry(
@@ -389,12 +359,12 @@ def finish(situation: Situation, draft: Draft, why: str, actor: str | None) -> D
         situation.user.mfa_status,
         draft.user.mfa_status,
     )
-    return Decision(
+    return UserDecision(
         situation.event_id,
         (entry, *_history_of_requests(situation, draft, entry)),
         tuple(intent(situation.event_id, situation.at, act) for act in draft.acts),
-        draft.user,
-        draft.request if draft.request_touched else None,
+        user=draft.user,
+        request=draft.request if draft.request_touched else None,
         quarantine=draft.quarantine_touched,
         renamed=draft.user.name != situation.user.name or situation.user.version == 0,
     )
