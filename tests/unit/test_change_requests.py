@@ -187,7 +187,7 @@ def test_nobody_else_carries_out_what_somebody_has_in_hand() -> None:
 
 def test_what_is_begun_can_neither_be_rejected_nor_cancelled() -> None:
     for step in ("reject", "cancel"):
-        with pytest.raises(WrongStepError, match="being carried out"):
+        with pytest.raises(WrongStepError, match="being fulfilled"):
             STEPS[step](BEGUN)
 
 

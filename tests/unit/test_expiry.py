@@ -132,7 +132,7 @@ def mails(decision: UserDecision) -> list[MailKind]:
             RequestState.EXPIRED,
             [(AlertKind.REQUEST_EXPIRED, Severity.HIGH)],
             [MailKind.REQUEST_ENDED],
-            id="window over, half carried out",
+            id="window over, partly fulfilled",
         ),
         pytest.param(
             FULFILLED,
@@ -234,7 +234,7 @@ def test_what_was_done_of_a_request_that_expired_half_way_is_named() -> None:
     decision = look(BEGUN, living(TABLET))
     [told] = [i.act for i in decision.intents if isinstance(i.act, Alert)]
     assert ("Steps done", f"deactivated {PHONE}") in told.facts
-    assert ("Begun by", OTTO.arn) in told.facts
+    assert ("Started by", OTTO.arn) in told.facts
     [mail] = [i.act for i in decision.intents if isinstance(i.act, Mail)]
     assert mail.ending is Ending.BROKEN_OFF
     assert any(PHONE in effect for effect in decision.effects)

@@ -152,7 +152,7 @@ def test_a_sign_in_through_somebody_elses_door_is_not_judged(kind: str | None, m
 
     assert found.kind is SignalKind.SIGN_IN_NOT_JUDGED
     assert found.subject is None
-    assert "means nothing" in found.why
+    assert "not meaningful" in found.why
 
 
 @pytest.mark.parametrize("answer", ["Failure", "failure", "FAILURE"])

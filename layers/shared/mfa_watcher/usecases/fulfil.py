@@ -153,7 +153,7 @@ class _Run:
             with suppress(LostRaceError):
                 run.commit(
                     record_step(
-                        run.event_id, use_case.clock(), fulfilment_started, "Carrying out begun", by
+                        run.event_id, use_case.clock(), fulfilment_started, "Fulfilment started", by
                     )
                 )
                 return run
@@ -183,7 +183,7 @@ class _Run:
             if found and found.user_id == key.user_id:
                 if self.by.may_be(found.arn):  # who was renamed has a name the request lacks
                     raise SegregationOfDutiesError(
-                        f"{self.by.name} is whom it is about, and may not fulfil"
+                        f"{self.by.name} is the user of this request, and may not fulfil"
                     )
                 return found
         raise CannotFulfilError(_not_there(self.request.subject_name, key.user_id))
