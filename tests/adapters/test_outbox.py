@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from mfa_watcher.adapters.items import DUE_SHARDS
-from mfa_watcher.adapters.outbox import CLAIM_HOLDS, DynamoOutbox
+from mfa_watcher.adapters.outbox import CLAIM_DURATION, DynamoOutbox
 from mfa_watcher.adapters.store import STREAM_HEAD_START, DynamoStore
 from mfa_watcher.domain.notifications.intents import Intent
 from mfa_watcher.domain.notifications.mail_feedback import MailOutcome
@@ -38,14 +38,14 @@ def claimed(outbox: DynamoOutbox, intent_id: str, minutes: float = 0) -> Claim:
 def test_an_intent_is_claimed_once(outbox: DynamoOutbox, pending: str) -> None:
     assert outbox.claim(pending, now=NOW) == Claim(MAIL, attempts=1)
     assert outbox.claim(pending, now=NOW) is None
-    assert outbox.claim(pending, now=NOW + CLAIM_HOLDS - INSTANT) is None
+    assert outbox.claim(pending, now=NOW + CLAIM_DURATION - INSTANT) is None
 
 
 def test_a_claim_that_ran_out_is_taken_over_and_counts_as_another_attempt(
     outbox: DynamoOutbox, pending: str
 ) -> None:
     claimed(outbox, pending)
-    assert outbox.claim(pending, now=NOW + CLAIM_HOLDS) == Claim(MAIL, attempts=2, lapses=1)
+    assert outbox.claim(pending, now=NOW + CLAIM_DURATION) == Claim(MAIL, attempts=2, lapses=1)
 
 
 def test_nothing_is_claimed_under_an_unknown_id_and_nothing_is_made(
@@ -83,8 +83,8 @@ def test_a_claimed_intent_is_due_only_when_its_claim_runs_out(
     outbox: DynamoOutbox, pending: str
 ) -> None:
     claimed(outbox, pending, 5)
-    assert list(outbox.due(now=later(5) + CLAIM_HOLDS - INSTANT)) == []
-    assert list(outbox.due(now=later(5) + CLAIM_HOLDS)) == [pending]
+    assert list(outbox.due(now=later(5) + CLAIM_DURATION - INSTANT)) == []
+    assert list(outbox.due(now=later(5) + CLAIM_DURATION)) == [pending]
 
 
 @pytest.mark.parametrize("end", ["sent", "skipped", "failed"])
@@ -218,7 +218,7 @@ def test_alerts_and_mails_are_found_apart_and_stay_so_when_a_claim_runs_out(
         assert sorted(outbox.due_alerts(now=now)) == ["alert-1", "alert-2"]
         assert list(outbox.due(now=now)) == [MAIL.id]
         claimed(outbox, "alert-1", minute)
-        assert list(outbox.due_alerts(now=now + CLAIM_HOLDS - INSTANT)) == ["alert-2"]
+        assert list(outbox.due_alerts(now=now + CLAIM_DURATION - INSTANT)) == ["alert-2"]
 
 
 def test_a_reopened_alert_is_found_among_alerts(store: DynamoStore, outbox: DynamoOutbox) -> None:

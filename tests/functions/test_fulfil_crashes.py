@@ -140,7 +140,7 @@ def test_what_iam_refuses_is_a_problem_that_says_what_to_do_and_how_far_it_is(
         assert f"IAM did not do {call}: {code}. {REFUSALS[code]}" in problem["detail"]
         assert "Done so far: " in problem["detail"]
         assert "secret words" not in problem["detail"]
-        assert story(account, request)[-1].startswith("Carrying out stopped: IAM did not do")
+        assert story(account, request)[-1].startswith("Fulfilment stopped: IAM did not do")
         account.calls.reset()
         answered = fulfil(product, request, DORA)  # who need not wait: it was let go of
         check_done(account, request, answered, call)

@@ -413,7 +413,7 @@ def test_a_fulfilled_request_is_closed_by_a_new_device_wherever_iam_is_read(
 
 
 @pytest.mark.parametrize("request_", [OPEN, SUBMITTED, APPROVED, BEGUN], ids=repr)
-def test_a_further_device_closes_no_request_that_is_not_carried_out(
+def test_a_further_device_closes_no_request_that_is_not_is_fulfilment(
     request_: ChangeRequest,
 ) -> None:
     decision = after(enabled(NEW), request_, living(PHONE, NEW))
@@ -549,13 +549,13 @@ def test_a_removal_is_fulfilment_break_glass_or_a_violation_and_by_others_never_
 ) -> None:
     decision = after(removal(who, serial), request, iam_state, at=at)
     violation = decision.request is not None and decision.request.violation
-    carried_out = any("carrying out" in effect for effect in decision.effects)
+    is_fulfilment = any("fulfilling" in effect for effect in decision.effects)
     emergency = AlertKind.REMOVAL_BREAK_GLASS in alerts(decision)
-    assert [violation, carried_out, emergency].count(True) == 1
-    assert carried_out <= (who is FULFIL and serial == PHONE)
+    assert [violation, is_fulfilment, emergency].count(True) == 1
+    assert is_fulfilment <= (who is FULFIL and serial == PHONE)
     assert emergency == (who is EMERGENCY)
     assert violation == (AlertKind.REMOVAL_UNAPPROVED in alerts(decision))
-    if carried_out:
+    if is_fulfilment:
         assert request is not None
         assert request.fulfilment is not None
 

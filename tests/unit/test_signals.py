@@ -609,7 +609,7 @@ def test_a_disturbance_that_failed_is_ignored(case: Case) -> None:
     found = disturbed({**case.record, "errorCode": "ResourceNotFoundException"})
 
     assert found.kind is SignalKind.IGNORED
-    assert "as it was" in found.why
+    assert "nothing changed" in found.why
 
 
 @cases

@@ -251,7 +251,7 @@ class _Run:
         with suppress(_TakenOverError, LostRaceError):
             untouched = self.before.fulfilment is None and not self.touched
             self.note(
-                f"Carrying out stopped: {why}",
+                f"Fulfilment stopped: {why}",
                 lambda request: request.released(self.use_case.clock(), untouched=untouched),
             )
 
