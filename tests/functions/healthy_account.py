@@ -79,7 +79,9 @@ class Clinic:
     account: Account
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     parameters: dict[str, str] = field(
-        default_factory=lambda: {"SenderAddress": SENDER, "MailDomains": "example.com"}
+        default_factory=lambda: Template.read(
+            SenderAddress=SENDER, MailDomains="example.com"
+        ).values()
     )
     resources: dict[str, tuple[str, str]] = field(default_factory=dict)
     status: str = "UPDATE_COMPLETE"
@@ -194,7 +196,8 @@ class Clinic:
 
     def _guard(self, template: Template) -> None:
         iam = self.account.iam
-        document = template.resolve(template.properties("GuardPolicy")["PolicyDocument"])
+        nested = template.nested("Guard")
+        document = nested.resolve(nested.properties("GuardPolicy")["PolicyDocument"])
         made = iam.create_policy(PolicyName=f"{STACK}-guard", PolicyDocument=json.dumps(document))
         self.guard_arn = made["Policy"]["Arn"]
         iam.create_group(GroupName="people")

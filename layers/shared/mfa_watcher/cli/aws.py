@@ -1,19 +1,16 @@
-"""What a command needs of the caller's AWS account: who he is, and the deployed stack."""
+"""What a command needs of the caller's AWS account: who calls, and the deployed stack."""
 
 import argparse
 import os
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.users.addresses import AddressBook
 from mfa_watcher.ports.errors import InspectionError, MissingPermissionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import boto3
     from types_boto3_cloudformation.type_defs import StackTypeDef
@@ -21,13 +18,14 @@ if TYPE_CHECKING:
     from mfa_watcher.adapters.inspection import BuildClient
     from mfa_watcher.domain.health.checks import Stack as CheckedStack
     from mfa_watcher.ports.accounts import Accounts
+    from mfa_watcher.settings import PolicySettings
     from mfa_watcher.usecases.administer import AdministerUsers
     from mfa_watcher.usecases.health_check import HealthCheck
 
 TABLE_OUTPUT = "TableName"
 
-EVIDENCE_KEPT = timedelta(days=400)
-"""As the template's default; what a person writes is kept as long as what the functions write."""
+_PARAMETERS = {"QUARANTINE": "QuarantineMode", "RETENTION_DAYS": "EvidenceRetentionDays"}
+"""The parameters of variables that do not bear their parameter's name."""
 
 
 class AccountError(Exception):
@@ -71,7 +69,7 @@ def administer_users(options: argparse.Namespace) -> "AdministerUsers":
     try:
         session = boto3.Session(profile_name=options.profile, region_name=options.region)
         caller = session.client("sts").get_caller_identity()
-        stack = _stack(session, options.stack)
+        found = _described(session, options.stack)
     except ClientError as error:
         said = error.response["Error"]
         raise AccountError(f"{said['Code']}: {said.get('Message', '')}") from error
@@ -79,12 +77,14 @@ def administer_users(options: argparse.Namespace) -> "AdministerUsers":
         raise AccountError(f"{error}") from error
     own = caller["Account"]
     account_id = options.account or own
-    policy = Policy()
+    partition = caller["Arn"].split(":")[1]
+    settings = _settings(options.stack, own, partition, _parameters(found), _outputs(found))
+    policy = settings.policy
     store = DynamoStore(
         session.client("dynamodb"),
-        table_name=stack.table_name,
+        table_name=settings.table_name,
         remember_events=policy.remember_events,
-        keep_evidence=EVIDENCE_KEPT,
+        keep_evidence=settings.keep_evidence,
     )
     return AdministerUsers(
         account_id,
@@ -92,7 +92,7 @@ def administer_users(options: argparse.Namespace) -> "AdministerUsers":
         store,
         BotoIamReader(session.client("iam")) if account_id == own else None,
         policy,
-        stack.addresses,
+        settings.addresses,
         lambda: datetime.now(UTC),
         lambda: f"desk-{uuid4()}",
     )
@@ -128,15 +128,14 @@ def health_check(options: argparse.Namespace) -> "HealthCheck":
         raise AccountError(f"{error} is denied, and without it nothing can be looked at") from error
     except InspectionError as error:
         raise AccountError(f"{error}") from error
-    if TABLE_OUTPUT not in stack.outputs:
-        raise AccountError(
-            f"the stack {options.stack!r} has no output {TABLE_OUTPUT}: is it the watcher's?"
-        )
+    settings = _settings(
+        stack.name, stack.account_id, stack.partition, stack.parameters, stack.outputs
+    )
     store = DynamoStore(
         build("dynamodb"),
-        table_name=stack.outputs[TABLE_OUTPUT],
-        remember_events=Policy().remember_events,
-        keep_evidence=EVIDENCE_KEPT,
+        table_name=settings.table_name,
+        remember_events=settings.policy.remember_events,
+        keep_evidence=settings.keep_evidence,
     )
     return HealthCheck(
         stack,
@@ -173,25 +172,58 @@ def stack_outputs(session: "boto3.Session", name: str) -> dict[str, str]:
         raise AccountError(f"{error}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Stack:
-    table_name: str
-    addresses: AddressBook
+def _settings(
+    stack: str,
+    account_id: str,
+    partition: str,
+    parameters: "Mapping[str, str]",
+    outputs: "Mapping[str, str]",
+) -> "PolicySettings":
+    """Return the settings of a deployed stack's functions, as far as a command needs them.
+
+    A command must decide by the same policy as the functions, and what it writes must be kept as
+    long. Raises AccountError.
+    """
+    from pydantic.alias_generators import to_pascal
+
+    from mfa_watcher.settings import PolicySettings, SettingsError
+
+    if not outputs.get(TABLE_OUTPUT):
+        raise AccountError(
+            f"the stack {stack!r} has no output {TABLE_OUTPUT}: is it the watcher's?"
+        )
+    environment = {
+        "TABLE_NAME": outputs[TABLE_OUTPUT],
+        "ACCOUNT_ID": account_id,
+        "PARTITION": partition,
+        "READER_ROLE": f"{stack}-Reader",
+        "MEMBER_FULFIL_ROLE": f"{stack}-Fulfil",
+        "FULFIL_ROLE": "",  # no command asks who has removed a device
+    }
+    missing = []
+    for field in PolicySettings.model_fields.values():
+        variable = field.alias or ""
+        parameter = _PARAMETERS.get(variable) or to_pascal(variable.lower())
+        if parameter in parameters:
+            environment[variable] = parameters[parameter]
+        elif variable not in environment:
+            missing.append(parameter)
+    if missing:
+        raise AccountError(
+            f"the stack {stack!r} has no parameter {', '.join(missing)}: deploy it again from this"
+            " version"
+        )
+    try:
+        return PolicySettings.from_environment(environment)
+    except SettingsError as error:
+        raise AccountError(f"the parameters of the stack {stack!r}: {error}") from error
 
 
-def _stack(session: "boto3.Session", name: str) -> _Stack:
-    found = _described(session, name)
-    given = {
-        one.get("ParameterKey"): one.get("ParameterValue", "")
+def _parameters(found: "StackTypeDef") -> dict[str, str]:
+    return {
+        one.get("ParameterKey", ""): one.get("ParameterValue", "")
         for one in found.get("Parameters", [])
     }
-    table_name = _outputs(found).get(TABLE_OUTPUT)
-    if not table_name:
-        raise AccountError(f"the stack {name!r} has no output {TABLE_OUTPUT}: is it the watcher's?")
-    # As for the functions: without a list, only the sender's own domain.
-    domains = given.get("MailDomains") or given.get("SenderAddress", "").rsplit("@", 1)[-1]
-    allowed = frozenset(domain.strip().casefold() for domain in domains.split(","))
-    return _Stack(table_name, AddressBook(allowed))
 
 
 def _described(session: "boto3.Session", name: str) -> "StackTypeDef":

@@ -484,15 +484,15 @@ class ChangeRequest:
         subject = f"arn:aws:iam::{self.subject.account_id}:user/{self.subject_name}"
         if person.user_id == self.subject.user_id or person.may_be(subject):
             raise SegregationOfDutiesError(
-                f"{person.name} is the user of this request, and may not {step}"
+                f"{person.name} is the subject of the request, and may not {step} it"
             )
         if any(person.may_be(actor) for actor in self.actors):
             raise SegregationOfDutiesError(
-                f"{person.name} tried to remove the device, and may not {step}"
+                f"{person.name} tried to remove the device, and may not {step} it"
             )
         asked = (self.opened_by, self.details.given_by if self.details else None)
         if any(arn and person.may_be(arn) for arn in asked):
-            raise SegregationOfDutiesError(f"{person.name} asked for it, and may not {step}")
+            raise SegregationOfDutiesError(f"{person.name} asked for it, and may not {step} it")
 
     def _require_state(self, step: str, *states: RequestState) -> None:
         if self.state not in states:

@@ -158,7 +158,7 @@ def _refuse_renamed_subject(step: RequestStep, user: User, doing: str) -> None:
     """Raise for a subject who was renamed; the request itself checks all other cases."""
     if step.by.may_be(f"arn:aws:iam::{user.key.account_id}:user/{user.name}"):
         raise SegregationOfDutiesError(
-            f"{step.by.name} is the user of this request, and may not {doing}"
+            f"{step.by.name} is the subject of the request, and may not {doing} it"
         )
 
 

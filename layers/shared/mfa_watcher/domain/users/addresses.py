@@ -1,7 +1,7 @@
 """Where a user can be reached by mail."""
 
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 # SES takes only ASCII before the @, and an address must not contain a second one.
@@ -32,27 +32,14 @@ class AddressBook:
     manager_tag: str = "manager"
     language_tag: str = "language"
 
-    def find(
-        self,
-        user_name: str,
-        tags: Mapping[str, str],
-        *,
-        override: str | None = None,
-        bad: Container[str] = (),
-    ) -> Address | None:
-        """Return the address to use for a user, or None.
-
-        In this order: what security set by hand, the user's tags, the user name if it is an
-        address, the user name at the account's domain. Addresses in ``bad`` (casefolded) are
-        skipped.
-        """
-        found = self.candidates(user_name, tags, override=override)
-        return next((one for one in found if one.address.casefold() not in bad), None)
-
     def candidates(
         self, user_name: str, tags: Mapping[str, str], *, override: str | None = None
     ) -> tuple[Address, ...]:
-        """Return all allowed addresses of a user, the one to use first."""
+        """Return all allowed addresses of a user, the one to use first.
+
+        In this order: the one that security set, the user's tags, the user's name if it is an
+        address, the user's name at the account's domain.
+        """
         named = self._named(user_name, tags, override)
         return tuple(address for address in named if self.allows(address.address))
 
