@@ -17,9 +17,8 @@ from mfa_watcher.adapters.store import DynamoStore
 from mfa_watcher.cli import main
 from mfa_watcher.domain.health.checks import SIGN_IN_REGIONS
 from mfa_watcher.domain.health.heartbeats import expected_sources
-from mfa_watcher.domain.sweep.user_inventory import InventorySummary, SweepResult
+from mfa_watcher.domain.sweep.user_inventory import InventorySummary, SweepDecision, SweepResult
 from mfa_watcher.domain.users.user import MfaStatus, User, UserKey
-from mfa_watcher.domain.users.user_state import Decision
 from tests.support.account import REGION, TABLE, Account
 from tests.support.builders import ACCOUNT, SENDER, Json
 from tests.template.cloudformation import STACK, Template
@@ -224,7 +223,7 @@ class Clinic:
         swept = SweepResult(
             account_id, "run", at, at, 9, 0, 0, InventorySummary(users, protected=users)
         )
-        self.store.commit(Decision(f"sweep-{account_id}-{at}", swept=swept), now=at)
+        self.store.commit(SweepDecision(f"sweep-{account_id}-{at}", result=swept), now=at)
 
     # What moto cannot tell --------------------------------------------------------------------
 

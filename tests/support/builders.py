@@ -5,13 +5,13 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from mfa_watcher.domain.decision import Decision, RequestDecision, UserDecision
 from mfa_watcher.domain.events.signals import Outcome
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Mail, Severity
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import Attempt, ChangeRequest, open_request
 from mfa_watcher.domain.users.user import MailKind, User, UserKey
-from mfa_watcher.domain.users.user_state import Decision
 
 ACCOUNT = "123456789012"  # moto's
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -194,10 +194,12 @@ def a_decision(
     entry = HistoryEntry(
         About.USER, f"{ACCOUNT}/AIDAALICE", at, seed, "It happened", "ada", ("it was noted",)
     )
-    new = user is not None and user.version == 0
-    return Decision(
-        seed, (entry,), intents, user, request, renamed=new if renamed is None else renamed
-    )
+    if user is None:
+        if request is None:
+            return Decision(seed, (entry,), intents)
+        return RequestDecision(seed, (entry,), intents, request=request)
+    new = user.version == 0 if renamed is None else renamed
+    return UserDecision(seed, (entry,), intents, user=user, request=request, renamed=new)
 
 
 def later(minutes: float) -> datetime:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.events.signals import Outcome
 from mfa_watcher.domain.history import About
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Ending, Mail, Severity
@@ -22,7 +23,7 @@ from mfa_watcher.domain.requests.expiry import decide_request_due
 from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import Exemption, IamState, MailKind, User
-from mfa_watcher.domain.users.user_state import Decision, Situation
+from mfa_watcher.domain.users.user_state import Situation
 from tests.support.builders import ACCOUNT, ALICE, NOW, an_attempt
 
 POLICY = Policy()
@@ -48,8 +49,8 @@ GONE = IamState(exists=False)
 OPEN = file_request(ALICE.key, "alice", DESK, NOW, POLICY, event_id="desk-1")
 SUBMITTED = OPEN.submitted(Details("lost", DESK.arn, NOW), POLICY)
 APPROVED = SUBMITTED.approved(OTTO, "known", NOW, POLICY, devices=(PHONE,), kept=(TABLET,))
-BEGUN = APPROVED.fulfilment_started(OTTO, NOW, POLICY).with_step(f"deactivated {PHONE}")
-FULFILLED = BEGUN.fulfilled(NOW, POLICY)
+STARTED = APPROVED.fulfilment_started(OTTO, NOW, POLICY).with_step(f"deactivated {PHONE}")
+FULFILLED = STARTED.fulfilled(NOW, POLICY)
 VIOLATION = open_request(
     ALICE.key,
     "alice",
@@ -65,7 +66,7 @@ def look(
     *,
     at: datetime | None = None,
     user: User | None = None,
-) -> Decision:
+) -> UserDecision:
     devices = (Device(PHONE), Device(TABLET))
     known = user or replace(ALICE, version=4, devices=devices, request_id=request.id)
     moment = at or request.due_at
@@ -73,11 +74,11 @@ def look(
     return decide_request_due(Situation("due-1", moment, None, known, POLICY, request, iam_state))
 
 
-def alerts(decision: Decision) -> list[tuple[AlertKind, Severity]]:
+def alerts(decision: UserDecision) -> list[tuple[AlertKind, Severity]]:
     return [(i.act.kind, i.act.severity) for i in decision.intents if isinstance(i.act, Alert)]
 
 
-def mails(decision: Decision) -> list[MailKind]:
+def mails(decision: UserDecision) -> list[MailKind]:
     return [i.act.kind for i in decision.intents if isinstance(i.act, Mail)]
 
 
@@ -126,12 +127,12 @@ def mails(decision: Decision) -> list[MailKind]:
             id="window over",
         ),
         pytest.param(
-            BEGUN,
+            STARTED,
             living(TABLET),
             RequestState.EXPIRED,
             [(AlertKind.REQUEST_EXPIRED, Severity.HIGH)],
             [MailKind.REQUEST_ENDED],
-            id="window over, half carried out",
+            id="window over, partly fulfilled",
         ),
         pytest.param(
             FULFILLED,
@@ -152,7 +153,7 @@ def mails(decision: Decision) -> list[MailKind]:
         pytest.param(FULFILLED, GONE, RequestState.CANCELLED, [], [], id="user gone meanwhile"),
     ],
 )
-def test_a_request_that_is_due_moves_as_the_table_says(
+def test_a_due_request_changes_as_in_the_table(
     request_: ChangeRequest,
     iam_state: IamState,
     state: RequestState,
@@ -201,7 +202,7 @@ def test_a_late_schedule_reminds_before_it_cancels_and_not_twice_a_day() -> None
 @pytest.mark.parametrize(
     ("request_", "every"), [(SUBMITTED, 2 * DAY), (VIOLATION, 7 * DAY)], ids=["decision", "word"]
 )
-def test_security_is_reminded_of_what_waits_for_it_until_it_acts(
+def test_security_is_reminded_of_a_waiting_request_until_they_act(
     request_: ChangeRequest, every: timedelta
 ) -> None:
     request = request_
@@ -213,7 +214,7 @@ def test_security_is_reminded_of_what_waits_for_it_until_it_acts(
         request = decision.request
 
 
-def test_a_window_that_ends_under_somebodys_hands_waits_until_they_let_go() -> None:
+def test_a_window_that_ends_during_a_fulfilment_waits_for_its_release() -> None:
     assert APPROVED.window_until is not None
     end = APPROVED.window_until
     held = APPROVED.fulfilment_started(OTTO, end - timedelta(seconds=1), POLICY)
@@ -229,17 +230,17 @@ def test_a_window_that_ends_under_somebodys_hands_waits_until_they_let_go() -> N
     assert after.request.state is RequestState.EXPIRED
 
 
-def test_what_was_done_of_a_request_that_expired_half_way_is_named() -> None:
-    decision = look(BEGUN, living(TABLET))
+def test_the_steps_done_for_a_request_that_expired_partly_fulfilled_are_named() -> None:
+    decision = look(STARTED, living(TABLET))
     [told] = [i.act for i in decision.intents if isinstance(i.act, Alert)]
     assert ("Steps done", f"deactivated {PHONE}") in told.facts
-    assert ("Begun by", OTTO.arn) in told.facts
+    assert ("Started by", OTTO.arn) in told.facts
     [mail] = [i.act for i in decision.intents if isinstance(i.act, Mail)]
     assert mail.ending is Ending.BROKEN_OFF
     assert any(PHONE in effect for effect in decision.effects)
 
 
-def test_security_is_told_once_of_a_user_who_does_not_enrol_and_the_ladder_goes_on() -> None:
+def test_security_is_alerted_once_of_a_missing_enrolment_and_the_escalation_continues() -> None:
     decision = look(FULFILLED, living())
     assert decision.user is not None
     assert decision.request is not None
@@ -262,10 +263,10 @@ _LIVES = [living(), living(PHONE, TABLET), living(TABLET), living(NEW), living(a
 
 
 @given(
-    st.sampled_from([OPEN, VIOLATION, SUBMITTED, APPROVED, BEGUN, FULFILLED]),
+    st.sampled_from([OPEN, VIOLATION, SUBMITTED, APPROVED, STARTED, FULFILLED]),
     st.lists(st.tuples(st.sampled_from(_LIVES), st.integers(0, 2000)), max_size=12),
 )
-def test_whatever_the_clock_finds_a_request_moves_on_or_waits_for_a_later_day(
+def test_a_due_request_always_changes_or_is_due_later(
     request: ChangeRequest, looks: list[tuple[IamState, int]]
 ) -> None:
     user = replace(ALICE, version=4, request_id=request.id)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.history import About
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent
 from mfa_watcher.domain.notifications.mail_feedback import MailOutcome, MailReport, decide_feedback
@@ -36,7 +37,7 @@ def decided(
     assert decision is not None
     assert decision.event_id == report.id
     [entry] = decision.history
-    bad = set(decision.user.bad_addresses) if decision.user else set()
+    bad = set(decision.user.bad_addresses) if isinstance(decision, UserDecision) else set()
     return bad, [one.id for one in decision.intents], entry.what
 
 
@@ -102,15 +103,15 @@ def test_security_is_told_of_a_user_once() -> None:
 def test_an_address_that_is_known_to_be_bad_is_history_only() -> None:
     decision = decide_feedback(a_report(), MAIL, replace(ALICE, bad_addresses=frozenset({TO})))
     assert decision
-    assert (decision.user, decision.intents) == (None, ())
+    assert not isinstance(decision, UserDecision)
+    assert decision.intents == ()
 
 
 def test_whoever_holds_the_mail_tries_the_next_address_himself() -> None:
     decision = decide_feedback(
         a_report(MailOutcome.REJECTED, unreachable=True), MAIL, ALICE, in_hand=True
     )
-    assert decision
-    assert decision.user
+    assert isinstance(decision, UserDecision)
     assert decision.user.bad_addresses == {TO}
     assert [one.id for one in decision.intents] == [TOLD]
 
@@ -133,7 +134,7 @@ def test_a_mail_to_security_that_bounces_is_told_loudly_and_marks_nobody(
     sent = a_mail("mail-1", kind=kind, user=ALICE.key if about == "one user" else None)
     decision = decide_feedback(a_report(), sent, ALICE)
     assert decision
-    assert decision.user is None
+    assert not isinstance(decision, UserDecision)
     [told] = decision.intents
     assert isinstance(told.act, Alert)
     assert told.act.severity == "high"

@@ -386,7 +386,6 @@ def test_what_is_as_known_is_not_written() -> None:
         a_situation(user, IamState(exists=True, devices=(), console_access=True)), "why"
     )
     assert opened
-    assert opened.user
     iam_state = IamState(exists=True, name="alice", devices=(), console_access=True)
     known = a_situation(replace(opened.user, version=4), iam_state)
     assert decide_candidate(known, "why") is None
@@ -399,7 +398,6 @@ def test_nobody_is_let_go_twice_or_without_having_been_there() -> None:
     known = replace(ALICE, version=2)
     decision = decide_candidate(a_situation(known, gone), "why")
     assert decision
-    assert decision.user
     assert decision.user.gone_at == NOW
     assert decide_candidate(a_situation(decision.user, gone), "why") is None
 
@@ -409,7 +407,6 @@ def test_who_lost_a_device_nobody_had_read_lost_a_device() -> None:
     iam_state = IamState(exists=True, name="alice", devices=(), console_access=True)
     decision = decide_candidate(a_situation(user, iam_state), "why")
     assert decision
-    assert decision.user
     assert decision.user.finding
     assert decision.user.finding.cause is Cause.DEVICE_REMOVED
 
@@ -420,7 +417,6 @@ def test_an_exemption_holds_in_a_sweep() -> None:
     iam_state = IamState(exists=True, name="alice", devices=(), console_access=True)
     decision = decide_candidate(a_situation(user, iam_state), "why")
     assert decision
-    assert decision.user
     assert (decision.user.mfa_status, decision.intents) == (EXEMPT, ())
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from mfa_watcher.domain.decision import Decision
 from mfa_watcher.domain.events.decisions import (
     changes_nothing,
     decide,
@@ -20,7 +21,6 @@ from mfa_watcher.domain.requests.change_request import ChangeRequest
 from mfa_watcher.domain.users.user import IamState, User, UserKey
 from mfa_watcher.domain.users.user_state import (
     MFA_STATUS_FACTS,
-    Decision,
     Situation,
     is_fulfil_role_acting,
 )

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from mfa_watcher.domain.decision import UnreachableUsersDecision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.intents import Case, Intent, Mail
 from mfa_watcher.domain.policy import Policy, Quarantine
 from mfa_watcher.domain.users.escalation import decide_user_due
 from mfa_watcher.domain.users.user import MailKind, UserKey
-from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Decision, Fact, Situation
+from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Fact, Situation
 from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
 from mfa_watcher.ports.iam import IamOf
 from mfa_watcher.ports.store import Store
@@ -103,11 +104,11 @@ class RemindUsers:
 
 def _report(
     account_id: str, now: datetime, keys: tuple[UserKey, ...], cases: tuple[Case, ...]
-) -> Decision:
+) -> UnreachableUsersDecision:
     # A user is first in a list only once: the same transaction marks them as reported.
     event_id = f"unreachable-{keys[0].user_id}"
     mail = Mail(MailKind.UNREACHABLE, account_id, now, cases=cases)
     what = f"{len(cases)} users without an address reported to security"
     history = HistoryEntry(About.ACCOUNT, account_id, now, event_id, what)
     intent = Intent(f"mail-{mail.kind}-{event_id}", event_id, now, mail)
-    return Decision(event_id, (history,), (intent,), reported=keys)
+    return UnreachableUsersDecision(event_id, (history,), (intent,), users=keys)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from mfa_watcher.domain.decision import Decision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.alerts import events_lost_alert
 from mfa_watcher.domain.policy import Policy
@@ -31,12 +32,13 @@ from mfa_watcher.domain.sweep.comparison import (
 )
 from mfa_watcher.domain.sweep.user_inventory import (
     InventoryEntry,
+    SweepDecision,
     SweepResult,
     inventory_entry,
     summary,
 )
 from mfa_watcher.domain.users.user import IamState, User
-from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Decision, Fact, Situation, intent
+from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Fact, Situation, intent
 from mfa_watcher.ports.errors import (
     AlreadyDecidedError,
     ExternalServiceError,
@@ -236,9 +238,9 @@ class SweepAccounts:
             count_by_call(lost),
             progress.decided,
         )
-        decision = self._decide_result(task, result, lost, last)
-        if progress.errors:
-            decision = replace(decision, swept=None)
+        decision: Decision = self._decide_result(task, result, lost, last)
+        if progress.errors:  # the result of a sweep is only kept if it is complete
+            decision = Decision(decision.event_id, decision.history, decision.intents)
         with suppress(AlreadyDecidedError):  # the queue delivered the same message again
             self.store.commit(decision, now=result.at)
         if progress.errors:
@@ -267,7 +269,7 @@ class SweepAccounts:
         result: SweepResult,
         lost: Mapping[str, tuple[str, ...]],
         last: SweepResult | None,
-    ) -> Decision:
+    ) -> SweepDecision:
         """Return the decision that keeps the result, with an alert if many events were lost."""
         event_id = f"sweep-{task.run}-{task.account_id}-{task.tries}"
         since = last.at if last else None
@@ -282,7 +284,7 @@ class SweepAccounts:
             effects=tuple(f"{why}: {number}" for why, number in sorted(result.decided.items())),
         )
         intents = tuple(intent(event_id, result.at, alert) for alert in alerts)
-        return Decision(event_id, (entry,), intents, swept=result)
+        return SweepDecision(event_id, (entry,), intents, result=result)
 
 
 def _postpone(task: SweepTask, delay: timedelta, why: str) -> Postponed:
@@ -335,7 +337,7 @@ class _Evaluation:
                     event_id, clock(), None, user, self.sweep.policy, request, iam_state
                 )
                 decision = decide_candidate(situation, candidate.why, known=candidate.version > 0)
-                if decision is None or decision.user is None:
+                if decision is None:
                     return _Outcome(user, user, None)
                 store.commit(decision, now=clock())
                 return _Outcome(user, decision.user, candidate.why)

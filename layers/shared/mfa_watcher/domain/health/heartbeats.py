@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from mfa_watcher.domain.decision import Decision
+
 ALERT_AGAIN_AFTER = timedelta(days=1)
 """How long a path that stays silent is one alert."""
 
@@ -60,6 +62,16 @@ class Heartbeat:
     def is_alert_due(self, now: datetime) -> bool:
         """Tell whether security has not been told of the silence, or a day ago."""
         return self.alerted_at is None or now - self.alerted_at >= ALERT_AGAIN_AFTER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeartbeatDecision(Decision):
+    """An alert to the security team about event paths of one account."""
+
+    silent: tuple[Heartbeat, ...] = ()
+    """Paths of which the alert says that no events arrive."""
+    recovered: tuple[Heartbeat, ...] = ()
+    """Paths of which the alert says that events arrive again."""
 
 
 def is_region(region: str | None) -> bool:

@@ -4,16 +4,16 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from mfa_watcher.domain.health.heartbeats import Heartbeat
+from mfa_watcher.domain.health.heartbeats import Heartbeat, HeartbeatDecision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.alerts import recovered_alert, silent_alert
 from mfa_watcher.domain.notifications.intents import Alert
-from mfa_watcher.domain.users.user_state import Decision, intent
+from mfa_watcher.domain.users.user_state import intent
 
 
 def decide_heartbeat_alerts(
     heartbeats: Iterable[Heartbeat], *, now: datetime, silence_threshold: timedelta
-) -> Iterator[Decision]:
+) -> Iterator[HeartbeatDecision]:
     """Give what is to be told of each account: which paths fell silent, and which speak again."""
     by_account = sorted(heartbeats, key=lambda one: one.source)
     for account_id, beats in groupby(by_account, key=lambda one: one.source.account_id):
@@ -36,7 +36,7 @@ def _decision(
     *,
     silent: Iterable[Heartbeat] = (),
     back: Iterable[Heartbeat] = (),
-) -> Decision:
+) -> HeartbeatDecision:
     event_id = f"{notification.kind}-{account_id}-{now:%Y%m%dT%H%M%S}"
     entry = HistoryEntry(
         About.ACCOUNT,
@@ -46,10 +46,10 @@ def _decision(
         notification.title,
         effects=(f"alert: {notification.title}",),
     )
-    return Decision(
+    return HeartbeatDecision(
         event_id,
         (entry,),
         (intent(event_id, now, notification),),
-        fell_silent=tuple(silent),
-        came_back=tuple(back),
+        silent=tuple(silent),
+        recovered=tuple(back),
     )

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from mfa_watcher.domain.decision import Decision, UserDecision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Mail, Severity
 from mfa_watcher.domain.users.user import User
-from mfa_watcher.domain.users.user_state import Decision
 
 MOST_ADDRESSES = 10
 """How many addresses one mail is tried at, so that an error of ours cannot mail for ever."""
@@ -97,7 +97,9 @@ def decide_feedback(
         user = replace(user, bad_addresses=user.bad_addresses | new)
     key = user.key
     entry = _entry(report, mail, About.USER, f"{key.account_id}/{key.user_id}", effects)
-    return Decision(report.id, (entry,), intents, user if new else None)
+    if new:
+        return UserDecision(report.id, (entry,), intents, user=user)
+    return Decision(report.id, (entry,), intents)
 
 
 def _about_security(report: MailReport, intent: Intent, mail: Mail) -> Decision:

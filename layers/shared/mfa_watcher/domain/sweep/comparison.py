@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.sweep.account_lists import AccountLists, UserInLists
 from mfa_watcher.domain.sweep.user_inventory import InventoryEntry
 from mfa_watcher.domain.users.devices import Device, DeviceKind
 from mfa_watcher.domain.users.user import IamState, MfaStatus, User, UserKey
 from mfa_watcher.domain.users.user_state import (
-    Decision,
     Situation,
     finish,
     mark_gone,
@@ -251,7 +251,7 @@ def _has_fresh_password(seen: UserInLists) -> bool:
     return seen.fresh and seen.password is True
 
 
-def decide_candidate(situation: Situation, why: str, *, known: bool = True) -> Decision | None:
+def decide_candidate(situation: Situation, why: str, *, known: bool = True) -> UserDecision | None:
     """Decide about a suspect from what IAM says of him; None if that is what was known.
 
     ``known``: the roster shows him. If not, his record is written as it is, which puts him there.
