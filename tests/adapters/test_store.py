@@ -19,7 +19,7 @@ from mfa_watcher.domain.requests.change_request import (
     RequestState,
     file_request,
 )
-from mfa_watcher.domain.sweep.user_inventory import InventorySummary, SweepResult, inventory_entry
+from mfa_watcher.domain.sweep.user_inventory import SweepResult, UserCounts, inventory_entry
 from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import (
@@ -474,7 +474,7 @@ def test_newcomers_are_noted_many_at_a_time_and_stand_in_the_roster_and_under_th
     store: DynamoStore, account: Account
 ) -> None:
     users = newcomers(60)
-    assert store.note(users) == ()
+    assert store.add_users(users) == ()
     assert account.calls.made == ["dynamodb:TransactWriteItems"] * 2
     noted = [replace(user, version=1) for user in users]
     assert sorted(store.inventory(ACCOUNT), key=str) == sorted(map(inventory_entry, noted), key=str)
@@ -488,7 +488,7 @@ def test_who_is_known_after_all_is_left_as_he_is_and_named(store: DynamoStore) -
     before = [replace(users[2], devices=(), mfa_status=None), replace(users[5], name="other")]
     for number, user in enumerate(before):
         store.commit(a_decision(f"e{number}", user=user), now=NOW)
-    assert set(store.note(users)) == {users[2], users[5]}
+    assert set(store.add_users(users)) == {users[2], users[5]}
     assert store.user(users[2].key) == replace(before[0], version=1)
     assert store.user(users[5].key) == replace(before[1], version=1)
     assert store.user(users[4].key) == replace(users[4], version=1)
@@ -507,7 +507,7 @@ def test_who_is_gone_is_not_in_the_roster_and_comes_back_with_his_next_record(
 
 
 def test_of_each_accounts_sweeps_the_last_is_kept(store: DynamoStore) -> None:
-    counted = InventorySummary(users=3, unprotected=1)
+    counted = UserCounts(users=3, unprotected=1)
     swept = SweepResult(ACCOUNT, "r1", NOW, NOW, 7, 2, 1, counted, 0, {"CreateUser": 1}, {"why": 1})
     assert store.last_sweep(ACCOUNT) is None
     for seed, run in (("e1", "r1"), ("e2", "r2")):

@@ -93,9 +93,9 @@ def silence(seen: timedelta | None = None, expected_for: timedelta | None = None
         assert "Item" in at.account.dynamodb.get_item(TableName=at.account.table, Key=key)
         at.account.dynamodb.delete_item(TableName=at.account.table, Key=key)
         if seen:
-            at.store.beat(source, at.now - seen)
+            at.store.record_heartbeat(source, at.now - seen)
         if expected_for:
-            at.store.expect(source, at.now - expected_for)
+            at.store.expect_heartbeat(source, at.now - expected_for)
 
     return put
 
@@ -516,7 +516,7 @@ def organized(clinic: Clinic) -> Clinic:
     )
     clinic.swept(timedelta(hours=1), member)
     for source in expected_sources((member,), REGIONS, REGION):
-        clinic.store.beat(source, clinic.now)
+        clinic.store.record_heartbeat(source, clinic.now)
     return clinic
 
 

@@ -8,17 +8,17 @@ import pytest
 
 from mfa_watcher.domain.health import checks
 from mfa_watcher.domain.health.checks import (
-    Blocked,
     CheckResult,
+    DeniedCall,
     EventSource,
     Function,
     Guard,
     Level,
-    MailAccount,
     PasswordPolicy,
     Root,
     Rule,
     Selector,
+    SesAccount,
     Stack,
     Subscriptions,
     Trail,
@@ -29,7 +29,7 @@ from tests.support.builders import ACCOUNT, NOW
 STACK = Stack("mfa-watcher", ACCOUNT, "us-east-1", "aws", "CREATE_COMPLETE", {}, {}, {})
 TRAIL = Trail("main", logging=True, global_events=True, selectors=(Selector(writes=True),))
 STRONG = PasswordPolicy(length=14, classes=4, remembered=24, users_change=True)
-MAIL = MailAccount(production=True, sending=True, enforcement="HEALTHY", daily=200)
+MAIL = SesAccount(production=True, sending=True, enforcement="HEALTHY", daily=200)
 GUARD = Guard(denies_removal=True, groups=("people",), members=frozenset({"Alice", "bob"}))
 
 
@@ -231,8 +231,8 @@ def test_the_password_policy_is_held_to_the_benchmark(
 
 def test_each_call_that_is_refused_is_told_with_users_and_policies() -> None:
     blocked = [
-        Blocked("ana", "iam:ChangePassword", "ForceMfa"),
-        Blocked("bob", "iam:ChangePassword", "ForceMfa"),
+        DeniedCall("ana", "iam:ChangePassword", "ForceMfa"),
+        DeniedCall("bob", "iam:ChangePassword", "ForceMfa"),
     ]
     verdicts = checks.first_password(STRONG, ["ana", "bob"], blocked)
     assert level(verdicts) is Level.FAIL

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from mfa_watcher.entrypoints.schedule import Expire, Quarantine, Remind, Watch
     from mfa_watcher.entrypoints.sweep import Sweep
     from mfa_watcher.ports.accounts import Accounts
-    from mfa_watcher.ports.iam import IamOf
+    from mfa_watcher.ports.iam import IamReaderFactory
 
 # Short enough that retries fit into a function's 30 seconds, and the queue or the schedule can
 # try again later.
@@ -151,12 +151,12 @@ def _iam_client_factory(
     return client_of
 
 
-def _iam_reader_factory(settings: TableSettings) -> "IamOf":
+def _iam_reader_factory(settings: TableSettings) -> "IamReaderFactory":
     """Give what gives an account's reader."""
     return _reader_factory(_iam_client_factory(settings))
 
 
-def _reader_factory(client_of: "Callable[[str], IAMClient]") -> "IamOf":
+def _reader_factory(client_of: "Callable[[str], IAMClient]") -> "IamReaderFactory":
     return lambda account_id: BotoIamReader(client_of(account_id))
 
 
@@ -376,7 +376,7 @@ def fulfil() -> "DeskApi":
 @cache
 def deliver() -> "Deliver":
     """The parts of deliver and redeliver. Raises SettingsError."""
-    from mfa_watcher.adapters.sending_rate import DynamoAlertWindow, DynamoSendingRate
+    from mfa_watcher.adapters.sending_rate import DynamoAlertCounter, DynamoSendingRate
     from mfa_watcher.adapters.ses import SesMailer, SesRate
     from mfa_watcher.adapters.sns import SnsAlerter
     from mfa_watcher.entrypoints.outbox import Deliver
@@ -421,7 +421,7 @@ def deliver() -> "Deliver":
             clock=now,
             sleep=sleep,
         ),
-        window=DynamoAlertWindow(
+        window=DynamoAlertCounter(
             dynamodb, table_name=settings.table_name, length=settings.alert_digest
         ),
         clock=now,

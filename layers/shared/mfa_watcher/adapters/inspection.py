@@ -9,15 +9,15 @@ from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
 from mfa_watcher.domain.health.checks import (
-    Blocked,
+    DeniedCall,
     EventSource,
     Function,
     Guard,
-    MailAccount,
     PasswordPolicy,
     Root,
     Rule,
     Selector,
+    SesAccount,
     Stack,
     Subscriptions,
     Trail,
@@ -174,7 +174,7 @@ class BotoInspector:
             found.get("State", "").startswith("ENABLED"), tuple(one["Arn"] for one in targets)
         )
 
-    def bus_lets_in(self) -> set[str]:
+    def event_bus_organizations(self) -> set[str]:
         """Give the organizations whose events the default bus takes; ``*``, everybody's."""
         found = self._ask("events", "DescribeEventBus", Name="default") or {}
         statements = json.loads(found.get("Policy") or "{}").get("Statement", ())
@@ -185,7 +185,7 @@ class BotoInspector:
             for given in _organizations(statement)
         }
 
-    def forwarded_dead_letters(self, queue: str, region: str) -> int | None:
+    def forwarder_dead_letters(self, queue: str, region: str) -> int | None:
         """Count what a forwarder could not send; None if it has no such queue."""
         found = self._ask("sqs", "GetQueueUrl", region=region, QueueName=queue)
         if found is None:
@@ -201,10 +201,10 @@ class BotoInspector:
 
     # Ways out ---------------------------------------------------------------------------------
 
-    def mail_account(self) -> MailAccount:
+    def mail_account(self) -> SesAccount:
         """Give what SES allows the account."""
         found = self._ask("sesv2", "GetAccount") or {}
-        return MailAccount(
+        return SesAccount(
             production=bool(found.get("ProductionAccessEnabled")),
             sending=bool(found.get("SendingEnabled")),
             enforcement=found.get("EnforcementStatus", ""),
@@ -295,7 +295,7 @@ class BotoInspector:
             max_age=found.get("MaxPasswordAge") or 0,
         )
 
-    def blocked(self, user: str, *, users_change: bool) -> list[Blocked] | None:
+    def blocked(self, user: str, *, users_change: bool) -> list[DeniedCall] | None:
         """Give the calls for a first password that IAM refuses a user without MFA.
 
         ``users_change``: the account lets everybody change his own password, which IAM's
@@ -317,7 +317,7 @@ class BotoInspector:
             ],
         )
         return [
-            Blocked(user, one["EvalActionName"], _by(one))
+            DeniedCall(user, one["EvalActionName"], _by(one))
             for one in (simulated or {}).get("EvaluationResults", ())
             if _refuses(one, users_change=users_change)
         ]

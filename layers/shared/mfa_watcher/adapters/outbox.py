@@ -103,7 +103,7 @@ class DynamoOutbox:
             ),
         )
 
-    def note_unreachable(self, mail: Mail, *, why: str, now: datetime) -> None:
+    def record_unreachable(self, mail: Mail, *, why: str, now: datetime) -> None:
         """Put a user on the list of those whom no address leads to, unless he is on it."""
         if mail.user is None:
             return

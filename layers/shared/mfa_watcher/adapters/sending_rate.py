@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mfa_watcher.adapters import items
 from mfa_watcher.adapters.items import from_wire, key_of, to_wire
 from mfa_watcher.ports.errors import ThrottledError
-from mfa_watcher.ports.notifications import AlertSlot
+from mfa_watcher.ports.notifications import AlertPosition
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -95,7 +95,7 @@ class DynamoSendingRate:
         return from_wire(answer.get("Attributes", {}))
 
 
-class DynamoAlertWindow:
+class DynamoAlertCounter:
     """Counts alerts: the first opens a window, the first after its end opens the next one."""
 
     def __init__(self, client: "DynamoDBClient", *, table_name: str, length: timedelta) -> None:
@@ -104,10 +104,10 @@ class DynamoAlertWindow:
         self._table = table_name
         self._length = length
 
-    def count(self, *, urgent: bool, now: datetime) -> AlertSlot:
+    def count(self, *, urgent: bool, now: datetime) -> AlertPosition:
         """Count one more alert."""
         if not self._length:
-            return AlertSlot(1, now)
+            return AlertPosition(1, now)
         counter, other = ("urgent", "calm") if urgent else ("calm", "urgent")
         at = _milliseconds(now)
         for _ in range(2):
@@ -125,8 +125,8 @@ class DynamoAlertWindow:
             )
             if found:
                 ends = datetime.fromtimestamp(int(found["ends_at"]) / 1000, UTC)
-                return AlertSlot(int(found[counter]), ends)
-        return AlertSlot(1, now)
+                return AlertPosition(int(found[counter]), ends)
+        return AlertPosition(1, now)
 
     def _change(self, update: str, condition: str, values: dict[str, Any]) -> items.Item | None:
         try:

@@ -185,7 +185,7 @@ class DynamoStore:
                     key = {"account_id": account_id, "user_id": item["inventory_id"]}
                     yield items.INVENTORY_ENTRY.validate_python({**item, "key": key})
 
-    def note(self, users: Sequence[User]) -> tuple[User, ...]:
+    def add_users(self, users: Sequence[User]) -> tuple[User, ...]:
         """Write records of users nobody knew; gives those who are known after all."""
         known: list[User] = []
         waiting = list(users)
@@ -208,7 +208,7 @@ class DynamoStore:
         item = self._get(items.account_pk(account_id), items.SWEEP_RESULT_SK)
         return items.SWEEP_RESULT.validate_python(item) if item else None
 
-    def beat(self, source: HeartbeatSource, at: datetime) -> None:
+    def record_heartbeat(self, source: HeartbeatSource, at: datetime) -> None:
         """Note when an event happened that came by a path, unless a later one is noted."""
         with suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.update_item(
@@ -219,7 +219,7 @@ class DynamoStore:
                 ExpressionAttributeValues=to_wire({":at": items.timestamp(at)}),
             )
 
-    def expect(self, source: HeartbeatSource, now: datetime) -> None:
+    def expect_heartbeat(self, source: HeartbeatSource, now: datetime) -> None:
         """Note since when events are expected by a path, unless that is noted."""
         with suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.update_item(

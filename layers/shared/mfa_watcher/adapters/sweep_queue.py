@@ -34,7 +34,7 @@ class SqsSweepQueue:
         )
 
 
-def read_order(body: str) -> SweepTask:
+def read_task(body: str) -> SweepTask:
     """Read a message of that queue. Raises UnactionableError."""
     try:
         return ORDER.validate_json(body)

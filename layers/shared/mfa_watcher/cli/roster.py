@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mfa_watcher.cli.aws import AccountError, add_account_options, administer_users
 from mfa_watcher.cli.terminal import console, plain
-from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepResult, summary
+from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepResult, count_users
 from mfa_watcher.domain.users.user import MfaStatus
 from mfa_watcher.ports.errors import ExternalServiceError
 
@@ -82,7 +82,7 @@ def _show(
     out = console()
     if shown:
         out.print(table)
-    counted = summary(entries)
+    counted = count_users(entries)
     out.print(
         f"{counted.users} users: {counted.unprotected} without MFA, {counted.exempt} exempt,"
         f" {counted.protected} with MFA, {counted.no_console_access} without console access"

@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ConfigDict
 
-from mfa_watcher.adapters.sweep_queue import read_order
+from mfa_watcher.adapters.sweep_queue import read_task
 from mfa_watcher.domain.sweep.comparison import SweepTask
 from mfa_watcher.domain.sweep.user_inventory import SweepResult
 from mfa_watcher.ports.errors import UnactionableError
@@ -71,7 +71,7 @@ class Sweep:
         for crashes, and for a queue that does not take the account back.
         """
         try:
-            order = read_order(record.body)
+            order = read_task(record.body)
             logger.set_correlation_id(f"sweep-{order.run}-{order.account_id}")
             self._sweep(order, lambda_context)
         except UnactionableError as error:
@@ -119,7 +119,7 @@ def _describe(error: Exception) -> str:
 
 
 def _log_sweep(swept: SweepResult) -> None:
-    users = asdict(swept.summary)
+    users = asdict(swept.user_counts)
     logger.info(
         "Swept",
         account_id=swept.account_id,
@@ -135,6 +135,6 @@ def _log_sweep(swept: SweepResult) -> None:
     metrics.add_metric("SweepIamCalls", MetricUnit.Count, swept.iam_calls)
     metrics.add_metric("SweepDifferences", MetricUnit.Count, swept.differences)
     metrics.add_metric("EventsLost", MetricUnit.Count, sum(swept.lost.values()))
-    metrics.add_metric("Users", MetricUnit.Count, swept.summary.users)
+    metrics.add_metric("Users", MetricUnit.Count, swept.user_counts.users)
     for name in ("unprotected", "only_virtual", "single_device", "phishing_resistant"):
         metrics.add_metric(f"Users_{name}", MetricUnit.Count, users[name])

@@ -40,7 +40,7 @@ class IamReader(Protocol):
         ...
 
 
-IamOf: TypeAlias = Callable[[str], IamReader]
+IamReaderFactory: TypeAlias = Callable[[str], IamReader]
 """Gives the reader of an account by its id. What it cannot reach, it says at the first read."""
 
 
@@ -120,5 +120,5 @@ class IamQuarantine(Protocol):
         ...
 
 
-IamQuarantineOf: TypeAlias = Callable[[str], IamQuarantine]
+IamQuarantineFactory: TypeAlias = Callable[[str], IamQuarantine]
 """Gives the warden of an account by its id."""

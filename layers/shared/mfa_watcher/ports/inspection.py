@@ -3,14 +3,14 @@
 from typing import Protocol
 
 from mfa_watcher.domain.health.checks import (
-    Blocked,
+    DeniedCall,
     EventSource,
     Function,
     Guard,
-    MailAccount,
     PasswordPolicy,
     Root,
     Rule,
+    SesAccount,
     Subscriptions,
     Trail,
 )
@@ -32,11 +32,11 @@ class Inspector(Protocol):
         """Give a rule of the default bus; without a region, in the stack's own."""
         ...
 
-    def bus_lets_in(self) -> set[str]:
+    def event_bus_organizations(self) -> set[str]:
         """Give the organizations whose events the hub's bus takes; ``*``, everybody's."""
         ...
 
-    def forwarded_dead_letters(self, queue: str, region: str) -> int | None:
+    def forwarder_dead_letters(self, queue: str, region: str) -> int | None:
         """Count what a forwarder could not send."""
         ...
 
@@ -56,7 +56,7 @@ class Inspector(Protocol):
         """Count a queue's messages."""
         ...
 
-    def mail_account(self) -> MailAccount:
+    def mail_account(self) -> SesAccount:
         """Give what SES allows the account."""
         ...
 
@@ -84,7 +84,7 @@ class Inspector(Protocol):
         """Give the account's password policy."""
         ...
 
-    def blocked(self, user: str, *, users_change: bool) -> list[Blocked] | None:
+    def blocked(self, user: str, *, users_change: bool) -> list[DeniedCall] | None:
         """Give the calls for a first password that a user without MFA is refused.
 
         ``users_change``: the account lets everybody change his own password.

@@ -17,7 +17,7 @@ class SendingRate(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class AlertSlot:
+class AlertPosition:
     """An alert's place among those of its time."""
 
     number: int
@@ -26,10 +26,10 @@ class AlertSlot:
     """When those that wait are told together."""
 
 
-class AlertWindow(Protocol):
+class AlertCounter(Protocol):
     """Counts the alerts of one time: a window opens with the first and closes a while later."""
 
-    def count(self, *, urgent: bool, now: datetime) -> AlertSlot:
+    def count(self, *, urgent: bool, now: datetime) -> AlertPosition:
         """Count one more alert."""
         ...
 

@@ -65,7 +65,7 @@ class Outbox(Protocol):
         """Leave it for later. ``waited``: it was not its turn, and that is no failed try."""
         ...
 
-    def note_unreachable(self, mail: Mail, *, why: str, now: datetime) -> None:
+    def record_unreachable(self, mail: Mail, *, why: str, now: datetime) -> None:
         """Put a user on the list of those whom no address leads to, unless he is on it."""
         ...
 

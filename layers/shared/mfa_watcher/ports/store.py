@@ -90,7 +90,7 @@ class Store(Protocol):
         """Give all users of an account who are not gone. It may be a moment behind."""
         ...
 
-    def note(self, users: Sequence[User]) -> tuple[User, ...]:
+    def add_users(self, users: Sequence[User]) -> tuple[User, ...]:
         """Write records of users nobody knew; gives those who are known after all, left as found.
 
         For users about whom nothing is decided: no history, no intents.
@@ -101,11 +101,11 @@ class Store(Protocol):
         """Give what is kept of an account's last sweep."""
         ...
 
-    def beat(self, source: HeartbeatSource, at: datetime) -> None:
+    def record_heartbeat(self, source: HeartbeatSource, at: datetime) -> None:
         """Note when an event happened that came by a path, unless a later one is noted."""
         ...
 
-    def expect(self, source: HeartbeatSource, now: datetime) -> None:
+    def expect_heartbeat(self, source: HeartbeatSource, now: datetime) -> None:
         """Note since when events are expected by a path, unless that is noted."""
         ...
 

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TypeVar
 
 from mfa_watcher.domain.health import checks
-from mfa_watcher.domain.health.checks import Blocked, Check, CheckResult, Level, Stack
+from mfa_watcher.domain.health.checks import Check, CheckResult, DeniedCall, Level, Stack
 from mfa_watcher.domain.health.heartbeats import Heartbeat, expected_sources
 from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepResult
 from mfa_watcher.domain.users.user import MfaStatus
@@ -94,12 +94,12 @@ class HealthCheck:
         name = self.stack.name
         rule = self.inspector.rule(checks.forward_rule(name), region)
         queue = checks.forward_dead_letters(name)
-        left = self.inspector.forwarded_dead_letters(queue, region) if rule else None
+        left = self.inspector.forwarder_dead_letters(queue, region) if rule else None
         return checks.forwarders({region: rule}, {region: left}, stack=self.stack)
 
     def _event_bus(self) -> Iterable[CheckResult]:
         organization = self.stack.parameters.get("OrganizationId", "")
-        return checks.event_bus(organization, self.inspector.bus_lets_in())
+        return checks.event_bus(organization, self.inspector.event_bus_organizations())
 
     # The watcher ------------------------------------------------------------------------------
 
@@ -141,7 +141,7 @@ class HealthCheck:
         return self.stack.parameters.get("SenderAddress", "")
 
     def _ses_account(self) -> Iterable[CheckResult]:
-        return checks.ses_account(self.inspector.mail_account())
+        return checks.ses_account(self.inspector.ses_account())
 
     def _ses_identity(self) -> Iterable[CheckResult]:
         """Ask for the address, its domain, and the domains that this is in."""
@@ -159,7 +159,7 @@ class HealthCheck:
     def _ses_quota(self) -> Iterable[CheckResult]:
         swept = [one for one in map(self.table.last_sweep, self.accounts()) if one]
         users = sum(_counted(one) for one in swept) if swept else None
-        return checks.ses_quota(self.inspector.mail_account(), users)
+        return checks.ses_quota(self.inspector.ses_account(), users)
 
     def _mail_domains(self) -> Iterable[CheckResult]:
         given = self.stack.parameters
@@ -202,7 +202,7 @@ class HealthCheck:
         waiting = sorted(
             known or (), key=lambda one: (one.mfa_status is not MfaStatus.UNPROTECTED, one.name)
         )
-        asked: dict[str, list[Blocked]] = {}
+        asked: dict[str, list[DeniedCall]] = {}
         for one in waiting[:ASKED_ABOUT]:
             blocked = self.inspector.blocked(
                 one.name, users_change=policy is not None and policy.users_change
@@ -256,5 +256,5 @@ def _logical(logical: str, _physical: str) -> str:
 
 
 def _counted(swept: SweepResult) -> int:
-    known = swept.summary
+    known = swept.user_counts
     return known.protected + known.unprotected + known.exempt

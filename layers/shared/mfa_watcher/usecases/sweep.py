@@ -21,20 +21,20 @@ from mfa_watcher.domain.sweep.comparison import (
     NOT_IN_INVENTORY,
     Candidate,
     SweepTask,
-    candidates_for_missing_devices,
+    candidates_if_devices_missing,
     candidates_with_unread_devices,
     compare,
     count_by_call,
     decide_candidate,
     lost_events,
     recently_changed,
-    unexplained,
+    unaccounted_devices,
 )
 from mfa_watcher.domain.sweep.user_inventory import (
     InventoryEntry,
     SweepResult,
+    count_users,
     inventory_entry,
-    summary,
 )
 from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.domain.users.user import IamState, User
@@ -204,21 +204,25 @@ class _Run:
         )
         self.young = recently_changed(self.sweeper.clock(), account_lists)
         found = compare(account_lists, self.entries, account_id)
-        self._attend([*self._note(found.notes), *found.candidates])
-        before = last.unexplained if last else None
-        short = candidates_for_missing_devices(account_lists, self.entries, before)
+        self._attend([*self._note(found.new_users), *found.candidates])
+        before = last.unaccounted_devices if last else None
+        short = candidates_if_devices_missing(account_lists, self.entries, before)
         self._attend(short)
         self._attend(
             candidates_with_unread_devices(self.entries, all_of_them=self.order.read_devices)
         )
         known = (
-            account_lists.fresh or bool(short) or unexplained(account_lists, self.entries) == before
+            account_lists.report_is_fresh
+            or bool(short)
+            or unaccounted_devices(account_lists, self.entries) == before
         )
-        return self._end(last, unexplained(account_lists, self.entries) if known else before)
+        return self._end(
+            last, unaccounted_devices(account_lists, self.entries) if known else before
+        )
 
     def _note(self, notes: Sequence[User]) -> Iterator[Candidate]:
         """Write the records of newcomers; who turns out to be known is to be asked about."""
-        known = self.sweeper.store.note(notes)
+        known = self.sweeper.store.add_users(notes)
         for user in notes:
             if user not in known:
                 self._take_up(user, User(user.key, user.name), decided="newcomer")
@@ -288,13 +292,13 @@ class _Run:
             return read_user(
                 self.iam, candidate.key, (candidate.name,), MFA_STATUS_FACTS | {Fact.IDENTITY}
             )
-        facts = frozenset({Fact.DEVICES}) if candidate.password else MFA_STATUS_FACTS
+        facts = frozenset({Fact.DEVICES}) if candidate.has_password else MFA_STATUS_FACTS
         iam_state = read_user(self.iam, candidate.key, (candidate.name,), facts)
-        if iam_state and iam_state.devices == () and candidate.password:
+        if iam_state and iam_state.devices == () and candidate.has_password:
             return replace(iam_state, console_access=True)
         return iam_state
 
-    def _end(self, last: SweepResult | None, unexplained_devices: int | None) -> SweepResult:
+    def _end(self, last: SweepResult | None, unaccounted: int | None) -> SweepResult:
         """Commit what is kept of the sweep; of a broken one only what was missed."""
         now, order = self.sweeper.clock(), self.order
         swept = SweepResult(
@@ -305,8 +309,8 @@ class _Run:
             order.calls + self.list_reader.calls + self.iam.calls,
             self.candidates,
             self.decisions.total(),
-            summary(self.entries.values()),
-            unexplained_devices,
+            count_users(self.entries.values()),
+            unaccounted,
             count_by_call(self.lost),
             dict(self.decisions),
         )
@@ -330,7 +334,7 @@ class _Run:
             order.account_id,
             swept.at,
             event_id,
-            f"Swept: {swept.summary.users} users, {swept.differences} differed",
+            f"Swept: {swept.user_counts.users} users, {swept.differences} differed",
             effects=tuple(f"{why}: {number}" for why, number in sorted(swept.decided.items())),
         )
         intents = tuple(intent(event_id, swept.at, notification) for notification in alerts)

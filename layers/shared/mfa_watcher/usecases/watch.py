@@ -42,7 +42,7 @@ class RecordHeartbeat:
         if recorded is not None and event.at - recorded < RECORD_INTERVAL:
             return
         if self.accounts.include(event.account_id):
-            self.store.beat(source, event.at)
+            self.store.record_heartbeat(source, event.at)
             self._recorded[source] = event.at
 
 
@@ -89,5 +89,5 @@ class WatchHeartbeats:
         """Begin to expect a pulse that nobody missed before."""
         if beat.expected_since:
             return beat
-        self.store.expect(beat.source, now)
+        self.store.expect_heartbeat(beat.source, now)
         return replace(beat, expected_since=now)

@@ -210,7 +210,7 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True)
-class MailAccount:
+class SesAccount:
     """An account's SES in a region. ``daily`` recipients; negative, without limit."""
 
     production: bool
@@ -269,7 +269,7 @@ class PasswordPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Blocked:
+class DeniedCall:
     """A call that IAM's simulation refuses a user without MFA, and by which policy."""
 
     user: str
@@ -528,7 +528,7 @@ def dead_letters(found: Mapping[str, int | None]) -> tuple[CheckResult, ...]:
     return notes.or_well(f"{len(found)} empty")
 
 
-def ses_account(found: MailAccount) -> tuple[CheckResult, ...]:
+def ses_account(found: SesAccount) -> tuple[CheckResult, ...]:
     """Judge whether SES sends, and to everybody."""
     notes = _Notes(Check.SES_ACCOUNT)
     if not found.sending or found.enforcement == "SHUTDOWN":
@@ -562,7 +562,7 @@ def ses_identity(sender: str, found: Mapping[str, bool]) -> tuple[CheckResult, .
     return notes.or_well(f"{verified[0]} is verified" if verified else "")
 
 
-def ses_quota(found: MailAccount, users: int | None) -> tuple[CheckResult, ...]:
+def ses_quota(found: SesAccount, users: int | None) -> tuple[CheckResult, ...]:
     """Judge whether a day's quota reaches for all console users at once; None, nobody counted."""
     notes = _Notes(Check.SES_QUOTA)
     if found.daily < 0:
@@ -722,7 +722,7 @@ def password_policy(found: PasswordPolicy | None) -> tuple[CheckResult, ...]:
 
 
 def first_password(
-    found: PasswordPolicy | None, asked: Collection[str] | None, blocked: Sequence[Blocked]
+    found: PasswordPolicy | None, asked: Collection[str] | None, blocked: Sequence[DeniedCall]
 ) -> tuple[CheckResult, ...]:
     """Judge whether a new user can set his password, without which he never gets to enrolling.
 
@@ -767,7 +767,7 @@ def last_sweep(
         oldest = max(now - done[account].at for account in late)
         notes.fail(f"not for {ago(oldest)}: {named(late)}", look)
     latest = max((now - swept.at for swept in done.values()), default=timedelta())
-    users = sum(swept.summary.users for swept in done.values())
+    users = sum(swept.user_counts.users for swept in done.values())
     return notes.or_well(
         f"{count(len(found), 'account')} with {count(users, 'user')}, the oldest {ago(latest)} ago"
     )
