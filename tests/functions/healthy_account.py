@@ -15,7 +15,6 @@ from botocore.model import OperationModel
 
 from mfa_watcher.adapters.store import DynamoStore
 from mfa_watcher.cli import main
-from mfa_watcher.domain.health.checks import SIGN_IN_REGIONS
 from mfa_watcher.domain.health.heartbeats import expected_sources
 from mfa_watcher.domain.sweep.user_inventory import SweepResult, UserCounts
 from mfa_watcher.domain.users.user import MfaStatus, User, UserKey
@@ -27,7 +26,9 @@ from tests.template.cloudformation import STACK, Template
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-REGIONS = SIGN_IN_REGIONS["aws"]
+_TEMPLATE = Template.read()
+SIGN_IN_REGIONS = _TEMPLATE.resolve(_TEMPLATE.body["Outputs"]["SignInRegions"]["Value"])
+REGIONS = tuple(SIGN_IN_REGIONS.split(","))
 ELSEWHERE = REGIONS[1:]
 BUS = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
 FORWARD_RULE = f"{STACK}-forward-sign-in"
@@ -254,6 +255,7 @@ class Clinic:
             "TableName": TABLE,
             "AlertTopicArn": self.account.topic_arn,
             "GuardPolicyArn": self.guard_arn,
+            "SignInRegions": SIGN_IN_REGIONS,
         }
         stack = {
             "StackName": STACK,

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from types_boto3_cloudformation.type_defs import StackTypeDef
 
     from mfa_watcher.adapters.inspection import BuildClient
-    from mfa_watcher.domain.health.checks import Stack as CheckedStack
+    from mfa_watcher.domain.health.readings import Stack as CheckedStack
     from mfa_watcher.ports.accounts import Accounts
     from mfa_watcher.usecases.administer import AdministerUsers
     from mfa_watcher.usecases.health_check import HealthCheck
 
 TABLE_OUTPUT = "TableName"
+
+_HEALTH_CHECK_OUTPUTS = (TABLE_OUTPUT, "AlertTopicArn", "GuardPolicyArn", "SignInRegions")
 
 EVIDENCE_KEPT = timedelta(days=400)
 """As the template's default; what a person writes is kept as long as what the functions write."""
@@ -128,10 +130,12 @@ def health_check(options: argparse.Namespace) -> "HealthCheck":
         raise AccountError(f"{error} is denied, and without it nothing can be looked at") from error
     except InspectionError as error:
         raise AccountError(f"{error}") from error
-    if TABLE_OUTPUT not in stack.outputs:
-        raise AccountError(
-            f"the stack {options.stack!r} has no output {TABLE_OUTPUT}: is it the watcher's?"
-        )
+    for output in _HEALTH_CHECK_OUTPUTS:
+        if output not in stack.outputs:
+            raise AccountError(
+                f"the stack {options.stack!r} has no output {output}: is it the watcher's, and was"
+                " it deployed with this version?"
+            )
     store = DynamoStore(
         build("dynamodb"),
         table_name=stack.outputs[TABLE_OUTPUT],
