@@ -260,5 +260,5 @@ def test_what_is_put_into_the_queue_comes_out_as_it_was(account: Account) -> Non
 
 @pytest.mark.parametrize("body", ["", "null", "{}", '{"account_id": "1"}', "\x00"])
 def test_what_is_no_order_says_what_is_wrong_with_it(body: str) -> None:
-    with pytest.raises(UnactionableError, match="no account to be swept: "):
+    with pytest.raises(UnactionableError, match="not a sweep task: "):
         read_task(body)

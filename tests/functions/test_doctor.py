@@ -9,8 +9,8 @@ import pytest
 
 from mfa_watcher.adapters.items import HEARTBEATS, heartbeat_sk, key_of
 from mfa_watcher.cli import main
-from mfa_watcher.domain.health.results import Check
 from mfa_watcher.domain.health.heartbeats import EventPath, HeartbeatSource, expected_sources
+from mfa_watcher.domain.health.results import Check
 from mfa_watcher.domain.users.user import MfaStatus
 from tests.functions import healthy_account as clinics
 from tests.functions.healthy_account import (

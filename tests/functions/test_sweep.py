@@ -479,7 +479,7 @@ def test_a_message_that_is_no_account_is_set_aside(
 ) -> None:
     assert product.take("sweep", body) == []
     [(_, attributes)] = account.parked("SweepDeadLetters")
-    assert attributes["reason"].startswith("no account to be swept")
+    assert attributes["reason"].startswith("not a sweep task")
 
 
 # Crashes and others beside it --------------------------------------------------------------------

@@ -105,11 +105,11 @@ def compare(
     known_as = {entry.name.casefold(): user_id for user_id, entry in inventory.items()}
     for listed in account_lists.users:
         key, state = UserKey(account_id, listed.user_id), account_lists.listed_state(listed)
-        if known_as.get(listed.name.casefold(), listed.user_id) != listed.user_id:
-            # Another user had this name, and may even have been created in the same second, so an
-            # old report's row may be about them.
-            if not state.report_is_fresh:
-                state = replace(state, has_password=None, has_mfa=None)
+        renamed_or_replaced = known_as.get(listed.name.casefold(), listed.user_id) != listed.user_id
+        if renamed_or_replaced and not state.report_is_fresh:
+            # Another user had this name, perhaps one who was created in the same second: the old
+            # report's row may be about them.
+            state = replace(state, has_password=None, has_mfa=None)
         difference = compare_user(key, state, inventory.get(listed.user_id))
         if isinstance(difference, User):
             new_users.append(difference)
@@ -226,7 +226,7 @@ def _compare_unknown_user(key: UserKey, state: ListedState) -> User | Candidate:
 
 
 def _contradiction(state: ListedState, entry: InventoryEntry) -> str | None:  # noqa: PLR0911 - a table
-    """Return what contradicts a user's MFA status, given that their virtual devices are as known."""
+    """Return what contradicts a user's MFA status, if their virtual devices are as known."""
     match entry.mfa_status:
         case MfaStatus.PROTECTED:
             no_mfa = state.has_mfa is False and not state.virtual_devices
