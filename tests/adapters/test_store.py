@@ -21,7 +21,7 @@ from mfa_watcher.domain.requests.change_request import (
     file_request,
 )
 from mfa_watcher.domain.sweep.user_inventory import (
-    InventorySummary,
+    UserCounts,
     SweepDecision,
     SweepResult,
     inventory_entry,
@@ -479,7 +479,7 @@ def test_new_users_are_added_many_at_a_time_and_found_in_the_inventory_and_by_na
     store: DynamoStore, account: Account
 ) -> None:
     users = newcomers(60)
-    assert store.note(users) == ()
+    assert store.add_users(users) == ()
     assert account.calls.made == ["dynamodb:TransactWriteItems"] * 2
     noted = [replace(user, version=1) for user in users]
     assert sorted(store.inventory(ACCOUNT), key=str) == sorted(map(inventory_entry, noted), key=str)
@@ -493,7 +493,7 @@ def test_users_who_are_known_by_now_are_not_changed_and_are_returned(store: Dyna
     before = [replace(users[2], devices=(), mfa_status=None), replace(users[5], name="other")]
     for number, user in enumerate(before):
         store.commit(a_decision(f"e{number}", user=user), now=NOW)
-    assert set(store.note(users)) == {users[2], users[5]}
+    assert set(store.add_users(users)) == {users[2], users[5]}
     assert store.user(users[2].key) == replace(before[0], version=1)
     assert store.user(users[5].key) == replace(before[1], version=1)
     assert store.user(users[4].key) == replace(users[4], version=1)
@@ -512,7 +512,7 @@ def test_users_who_are_gone_are_not_in_the_inventory_until_their_next_record(
 
 
 def test_the_last_sweep_result_of_each_account_is_kept(store: DynamoStore) -> None:
-    counted = InventorySummary(users=3, unprotected=1)
+    counted = UserCounts(users=3, unprotected=1)
     swept = SweepResult(ACCOUNT, "r1", NOW, NOW, 7, 2, 1, counted, 0, {"CreateUser": 1}, {"why": 1})
     assert store.last_sweep(ACCOUNT) is None
     for seed, run in (("e1", "r1"), ("e2", "r2")):

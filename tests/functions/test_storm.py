@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mfa_watcher.adapters.outbox import DynamoOutbox
-from mfa_watcher.adapters.sending_rate import DynamoAlertWindow, DynamoSendingRate
+from mfa_watcher.adapters.sending_rate import DynamoAlertCounter, DynamoSendingRate
 from mfa_watcher.adapters.store import DynamoStore
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Severity
 from mfa_watcher.domain.policy import MailHours
@@ -252,7 +252,7 @@ class Function:
                 clock=lambda: self.now,
                 sleep=self.pass_time,
             ),
-            window=DynamoAlertWindow(dynamodb, table_name=TABLE, length=MINUTE),
+            window=DynamoAlertCounter(dynamodb, table_name=TABLE, length=MINUTE),
             clock=lambda: self.now,
         )
         self.outbox = outbox

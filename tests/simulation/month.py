@@ -19,7 +19,7 @@ from typing import Any
 
 from mfa_watcher.adapters.accounts import NamedAccounts
 from mfa_watcher.adapters.outbox import DynamoOutbox
-from mfa_watcher.adapters.sending_rate import DynamoAlertWindow, DynamoSendingRate
+from mfa_watcher.adapters.sending_rate import DynamoAlertCounter, DynamoSendingRate
 from mfa_watcher.adapters.store import DynamoStore
 from mfa_watcher.domain.events.tampering import Watcher
 from mfa_watcher.domain.notifications.intents import Alert, Intent, Mail
@@ -279,7 +279,7 @@ class Month:
             clock=self.clock,
             sleep=self._sleep,
         )
-        window = DynamoAlertWindow(client, table_name="t", length=MINUTE)
+        window = DynamoAlertCounter(client, table_name="t", length=MINUTE)
         self.deliverer = DeliverIntents(
             outbox=self.outbox,
             store=self.store,

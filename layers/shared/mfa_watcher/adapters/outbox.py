@@ -103,7 +103,7 @@ class DynamoOutbox:
             ),
         )
 
-    def note_unreachable(self, mail: Mail, *, why: str, now: datetime) -> None:
+    def record_unreachable(self, mail: Mail, *, why: str, now: datetime) -> None:
         """Put a user without a usable address on the list to report, unless they are on it."""
         if mail.user is None:
             return

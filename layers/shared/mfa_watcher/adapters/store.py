@@ -190,7 +190,7 @@ class DynamoStore:
                     key = {"account_id": account_id, "user_id": item["inventory_id"]}
                     yield items.INVENTORY_ENTRY.validate_python({**item, "key": key})
 
-    def note(self, users: Sequence[User]) -> tuple[User, ...]:
+    def add_users(self, users: Sequence[User]) -> tuple[User, ...]:
         """Write records of users who were not known; return those who are known by now."""
         known: list[User] = []
         waiting = list(users)
@@ -215,7 +215,7 @@ class DynamoStore:
         item = self._get(items.account_pk(account_id), items.SWEEP_RESULT_SK)
         return items.SWEEP_RESULT.validate_python(item) if item else None
 
-    def beat(self, source: HeartbeatSource, at: datetime) -> None:
+    def record_heartbeat(self, source: HeartbeatSource, at: datetime) -> None:
         """Record when an event happened that came by a path, unless there is a later one."""
         with suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.update_item(
@@ -226,7 +226,7 @@ class DynamoStore:
                 ExpressionAttributeValues=to_wire({":at": items.timestamp(at)}),
             )
 
-    def expect(self, source: HeartbeatSource, now: datetime) -> None:
+    def expect_heartbeat(self, source: HeartbeatSource, now: datetime) -> None:
         """Record since when events are expected by a path, unless that is known."""
         with suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.update_item(

@@ -29,10 +29,10 @@ from mfa_watcher.ports.errors import (
     SendingStoppedError,
     ThrottledError,
 )
-from mfa_watcher.ports.iam import IamOf, IamUser
+from mfa_watcher.ports.iam import IamReaderFactory, IamUser
 from mfa_watcher.ports.notifications import (
     Alerter,
-    AlertWindow,
+    AlertCounter,
     Mailer,
     MailRenderer,
     Message,
@@ -106,7 +106,7 @@ class DeliverIntents:
 
     outbox: Outbox
     store: Store
-    iam_of: IamOf
+    iam_of: IamReaderFactory
     aliases: AccountAliases
     mailer: Mailer
     alerter: Alerter
@@ -115,7 +115,7 @@ class DeliverIntents:
     security_address: str
     mail_hours: MailHours
     sending_rate: SendingRate
-    window: AlertWindow
+    window: AlertCounter
     clock: Callable[[], datetime]
 
     def deliver(self, intent_id: str) -> Delivery:
@@ -229,7 +229,7 @@ class DeliverIntents:
         # The note is one of those that the mail to security has words for, in each language.
         known_bad = recipient.addresses or (known and known.bad_addresses)
         note = "bad_address" if known_bad else "no_address"
-        self.outbox.note_unreachable(mail, why=note, now=self.clock())
+        self.outbox.record_unreachable(mail, why=note, now=self.clock())
         return self._skipped(claim, "no address that is allowed and does not bounce")
 
     def _recipient(self, mail: Mail, user: IamUser, known: User | None) -> _Recipient:

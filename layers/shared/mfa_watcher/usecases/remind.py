@@ -14,7 +14,7 @@ from mfa_watcher.domain.users.escalation import decide_user_due
 from mfa_watcher.domain.users.user import MailKind, UserKey
 from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Fact, Situation
 from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
-from mfa_watcher.ports.iam import IamOf
+from mfa_watcher.ports.iam import IamReaderFactory
 from mfa_watcher.ports.store import Store
 from mfa_watcher.usecases.read_user import read_user
 
@@ -46,7 +46,7 @@ class RemindUsers:
 
     account_id: str
     store: Store
-    iam_of: IamOf
+    iam_of: IamReaderFactory
     policy: Policy
     clock: Callable[[], datetime]
     quarantines_members: bool = False

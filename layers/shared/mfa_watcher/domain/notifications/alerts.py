@@ -178,7 +178,7 @@ def recovered_alert(account_id: str, back: list[Heartbeat], now: datetime) -> Al
 
 def _last_seen(beat: Heartbeat) -> str:
     seen = f"last seen {beat.seen_at:%Y-%m-%d %H:%M} UTC" if beat.seen_at else "never seen"
-    return f"{beat.source.region}, {beat.source.path.words}: {seen}"
+    return f"{beat.source.region}, {beat.source.path.label}: {seen}"
 
 
 def _of_account(account_id: str, now: datetime) -> tuple[tuple[str, str], ...]:
