@@ -21,9 +21,9 @@ from mfa_watcher.domain.requests.change_request import (
     file_request,
 )
 from mfa_watcher.domain.sweep.user_inventory import (
-    UserCounts,
     SweepDecision,
     SweepResult,
+    UserCounts,
     inventory_entry,
 )
 from mfa_watcher.domain.users.devices import Device

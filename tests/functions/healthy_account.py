@@ -16,7 +16,7 @@ from botocore.model import OperationModel
 from mfa_watcher.adapters.store import DynamoStore
 from mfa_watcher.cli import main
 from mfa_watcher.domain.health.heartbeats import expected_sources
-from mfa_watcher.domain.sweep.user_inventory import UserCounts, SweepDecision, SweepResult
+from mfa_watcher.domain.sweep.user_inventory import SweepDecision, SweepResult, UserCounts
 from mfa_watcher.domain.users.user import MfaStatus, User, UserKey
 from tests.support.account import REGION, TABLE, Account
 from tests.support.builders import ACCOUNT, SENDER, Json
@@ -221,9 +221,7 @@ class Clinic:
     def swept(self, ago: timedelta, account_id: str = ACCOUNT, users: int = 40) -> None:
         """Let an account have been swept so long ago, for the last time."""
         at = self.now - ago
-        swept = SweepResult(
-            account_id, "run", at, at, 9, 0, 0, UserCounts(users, protected=users)
-        )
+        swept = SweepResult(account_id, "run", at, at, 9, 0, 0, UserCounts(users, protected=users))
         self.store.commit(SweepDecision(f"sweep-{account_id}-{at}", result=swept), now=at)
 
     # What moto cannot tell --------------------------------------------------------------------

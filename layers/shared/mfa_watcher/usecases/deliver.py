@@ -31,8 +31,8 @@ from mfa_watcher.ports.errors import (
 )
 from mfa_watcher.ports.iam import IamReaderFactory, IamUser
 from mfa_watcher.ports.notifications import (
-    Alerter,
     AlertCounter,
+    Alerter,
     Mailer,
     MailRenderer,
     Message,
