@@ -53,7 +53,7 @@ _NEW = replace(GUIDE, cause=Cause.CONSOLE_ACCESS_GRANTED, actor=CAROL, done_by_u
 _LOST = replace(GUIDE, kind=MailKind.DEVICE_LOST, cause=Cause.DEVICE_REMOVED, serial=VIRTUAL)
 _REMINDER = replace(GUIDE, kind=MailKind.REMINDER, actor=None, done_by_user=False, source_ip=None)
 _ENROLLED = replace(GUIDE, kind=MailKind.ENROLLED, at=_day(2), next_at=None)
-_SECOND = replace(_ENROLLED, kind=MailKind.SECOND_DEVICE, finding_id=None, cause=None)
+_SECOND = replace(_ENROLLED, kind=MailKind.SECOND_DEVICE)
 _DENIED = replace(
     GUIDE,
     kind=MailKind.REMOVAL_DENIED,
@@ -194,22 +194,6 @@ SAMPLES: dict[str, Mail] = {
         reason="Wall display in the control room; a token is ordered",
     ),
     "security-case": _CASE,
-    "security-case-dates": replace(
-        _CASE,
-        cases=(
-            Case("alice", _day(0), MailKind.GUIDE),
-            Case("alice", _day(1), MailKind.REMINDER),
-            Case("alice", _day(3), MailKind.REMINDER),
-            Case("alice", _day(7), MailKind.FINAL_WARNING),
-        ),
-    ),
-    "quarantine-dry-run": replace(
-        _REMINDER,
-        kind=MailKind.QUARANTINED,
-        at=_day(21),
-        next_at=None,
-        dry_run=True,
-    ),
     "unreachable": replace(
         _TO_SECURITY,
         kind=MailKind.UNREACHABLE,
@@ -229,6 +213,6 @@ SAMPLES: dict[str, Mail] = {
 
 def address_of(mail: Mail) -> str:
     """Give the address that a sample goes to."""
-    if mail.kind.to_security or mail.dry_run:
+    if mail.kind.to_security:
         return CONTEXT.security_contact
     return f"{mail.user_name}@acme.example"

@@ -43,8 +43,6 @@ class Language:
     months: tuple[str, ...]
     zones: Mapping[str, str]
     """Short names of time zones, where the language has its own for what the tz database says."""
-    mails: Mapping[str, str]
-    """Names of the kinds of mail."""
     devices: Mapping[str, str]
     causes: Mapping[str, str]
     """Why a user has a finding, said to the security team."""

@@ -171,7 +171,7 @@ def _values(mail: Mail, words: Language, zone: tzinfo) -> dict[str, Any]:
         "language": words.code,
         "direction": words.direction,
         "kind": mail.kind.value,
-        "to_security": mail.kind.to_security or mail.dry_run,
+        "to_security": mail.kind.to_security,
         "user_name": one_line(mail.user_name),
         "user_short": one_line(mail.user_name, LONGEST_IN_SUBJECT),
         "cause": mail.cause.value if mail.cause else None,
@@ -199,7 +199,6 @@ def _values(mail: Mail, words: Language, zone: tzinfo) -> dict[str, Any]:
         "approved": mail.approved,
         "ending": mail.ending.value if mail.ending else None,
         "reason": one_line(mail.reason, LONGEST_REASON) if mail.reason else None,
-        "dry_run": mail.dry_run,
         "cases": [_case(case, words, zone) for case in mail.cases[:CASES_SHOWN]],
         "case_count": len(mail.cases),
         "cases_left_out": len(mail.cases[CASES_SHOWN:]),
@@ -207,11 +206,11 @@ def _values(mail: Mail, words: Language, zone: tzinfo) -> dict[str, Any]:
 
 
 def _case(case: Case, words: Language, zone: tzinfo) -> dict[str, Any]:
-    """Give a row. A note that is a kind of mail, or a reason we know, is said in words."""
+    """Give a row. A reason we know is said in words."""
     return {
         "user": one_line(case.user_name),
         "since": moment(case.since, zone, words),
-        "note": {**words.mails, **words.notes}.get(case.note) or one_line(case.note),
+        "note": words.notes.get(case.note) or one_line(case.note),
     }
 
 

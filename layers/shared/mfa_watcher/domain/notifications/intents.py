@@ -105,9 +105,7 @@ class Mail:
     ending: Ending | None = None
     """Of an ended request."""
     reason: str | None = None
-    """Of a request, a decision, an exemption or a quarantine."""
-    dry_run: bool = False
-    """Of a quarantine that only reports what it would do."""
+    """Of a request, a decision or an exemption."""
     cases: tuple[Case, ...] = ()
 
 
