@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
 if TYPE_CHECKING:
-    from mfa_watcher.domain.notifications.intents import Mail
+    from mfa_watcher.domain.notifications.mails import MailAboutUser
     from mfa_watcher.entrypoints.outbox import Deliver
 
 ROOT = Path(__file__).parents[1]
@@ -109,7 +109,7 @@ def measure_ours(aws: LocalAws, users: int) -> Figures:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord  # noqa: PLC0415
 
     from mfa_watcher import bootstrap  # noqa: PLC0415
-    from mfa_watcher.domain.notifications.intents import Mail  # noqa: PLC0415
+    from mfa_watcher.domain.notifications.mails import UserMail  # noqa: PLC0415
 
     def observe(bodies: list[str]) -> list[str]:
         for body in bodies:
@@ -134,7 +134,7 @@ def measure_ours(aws: LocalAws, users: int) -> Figures:
         sent = aws.counts()["mails"]
         outbox = bootstrap.deliver()._outbox  # noqa: SLF001 - to measure a part
         found = [outbox.look_up(one) for one in mails]
-        acts = [one.intent.act for one in found if one and isinstance(one.intent.act, Mail)]
+        acts = [one.intent.act for one in found if one and isinstance(one.intent.act, UserMail)]
         handed = _hand(bootstrap.deliver(), acts)
     return Figures(
         "MFA Watcher",
@@ -145,7 +145,7 @@ def measure_ours(aws: LocalAws, users: int) -> Figures:
     )
 
 
-def _hand(dispatch: "Deliver", mails: "list[Mail]") -> float:
+def _hand(dispatch: "Deliver", mails: "list[MailAboutUser]") -> float:
     """Render and hand over alone, with the parts that ``deliver`` uses."""
     from mfa_watcher.ports.notifications import Message  # noqa: PLC0415
 
@@ -154,7 +154,7 @@ def _hand(dispatch: "Deliver", mails: "list[Mail]") -> float:
     for mail in mails:
         words = deliverer.renderer.render(mail, None, alias=None)
         to = f"{mail.user_name}@example.com"
-        message = Message(to, words.subject, words.html, words.text, thread=mail.finding_id)
+        message = Message(to, words.subject, words.html, words.text, thread=mail.reference)
         deliverer.mailer.send(message)
     return time.perf_counter() - began
 

@@ -10,10 +10,10 @@ from mfa_watcher.domain.notifications.digests import MAX_IN_DIGEST, by_severity
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Severity
 from mfa_watcher.ports.errors import NotSentError, RefusedError
 from tests.support.account import Account, Refusal, client
-from tests.support.builders import HOSTILE, NOW
+from tests.support.builders import ACCOUNT, HOSTILE, NOW
 
 FACTS = (("User", HOSTILE), ("What", "ana\nUser: bob"), ("With", "x" * 5000), ("Empty", ""))
-ALERT = Alert(AlertKind.REMOVAL_DENIED, Severity.HIGH, "It happened", FACTS)
+ALERT = Alert(AlertKind.REMOVAL_DENIED, Severity.HIGH, "It happened", FACTS, ACCOUNT)
 
 
 @pytest.fixture

@@ -6,13 +6,14 @@ from datetime import timedelta
 import pytest
 
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.notifications.intents import Ending, Mail
+from mfa_watcher.domain.notifications.intents import intent
+from mfa_watcher.domain.notifications.mails import Ending, Mail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import ChangeRequest, Details, file_request
 from mfa_watcher.domain.requests.mails import decided, ended, fulfilled, needs_details, opened
 from mfa_watcher.domain.users.devices import Device, DeviceKind
 from mfa_watcher.domain.users.user import MfaStatus, User, UserKey
-from mfa_watcher.domain.users.user_state import Decision, intent
+from mfa_watcher.domain.users.user_state import Decision
 from tests.functions.approved import BOB, CARLA, PHONE, SUE, store
 from tests.functions.product import Product
 from tests.support.account import Account, Refusal

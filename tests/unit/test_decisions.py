@@ -11,7 +11,8 @@ from mfa_watcher.domain.events.decisions import decide, decide_for_account, fact
 from mfa_watcher.domain.events.records import Identity, Record
 from mfa_watcher.domain.events.signals import Signal, classify
 from mfa_watcher.domain.history import About
-from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Mail, Severity
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity
+from mfa_watcher.domain.notifications.mails import EnrolledMail, Mail, RemovalDeniedMail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState
 from mfa_watcher.domain.users.devices import Device
@@ -183,7 +184,7 @@ def test_enrolment_closes_the_finding_and_thanks_for_the_device_that_was_enabled
     assert finding.closure is Closure.ENROLLED
     assert finding.due_at is None
     (intent,) = decision.intents
-    assert isinstance(intent.act, Mail)
+    assert isinstance(intent.act, EnrolledMail)
     assert (intent.act.kind, intent.act.serial) == (MailKind.ENROLLED, KEY.serial)
 
 
@@ -246,7 +247,7 @@ def test_a_denied_removal_opens_a_request_tells_the_user_and_alerts() -> None:
     assert (request.state, request.violation) == (RequestState.OPEN, False)
     assert user_of(decision).request_id == request.id
     mail, alert = decision.intents
-    assert isinstance(mail.act, Mail)
+    assert isinstance(mail.act, RemovalDeniedMail)
     assert (mail.act.kind, mail.act.request_id) == (MailKind.REMOVAL_DENIED, request.id)
     assert mail.act.done_by_user
     assert isinstance(alert.act, Alert)

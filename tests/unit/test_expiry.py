@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from mfa_watcher.domain.events.signals import Outcome
 from mfa_watcher.domain.history import About
-from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Ending, Mail, Severity
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity
+from mfa_watcher.domain.notifications.mails import Ending, Mail, RequestEndedMail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import (
     ChangeRequest,
@@ -234,7 +235,7 @@ def test_what_was_done_of_a_request_that_expired_half_way_is_named() -> None:
     [told] = [i.act for i in decision.intents if isinstance(i.act, Alert)]
     assert ("Steps done", f"deactivated {PHONE}") in told.facts
     assert ("Begun by", OTTO.arn) in told.facts
-    [mail] = [i.act for i in decision.intents if isinstance(i.act, Mail)]
+    [mail] = [i.act for i in decision.intents if isinstance(i.act, RequestEndedMail)]
     assert mail.ending is Ending.BROKEN_OFF
     assert any(PHONE in effect for effect in decision.effects)
 

@@ -14,7 +14,8 @@ from mfa_watcher.adapters import items
 from mfa_watcher.adapters.items import STATE, Item, dump, from_wire, key_of, to_wire
 from mfa_watcher.domain.health.heartbeats import Heartbeat, HeartbeatSource
 from mfa_watcher.domain.history import HistoryEntry
-from mfa_watcher.domain.notifications.intents import Case, Intent, IntentStatus
+from mfa_watcher.domain.notifications.intents import Intent, IntentStatus
+from mfa_watcher.domain.notifications.mails import UnreachableUser
 from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState
 from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepResult
 from mfa_watcher.domain.users.user import User, UserKey
@@ -33,7 +34,7 @@ DEVICE_REMEMBERED = timedelta(days=1)
 """How long a removed device leads to its user: the deletion of a virtual device follows its
 deactivation within seconds, but events may be late."""
 
-CASES_PER_MAIL = 50
+USERS_PER_MAIL = 50
 """How many users out of reach one mail tells of: they are noted as told in its transaction, which
 takes at most a hundred writes."""
 
@@ -141,14 +142,14 @@ class DynamoStore:
             for pk in self._due(f"{items.DUE_REQUESTS}#{shard}", now):
                 yield pk.removeprefix(items.request_pk(""))
 
-    def unreachable(self, *, now: datetime) -> list[tuple[UserKey, Case]]:
+    def unreachable(self, *, now: datetime) -> list[tuple[UserKey, UnreachableUser]]:
         """Give users out of reach whom security has not been told of, as many as fit one mail."""
         found = []
-        for pk in islice(self._due(items.DUE_UNREACHABLE, now), CASES_PER_MAIL):
+        for pk in islice(self._due(items.DUE_UNREACHABLE, now), USERS_PER_MAIL):
             if item := self._get(pk):
                 _, account_id, user_id = pk.split("#")
-                case = items.CASE.validate_python(item)
-                found.append((UserKey(account_id, user_id), case))
+                user = items.UNREACHABLE_USER.validate_python(item)
+                found.append((UserKey(account_id, user_id), user))
         return found
 
     def due_quarantines(self, *, now: datetime) -> Iterator[UserKey]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from mfa_watcher.domain.notifications.intents import Mail
+    from mfa_watcher.domain.notifications.mails import Mail
     from mfa_watcher.mail.languages import Language
     from mfa_watcher.ports.notifications import RenderedMail
 
@@ -134,7 +134,7 @@ def eml(preview: Preview) -> EmailMessage:
             html=words.html,
             text=words.text,
             cc=MANAGER if mail.kind is MailKind.FINAL_WARNING else None,
-            thread=mail.request_id or mail.finding_id,
+            thread=mail.reference,
         )
     )
     notification = client.notified

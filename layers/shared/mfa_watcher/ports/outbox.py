@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from mfa_watcher.domain.notifications.intents import Intent, Mail
+from mfa_watcher.domain.notifications.intents import Intent
 from mfa_watcher.domain.notifications.mail_feedback import MailOutcome
+from mfa_watcher.domain.notifications.mails import MailAboutUser
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Outbox(Protocol):
         """Leave it for later. ``waited``: it was not its turn, and that is no failed try."""
         ...
 
-    def note_unreachable(self, mail: Mail, *, why: str, now: datetime) -> None:
+    def note_unreachable(self, mail: MailAboutUser, *, why: str, now: datetime) -> None:
         """Put a user on the list of those whom no address leads to, unless he is on it."""
         ...
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from mfa_watcher.domain.health.heartbeats import Heartbeat, HeartbeatSource
 from mfa_watcher.domain.history import HistoryEntry
-from mfa_watcher.domain.notifications.intents import Case
+from mfa_watcher.domain.notifications.mails import UnreachableUser
 from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState
 from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepResult
 from mfa_watcher.domain.users.user import User, UserKey
@@ -74,7 +74,7 @@ class Store(Protocol):
         """Give the ids of the requests that the schedule is to look at, page by page."""
         ...
 
-    def unreachable(self, *, now: datetime) -> list[tuple[UserKey, Case]]:
+    def unreachable(self, *, now: datetime) -> list[tuple[UserKey, UnreachableUser]]:
         """Give users out of reach whom security has not been told of, as many as fit one mail."""
         ...
 

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from mfa_watcher.domain.notifications.digests import is_sent_at_once, is_urgent
-from mfa_watcher.domain.notifications.intents import Alert, Intent, Mail
+from mfa_watcher.domain.notifications.intents import Alert, Intent
 from mfa_watcher.domain.notifications.mail_feedback import MailOutcome, MailReport
+from mfa_watcher.domain.notifications.mails import Mail, MailAboutUser, UnreachableUsersMail
 from mfa_watcher.domain.notifications.relevance import (
     facts_needed_to_send,
     reason_to_skip,
@@ -130,10 +131,10 @@ class DeliverIntents:
             return self._failed(claim, f"given up after {claim.lapses} attempts without an end")
         try:
             match claim.intent.act:
-                case Mail() as mail:
-                    return self._mail(claim, mail)
                 case Alert() as alert:
                     return self._alert(claim, alert)
+                case mail:
+                    return self._mail(claim, mail)
         except RefusedError as error:
             return self._failed(claim, str(error))
         except (NotSentError, IamReadError) as error:
@@ -174,13 +175,13 @@ class DeliverIntents:
                 return self.alerter.send_digest([_naming(one, aliases) for one in intents])
 
     def _tell_one(self, alert: Alert, intent_id: str) -> str:
-        alias = self._aliases([alert]).get(alert.account_id or "")
+        alias = self._aliases([alert]).get(alert.account_id)
         return self.alerter.send(alert.with_account_alias(alias), intent_id=intent_id)
 
     def _aliases(self, alerts: Iterable[Alert]) -> dict[str, str | None]:
         """Give what alerts' accounts are called. An account that does not say is a number."""
         aliases = {}
-        numbers = dict.fromkeys(alert.account_id for alert in alerts if alert.account_id)
+        numbers = dict.fromkeys(alert.account_id for alert in alerts if alert.account_id.isdigit())
         for account_id in list(numbers)[:MOST_ASKED_FOR_ALIASES]:
             with suppress(IamReadError):
                 aliases[account_id] = self.aliases.alias(account_id)
@@ -198,7 +199,7 @@ class DeliverIntents:
         return self._sent(claim, receipt, "security")
 
     def _mail(self, claim: Claim, mail: Mail) -> Delivery:
-        if mail.user is None:
+        if isinstance(mail, UnreachableUsersMail):
             return self._send(claim, mail, self._security(), Recipient())
         known = self.store.user(mail.user)
         user = self._current(mail.user, known.name if known else mail.user_name, mail.user_name)
@@ -218,7 +219,9 @@ class DeliverIntents:
             return self._send(claim, mail, self._security(), Recipient())
         return self._mail_user(claim, mail, user, known)
 
-    def _mail_user(self, claim: Claim, mail: Mail, user: IamUser, known: User | None) -> Delivery:
+    def _mail_user(
+        self, claim: Claim, mail: MailAboutUser, user: IamUser, known: User | None
+    ) -> Delivery:
         """Write to the first of a user's addresses that takes it."""
         bad = known.bad_addresses if known else frozenset()
         override = known.address if known else None
@@ -269,7 +272,7 @@ class DeliverIntents:
             words.html,
             words.text,
             cc=reader.cc,
-            thread=mail.request_id or mail.finding_id,
+            thread=mail.reference,
             tags={"mail": mail.kind.value, "intent": claim.intent.id},
         )
         self.sending_rate.wait_for_slot(2 if message.cc else 1)

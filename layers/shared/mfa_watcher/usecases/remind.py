@@ -7,10 +7,11 @@ from datetime import datetime
 from enum import StrEnum
 
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.notifications.intents import Case, Intent, Mail
+from mfa_watcher.domain.notifications.intents import intent
+from mfa_watcher.domain.notifications.mails import UnreachableUser, UnreachableUsersMail
 from mfa_watcher.domain.policy import Policy, Quarantine
 from mfa_watcher.domain.users.escalation import decide_user_due
-from mfa_watcher.domain.users.user import MailKind, UserKey
+from mfa_watcher.domain.users.user import UserKey
 from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Decision, Fact, Situation
 from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
 from mfa_watcher.ports.iam import IamOf
@@ -87,12 +88,12 @@ class RemindUsers:
         An account's users are told of in one mail.
         """
         now, notification = self.clock(), 0
-        accounts: defaultdict[str, list[tuple[UserKey, Case]]] = defaultdict(list)
-        for key, case in self.store.unreachable(now=now):
-            accounts[key.account_id].append((key, case))
+        accounts: defaultdict[str, list[tuple[UserKey, UnreachableUser]]] = defaultdict(list)
+        for key, user in self.store.unreachable(now=now):
+            accounts[key.account_id].append((key, user))
         for account_id, found in accounts.items():
-            keys, cases = zip(*found, strict=True)
-            decision = _report(account_id, now, keys, cases)
+            keys, users = zip(*found, strict=True)
+            decision = _report(account_id, now, keys, users)
             try:
                 self.store.commit(decision, now=now)
             except (LostRaceError, AlreadyDecidedError):
@@ -102,12 +103,11 @@ class RemindUsers:
 
 
 def _report(
-    account_id: str, now: datetime, keys: tuple[UserKey, ...], cases: tuple[Case, ...]
+    account_id: str, now: datetime, keys: tuple[UserKey, ...], users: tuple[UnreachableUser, ...]
 ) -> Decision:
     # One list never has the same first user twice: he is noted as reported with it.
     event_id = f"unreachable-{keys[0].user_id}"
-    mail = Mail(MailKind.UNREACHABLE, account_id, now, cases=cases)
-    what = f"{len(cases)} users out of reach reported to security"
+    mail = UnreachableUsersMail(account_id=account_id, at=now, users=users)
+    what = f"{len(users)} users out of reach reported to security"
     history = HistoryEntry(About.ACCOUNT, account_id, now, event_id, what)
-    intent = Intent(f"mail-{mail.kind}-{event_id}", event_id, now, mail)
-    return Decision(event_id, (history,), (intent,), reported=keys)
+    return Decision(event_id, (history,), (intent(event_id, now, mail),), reported=keys)

@@ -17,7 +17,7 @@ from mfa_watcher.domain.notifications.alerts import (
     removal_alert,
     root_alert,
 )
-from mfa_watcher.domain.notifications.intents import AlertKind, Severity
+from mfa_watcher.domain.notifications.intents import AlertKind, Severity, intent
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import (
     USER_GONE,
@@ -34,8 +34,6 @@ from mfa_watcher.domain.users.user_state import (
     Fact,
     Situation,
     finish,
-    intent,
-    mail,
     mail_once,
     mark_gone,
     request_being_fulfilled,
@@ -323,7 +321,7 @@ def _attempt(situation: Situation, signal: Signal, draft: Draft, *, violation: b
         if again and not (violation and not current.violation):
             return draft
     if not violation:
-        draft = _mail_denial(situation, draft, attempt)
+        draft = _mail_denial(situation, signal, draft, attempt)
     kind = AlertKind.REMOVAL_UNAPPROVED if violation else AlertKind.REMOVAL_DENIED
     return draft.adding(removal_alert(situation, signal, draft, kind), effect=f"alert: {kind}")
 
@@ -356,13 +354,20 @@ def _join(
     return draft.with_request(joined, f"request {joined.id} joined{turned}")
 
 
-def _mail_denial(situation: Situation, draft: Draft, attempt: Attempt) -> Draft:
+def _mail_denial(situation: Situation, signal: Signal, draft: Draft, attempt: Attempt) -> Draft:
     """Tell the user of an attempt: whoever keeps trying must not make us mail every time."""
     request, policy = draft.request, situation.policy
     if request is None or not request.wants_denial_mailed(attempt.at, policy):
         return draft
-    attempted = mail(situation, draft, MailKind.REMOVAL_DENIED, serial=attempt.serial)
-    notification = denied(attempted, request, policy, before=request.denials_mailed)
+    notification = denied(
+        request,
+        draft.user,
+        attempt,
+        policy,
+        actor=signal.record.identity.arn,
+        done_by_user=signal.subject_acted,
+        before=request.denials_mailed,
+    )
     mailed = replace(draft, request=request.denial_mailed(attempt.at))
     return mailed.adding(notification, effect="mail: removal_denied")
 

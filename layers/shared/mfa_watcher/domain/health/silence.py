@@ -7,8 +7,8 @@ from itertools import groupby
 from mfa_watcher.domain.health.heartbeats import Heartbeat
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.alerts import recovered_alert, silent_alert
-from mfa_watcher.domain.notifications.intents import Alert
-from mfa_watcher.domain.users.user_state import Decision, intent
+from mfa_watcher.domain.notifications.intents import Alert, intent
+from mfa_watcher.domain.users.user_state import Decision
 
 
 def decide_heartbeat_alerts(

@@ -31,7 +31,7 @@ def alert(
         ("Account", record.account_id or "unknown"),
         ("CloudTrail event", record.event_id or "unknown"),
     )
-    return Alert(kind, severity, title, (*facts, *common))
+    return Alert(kind, severity, title, (*facts, *common), record.account_id or "")
 
 
 def removal_alert(situation: Situation, signal: Signal, draft: Draft, kind: AlertKind) -> Alert:
@@ -94,6 +94,7 @@ def request_alert(  # noqa: PLR0913 - which request, when, and what of it
             ("When", f"{at:%Y-%m-%dT%H:%M:%SZ}"),
             ("Account", request.subject.account_id),
         ),
+        request.subject.account_id,
     )
 
 
@@ -112,6 +113,7 @@ def quarantine_alert(draft: Draft, at: datetime, *, dry_run: bool) -> Alert:
             ("Ends", "by itself, when the user has enrolled a device"),
             ("Account", user.key.account_id),
         ),
+        user.key.account_id,
     )
 
 
@@ -134,6 +136,7 @@ def events_lost_alert(
             ("What to do", "See that the trail logs, the rules are enabled, the queues are empty"),
             ("Account", account_id),
         ),
+        account_id,
     )
 
 
@@ -152,6 +155,7 @@ def silent_alert(account_id: str, silent: list[Heartbeat], now: datetime) -> Ale
             ("What to do", _AFTER_SILENCE),
             *_of_account(account_id, now),
         ),
+        account_id,
     )
 
 
@@ -173,6 +177,7 @@ def recovered_alert(account_id: str, back: list[Heartbeat], now: datetime) -> Al
             ("What to do", "Invoke sweep, which finds what was missed"),
             *_of_account(account_id, now),
         ),
+        account_id,
     )
 
 
@@ -206,6 +211,7 @@ def fulfilled_alert(
             ("New device until", until),
             ("Account", user.key.account_id),
         ),
+        user.key.account_id,
     )
 
 

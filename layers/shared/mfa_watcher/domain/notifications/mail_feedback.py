@@ -6,7 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Mail, Severity
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Severity
+from mfa_watcher.domain.notifications.mails import Mail
 from mfa_watcher.domain.users.user import User
 from mfa_watcher.domain.users.user_state import Decision
 
@@ -78,9 +79,9 @@ def decide_feedback(
     did not take is still ``in_hand``: whoever holds it tries the next address itself.
     """
     mail = intent.act
-    if report.outcome is MailOutcome.SENT or not isinstance(mail, Mail):
+    if report.outcome is MailOutcome.SENT or isinstance(mail, Alert):
         return None
-    if mail.kind.to_security or mail.user is None or user is None:
+    if mail.kind.to_security or user is None:
         return _about_security(report, intent, mail)
     intents: tuple[Intent, ...] = ()
     effects: tuple[str, ...] = ()
@@ -143,7 +144,7 @@ def _alert(report: MailReport, intent: Intent, mail: Mail, user: User | None) ->
     )
     kind = AlertKind.MAIL_UNDELIVERABLE
     once_per = user.key.user_id if user else intent.id
-    alert = Alert(kind, Severity.LOW if user else Severity.HIGH, title, facts)
+    alert = Alert(kind, Severity.LOW if user else Severity.HIGH, title, facts, mail.account_id)
     return Intent(f"alert-{kind}-{once_per}", intent.event_id, report.at, alert)
 
 

@@ -6,7 +6,8 @@ want of details before he was reminded of them.
 """
 
 from mfa_watcher.domain.notifications.alerts import request_alert
-from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Ending, Severity
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity
+from mfa_watcher.domain.notifications.mails import Ending
 from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState
 from mfa_watcher.domain.requests.mails import ended, needs_details
 from mfa_watcher.domain.users.user_state import (

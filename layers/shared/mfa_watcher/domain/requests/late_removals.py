@@ -37,5 +37,6 @@ def late_removal_alert(request: ChangeRequest, user: User, attempt: Attempt) -> 
             ("Account", user.key.account_id),
             ("CloudTrail event", attempt.event_id),
         ),
+        user.key.account_id,
         attempt_id=attempt.event_id,
     )

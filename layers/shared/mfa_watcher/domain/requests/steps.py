@@ -5,7 +5,13 @@ from datetime import datetime
 
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.alerts import request_alert
-from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Ending, Mail, Severity
+from mfa_watcher.domain.notifications.intents import (
+    Alert,
+    AlertKind,
+    Severity,
+    intent,
+)
+from mfa_watcher.domain.notifications.mails import Ending, Mail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import (
     ChangeRequest,
@@ -19,7 +25,7 @@ from mfa_watcher.domain.requests.mails import decided, ended, opened
 from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import IamState, User
-from mfa_watcher.domain.users.user_state import Decision, intent
+from mfa_watcher.domain.users.user_state import Decision
 
 
 class InvalidDetailsError(Exception):
@@ -201,7 +207,7 @@ def _decision(
 ) -> Decision:
     """Make the decision. The user's record goes in with it, so that of two steps one is first."""
     moved = f"request {after.id}: {before.state if before else 'new'} → {after.state}"
-    notification = (f"{'mail' if isinstance(act, Mail) else 'alert'}: {act.kind}" for act in acts)
+    notification = (f"{'alert' if isinstance(act, Alert) else 'mail'}: {act.kind}" for act in acts)
     on_request = HistoryEntry(
         About.REQUEST,
         after.id,
