@@ -177,7 +177,7 @@ def test_what_was_left_half_done_is_told_at_once(desk: Desk) -> None:
     desk.product.mail_hours = "0-1"
     desk.commit(desk.approved())
     expired = desk.request.fulfilment_started(CARLA, desk.account.clock(), POLICY).expired()
-    mail = ended(expired, desk.user, desk.account.clock(), Ending.BROKEN_OFF)
+    mail = ended(expired, desk.user, desk.account.clock(), Ending.INTERRUPTED)
     desk.commit(expired, mail)
 
     assert desk.sent() == {"mail request_ended": 1}

@@ -354,7 +354,7 @@ def test_a_removal_before_a_rename_is_told_once_when_the_user_turns_up() -> None
     (told,) = (i for i in back.intents if isinstance(i.act, Alert))
     assert isinstance(told.act, Alert)
     assert (told.id, told.act.severity) == ("alert-removal_unapproved-e1", Severity.HIGH)
-    assert {("Device", PHONE.serial), ("Who", ADMIN.arn)} <= set(told.act.facts)
+    assert {("Device", PHONE.serial), ("Actor", ADMIN.arn)} <= set(told.act.facts)
     gone = after(removal(event_id="e3"), user_of(back), GONE, request=back.request)
     assert not gone.intents
     again = after(renamed, user_of(gone), iam_state, request=gone.request)

@@ -234,9 +234,9 @@ def test_what_was_done_of_a_request_that_expired_half_way_is_named() -> None:
     decision = look(BEGUN, living(TABLET))
     [told] = [i.act for i in decision.intents if isinstance(i.act, Alert)]
     assert ("Steps done", f"deactivated {PHONE}") in told.facts
-    assert ("Begun by", OTTO.arn) in told.facts
+    assert ("Started by", OTTO.arn) in told.facts
     [mail] = [i.act for i in decision.intents if isinstance(i.act, RequestEndedMail)]
-    assert mail.ending is Ending.BROKEN_OFF
+    assert mail.ending is Ending.INTERRUPTED
     assert any(PHONE in effect for effect in decision.effects)
 
 

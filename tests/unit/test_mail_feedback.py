@@ -172,7 +172,7 @@ def test_the_alert_says_whose_mail_and_why() -> None:
     assert isinstance(act, Alert)
     assert (act.kind, act.severity) == (AlertKind.MAIL_UNDELIVERABLE, "low")
     facts = dict(act.facts)
-    assert (facts["User"], facts["Address"], facts["Why"]) == ("alice", TO, "550 unknown")
+    assert (facts["User"], facts["Address"], facts["Reason"]) == ("alice", TO, "550 unknown")
     assert facts["Account"] == ACCOUNT
 
 

@@ -237,10 +237,10 @@ def test_who_has_given_the_details_since_is_not_asked_for_them() -> None:
 
 
 def test_what_the_clock_caused_waits_for_the_mail_hours_and_what_somebody_did_does_not() -> None:
-    broken_off = ended(EXPIRED, USER, AT, Ending.BROKEN_OFF)
+    interrupted = ended(EXPIRED, USER, AT, Ending.INTERRUPTED)
     unanswered = ended(CANCELLED, USER, AT, Ending.UNANSWERED)
     in_no_hurry: tuple[MailAboutUser, ...] = (REMINDER, RAN_OUT, unanswered)
-    at_once: tuple[MailAboutUser, ...] = (tried(OPEN), FILED, YES, NO, DONE, WITHDRAWN, broken_off)
+    at_once: tuple[MailAboutUser, ...] = (tried(OPEN), FILED, YES, NO, DONE, WITHDRAWN, interrupted)
 
     assert all(waits_for_mail_hours(mail) for mail in in_no_hurry)
     assert not any(waits_for_mail_hours(mail) for mail in at_once)

@@ -603,7 +603,7 @@ def test_a_request_filed_by_another_says_whose_doing_it_is_before_anything_is_ch
             "They can approve the same request once more.",
         ),
         (
-            "broken-off",
+            "interrupted",
             "Your change request was carried out in part",
             "You cannot sign in, or a device is missing: talk to the security team",
         ),
@@ -617,8 +617,8 @@ def test_an_ended_request_says_why_and_what_it_leaves_to_do(
 
     assert result.subject.endswith(subject)
     assert said in words
-    assert ("Nothing was changed:" in words) is (name != "broken-off")
-    assert ("Some of it may be done:" in words) is (name == "broken-off")
+    assert ("Nothing was changed:" in words) is (name != "interrupted")
+    assert ("Some of it may be done:" in words) is (name == "interrupted")
     assert "there is nothing" in words.casefold()
 
 

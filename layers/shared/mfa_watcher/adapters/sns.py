@@ -17,7 +17,7 @@ _SUBJECT_LENGTH = 100
 _VALUE_LENGTH = 1024
 _LINE_BYTES = 400
 
-_TOLD = ("User", "Change request", "Account", "Who", "When")
+_TOLD = ("User", "Change request", "Account", "Actor", "Time")
 """What a line of several alerts says of each; the end of a long line is cut."""
 
 _REFUSALS = frozenset({"InvalidParameter", "ParameterValueInvalid", "ValidationException"})

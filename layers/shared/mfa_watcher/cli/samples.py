@@ -1,4 +1,4 @@
-"""One realistic mail of each kind and wording: what ``mail preview`` shows, and the tests check."""
+"""One realistic mail of each kind and wording, for ``mail preview`` and the tests."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -232,8 +232,8 @@ SAMPLES: dict[str, Mail] = {
         _EXPIRED, ending=Ending.WITHDRAWN, actor=DESK, reason="She called: not needed any more"
     ),
     "request-ended-expired": _EXPIRED,
-    "request-ended-broken-off": replace(
-        _EXPIRED, ending=Ending.BROKEN_OFF, removed=(VIRTUAL, TOKEN)
+    "request-ended-interrupted": replace(
+        _EXPIRED, ending=Ending.INTERRUPTED, removed=(VIRTUAL, TOKEN)
     ),
     "exemption-ending": ExemptionEndingMail(
         account_id=ACCOUNT,
@@ -263,7 +263,7 @@ SAMPLES: dict[str, Mail] = {
         ),
     ),
 }
-"""By names that fit a file."""
+"""By name; the name is part of a file's name."""
 
 
 def address_of(mail: Mail) -> str:

@@ -1,8 +1,8 @@
-"""From a decided mail to subject, HTML and text.
+"""Rendering: from a decided mail to subject, HTML and text.
 
-Each mail's words stand once per language, in ``templates/words/<language>``. They are set twice,
-with the macros of ``templates/html/kit.jinja`` and of ``templates/text/kit.jinja``: the same names
-in both.
+The text of each mail is written once per language, in ``templates/words/<language>``. It is
+rendered twice, with the macros of ``templates/html/kit.jinja`` and of ``templates/text/kit.jinja``,
+which have the same names.
 """
 
 import textwrap
@@ -39,12 +39,12 @@ from mfa_watcher.ports.notifications import RenderedMail
 
 TEXT_WIDTH = 72
 LONGEST_VALUE = 256
-"""Longer than any legal name; a role session's ARN may be longer, and is cut with an ellipsis."""
+"""Longer than any valid name; a role session's ARN may be longer and is cut with an ellipsis."""
 LONGEST_REASON = 2000
 LONGEST_IN_SUBJECT = 64
-"""As long as an IAM user's name may be."""
+"""The longest name that an IAM user may have."""
 USERS_SHOWN = 100
-"""Of a mail about many users; mail clients cut what is longer."""
+"""In a mail about many users; mail clients cut longer mails."""
 
 _UNSEEN = "�"
 _OFFERED = (DeviceKind.FIDO, DeviceKind.VIRTUAL, DeviceKind.HARDWARE_TOTP)
@@ -55,8 +55,8 @@ _OFFERED = (DeviceKind.FIDO, DeviceKind.VIRTUAL, DeviceKind.HARDWARE_TOTP)
 class MailContext:
     """What is the same in all mails. ``security_contact`` may be empty.
 
-    ``time_zone`` is an IANA name. ``address_tag`` is the tag that security is told to set on a
-    user who cannot be reached.
+    ``time_zone`` is an IANA name. ``address_tag`` is the tag that security can set on a user who
+    cannot be reached.
     """
 
     partition: str
@@ -71,7 +71,7 @@ class JinjaMailRenderer:
     """Renders mails of all accounts. Templates are compiled once per process."""
 
     def __init__(self, context: MailContext) -> None:
-        """Take what is the same in all. Raises LanguageError for a language or zone not there."""
+        """Take what is the same in all mails. Raises LanguageError: unknown language or zone."""
         self._common = _common(context)
         self._partition = context.partition
         self._zone = zone_named(context.time_zone)
@@ -80,10 +80,10 @@ class JinjaMailRenderer:
     def render(
         self, mail: Mail, language: str | None = None, *, alias: str | None = None
     ) -> RenderedMail:
-        """Give subject, HTML and text. Whatever a user can influence comes out harmless.
+        """Return subject, HTML and text. Whatever a user can influence is made harmless.
 
-        ``language`` may be anything; what is no language of ours is the default. ``alias`` is what
-        the mail's account is called.
+        ``language`` may be anything; the default is used for an unknown one. ``alias`` is the alias
+        of the mail's account.
         """
         words = choose(language, self._default)
         account = _account(mail.account_id, alias, self._partition)
@@ -98,10 +98,10 @@ class JinjaMailRenderer:
 
 
 def one_line(value: str, limit: int = LONGEST_VALUE) -> str:
-    """Make a value fit to stand in a sentence: one line, nothing unseen, not endless.
+    """Return a value that fits into a sentence: one line, nothing invisible, of limited length.
 
-    Line breaks, control characters, and marks that turn the direction of writing (Unicode
-    categories C and Zl, Zp) become a visible character; an attempt should be seen.
+    Line breaks, control characters, and marks that change the direction of writing (Unicode
+    categories C and Zl, Zp) become a visible character, so that an attempt is seen.
     """
     shown = "".join(
         _UNSEEN if unicodedata.category(char)[0] == "C" or char in "\u2028\u2029" else char
@@ -131,7 +131,7 @@ def _template(part: str, language: str, name: str) -> Template:
 
 
 def _fill(text: str, first: str = "", rest: str | None = None) -> str:
-    """Break a paragraph of plain text into lines; a long word (a link, an ARN) stays whole."""
+    """Return a paragraph broken into lines; a long word (a link, an ARN) stays whole."""
     return textwrap.fill(
         text,
         TEXT_WIDTH,
@@ -143,7 +143,7 @@ def _fill(text: str, first: str = "", rest: str | None = None) -> str:
 
 
 def _tidy(text: str) -> str:
-    """Leave one empty line between paragraphs, however the templates were broken into lines."""
+    """Return the text with one empty line between paragraphs, whatever the templates left."""
     paragraphs = (part.strip("\n") for part in text.split("\n\n"))
     return "\n\n".join(part for part in paragraphs if part.strip()) + "\n"
 
@@ -320,7 +320,7 @@ def _device(device: Device, words: Language) -> str:
 
 
 def _who(arn: str | None, words: Language) -> str:
-    """Say in words who acted (ARNs of identities: IAM user guide, *IAM identifiers*)."""
+    """Return in words who acted (ARNs of identities: IAM user guide, *IAM identifiers*)."""
     said = words.actors
     match (arn or "").split(":", 5):
         case [_, _, "iam", _, _, "root"]:

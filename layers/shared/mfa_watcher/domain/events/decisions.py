@@ -197,7 +197,7 @@ def _follow_up_tags(situation: Situation, signal: Signal, draft: Draft) -> Draft
             signal,
             AlertKind.ADDRESS_LEADS_AWAY,
             Severity.MEDIUM,
-            "A tag leads mail to an address that is not allowed; it is not used",
+            "A tag names a mail address that is not allowed, so it is not used",
             ("User", draft.user.name),
             ("Tags", ", ".join(f"{key}={tags.get(key, '')}" for key in away)),
         )
@@ -243,7 +243,7 @@ def _follow_up_access(signal: Signal, draft: Draft) -> Draft:
         Severity.LOW,
         "Console password that need not be changed at first sign-in",
         ("User", draft.user.name),
-        ("Rule", "A new console user must set a password of his own at the first sign-in."),
+        ("Rule", "A new console user must set a password of their own at the first sign-in."),
     )
     return draft.adding(notification, effect="alert: password need not be changed")
 

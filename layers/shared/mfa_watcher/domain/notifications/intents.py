@@ -1,4 +1,4 @@
-"""Intents: the outgoing acts that a decision commits to the outbox."""
+"""Intents: the outgoing mails and alerts that a decision commits to the outbox."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,7 +17,7 @@ class Severity(StrEnum):
 
 
 class AlertKind(StrEnum):
-    """The alerts a security team can get."""
+    """The alerts that a security team can receive."""
 
     SIGN_IN_WITHOUT_MFA = "sign_in_without_mfa"
     REMOVAL_DENIED = "removal_denied"
@@ -48,7 +48,7 @@ ACCOUNT = "Account"
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An alert to the security team: a title of our own words, and facts as the record has them."""
+    """An alert to the security team: a title in our words, and facts as the record has them."""
 
     kind: AlertKind
     severity: Severity
@@ -73,7 +73,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """One outgoing act. ``event_id`` is the CloudTrail event it goes back to."""
+    """One outgoing mail or alert. ``event_id`` is the CloudTrail event that caused it."""
 
     id: str
     event_id: str
@@ -88,7 +88,7 @@ def intent(event_id: str, at: datetime, act: Mail | Alert) -> Intent:
 
 
 class IntentStatus(StrEnum):
-    """Where an intent is on its way out."""
+    """How far the delivery of an intent is."""
 
     PENDING = "pending"
     CLAIMED = "claimed"

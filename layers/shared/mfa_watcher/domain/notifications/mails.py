@@ -20,7 +20,7 @@ class Ending(StrEnum):
     UNANSWERED = "unanswered"
     WITHDRAWN = "withdrawn"
     EXPIRED = "expired"
-    BROKEN_OFF = "broken_off"
+    INTERRUPTED = "interrupted"
     """Its window ended after the fulfilment was started, so some of it may be done."""
 
 

@@ -81,8 +81,8 @@ def _violation_waits(situation: Situation, draft: Draft, request: ChangeRequest)
         request,
         draft.user,
         situation.at,
-        ("Who tried", ", ".join(request.actors)),
-        ("What to do", "Look into it, and acknowledge it with a reason: nothing else closes it"),
+        ("Actors", ", ".join(request.actors)),
+        ("Next step", "Look into it, and acknowledge it with a reason: nothing else closes it"),
         kind=AlertKind.VIOLATION_WAITING,
         severity=Severity.MEDIUM,
         title="A removal without approval waits to be acknowledged",
@@ -95,8 +95,8 @@ def _decision_waits(situation: Situation, draft: Draft, request: ChangeRequest) 
         request,
         draft.user,
         situation.at,
-        ("Reason given", details.reason if details else "none"),
-        ("What to do", "Approve or reject it"),
+        ("Reason", details.reason if details else "none"),
+        ("Next step", "Approve or reject it"),
         kind=AlertKind.REQUEST_WAITING,
         severity=Severity.LOW,
         title="A change request waits for a decision",
@@ -110,10 +110,10 @@ def _expire(situation: Situation, draft: Draft, request: ChangeRequest) -> Draft
         wait = request.postponed(held.held_until)
         return draft.with_request(wait, f"request {request.id} is being carried out")
     expired = request.expired()
-    ending = Ending.BROKEN_OFF if held else Ending.EXPIRED
+    ending = Ending.INTERRUPTED if held else Ending.EXPIRED
     done = ", ".join(held.done) if held else ""
     fulfilment_started = (
-        (("Begun by", held.by), ("Steps done", done or "none noted")) if held else ()
+        (("Started by", held.by), ("Steps done", done or "none noted")) if held else ()
     )
     alarm = request_alert(
         request,
@@ -121,11 +121,11 @@ def _expire(situation: Situation, draft: Draft, request: ChangeRequest) -> Draft
         now,
         *fulfilment_started,
         ("Approved by", request.verdict.by if request.verdict else "nobody"),
-        ("What to do", "Reopen and fulfil it, if it is still needed"),
+        ("Next step", "Reopen and fulfil it, if it is still needed"),
         kind=AlertKind.REQUEST_EXPIRED,
         severity=Severity.HIGH if held else Severity.MEDIUM,
         title=(
-            "A change request expired half carried out" if held else "An approved request expired"
+            "A change request expired partly fulfilled" if held else "An approved request expired"
         ),
     )
     notification = ended(expired, draft.user, now, ending)
@@ -145,8 +145,8 @@ def _end_wait_for_device(situation: Situation, draft: Draft, request: ChangeRequ
         request,
         draft.user,
         situation.at,
-        ("Carried out by", request.fulfilment.by if request.fulfilment else "nobody"),
-        ("What to do", "Ask the user. If the password was lost, reopen and fulfil it once more"),
+        ("Fulfilled by", request.fulfilment.by if request.fulfilment else "nobody"),
+        ("Next step", "Ask the user. If the password was lost, reopen and fulfil it once more"),
         kind=AlertKind.ENROLMENT_OVERDUE,
         severity=Severity.HIGH,
         title="A user has no MFA device yet after a change request",
