@@ -343,7 +343,7 @@ def test_guide_leads_from_the_choice_of_a_device_to_the_last_step(name: str) -> 
         "Hardware TOTP token",
         "Sign in at https://acme-prod.signin.aws.amazon.com/console as alice",
         "Security recommendations, choose Add MFA",
-        "Name the device",
+        "Give the device a name",
         "Choose the type and follow the instructions",
         "AWS asks for MFA at every sign-in",
         "up to 8",
@@ -443,7 +443,7 @@ def test_who_has_two_devices_is_thanked_and_asked_for_nothing() -> None:
         (
             2,
             "Second reminder:",
-            "the final warning follows that day, and your manager, where known to us, gets",
+            "the final warning follows that day, and your manager, if known to us, gets",
         ),
         (3, "The security team is now involved", "the security team has your case now"),
         (4, "Still open:", "the next reminder comes on Friday, 27 November 2026"),
@@ -487,14 +487,14 @@ def test_final_warning_says_what_happens_when() -> None:
     assert result.subject.endswith("Final warning: please add MFA before 8 December")
     words = words_of(result.text)
     assert "What happens on Tuesday, 8 December 2026: the security team gets your case" in words
-    assert "Your manager, where known to us, has a copy of this mail." in words
+    assert "Your manager, if known to us, gets a copy of this mail." in words
 
 
 def test_quarantined_user_is_shown_the_way_that_is_left_to_him() -> None:
     words = words_of(rendered(SAMPLES["quarantined"]).text)
 
-    assert "All else is refused until then, also to your access keys." in words
-    assert "the limit goes away by itself, within minutes" in words
+    assert "Everything else is denied until then, also for your access keys." in words
+    assert "the limit is removed automatically within minutes" in words
     assert "Security recommendations" not in words  # that page reads more than is allowed now
     assert "choose Assign MFA device" in words
 
@@ -530,10 +530,12 @@ def test_who_is_asked_for_details_reads_which_how_until_when_and_what_follows(na
     result = rendered(SAMPLES[name])
 
     for words in (words_of(result.text), Page(result.html).words):
-        assert f"name {REQUEST}, and say in one sentence why, which device is to go" in words
+        assert (
+            f"name {REQUEST}, and say in one sentence why, which device is to be removed" in words
+        )
         assert f"mfa-watcher requests details {REQUEST}" in words
         assert "Never send a password or a code. There is no web page for this" in words
-        assert "Somebody of the security team, never yourself, approves the request" in words
+        assert "A member of the security team, never you, approves or rejects the request" in words
         assert (
             "Please answer before Thursday, 24 December 2026. Otherwise the request is closed"
             in words
@@ -562,7 +564,7 @@ def test_who_tries_again_while_security_has_his_request_is_asked_for_nothing() -
     words = words_of(rendered(SAMPLES["removal-denied-again"]).text)
 
     assert f"Yours, {REQUEST}, is with the security team already." in words
-    assert "There is nothing more to do for it" in words
+    assert "There is nothing more that you have to do" in words
     assert "What to do now" not in words
     assert "requests details" not in words
 
@@ -600,11 +602,11 @@ def test_a_request_filed_by_another_says_whose_doing_it_is_before_anything_is_ch
         (
             "expired",
             "The approval of your change request has ended",
-            "They can approve the same request once more.",
+            "They can approve the same request again.",
         ),
         (
             "interrupted",
-            "Your change request was carried out in part",
+            "Your change request was fulfilled in part",
             "You cannot sign in, or a device is missing: talk to the security team",
         ),
     ],
@@ -627,8 +629,8 @@ def test_a_decision_is_told_with_its_reason_and_what_follows() -> None:
     rejected = rendered(SAMPLES["request-rejected"])
 
     assert approved.subject.endswith("Your change request was approved")
-    assert "by another way than mail" in words_of(approved.text)
-    assert "good until 26 November 2026, 08:05 UTC" in words_of(approved.text)
+    assert "in another way than by mail" in words_of(approved.text)
+    assert "valid until 26 November 2026, 08:05 UTC" in words_of(approved.text)
     assert "Reason given: Phone replaced, confirmed by phone" in words_of(approved.text)
     assert rejected.subject.endswith("Your change request was not approved")
     assert "Nothing was changed" in words_of(rejected.text)
@@ -649,7 +651,7 @@ def test_who_keeps_a_device_and_wants_no_other_has_only_a_password_to_set() -> N
     words = words_of(result.text)
 
     assert result.subject.endswith("Done: sign in with your new password")
-    assert "Stays: blue-key-GZXQ4T2VKYAEXAMPLE" in words
+    assert "Kept: blue-key-GZXQ4T2VKYAEXAMPLE" in words
     assert "that password and the device that stays" in words
     assert "Then there is nothing more to do." in words
     assert "Add MFA" not in words
@@ -674,7 +676,7 @@ def test_who_keeps_a_device_and_wants_another_is_not_called_unprotected() -> Non
 def test_ending_exemption_says_whose_since_when_why_and_how_to_prolong_it() -> None:
     words = words_of(rendered(SAMPLES["exemption-ending"]).text)
 
-    assert "build-monitor may do without MFA" in words
+    assert "build-monitor may sign in without MFA" in words
     assert "until Tuesday, 1 December 2026" in words
     assert "Wall display in the control room" in words
     assert CAROL in words
@@ -687,7 +689,7 @@ def test_security_case_says_since_when_which_mails_went_out_and_what_can_be_done
 
     assert result.subject.endswith("MFA case: alice has no device since 24 November")
     assert "Mails so far: guide, 2 reminders, final warning" in words
-    for part in ("Talk to the user", "Grant an exemption", "Take the console access away"):
+    for part in ("Talk to the user", "Grant an exemption", "Remove the console access"):
         assert part in words
 
 
