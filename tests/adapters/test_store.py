@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from mfa_watcher.adapters import items
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.cli.samples import SAMPLES
 from mfa_watcher.domain.decision import Decision
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.notifications.intents import Alert, Intent, Mail
+from mfa_watcher.domain.notifications.intents import Alert, Intent
+from mfa_watcher.domain.notifications.mails import GuideMail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import (
     ChangeRequest,
@@ -350,11 +352,18 @@ def test_every_value_survives_the_form_it_has_in_the_table(
 def test_an_intent_comes_back_as_stored(
     store: DynamoStore, outbox: DynamoOutbox, intent: Intent
 ) -> None:
-    assert isinstance(intent.act, Mail | Alert)
+    assert isinstance(intent.act, GuideMail | Alert)
     store.commit(a_decision("e1", intent), now=NOW)
     claim = outbox.claim(intent.id, now=NOW)
     assert claim
     assert claim.intent == intent
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_each_mail_is_read_back_as_the_kind_that_was_written(name: str) -> None:
+    mail = a_mail("mail-1", SAMPLES[name])
+    wire = items.to_wire(items.dump(items.INTENT, mail))
+    assert items.INTENT.validate_python(items.from_wire(wire)) == mail
 
 
 # Change requests, listed --------------------------------------------------------------------------

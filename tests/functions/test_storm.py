@@ -43,7 +43,9 @@ def store_on(dynamodb: Any) -> DynamoStore:
 
 def alerts(count: int, severity: Severity = Severity.MEDIUM, name: str = "alert") -> list[Intent]:
     facts = (("User", "ana"), ("Account", ACCOUNT))
-    act = Alert(AlertKind.SIGN_IN_WITHOUT_MFA, severity, "Console sign-in without MFA", facts)
+    act = Alert(
+        AlertKind.SIGN_IN_WITHOUT_MFA, severity, "Console sign-in without MFA", facts, ACCOUNT
+    )
     return [Intent(f"{name}-{n}", f"e{n}", NOW, act) for n in range(count)]
 
 

@@ -2,11 +2,11 @@ import pytest
 
 from mfa_watcher.domain.notifications.digests import by_severity, highest_severity, is_sent_at_once
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Severity
-from tests.support.builders import later
+from tests.support.builders import ACCOUNT, later
 
 
 def an_alert_of(severity: Severity, name: str = "alert-1", minutes: float = 0) -> Intent:
-    act = Alert(AlertKind.REMOVAL_DENIED, severity, "It happened", (("User", "ana"),))
+    act = Alert(AlertKind.REMOVAL_DENIED, severity, "It happened", (("User", "ana"),), ACCOUNT)
     return Intent(name, "e1", later(minutes), act)
 
 

@@ -50,7 +50,6 @@ def test_a_file_that_a_language_lacks_is_named(elsewhere: Path) -> None:
 def test_a_language_names_everything_there_is(code: str) -> None:
     language = languages()[code]
 
-    assert set(language.mails) == set(MailKind)
     assert set(language.devices) == set(DeviceKind)
     assert set(language.causes) == set(Cause)
     assert set(language.actors) == ACTORS

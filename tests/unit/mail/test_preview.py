@@ -71,7 +71,7 @@ def test_message_keeps_its_conversation_together_and_automatic_replies_away(
     preview: Preview,
 ) -> None:
     message = parsed(preview)
-    thread = preview.mail.request_id or preview.mail.finding_id
+    thread = getattr(preview.mail, "request_id", None) or getattr(preview.mail, "finding_id", None)
 
     assert message["Auto-Submitted"] == "auto-generated"
     assert (thread or "") in (message["References"] or "")

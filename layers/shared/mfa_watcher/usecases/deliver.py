@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from mfa_watcher.domain.notifications.digests import is_sent_at_once, is_urgent
-from mfa_watcher.domain.notifications.intents import Alert, Intent, Mail
+from mfa_watcher.domain.notifications.intents import Alert, Intent
 from mfa_watcher.domain.notifications.mail_feedback import MailOutcome, MailReport
+from mfa_watcher.domain.notifications.mails import Mail, UnreachableUsersMail
 from mfa_watcher.domain.notifications.relevance import (
     facts_needed_to_send,
     reason_to_skip,
@@ -132,10 +133,10 @@ class DeliverIntents:
             return self._failed(claim, f"given up after {claim.lapses} attempts without an end")
         try:
             match claim.intent.act:
-                case Mail() as mail:
-                    return self._deliver_mail(claim, mail)
                 case Alert() as alert:
                     return self._deliver_alert(claim, alert)
+                case mail:
+                    return self._deliver_mail(claim, mail)
         except RefusedError as error:
             return self._failed(claim, str(error))
         except (NotSentError, IamReadError) as error:
@@ -188,7 +189,7 @@ class DeliverIntents:
     def _aliases(self, intents: list[Intent]) -> dict[str, str | None]:
         """Return the aliases of alerts' accounts, without those that cannot be read."""
         alerts = [one.act for one in intents if isinstance(one.act, Alert)]
-        numbers = dict.fromkeys(alert.account_id for alert in alerts if alert.account_id)
+        numbers = dict.fromkeys(alert.account_id for alert in alerts if alert.account_id.isdigit())
         aliases = {}
         for account_id in list(numbers)[:MAX_ALIASES_READ]:
             with suppress(IamReadError):
@@ -199,7 +200,7 @@ class DeliverIntents:
 
     def _deliver_mail(self, claim: Claim, mail: Mail) -> Delivery:
         """Send a mail to the first of its recipient's addresses that SES accepts."""
-        if mail.user is None:
+        if isinstance(mail, UnreachableUsersMail):
             return self._send(claim, mail, self._security(), _Recipient(()))
         known = self.store.user(mail.user)
         user = self._find_user(mail.user, known.name if known else mail.user_name, mail.user_name)
@@ -276,7 +277,7 @@ class DeliverIntents:
             rendered.html,
             rendered.text,
             cc=recipient.cc,
-            thread=mail.request_id or mail.finding_id,
+            thread=mail.reference,
             tags={"mail": mail.kind.value, "intent": claim.intent.id},
         )
         self.sending_rate.wait_for_slot(2 if message.cc else 1)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from mfa_watcher.domain.decision import Decision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.alerts import events_lost_alert
+from mfa_watcher.domain.notifications.intents import intent
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.sweep.account_lists import (
     REPORT_LIFE,
@@ -38,7 +39,7 @@ from mfa_watcher.domain.sweep.user_inventory import (
     inventory_entry,
 )
 from mfa_watcher.domain.users.user import IamState, User
-from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Fact, Situation, intent
+from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Fact, Situation
 from mfa_watcher.ports.errors import (
     AlreadyDecidedError,
     ExternalServiceError,

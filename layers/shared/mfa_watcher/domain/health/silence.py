@@ -7,8 +7,7 @@ from itertools import groupby
 from mfa_watcher.domain.health.heartbeats import Heartbeat, HeartbeatDecision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.alerts import recovered_alert, silent_alert
-from mfa_watcher.domain.notifications.intents import Alert
-from mfa_watcher.domain.users.user_state import intent
+from mfa_watcher.domain.notifications.intents import Alert, intent
 
 
 def decide_heartbeat_alerts(
