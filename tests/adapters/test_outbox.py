@@ -107,8 +107,12 @@ def test_each_outcome_is_in_the_history_of_its_subject(
     finish(outbox, claimed(outbox, intent.id), end)
     prefix = "USER#" if intent is MAIL else "ACCOUNT#"
     texts = [entry["what"] for entry in account.items(prefix, "HISTORY#")]
-    told = {"sent": "sent to a@example.com", "skipped": "not sent: why", "failed": "failed: why"}
-    assert any(text.endswith(told[end]) for text in texts)
+    outcomes = {
+        "sent": "sent to a@example.com",
+        "skipped": "not sent: why",
+        "failed": "failed: why",
+    }
+    assert any(text.endswith(outcomes[end]) for text in texts)
 
 
 @pytest.mark.parametrize("end", ["sent", "skipped", "failed", "put back"])

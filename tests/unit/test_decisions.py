@@ -352,10 +352,10 @@ def test_a_removal_before_a_rename_is_alerted_once_when_the_user_is_found_again(
     back = after(renamed, user_of(lost), iam_state, request=lost.request)
     assert back.request is not None
     assert (back.request.state, back.request.violation) == (RequestState.OPEN, True)
-    (told,) = (i for i in back.intents if isinstance(i.act, Alert))
-    assert isinstance(told.act, Alert)
-    assert (told.id, told.act.severity) == ("alert-removal_unapproved-e1", Severity.HIGH)
-    assert {("Device", PHONE.serial), ("Actor", ADMIN.arn)} <= set(told.act.facts)
+    (alerted,) = (i for i in back.intents if isinstance(i.act, Alert))
+    assert isinstance(alerted.act, Alert)
+    assert (alerted.id, alerted.act.severity) == ("alert-removal_unapproved-e1", Severity.HIGH)
+    assert {("Device", PHONE.serial), ("Actor", ADMIN.arn)} <= set(alerted.act.facts)
     gone = after(removal(event_id="e3"), user_of(back), GONE, request=back.request)
     assert not gone.intents
     again = after(renamed, user_of(gone), iam_state, request=gone.request)
@@ -376,9 +376,12 @@ def test_a_second_removal_joins_the_unreported_one_and_revokes_an_approval() -> 
 
 
 def test_a_removal_from_an_unknown_user_who_is_not_found_is_alerted() -> None:
-    (told,) = decide_for_account("e1", NOON, ACCOUNT, removal(), Policy()).intents
-    assert isinstance(told.act, Alert)
-    assert (told.act.kind, told.act.severity) == (AlertKind.REMOVAL_UNAPPROVED, Severity.MEDIUM)
+    (alerted,) = decide_for_account("e1", NOON, ACCOUNT, removal(), Policy()).intents
+    assert isinstance(alerted.act, Alert)
+    assert (alerted.act.kind, alerted.act.severity) == (
+        AlertKind.REMOVAL_UNAPPROVED,
+        Severity.MEDIUM,
+    )
 
 
 def test_a_removal_that_failed_is_evidence_only() -> None:

@@ -363,9 +363,11 @@ def test_names_that_are_words_of_the_sentence_are_distinguished_from_reasons_for
     None
 ):
     """An empty name before "because …" and a user called "because" read almost alike."""
-    told = {
+    targets = {
         (name, reason): target_of(denial(f" on resource: user {name}", reason))
         for name, reason in product(("because", "with", ""), REASONS[1:])
     }
 
-    assert told == {(name, reason): Target(user=name) if name else CALLER for name, reason in told}
+    assert targets == {
+        (name, reason): Target(user=name) if name else CALLER for name, reason in targets
+    }

@@ -47,7 +47,7 @@ ALICE = User(
 )
 
 
-def look(user: User, at: datetime, iam_state: IamState = UNPROTECTED) -> UserDecision:
+def evaluate(user: User, at: datetime, iam_state: IamState = UNPROTECTED) -> UserDecision:
     return decide_user_due(
         Situation(f"due-{user.version}", at, None, user, POLICY, None, iam_state)
     )
@@ -70,7 +70,7 @@ def climbed(user: User, days: range) -> list[tuple[int, MailKind, int]]:
         at = OPENED + timedelta(hours=hour)
         if user.due_at is None or user.due_at > at:
             continue
-        decision = look(user, at)
+        decision = evaluate(user, at)
         sent += [(hour // 24, kind, step) for kind, step in mails(decision)]
         user = user_of(decision)
     return sent
@@ -100,34 +100,34 @@ def test_a_late_schedule_continues_in_order_one_step_a_day() -> None:
 
 
 def test_each_step_has_an_intent_of_its_own_however_often_it_is_decided() -> None:
-    first, second = look(ALICE, OPENED + DAY), look(ALICE, OPENED + DAY)
+    first, second = evaluate(ALICE, OPENED + DAY), evaluate(ALICE, OPENED + DAY)
     assert [i.id for i in first.intents] == [i.id for i in second.intents]
-    later = look(user_of(first), OPENED + 3 * DAY)
+    later = evaluate(user_of(first), OPENED + 3 * DAY)
     assert {i.id for i in first.intents}.isdisjoint(i.id for i in later.intents)
 
 
 def test_the_mail_names_the_time_of_the_next_step() -> None:
-    (intent,) = look(ALICE, OPENED + DAY).intents
+    (intent,) = evaluate(ALICE, OPENED + DAY).intents
     assert isinstance(intent.act, ReminderMail)
     assert intent.act.opened_at == OPENED
     assert intent.act.next_at == OPENED + 3 * DAY
 
 
 def test_a_user_who_has_enrolled_is_thanked_and_not_reminded() -> None:
-    decision = look(ALICE, OPENED + DAY, PROTECTED)
+    decision = evaluate(ALICE, OPENED + DAY, PROTECTED)
     assert mails(decision) == [(MailKind.ENROLLED, 0)]
     assert user_of(decision).due_at is None
 
 
 def test_a_user_who_is_gone_gets_no_mail() -> None:
-    decision = look(ALICE, OPENED + DAY, IamState(exists=False))
+    decision = evaluate(ALICE, OPENED + DAY, IamState(exists=False))
     assert mails(decision) == []
     assert user_of(decision).due_at is None
 
 
 def test_a_user_who_cannot_sign_in_any_more_gets_no_mail() -> None:
     iam_state = IamState(exists=True, name="alice", devices=(), console_access=False)
-    decision = look(ALICE, OPENED + DAY, iam_state)
+    decision = evaluate(ALICE, OPENED + DAY, iam_state)
     assert mails(decision) == []
     assert user_of(decision).open_finding is None
 
@@ -168,18 +168,18 @@ def test_an_exemption_ends_the_reminders_without_notifying_the_user() -> None:
 
 
 def test_security_is_notified_once_a_week_before_an_exemption_ends() -> None:
-    first = look(exempted(), UNTIL - 7 * DAY)
+    first = evaluate(exempted(), UNTIL - 7 * DAY)
     assert mails(first) == [(MailKind.EXEMPTION_ENDING, 0)]
     (intent,) = first.intents
     assert isinstance(intent.act, ExemptionEndingMail)
     assert (intent.act.reason, intent.act.next_at) == (GRANT.reason, UNTIL)
     assert user_of(first).due_at == UNTIL
-    assert mails(look(user_of(first), UNTIL - DAY)) == []
+    assert mails(evaluate(user_of(first), UNTIL - DAY)) == []
 
 
 def test_an_exemption_ends_by_itself_and_the_escalation_starts_again() -> None:
-    user = user_of(look(exempted(), UNTIL - 7 * DAY))
-    decision = look(user, UNTIL)
+    user = user_of(evaluate(exempted(), UNTIL - 7 * DAY))
+    decision = evaluate(user, UNTIL)
     assert mails(decision) == [(MailKind.GUIDE, 0)]
     assert user_of(decision).exemption is None
     assert user_of(decision).due_at == UNTIL + DAY
@@ -189,11 +189,11 @@ def test_a_user_whose_exemption_is_revoked_is_due_at_once() -> None:
     now = OPENED + 5 * DAY
     user = user_of(revoke(exempted(), "arn:aws:iam::1:user/sec", now, event_id="y"))
     assert user.due_at == now
-    assert mails(look(user, now)) == [(MailKind.GUIDE, 0)]
+    assert mails(evaluate(user, now)) == [(MailKind.GUIDE, 0)]
 
 
 def test_an_exempt_user_who_enrols_stays_exempt_and_is_protected() -> None:
-    user = user_of(look(exempted(), UNTIL - 7 * DAY, PROTECTED))
+    user = user_of(evaluate(exempted(), UNTIL - 7 * DAY, PROTECTED))
     assert user.mfa_status is MfaStatus.PROTECTED
     assert user.open_finding is None
 

@@ -61,7 +61,7 @@ VIOLATION = open_request(
 )
 
 
-def look(
+def evaluate(
     request: ChangeRequest,
     iam_state: IamState = living(PHONE, TABLET),  # noqa: B008 - frozen
     *,
@@ -84,7 +84,7 @@ def mails(decision: UserDecision) -> list[MailKind]:
 
 
 @pytest.mark.parametrize(
-    ("request_", "iam_state", "state", "told", "mailed"),
+    ("request_", "iam_state", "state", "alerted", "mailed"),
     [
         pytest.param(
             OPEN,
@@ -158,30 +158,30 @@ def test_a_due_request_changes_as_in_the_table(
     request_: ChangeRequest,
     iam_state: IamState,
     state: RequestState,
-    told: list[tuple[AlertKind, Severity]],
+    alerted: list[tuple[AlertKind, Severity]],
     mailed: list[MailKind],
 ) -> None:
-    decision = look(request_, iam_state)
+    decision = evaluate(request_, iam_state)
     request = decision.request
     assert request is not None
     assert (request.state, request.violation) == (state, request_.violation)
-    assert alerts(decision) == told
+    assert alerts(decision) == alerted
     assert mails(decision) == mailed
     [entry] = [entry for entry in decision.history if entry.about is About.REQUEST]
     assert (entry.before, entry.after) == (request_.state, state)
 
 
 def test_an_unanswered_request_is_reminded_three_times_and_cancelled_on_day_thirty() -> None:
-    request, days, told = OPEN, list[int](), list[str]()
+    request, days, intent_ids = OPEN, list[int](), list[str]()
     while request.state is RequestState.OPEN:
         assert request.due_at is not None
         days.append((request.due_at - NOW).days)
-        decision = look(request)
+        decision = evaluate(request)
         assert decision.request is not None
         request = decision.request
-        told += [intent.id for intent in decision.intents]
+        intent_ids += [intent.id for intent in decision.intents]
     assert days == [2, 7, 14, 30]
-    assert told == [
+    assert intent_ids == [
         *(f"mail-request_needs_details-{number}-{request.id}" for number in (1, 2, 3)),
         "mail-request_ended-due-1",
     ]
@@ -192,7 +192,7 @@ def test_a_late_schedule_reminds_before_it_cancels_and_not_twice_a_day() -> None
     request, moments, at = OPEN, list[timedelta](), NOW + 40 * DAY
     while request.state is RequestState.OPEN:
         if request.due_at and request.due_at <= at:
-            decision = look(request, at=at)
+            decision = evaluate(request, at=at)
             assert decision.request is not None
             request = decision.request
             moments.append(at - NOW)
@@ -209,7 +209,7 @@ def test_security_is_reminded_of_a_waiting_request_until_they_act(
     request = request_
     for number in range(1, 6):
         assert request.due_at == NOW + number * every
-        decision = look(request)
+        decision = evaluate(request)
         assert len(alerts(decision)) == 1
         assert decision.request is not None
         request = decision.request
@@ -219,30 +219,30 @@ def test_a_window_that_ends_during_a_fulfilment_waits_for_its_release() -> None:
     assert APPROVED.window_until is not None
     end = APPROVED.window_until
     held = APPROVED.fulfilment_started(OTTO, end - timedelta(seconds=1), POLICY)
-    waiting = look(held, living(TABLET), at=end).request
+    waiting = evaluate(held, living(TABLET), at=end).request
     assert waiting is not None
     assert (waiting.state, waiting.due_at) == (
         RequestState.APPROVED,
         held.fulfilment and held.fulfilment.held_until,
     )
     assert waiting.fulfilled(end, POLICY).state is RequestState.FULFILLED
-    after = look(waiting, living(TABLET))
+    after = evaluate(waiting, living(TABLET))
     assert after.request is not None
     assert after.request.state is RequestState.EXPIRED
 
 
 def test_the_steps_done_for_a_request_that_expired_partly_fulfilled_are_named() -> None:
-    decision = look(STARTED, living(TABLET))
-    [told] = [i.act for i in decision.intents if isinstance(i.act, Alert)]
-    assert ("Steps done", f"deactivated {PHONE}") in told.facts
-    assert ("Started by", OTTO.arn) in told.facts
+    decision = evaluate(STARTED, living(TABLET))
+    [alerted] = [i.act for i in decision.intents if isinstance(i.act, Alert)]
+    assert ("Steps done", f"deactivated {PHONE}") in alerted.facts
+    assert ("Started by", OTTO.arn) in alerted.facts
     [mail] = [i.act for i in decision.intents if isinstance(i.act, RequestEndedMail)]
     assert mail.ending is Ending.INTERRUPTED
     assert any(PHONE in effect for effect in decision.effects)
 
 
 def test_security_is_alerted_once_of_a_missing_enrolment_and_the_escalation_continues() -> None:
-    decision = look(FULFILLED, living())
+    decision = evaluate(FULFILLED, living())
     assert decision.user is not None
     assert decision.request is not None
     assert decision.user.open_finding is not None
@@ -254,7 +254,7 @@ def test_security_is_alerted_once_of_a_missing_enrolment_and_the_escalation_cont
 def test_an_exempt_user_needs_no_new_device() -> None:
     exemption = Exemption("robot", OTTO.arn, NOW, NOW + 90 * DAY)
     user = replace(ALICE, version=4, exemption=exemption, request_id=FULFILLED.id)
-    decision = look(FULFILLED, living(), user=user)
+    decision = evaluate(FULFILLED, living(), user=user)
     assert decision.request is not None
     assert decision.request.ended_because == "the user is exempt"
     assert decision.intents == ()
@@ -271,7 +271,7 @@ def test_a_due_request_always_changes_or_is_due_later(
     request: ChangeRequest, looks: list[tuple[IamState, int]]
 ) -> None:
     user = replace(ALICE, version=4, request_id=request.id)
-    at, told = NOW, list[str]()
+    at, intent_ids = NOW, list[str]()
     for number, (iam_state, hours) in enumerate(looks):
         at += hours * HOUR
         if request.due_at is None or request.due_at > at:
@@ -281,9 +281,9 @@ def test_a_due_request_always_changes_or_is_due_later(
         assert decision.request is not None  # or it would be looked at again and again
         assert decision.user is not None
         assert decision.request.due_at is None or decision.request.due_at > at
-        told += [intent.id for intent in decision.intents]
+        intent_ids += [intent.id for intent in decision.intents]
         request, user = decision.request, decision.user
-    assert len(told) == len(set(told))
+    assert len(intent_ids) == len(set(intent_ids))
     if request.state.is_active and request.due_at is None:
         assert request.state is RequestState.FULFILLED
-        assert any("enrolment_overdue" in intent for intent in told)
+        assert any("enrolment_overdue" in intent for intent in intent_ids)

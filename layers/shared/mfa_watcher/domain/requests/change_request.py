@@ -512,9 +512,8 @@ def _next_due_at(request: ChangeRequest, now: datetime, policy: Policy) -> datet
             return now + policy.decision_reminder_every
         case RequestState.APPROVED:
             return request.window_until
-        case (
-            RequestState.FULFILLED
-        ):  # security is notified once; the escalation schedule reminds the user
+        case RequestState.FULFILLED:
+            # Security is notified once; the escalation schedule reminds the user.
             return None if request.reminders else request.window_until
         case _:
             return None

@@ -74,7 +74,7 @@ def decide_fulfilled(situation: Situation, request: ChangeRequest, by: Person) -
     """
     again = request.state is RequestState.FULFILLED
     done = request.with_step(PASSWORD_SET).fulfilled(situation.at, situation.policy)
-    draft = replace(update_from_iam(situation), request=done, request_touched=True)
+    draft = replace(update_from_iam(situation), request=done, request_changed=True)
     draft = draft.adding(
         fulfilled(done, draft.user, situation.at),
         fulfilled_alert(done, draft.user, by, situation.at, again=again),

@@ -70,7 +70,7 @@ def _take_next_step(situation: Situation, draft: Draft) -> Draft:
     draft = draft.with_user(finding=finding)
     if _quarantine_is_due(situation, finding):
         draft = _quarantine(situation, draft)
-        if draft.quarantine_touched:  # its mail says more than the reminder; one a day is enough
+        if draft.quarantine_changed:  # its mail says more than the reminder; one a day is enough
             return draft
     for mail in _mails_of_step(situation, draft, finding, step):
         draft = draft.adding(mail, effect=f"mail: {mail.kind}, step {step}")
@@ -96,7 +96,7 @@ def _quarantine(situation: Situation, draft: Draft) -> Draft:
         noted = replace(finding, mailed=finding.mailed | {MailKind.QUARANTINED})
         return draft.with_user(finding=noted)
     draft = mail_once(situation, draft, MailKind.QUARANTINED)
-    return replace(draft.with_user(quarantined_at=situation.at), quarantine_touched=True)
+    return replace(draft.with_user(quarantined_at=situation.at), quarantine_changed=True)
 
 
 def _mails_of_step(

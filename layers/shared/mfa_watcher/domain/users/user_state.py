@@ -71,8 +71,8 @@ class Draft:
     request: ChangeRequest | None
     acts: tuple[Mail | Alert, ...] = ()
     effects: tuple[str, ...] = ()
-    request_touched: bool = False
-    quarantine_touched: bool = False
+    request_changed: bool = False
+    quarantine_changed: bool = False
     evidence_for: str | None = None
 
     @property
@@ -97,7 +97,7 @@ class Draft:
 
     def with_request(self, request: ChangeRequest, effect: str) -> "Draft":
         """Return the draft with the user's change request changed to this."""
-        return replace(self, request=request, request_touched=True).adding(effect=effect)
+        return replace(self, request=request, request_changed=True).adding(effect=effect)
 
 
 def start_draft(situation: Situation) -> Draft:
@@ -242,7 +242,7 @@ def _close(situation: Situation, draft: Draft, closure: Closure) -> Draft:
     draft = draft.with_user(finding=closed).adding(effect=f"finding closed: {closure}")
     if draft.user.quarantined_at and closure is not Closure.USER_GONE:
         draft = draft.with_user(quarantined_at=None).adding(effect="quarantine lifted")
-        draft = replace(draft, quarantine_touched=True)
+        draft = replace(draft, quarantine_changed=True)
     if closure is not Closure.ENROLLED:
         return draft
     devices = draft.user.devices
@@ -349,8 +349,8 @@ def finish(situation: Situation, draft: Draft, why: str, actor: str | None) -> U
         (entry, *_history_of_requests(situation, draft, entry)),
         tuple(intent(situation.event_id, situation.at, act) for act in draft.acts),
         user=draft.user,
-        request=draft.request if draft.request_touched else None,
-        quarantine=draft.quarantine_touched,
+        request=draft.request if draft.request_changed else None,
+        quarantine=draft.quarantine_changed,
         renamed=draft.user.name != situation.user.name or situation.user.version == 0,
     )
 
@@ -359,11 +359,11 @@ def _history_of_requests(
     situation: Situation, draft: Draft, entry: HistoryEntry
 ) -> Iterator[HistoryEntry]:
     for_request = replace(entry, about=About.REQUEST, before=None, after=None)
-    touched = draft.request if draft.request_touched else None
-    if touched:
+    changed = draft.request if draft.request_changed else None
+    if changed:
         known = situation.request
-        before = known.state if known and known.id == touched.id else None
-        yield replace(for_request, subject_id=touched.id, before=before, after=touched.state)
+        before = known.state if known and known.id == changed.id else None
+        yield replace(for_request, subject_id=changed.id, before=before, after=changed.state)
     evident = draft.evidence_for
-    if evident and not (touched and touched.id == evident):
+    if evident and not (changed and changed.id == evident):
         yield replace(for_request, subject_id=evident)
