@@ -29,7 +29,7 @@ COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.
 .DELETE_ON_ERROR:
 .PHONY: help setup demo sandbox test simulation bench lint format types contract template docs build lock pr clean interpreter
 
-help: ## Say what there is
+help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s%s\n", $$1, $$2}'
 
 # --- environments -------------------------------------------------------------------------

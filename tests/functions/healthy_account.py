@@ -80,7 +80,11 @@ class Clinic:
     account: Account
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     parameters: dict[str, str] = field(
-        default_factory=lambda: {"SenderAddress": SENDER, "MailDomains": "example.com"}
+        default_factory=lambda: {
+            "SenderAddress": SENDER,
+            "MailDomains": "example.com",
+            "EvidenceRetentionDays": "400",
+        }
     )
     resources: dict[str, tuple[str, str]] = field(default_factory=dict)
     status: str = "UPDATE_COMPLETE"

@@ -1,7 +1,8 @@
-"""What a command needs of the caller's AWS account: who he is, and the deployed stack."""
+"""Access to a deployed stack with the caller's own AWS credentials."""
 
 import argparse
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -26,16 +27,16 @@ if TYPE_CHECKING:
 
 TABLE_OUTPUT = "TableName"
 
-EVIDENCE_KEPT = timedelta(days=400)
-"""As the template's default; what a person writes is kept as long as what the functions write."""
+RETENTION_PARAMETER = "EvidenceRetentionDays"
+"""What a command writes is kept as long as what the functions write."""
 
 
 class AccountError(Exception):
-    """The account cannot be used as asked; the text says why and what to do."""
+    """The account cannot be used as asked. The text says why and what to do."""
 
 
 def add_stack_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which deployment is meant."""
+    """Add the options that name the deployment."""
     parser.add_argument(
         "--stack", default="mfa-watcher", metavar="NAME", help="the stack's name (%(default)s)"
     )
@@ -49,7 +50,7 @@ def add_stack_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_account_options(parser: argparse.ArgumentParser, *, members: bool = True) -> None:
-    """Add the options that say which deployment is meant, and which of its accounts."""
+    """Add the options that name the deployment and one of its accounts."""
     add_stack_options(parser)
     if members:
         parser.add_argument(
@@ -60,7 +61,7 @@ def add_account_options(parser: argparse.ArgumentParser, *, members: bool = True
 
 
 def administer_users(options: argparse.Namespace) -> "AdministerUsers":
-    """Open the desk of a deployed watcher with the caller's credentials. Raises AccountError."""
+    """Return AdministerUsers for a deployed stack, as the caller. Raises AccountError."""
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -84,7 +85,7 @@ def administer_users(options: argparse.Namespace) -> "AdministerUsers":
         session.client("dynamodb"),
         table_name=stack.table_name,
         remember_events=policy.remember_events,
-        keep_evidence=EVIDENCE_KEPT,
+        keep_evidence=stack.keep_evidence,
     )
     return AdministerUsers(
         account_id,
@@ -99,7 +100,7 @@ def administer_users(options: argparse.Namespace) -> "AdministerUsers":
 
 
 def health_check(options: argparse.Namespace) -> "HealthCheck":
-    """Have a deployed watcher examined with the caller's credentials. Raises AccountError."""
+    """Return the health check of a deployed stack, as the caller. Raises AccountError."""
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
@@ -125,18 +126,14 @@ def health_check(options: argparse.Namespace) -> "HealthCheck":
     try:
         stack = inspector.stack(options.stack)
     except MissingPermissionError as error:
-        raise AccountError(f"{error} is denied, and without it nothing can be looked at") from error
+        raise AccountError(f"{error} is denied, and without it nothing can be checked") from error
     except InspectionError as error:
         raise AccountError(f"{error}") from error
-    if TABLE_OUTPUT not in stack.outputs:
-        raise AccountError(
-            f"the stack {options.stack!r} has no output {TABLE_OUTPUT}: is it the watcher's?"
-        )
     store = DynamoStore(
         build("dynamodb"),
-        table_name=stack.outputs[TABLE_OUTPUT],
+        table_name=_table_name(options.stack, stack.outputs),
         remember_events=Policy().remember_events,
-        keep_evidence=EVIDENCE_KEPT,
+        keep_evidence=_keep_evidence(options.stack, stack.parameters),
     )
     return HealthCheck(
         stack,
@@ -161,7 +158,7 @@ def _accounts(stack: "CheckedStack", build: "BuildClient") -> "Accounts":
 
 
 def stack_outputs(session: "boto3.Session", name: str) -> dict[str, str]:
-    """Give the outputs of a deployed stack. Raises AccountError."""
+    """Return the outputs of a deployed stack. Raises AccountError."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -176,6 +173,7 @@ def stack_outputs(session: "boto3.Session", name: str) -> dict[str, str]:
 @dataclass(frozen=True, slots=True)
 class _Stack:
     table_name: str
+    keep_evidence: timedelta
     addresses: AddressBook
 
 
@@ -185,13 +183,31 @@ def _stack(session: "boto3.Session", name: str) -> _Stack:
         one.get("ParameterKey"): one.get("ParameterValue", "")
         for one in found.get("Parameters", [])
     }
-    table_name = _outputs(found).get(TABLE_OUTPUT)
-    if not table_name:
-        raise AccountError(f"the stack {name!r} has no output {TABLE_OUTPUT}: is it the watcher's?")
     # As for the functions: without a list, only the sender's own domain.
     domains = given.get("MailDomains") or given.get("SenderAddress", "").rsplit("@", 1)[-1]
     allowed = frozenset(domain.strip().casefold() for domain in domains.split(","))
-    return _Stack(table_name, AddressBook(allowed))
+    return _Stack(
+        _table_name(name, _outputs(found)), _keep_evidence(name, given), AddressBook(allowed)
+    )
+
+
+def _table_name(stack: str, outputs: Mapping[str, str]) -> str:
+    """Return the name of the stack's table. Raises AccountError."""
+    if not (table_name := outputs.get(TABLE_OUTPUT)):
+        raise AccountError(
+            f"the stack {stack!r} has no output {TABLE_OUTPUT}: is it a stack of MFA Watcher?"
+        )
+    return table_name
+
+
+def _keep_evidence(stack: str, parameters: Mapping[str, str]) -> timedelta:
+    """Return how long the stack keeps evidence. Raises AccountError."""
+    if not (days := parameters.get(RETENTION_PARAMETER)):
+        raise AccountError(
+            f"the stack {stack!r} has no parameter {RETENTION_PARAMETER}:"
+            " is it a stack of MFA Watcher?"
+        )
+    return timedelta(days=int(days))
 
 
 def _described(session: "boto3.Session", name: str) -> "StackTypeDef":
