@@ -44,15 +44,10 @@ class Patient:
         build: Any = boto3.Session(root.access_key_id, root.secret_access_key).client
         return build(service, region_name=region, endpoint_url=root.endpoint)
 
-    @cached_property
+    @property
     def ids(self) -> dict[str, str]:
         """Physical ids of the stack's resources."""
-        pages = self.client("cloudformation").get_paginator("list_stack_resources")
-        return {
-            one["LogicalResourceId"]: one["PhysicalResourceId"]
-            for page in pages.paginate(StackName=STACK)
-            for one in page["StackResourceSummaries"]
-        }
+        return self.stage.evidence.stack.resources
 
     @cached_property
     def forwarders(self) -> list[str]:
@@ -159,8 +154,8 @@ def _make_well(patient: Patient) -> None:
             Name=TRAIL, S3BucketName=TRAIL, IsMultiRegionTrail=True, IncludeGlobalServiceEvents=True
         )
         cloudtrail.start_logging(Name=TRAIL)
-    patient.stage.run("WatchFunction")
-    accounts = patient.stage.run("SweepFunction")["accounts"]
+    patient.stage.run("Watch")
+    accounts = patient.stage.run("Sweep")["accounts"]
     deadline = time.monotonic() + SWEPT_WITHIN_SECONDS
     while not all(_item(patient, f"ACCOUNT#{one}", "SWEEP") for one in accounts):
         if time.monotonic() > deadline:
@@ -260,7 +255,7 @@ def _subscribe(patient: Patient) -> None:
 
 def _groups(patient: Patient) -> Iterator[tuple[str, str]]:
     """Give the groups that the guard policy is attached to, with its ARN."""
-    arn = patient.ids["GuardPolicy"]
+    arn = patient.stage.evidence.stack["GuardPolicyArn"]
     if "groups" not in patient.kept:
         found = patient.client("iam").list_entities_for_policy(PolicyArn=arn)
         patient.kept["groups"] = [one["GroupName"] for one in found["PolicyGroups"]]

@@ -103,13 +103,8 @@ class Evidence:
     def settled(self) -> bool:
         """Whether nothing is under way: queues and outbox are empty."""
         sqs = self.account.root.client("sqs")
-        for output in (
-            "SignInQueueUrl",
-            "IamChangeQueueUrl",
-            "MailFeedbackQueueUrl",
-            "SweepQueueUrl",
-        ):
-            found = sqs.get_queue_attributes(QueueUrl=self.stack[output], AttributeNames=["All"])
+        for queue in ("SignInQueue", "IamChangeQueue", "MailFeedbackQueue", "SweepQueue"):
+            found = sqs.get_queue_attributes(QueueUrl=self.stack[queue], AttributeNames=["All"])
             counts = {
                 name: n for name, n in found["Attributes"].items() if name.startswith("Approx")
             }
@@ -135,12 +130,11 @@ class Evidence:
         """What the functions could not process."""
         sqs = self.account.root.client("sqs")
         sources = ("SignIn", "IamChange", "MailFeedback", "Deliver", "Sweep")
-        outputs = [f"{source}DeadLettersUrl" for source in sources]
         return [
             message
-            for output in outputs
+            for source in sources
             for message in sqs.receive_message(
-                QueueUrl=self.stack[output],
+                QueueUrl=self.stack[f"{source}DeadLetters"],
                 MaxNumberOfMessages=10,
                 VisibilityTimeout=0,
                 MessageAttributeNames=["All"],

@@ -28,7 +28,7 @@ class Stage:
     lab: Lab
 
     def run(self, function: str) -> Json:
-        """Run a deployed function, named by the stack's output, as its schedule does."""
+        """Run a deployed function, named by its logical id, as its schedule does."""
         answer = self.account.root.client("lambda").invoke(
             FunctionName=self.evidence.stack[function], Payload=b"{}"
         )

@@ -93,8 +93,8 @@ def root_signs_in(stage: Stage) -> None:
 def olivia_blinds(stage: Stage) -> None:
     """Olivia disables the rule that feeds sign-ins, and enables it again."""
     events = stage.cast["olivia"].client("events")
-    events.disable_rule(Name=stage.evidence.stack["SignInRuleName"])
-    events.enable_rule(Name=stage.evidence.stack["SignInRuleName"])
+    events.disable_rule(Name=stage.evidence.stack["SignInRule"])
+    events.enable_rule(Name=stage.evidence.stack["SignInRule"])
 
 
 def frank_is_exempted(stage: Stage) -> str:
@@ -123,7 +123,7 @@ def enrols(name: str, device: str) -> Callable[[Stage], None]:
 
 def a_minute_passes(stage: Stage) -> None:
     """Run what the schedule runs every minute."""
-    stage.run("QuarantineFunction")
+    stage.run("Quarantine")
 
 
 def gina_joins(stage: Stage) -> None:
@@ -252,7 +252,7 @@ SCENES: Final = (
     Scene(
         "day 21",
         "The quarantine, which is off unless it is switched on. And frank's exemption ends soon.",
-        days_pass(7, "QuarantineFunction"),
+        days_pass(7, "Quarantine"),
         (
             quarantined("bob", quarantine=True),
             mailed("bob", "security"),

@@ -72,7 +72,7 @@ def sweep(stage: Stage) -> str:
     stage.evidence.look()
     wrong = len(differences(Since.now(stage.evidence)))
     before = {number: _last_sweep(stage, number).get("at") for number in ACCOUNTS}
-    stage.run("SweepFunction")
+    stage.run("Sweep")
     deadline = time.monotonic() + SWEPT_WITHIN_SECONDS
     swept: dict[str, Json] = {}
     while time.monotonic() < deadline:

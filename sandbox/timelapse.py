@@ -46,7 +46,7 @@ def days_pass(days: int, *functions: str) -> Callable[[Stage], str]:
 
     def act(stage: Stage) -> str:
         said = pass_days(stage, days) if days else "an hour passes"
-        for function in ("RemindFunction", "ExpireFunction", *functions):
+        for function in ("Remind", "Expire", *functions):
             stage.run(function)
         return said
 

@@ -14,12 +14,12 @@ FAR: Final = "ap-southeast-2"
 def carol_purges(stage: Stage) -> None:
     """Carol, whom the guard policy holds, wants waiting events gone."""
     sqs = stage.cast["carol"].client("sqs")
-    denied(sqs.purge_queue, QueueUrl=stage.evidence.stack["SignInQueueUrl"])
+    denied(sqs.purge_queue, QueueUrl=stage.evidence.stack["SignInQueue"])
 
 
 def olivia_disarms(stage: Stage) -> None:
     """Olivia leaves a function nothing to run with, and takes that back."""
-    lambdas, name = stage.cast["olivia"].client("lambda"), stage.evidence.stack["RemindFunction"]
+    lambdas, name = stage.cast["olivia"].client("lambda"), stage.evidence.stack["Remind"]
     lambdas.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
     lambdas.delete_function_concurrency(FunctionName=name)
 
@@ -27,9 +27,9 @@ def olivia_disarms(stage: Stage) -> None:
 def canary_sings(stage: Stage) -> None:
     """Make the call that the schedule makes every few hours, then look as it does every hour."""
     sqs = stage.account.root.client("sqs")
-    queue = stage.evidence.stack["SignInQueueUrl"]
+    queue = stage.evidence.stack["SignInQueue"]
     sqs.tag_queue(QueueUrl=queue, Tags={"mfa-watcher-canary": "sings"})
-    stage.run("WatchFunction")
+    stage.run("Watch")
 
 
 def a_region_is_silent(stage: Stage) -> str:
@@ -43,7 +43,7 @@ def a_region_is_silent(stage: Stage) -> str:
                 UpdateExpression="SET expected_since = :then",
                 ExpressionAttributeValues={":then": {"S": then.isoformat(timespec="milliseconds")}},
             )
-    found = stage.run("WatchFunction")
+    found = stage.run("Watch")
     return f"14 hours pass without an event from {FAR}: {found['silent']} silent"
 
 
@@ -54,7 +54,7 @@ def somebody_signs_in_there(stage: Stage) -> None:
 
 def an_hour_later(stage: Stage) -> None:
     """Look as the schedule does."""
-    stage.run("WatchFunction")
+    stage.run("Watch")
 
 
 def heard_from(*regions: str) -> Expectation:

@@ -41,7 +41,7 @@ def outage(told: tuple[Stage, list[Played]]) -> Outage:
     evidence.look()
     mails, alerts = len(evidence.mails), len(evidence.alerts)
     known = {intent["id"] for intent in evidence.kind("INTENT")}
-    (stream,) = lambda_.list_event_source_mappings(FunctionName=evidence.stack["DeliverFunction"])[
+    (stream,) = lambda_.list_event_source_mappings(FunctionName=evidence.stack["Deliver"])[
         "EventSourceMappings"
     ]
     lambda_.update_event_source_mapping(UUID=stream["UUID"], Enabled=False)
@@ -58,7 +58,7 @@ def outage(told: tuple[Stage, list[Played]]) -> Outage:
         eventually(lambda: len(meant()) == 2)
         left = {one["id"] for one in evidence.kind("INTENT") if one["status"] == "pending"}
         waiting_is_over(stage)
-        stage.run("RedeliverFunction")
+        stage.run("Redeliver")
     finally:
         lambda_.update_event_source_mapping(UUID=stream["UUID"], Enabled=True)
     eventually(lambda: evidence.look() is not None and evidence.settled())

@@ -18,7 +18,7 @@ from tests.e2e.waiting import Outage, eventually
 )
 def test_poison_message_is_parked_with_its_reason(stage: Stage, body: str) -> None:
     sqs = stage.account.root.client("sqs")
-    sqs.send_message(QueueUrl=stage.evidence.stack["IamChangeQueueUrl"], MessageBody=body)
+    sqs.send_message(QueueUrl=stage.evidence.stack["IamChangeQueue"], MessageBody=body)
 
     letter = eventually(
         lambda: next((one for one in stage.evidence.dead_letters() if one["Body"] == body), None)
@@ -27,7 +27,7 @@ def test_poison_message_is_parked_with_its_reason(stage: Stage, body: str) -> No
     assert "IamChangeQueue" in letter["MessageAttributes"]["source_queue"]["StringValue"]
 
     sqs.delete_message(
-        QueueUrl=stage.evidence.stack["IamChangeDeadLettersUrl"],
+        QueueUrl=stage.evidence.stack["IamChangeDeadLetters"],
         ReceiptHandle=letter["ReceiptHandle"],
     )
 

@@ -68,14 +68,14 @@ def _moves(entry: Json) -> bool:
 def test_whoever_calls_a_function_past_its_url_is_stopped(stage: Stage) -> None:
     forged = {"requestContext": {"authorizer": {"iam": {"userArn": "arn:aws:iam::1:user/x"}}}}
     for caller in (stage.cast.with_mfa("petra"), stage.cast["carol"]):
-        for output in ("ChangeDeskFunction", "ApprovalDeskFunction", "FulfilFunction"):
+        for function in ("ChangeDesk", "ApprovalDesk", "Fulfil"):
             with pytest.raises(ClientError, match="AccessDenied"):
-                _invoke(caller, stage.evidence.stack[output], forged)
+                _invoke(caller, stage.evidence.stack[function], forged)
 
 
 def test_function_itself_refuses_whom_iam_did_not_vouch_for(stage: Stage) -> None:
     event = json.loads(Path("events/fulfil/caller_missing.json").read_text())
-    answer = _invoke(stage.account.root, stage.evidence.stack["FulfilFunction"], event)
+    answer = _invoke(stage.account.root, stage.evidence.stack["Fulfil"], event)
     assert answer["statusCode"] == 403
 
 

@@ -23,12 +23,7 @@ class Deployed:
         """Take the stage before any story."""
         self.stage = stage
         self.stack = stage.evidence.stack
-        cloudformation = stage.account.root.client("cloudformation")
-        resources = cloudformation.describe_stack_resources(StackName="mfa-watcher")
-        self.parts = {
-            one["LogicalResourceId"]: one["PhysicalResourceId"]
-            for one in resources["StackResources"]
-        }
+        self.parts = stage.evidence.stack.resources
 
     def client(self, service: str) -> Any:
         """Call as the administrator."""
@@ -126,22 +121,22 @@ CALLS: dict[str, Call] = {
     ),
     "DeleteTrail": lambda here: trail(here).delete_trail(Name="main"),
     "DisableRule": lambda here: here.client("events").disable_rule(
-        Name=here.stack["MailFeedbackRuleName"]
+        Name=here.stack["MailFeedbackRule"]
     ),
     "RemoveTargets": lambda here: here.client("events").remove_targets(
-        Rule=here.stack["MailFeedbackRuleName"], Ids=["MailFeedbackQueue"]
+        Rule=here.stack["MailFeedbackRule"], Ids=["MailFeedbackQueue"]
     ),
     "DeleteRule": lambda here: here.client("events").delete_rule(
-        Name=here.stack["MailFeedbackRuleName"], Force=True
+        Name=here.stack["MailFeedbackRule"], Force=True
     ),
     "PurgeQueue": lambda here: here.client("sqs").purge_queue(
-        QueueUrl=here.stack["DeliverDeadLettersUrl"]
+        QueueUrl=here.stack["DeliverDeadLetters"]
     ),
     "SetQueueAttributes": lambda here: here.client("sqs").set_queue_attributes(
-        QueueUrl=here.stack["DeliverDeadLettersUrl"], Attributes={"DelaySeconds": "900"}
+        QueueUrl=here.stack["DeliverDeadLetters"], Attributes={"DelaySeconds": "900"}
     ),
     "DeleteQueue": lambda here: here.client("sqs").delete_queue(
-        QueueUrl=here.stack["SweepDeadLettersUrl"]
+        QueueUrl=here.stack["SweepDeadLetters"]
     ),
     "PutFunctionConcurrency20171031": lambda here: here.client("lambda").put_function_concurrency(
         FunctionName=here.parts["Remind"], ReservedConcurrentExecutions=0
@@ -240,16 +235,16 @@ def test_disturbance_is_alerted(deployed: Deployed, name: str) -> None:
 
 def test_the_canary_is_felt_and_silence_elsewhere_is_told(deployed: Deployed) -> None:
     sqs = deployed.stage.account.root.client("sqs")
-    sqs.tag_queue(QueueUrl=deployed.stack["SignInQueueUrl"], Tags={"mfa-watcher-canary": "sings"})
+    sqs.tag_queue(QueueUrl=deployed.stack["SignInQueue"], Tags={"mfa-watcher-canary": "sings"})
     deadline = time.monotonic() + LONGEST_WAIT
     while len(seen := _heartbeats(deployed)) < 2:
         assert time.monotonic() < deadline, seen
         time.sleep(0.5)
     assert {sk.split("#", 1)[1] for sk in seen} >= {"us-east-1#sign_ins", "us-east-1#iam_changes"}
-    assert deployed.stage.run("WatchFunction")["silent"] == 0
+    assert deployed.stage.run("Watch")["silent"] == 0
     _long_ago(deployed, f"{ACCOUNT_ID}#eu-north-1#sign_ins")
     # Five ways of each account: the sign-ins of four regions, and the changes in IAM.
-    assert deployed.stage.run("WatchFunction") == {"expected": 10, "silent": 1, "alerts": 1}
+    assert deployed.stage.run("Watch") == {"expected": 10, "silent": 1, "alerts": 1}
 
 
 def _heartbeats(deployed: Deployed) -> set[str]:

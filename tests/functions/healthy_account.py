@@ -199,7 +199,8 @@ class Clinic:
 
     def _guard(self, template: Template) -> None:
         iam = self.account.iam
-        document = template.resolve(template.properties("GuardPolicy")["PolicyDocument"])
+        nested = template.nested("Guard")
+        document = nested.resolve(nested.properties("GuardPolicy")["PolicyDocument"])
         made = iam.create_policy(PolicyName=f"{STACK}-guard", PolicyDocument=json.dumps(document))
         self.guard_arn = made["Policy"]["Arn"]
         iam.create_group(GroupName="people")

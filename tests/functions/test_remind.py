@@ -294,12 +294,12 @@ def test_who_does_not_enrol_is_shut_in_and_let_out_when_he_does(
 ) -> None:
     last = go_on_for(product, 21)
     assert last == {"mail quarantined": 1, "alert quarantined": 1}
-    assert list(product.attend_to_quarantines().values()) == ["shut in"]
+    assert list(product.attend_to_quarantines().values()) == ["quarantined"]
     assert attached(account) == [quarantine_policy]
     serial = account.enrol("ana")
     asked = {"userName": "ana", "serialNumber": serial}
     product.observe(iam_call("EnableMFADevice", ana, requestParameters=asked, at=account.clock()))
-    assert list(product.attend_to_quarantines().values()) == ["let out"]
+    assert list(product.attend_to_quarantines().values()) == ["released"]
     assert attached(account) == []
     assert product.attend_to_quarantines() == {}
 
@@ -323,7 +323,7 @@ def test_a_quarantine_that_iam_refuses_is_tried_again(
     with pytest.raises(ExceptionGroup, match="could not be attended to"):
         product.attend_to_quarantines()
     account.calls.refused.clear()
-    assert list(product.attend_to_quarantines().values()) == ["shut in"]
+    assert list(product.attend_to_quarantines().values()) == ["quarantined"]
     assert attached(account) == [quarantine_policy]
 
 

@@ -141,7 +141,7 @@ def test_a_storm_of_urgent_alerts_is_one_too(stormy: Product, account: Account) 
 def test_more_alerts_than_fit_into_one_message_are_more_messages(
     stormy: Product, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mfa_watcher.entrypoints.outbox.MOST_IN_ONE", 20)
+    monkeypatch.setattr("mfa_watcher.entrypoints.outbox.MAX_IN_DIGEST", 20)
     committed(account, *alerts(50))
     account.clock.move(2 * MINUTE)
     assert stormy.redeliver() == {"sent": 50}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from mfa_watcher.domain.sweep.comparison import EVENT_DELAY
-from mfa_watcher.entrypoints.sweep import RETRY_DELAYS
-from mfa_watcher.usecases.sweep import MOST_WAITS, WAITS
+from mfa_watcher.entrypoints.queue import SWEEP_RETRY_DELAYS
+from mfa_watcher.usecases.sweep import MAX_REPORT_WAITS, REPORT_WAITS
 from tests.functions.product import Output, Product
 from tests.support.account import Account, Crash, Refusal, opened
 from tests.support.builders import ACCOUNT, Json, about, iam_user, sign_in, user_created
@@ -305,7 +305,7 @@ def test_devices_that_no_list_shows_are_read_on_demand(
     fido(account, "bob")
     output()
     product.sweep(read_devices=True)
-    [swept] = [line for line in output().lines if line["message"] == "Swept"]
+    [swept] = [line for line in output().lines if line["message"] == "Account swept"]
     counted = {name: number for name, number in swept["users"].items() if number}
     assert counted == {
         "users": 3,
@@ -404,8 +404,8 @@ def test_a_report_that_never_comes_ends_among_the_dead_letters_with_the_reason(
     waited = -account.clock.time.timestamp()
     product.sweep()
     waited += account.clock.time.timestamp()
-    assert waited >= sum(one.total_seconds() for one in WAITS)
-    assert account.calls.tally("iam")["GetCredentialReport"] == MOST_WAITS + 1
+    assert waited >= sum(one.total_seconds() for one in REPORT_WAITS)
+    assert account.calls.tally("iam")["GetCredentialReport"] == MAX_REPORT_WAITS + 1
     [(body, attributes)] = account.parked("SweepDeadLetters")
     assert json.loads(body)["account_id"] == ACCOUNT
     assert "no credential report" in attributes["reason"]
@@ -442,7 +442,7 @@ def test_iam_that_never_answers_ends_among_the_dead_letters_with_the_reason(
     product.sweep()
     [(body, attributes)] = account.parked("SweepDeadLetters")
     assert f"{call}: AccessDenied" in attributes["reason"]
-    assert json.loads(body)["tries"] == len(RETRY_DELAYS)
+    assert json.loads(body)["tries"] == len(SWEEP_RETRY_DELAYS)
 
 
 @pytest.mark.usefixtures("reports")
@@ -609,5 +609,5 @@ def enrol(product: Product, who: Json) -> None:
 
 
 def test_the_waits_grow_up_to_what_a_queue_allows() -> None:
-    assert list(WAITS) == sorted(WAITS)
-    assert max(*WAITS, *RETRY_DELAYS) <= timedelta(minutes=15)
+    assert list(REPORT_WAITS) == sorted(REPORT_WAITS)
+    assert max(*REPORT_WAITS, *SWEEP_RETRY_DELAYS) <= timedelta(minutes=15)

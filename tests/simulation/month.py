@@ -441,7 +441,7 @@ class Month:
             self._plan(self.clock(), self._round)
 
     def _made_rounds(self) -> None:
-        if not self.reminder.is_open():
+        if not self.reminder.is_mailing_time():
             return
         for key in self.reminder.due():
             with suppress(IamReadError):  # he stays due
@@ -495,7 +495,7 @@ class Month:
             self._plan(self.clock(), partial(self._read, report))
 
     def _have_read(self, report: MailReport) -> None:
-        self.postmaster.read(report)
+        self.postmaster.record(report)
 
     # What came of it ------------------------------------------------------------------------------
 

@@ -1,20 +1,19 @@
-"""The queue of accounts to be swept."""
+"""The queue of accounts to sweep."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from mfa_watcher.domain.sweep.comparison import SweepTask
-from mfa_watcher.ports.errors import UnactionableError
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
-ORDER = TypeAdapter(SweepTask)
+_TASK = TypeAdapter(SweepTask)
 
 _LONGEST_DELAY = timedelta(minutes=15)
-"""SQS keeps a message back no longer (SQS quotas)."""
+"""The longest delay that SQS allows for a message (SQS quotas)."""
 
 
 class SqsSweepQueue:
@@ -25,20 +24,10 @@ class SqsSweepQueue:
         self._client = client
         self._queue_url = queue_url
 
-    def send(self, order: SweepTask, *, delay: timedelta = timedelta()) -> None:
-        """Put an account into the queue."""
+    def send(self, task: SweepTask, *, delay: timedelta = timedelta()) -> None:
+        """Send one message (``SendMessage``)."""
         self._client.send_message(
             QueueUrl=self._queue_url,
-            MessageBody=ORDER.dump_json(order).decode(),
+            MessageBody=_TASK.dump_json(task).decode(),
             DelaySeconds=int(min(delay, _LONGEST_DELAY).total_seconds()),
         )
-
-
-def read_order(body: str) -> SweepTask:
-    """Read a message of that queue. Raises UnactionableError."""
-    try:
-        return ORDER.validate_json(body)
-    except ValidationError as error:
-        [fault, *_] = error.errors(include_url=False, include_input=False)
-        where = ".".join(map(str, fault["loc"])) or "the message"
-        raise UnactionableError(f"no account to be swept: {where}: {fault['msg']}") from error

@@ -9,12 +9,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.users.addresses import AddressBook
 from mfa_watcher.ports.errors import InspectionError, MissingPermissionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import boto3
     from types_boto3_cloudformation.type_defs import StackTypeDef
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from mfa_watcher.adapters.inspection import BuildClient
     from mfa_watcher.domain.health.checks import Stack as CheckedStack
     from mfa_watcher.ports.accounts import Accounts
+    from mfa_watcher.settings import PolicySettings
     from mfa_watcher.usecases.administer import AdministerUsers
     from mfa_watcher.usecases.health_check import HealthCheck
 
@@ -72,7 +71,7 @@ def administer_users(options: argparse.Namespace) -> "AdministerUsers":
     try:
         session = boto3.Session(profile_name=options.profile, region_name=options.region)
         caller = session.client("sts").get_caller_identity()
-        stack = _stack(session, options.stack)
+        found = _described(session, options.stack)
     except ClientError as error:
         said = error.response["Error"]
         raise AccountError(f"{said['Code']}: {said.get('Message', '')}") from error
@@ -80,10 +79,12 @@ def administer_users(options: argparse.Namespace) -> "AdministerUsers":
         raise AccountError(f"{error}") from error
     own = caller["Account"]
     account_id = options.account or own
-    policy = Policy()
+    partition = caller["Arn"].split(":")[1]
+    settings = _settings(options.stack, own, partition, _parameters(found), _outputs(found))
+    policy = settings.policy
     store = DynamoStore(
         session.client("dynamodb"),
-        table_name=stack.table_name,
+        table_name=settings.table_name,
         remember_events=policy.remember_events,
         keep_evidence=stack.keep_evidence,
     )
@@ -93,7 +94,7 @@ def administer_users(options: argparse.Namespace) -> "AdministerUsers":
         store,
         BotoIamReader(session.client("iam")) if account_id == own else None,
         policy,
-        stack.addresses,
+        settings.addresses,
         lambda: datetime.now(UTC),
         lambda: f"desk-{uuid4()}",
     )
@@ -177,10 +178,9 @@ class _Stack:
     addresses: AddressBook
 
 
-def _stack(session: "boto3.Session", name: str) -> _Stack:
-    found = _described(session, name)
-    given = {
-        one.get("ParameterKey"): one.get("ParameterValue", "")
+def _parameters(found: "StackTypeDef") -> dict[str, str]:
+    return {
+        one.get("ParameterKey", ""): one.get("ParameterValue", "")
         for one in found.get("Parameters", [])
     }
     # As for the functions: without a list, only the sender's own domain.

@@ -1,7 +1,7 @@
 """Where a user can be reached by mail."""
 
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 # SES takes ASCII only before the @, and an address may not smuggle in a second one.
@@ -32,26 +32,14 @@ class AddressBook:
     manager_tag: str = "manager"
     language_tag: str = "language"
 
-    def find(
-        self,
-        user_name: str,
-        tags: Mapping[str, str],
-        *,
-        override: str | None = None,
-        bad: Container[str] = (),
-    ) -> Address | None:
-        """Find a user's address.
-
-        In this order: what security set by hand, his tags, his name if it is an address, his name
-        at the account's domain. Addresses in ``bad`` (casefolded) are passed over.
-        """
-        found = self.candidates(user_name, tags, override=override)
-        return next((one for one in found if one.address.casefold() not in bad), None)
-
     def candidates(
         self, user_name: str, tags: Mapping[str, str], *, override: str | None = None
     ) -> tuple[Address, ...]:
-        """Give all allowed addresses of a user, the one to use first."""
+        """Return all allowed addresses of a user, the one to use first.
+
+        In this order: the one that security set, the user's tags, the user's name if it is an
+        address, the user's name at the account's domain.
+        """
         named = self._named(user_name, tags, override)
         return tuple(address for address in named if self.allows(address.address))
 
