@@ -80,11 +80,9 @@ class Clinic:
     account: Account
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     parameters: dict[str, str] = field(
-        default_factory=lambda: {
-            "SenderAddress": SENDER,
-            "MailDomains": "example.com",
-            "EvidenceRetentionDays": "400",
-        }
+        default_factory=lambda: Template.read(
+            SenderAddress=SENDER, MailDomains="example.com"
+        ).values()
     )
     resources: dict[str, tuple[str, str]] = field(default_factory=dict)
     status: str = "UPDATE_COMPLETE"

@@ -2,9 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -26,8 +24,8 @@ if TYPE_CHECKING:
 
 TABLE_OUTPUT = "TableName"
 
-RETENTION_PARAMETER = "EvidenceRetentionDays"
-"""What a command writes is kept as long as what the functions write."""
+_PARAMETERS = {"QUARANTINE": "QuarantineMode", "RETENTION_DAYS": "EvidenceRetentionDays"}
+"""The parameters of variables whose name differs from the parameter's."""
 
 
 class AccountError(Exception):
@@ -86,7 +84,7 @@ def administer_users(options: argparse.Namespace) -> "AdministerUsers":
         session.client("dynamodb"),
         table_name=settings.table_name,
         remember_events=policy.remember_events,
-        keep_evidence=stack.keep_evidence,
+        keep_evidence=settings.keep_evidence,
     )
     return AdministerUsers(
         account_id,
@@ -130,11 +128,14 @@ def health_check(options: argparse.Namespace) -> "HealthCheck":
         raise AccountError(f"{error} is denied, and without it nothing can be checked") from error
     except InspectionError as error:
         raise AccountError(f"{error}") from error
+    settings = _settings(
+        stack.name, stack.account_id, stack.partition, stack.parameters, stack.outputs
+    )
     store = DynamoStore(
         build("dynamodb"),
-        table_name=_table_name(options.stack, stack.outputs),
-        remember_events=Policy().remember_events,
-        keep_evidence=_keep_evidence(options.stack, stack.parameters),
+        table_name=settings.table_name,
+        remember_events=settings.policy.remember_events,
+        keep_evidence=settings.keep_evidence,
     )
     return HealthCheck(
         stack,
@@ -171,11 +172,51 @@ def stack_outputs(session: "boto3.Session", name: str) -> dict[str, str]:
         raise AccountError(f"{error}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Stack:
-    table_name: str
-    keep_evidence: timedelta
-    addresses: AddressBook
+def _settings(
+    stack: str,
+    account_id: str,
+    partition: str,
+    parameters: "Mapping[str, str]",
+    outputs: "Mapping[str, str]",
+) -> "PolicySettings":
+    """Return the settings of a deployed stack's functions, as far as a command needs them.
+
+    A command must decide by the same policy as the functions, and what it writes must be kept as
+    long. Raises AccountError.
+    """
+    from pydantic.alias_generators import to_pascal
+
+    from mfa_watcher.settings import PolicySettings, SettingsError
+
+    if not outputs.get(TABLE_OUTPUT):
+        raise AccountError(
+            f"the stack {stack!r} has no output {TABLE_OUTPUT}: is it a stack of MFA Watcher?"
+        )
+    environment = {
+        "TABLE_NAME": outputs[TABLE_OUTPUT],
+        "ACCOUNT_ID": account_id,
+        "PARTITION": partition,
+        "READER_ROLE": f"{stack}-Reader",
+        "MEMBER_FULFIL_ROLE": f"{stack}-Fulfil",
+        "FULFIL_ROLE": "",  # no command needs to know who removed a device
+    }
+    missing = []
+    for field in PolicySettings.model_fields.values():
+        variable = field.alias or ""
+        parameter = _PARAMETERS.get(variable) or to_pascal(variable.lower())
+        if parameter in parameters:
+            environment[variable] = parameters[parameter]
+        elif variable not in environment:
+            missing.append(parameter)
+    if missing:
+        raise AccountError(
+            f"the stack {stack!r} has no parameter {', '.join(missing)}: deploy it again from this"
+            " version"
+        )
+    try:
+        return PolicySettings.from_environment(environment)
+    except SettingsError as error:
+        raise AccountError(f"the parameters of the stack {stack!r}: {error}") from error
 
 
 def _parameters(found: "StackTypeDef") -> dict[str, str]:
@@ -183,31 +224,6 @@ def _parameters(found: "StackTypeDef") -> dict[str, str]:
         one.get("ParameterKey", ""): one.get("ParameterValue", "")
         for one in found.get("Parameters", [])
     }
-    # As for the functions: without a list, only the sender's own domain.
-    domains = given.get("MailDomains") or given.get("SenderAddress", "").rsplit("@", 1)[-1]
-    allowed = frozenset(domain.strip().casefold() for domain in domains.split(","))
-    return _Stack(
-        _table_name(name, _outputs(found)), _keep_evidence(name, given), AddressBook(allowed)
-    )
-
-
-def _table_name(stack: str, outputs: Mapping[str, str]) -> str:
-    """Return the name of the stack's table. Raises AccountError."""
-    if not (table_name := outputs.get(TABLE_OUTPUT)):
-        raise AccountError(
-            f"the stack {stack!r} has no output {TABLE_OUTPUT}: is it a stack of MFA Watcher?"
-        )
-    return table_name
-
-
-def _keep_evidence(stack: str, parameters: Mapping[str, str]) -> timedelta:
-    """Return how long the stack keeps evidence. Raises AccountError."""
-    if not (days := parameters.get(RETENTION_PARAMETER)):
-        raise AccountError(
-            f"the stack {stack!r} has no parameter {RETENTION_PARAMETER}:"
-            " is it a stack of MFA Watcher?"
-        )
-    return timedelta(days=int(days))
 
 
 def _described(session: "boto3.Session", name: str) -> "StackTypeDef":
