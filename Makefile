@@ -27,9 +27,9 @@ COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo sandbox test simulation bench lint format types contract template build lock pr clean interpreter
+.PHONY: help setup demo sandbox test simulation bench lint format types contract template docs build lock pr clean interpreter
 
-help: ## Say what there is
+help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s%s\n", $$1, $$2}'
 
 # --- environments -------------------------------------------------------------------------
@@ -115,6 +115,9 @@ template: $(SAM) ## Check the templates of hub and forwarder, and the nested one
 	@.venv-sam/bin/sam validate --lint --region us-east-1
 	@.venv-sam/bin/cfn-lint --regions us-east-1 -- template.yaml alarms.yaml guard-policy.yaml
 	@.venv-sam/bin/cfn-lint --regions us-east-1 us-east-2 eu-north-1 ap-southeast-2 us-gov-west-1 cn-north-1 -- forwarder.yaml
+
+docs: $(DEV) ## Write the page of parameters anew from the templates
+	@.venv/bin/python -m tools.parameter_table
 
 pr: lint types contract template test ## Everything a change must pass
 

@@ -46,7 +46,7 @@ def three_are_refused(stage: Stage) -> str:
         [
             ask(stack, cast.with_mfa("carol"), *approve, refused="the subject of the request"),
             ask(stack, cast.with_mfa("victor"), *approve, refused="tried to remove"),
-            ask(stack, cast["petra"], *approve, refused="IAM does not let you"),
+            ask(stack, cast["petra"], *approve, refused="IAM does not allow you"),
         ]
     )
 

@@ -96,7 +96,7 @@ def mia_and_petra(stage: Stage) -> str:
     """Mia is not let in where requests are decided; petra, of the hub's account, approves."""
     mia, id_ = stage.lab.cast["mia"], request_of(stage, "mia")
     refused = ("approve", id_, "--reason", "it is true")
-    said = ask(stage.evidence.stack, mia, *refused, refused="IAM does not let you")
+    said = ask(stage.evidence.stack, mia, *refused, refused="IAM does not allow you")
     return f"{said}\n{petra_approves('mia', why='seen her at the office')(stage)}"
 
 

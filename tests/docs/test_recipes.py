@@ -1,0 +1,137 @@
+"""What a step of the recipes in docs/conventions.md would forget is named here.
+
+See the recipes there; the message of each assertion says which file to open.
+"""
+
+import re
+
+import pytest
+from moto.events.models import EventPattern
+
+from mfa_watcher.domain.events.signals import IAM_CALLS, SignalKind
+from mfa_watcher.domain.health.checks import Check
+from mfa_watcher.domain.notifications.intents import AlertKind
+from mfa_watcher.domain.users.user import MailKind
+from mfa_watcher.mail.languages import languages
+from tests.golden.test_events import EXPECTED
+from tests.template.cloudformation import ROOT, Template
+
+DOMAIN = ROOT / "layers" / "shared" / "mfa_watcher" / "domain"
+HUB = Template.read()
+FORWARDER = Template.forwarder("444455556666", "us-east-1")
+
+
+def first_cells(page: str) -> set[str]:
+    """Return the first cells of all tables of a page, without formatting."""
+    rows = re.findall(r"^\| ([^|]+) \|", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE)
+    return {cell.strip("` ").split(",")[0] for cell in rows}
+
+
+# A new signal -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "template"), [("template.yaml", HUB), ("forwarder.yaml", FORWARDER)]
+)
+def test_every_iam_call_that_is_a_signal_is_in_the_pattern_of_both_templates(
+    file: str, template: Template
+) -> None:
+    pattern = EventPattern(
+        None, template.resolve(template.properties("IamChangeRule")["EventPattern"])
+    )
+    missing = [name for name in sorted(IAM_CALLS) if not pattern.matches_event(iam_event(name))]
+    assert not missing, f"{file}: add {missing} to the event pattern of IamChangeRule"
+
+
+def iam_event(name: str) -> dict[str, object]:
+    """Return an event of an IAM call, with as much as a pattern may look at."""
+    return {
+        "source": "aws.iam",
+        "detail-type": "AWS API Call via CloudTrail",
+        "detail": {"eventSource": "iam.amazonaws.com", "eventName": name},
+    }
+
+
+def test_every_signal_has_a_row_in_the_table_of_aws_calls() -> None:
+    missing = set(SignalKind) - first_cells("aws-calls.md")
+    assert not missing, (
+        f"docs/aws-calls.md has no row for {sorted(missing)}, see SIGNALS in its test"
+    )
+
+
+def test_every_signal_has_an_event_file() -> None:
+    missing = set(SignalKind) - {meaning[0] for meaning in EXPECTED.values()} - {SignalKind.IGNORED}
+    assert not missing, f"no file in events/ means {sorted(missing)}, see tests/golden"
+
+
+# A new alert ------------------------------------------------------------------------------------
+
+
+def test_every_kind_of_alert_is_built_somewhere() -> None:
+    source = "".join(
+        path.read_text("utf-8") for path in DOMAIN.rglob("*.py") if path.name != "intents.py"
+    )
+    missing = [kind.name for kind in AlertKind if f"AlertKind.{kind.name}" not in source]
+    assert not missing, f"no code in domain/ builds {missing}"
+
+
+def test_every_kind_of_alert_has_a_row_in_the_table_of_alerts() -> None:
+    missing = set(AlertKind) - first_cells("effects.md")
+    assert not missing, f"docs/effects.md, Alerts, has no row for {sorted(missing)}"
+
+
+# A new mail -------------------------------------------------------------------------------------
+
+
+def test_every_mail_has_a_row_in_the_table_of_mails() -> None:
+    missing = set(MailKind) - first_cells("mails.md")
+    assert not missing, f"docs/mails.md has no row for {sorted(missing)}"
+
+
+# A new language ---------------------------------------------------------------------------------
+
+
+def test_the_template_offers_the_languages_that_exist() -> None:
+    offered = HUB.body["Parameters"]["DefaultLanguage"]["AllowedValues"]
+    assert set(offered) == set(languages()), (
+        "template.yaml: AllowedValues of DefaultLanguage are not the folders of templates/words"
+    )
+
+
+# A new function ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", ["local-functions.md"])
+def test_every_function_has_its_line_in_the_docs(page: str) -> None:
+    written = (ROOT / "docs" / page).read_text("utf-8")
+    missing = [
+        name
+        for name in HUB.of_type("AWS::Serverless::Function")
+        if f"invoke {name} " not in written
+    ]
+    assert not missing, f"docs/{page} does not invoke {missing}"
+
+
+def test_every_function_that_neither_a_queue_nor_a_stream_nor_a_person_calls_has_a_schedule() -> (
+    None
+):
+    mapped = {
+        HUB.body["Resources"][name]["Properties"]["FunctionName"]["Ref"]
+        for name in HUB.of_type("AWS::Lambda::EventSourceMapping")
+    }
+    missing = [
+        name
+        for name, function in HUB.of_type("AWS::Serverless::Function").items()
+        if name not in mapped
+        and "Events" not in function["Properties"]
+        and "FunctionUrlConfig" not in function["Properties"]
+    ]
+    assert not missing, f"template.yaml: nothing invokes {missing}: add Events with a ScheduleV2"
+
+
+# A new health check -----------------------------------------------------------------------------
+
+
+def test_every_health_check_has_a_row_in_its_table() -> None:
+    missing = {check.value[0] for check in Check} - first_cells("doctor.md")
+    assert not missing, f"docs/doctor.md has no row for {sorted(missing)}"
