@@ -33,7 +33,7 @@ def a_report(outcome: MailOutcome = MailOutcome.BOUNCED, **fields: object) -> Ma
 def decided(
     report: MailReport, user: User | None = ALICE, intent: Intent = MAIL
 ) -> tuple[set[str], list[str], str]:
-    """Give the bad addresses, the new intents and the history that follow."""
+    """Return the bad addresses, the new intents and the history that follow."""
     decision = decide_feedback(report, intent, user)
     assert decision is not None
     assert decision.event_id == report.id
@@ -94,7 +94,7 @@ def test_each_bounce_counts_and_there_is_an_end(number: int, follows: bool) -> N
     assert intents == ([f"{MAIL.id}-again-{number + 1}"] if follows else [])
 
 
-def test_security_is_told_of_a_user_once() -> None:
+def test_security_gets_one_alert_about_a_user() -> None:
     user = replace(ALICE, bad_addresses=frozenset({"first@example.com"}))
     bad, intents, _ = decided(a_report(), user)
     assert bad == {"first@example.com", TO}
@@ -108,7 +108,7 @@ def test_an_address_that_is_known_to_be_bad_is_history_only() -> None:
     assert decision.intents == ()
 
 
-def test_whoever_holds_the_mail_tries_the_next_address_himself() -> None:
+def test_a_mail_that_is_still_in_hand_is_not_sent_anew() -> None:
     decision = decide_feedback(
         a_report(MailOutcome.REJECTED, unreachable=True), MAIL, ALICE, in_hand=True
     )

@@ -86,7 +86,7 @@ def test_a_denied_attempt_asks_for_details_until_the_deadline_and_no_longer_than
         assert tried(other).next_at is None
 
 
-def test_a_filed_request_tells_the_user_who_filed_what_for_him() -> None:
+def test_the_mail_about_a_filed_request_says_who_filed_what() -> None:
     filed = file_request(KEY, "alice", DORA, AT, POLICY, event_id="desk-1")
     detailed = filed.submitted(
         Details("stolen", DORA.arn, AT, DeviceKind.FIDO, devices=(PHONE,)), POLICY

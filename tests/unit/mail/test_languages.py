@@ -29,7 +29,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 def missing_from(words: Path) -> list[str]:
-    """Give the files that one language has and another has not."""
+    """Return the files that one language has and another has not."""
     files = {folder.name: {f.name for f in folder.iterdir()} for folder in words.iterdir()}
     wanted = set.union(*files.values(), {f"{kind}.jinja" for kind in MailKind})
     return sorted(f"{code}/{name}" for code, there in files.items() for name in wanted - there)
@@ -87,7 +87,7 @@ def test_adding_a_language_is_adding_its_files(elsewhere: Path) -> None:
         ("name = ", "xx/language.toml: "),
     ],
 )
-def test_a_language_without_its_facts_is_told_by_name(
+def test_the_error_names_a_language_without_its_facts(
     elsewhere: Path, facts: str | None, said: str
 ) -> None:
     (elsewhere / "xx").mkdir()

@@ -31,7 +31,7 @@ every_preview = pytest.mark.parametrize("preview", ALL, ids=[preview.stem for pr
 
 
 def parsed(preview: Preview) -> EmailMessage:
-    """Give the message as a mail client reads it."""
+    """Return the message as a mail client reads it."""
     return message_from_bytes(bytes(eml(preview)), policy=policy.default)
 
 

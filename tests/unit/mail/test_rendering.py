@@ -131,7 +131,7 @@ class Page(HTMLParser):
 
 
 def words_of(text: str) -> str:
-    """Give a text part's words, without what sets it."""
+    """Return a text part's words without its layout."""
     return " ".join(text.split())
 
 
@@ -258,7 +258,7 @@ def test_no_mail_promises_what_the_product_does_not_do_yet(mail: Mail, language:
 
 @every_language
 @every_mail_to_a_user
-def test_a_user_is_told_whom_to_ask(mail: Mail, language: str) -> None:
+def test_a_mail_to_a_user_says_whom_to_ask(mail: Mail, language: str) -> None:
     result = rendered(mail, language)
     without = rendered(mail, language, replace(CONTEXT, security_contact=""))
 
@@ -272,7 +272,9 @@ def test_a_user_is_told_whom_to_ask(mail: Mail, language: str) -> None:
 @pytest.mark.parametrize(
     "mail", WITH_SOMETHING_TO_FOLLOW.values(), ids=WITH_SOMETHING_TO_FOLLOW.keys()
 )
-def test_whoever_has_to_act_is_told_by_when(mail: RequestNeedsDetailsMail, language: str) -> None:
+def test_a_mail_that_asks_for_something_says_by_when(
+    mail: RequestNeedsDetailsMail, language: str
+) -> None:
     result = rendered(mail, language)
     following = moment(mail.next_at, UTC, languages()[language])
 
@@ -356,7 +358,7 @@ def test_guide_leads_from_the_choice_of_a_device_to_the_last_step(name: str) -> 
     assert all(earlier < later for earlier, later in pairwise(places))
 
 
-def test_only_who_gets_a_password_is_told_to_change_it() -> None:
+def test_only_users_with_a_new_password_are_asked_to_change_it() -> None:
     welcome = words_of(rendered(SAMPLES["welcome"]).text)
     fulfilled = words_of(rendered(SAMPLES["request-fulfilled"]).text)
     guide = words_of(rendered(GUIDE).text)
@@ -469,7 +471,7 @@ def test_each_reminder_has_words_of_its_own(step: int, subject: str, said: str) 
         (Cause.FOUND_UNPROTECTED, "without MFA. This has been open since 24 November 2026."),
     ],
 )
-def test_reminder_has_words_for_a_new_user_and_for_one_who_lost_his_device(
+def test_reminder_has_words_for_a_new_user_and_for_one_who_lost_their_device(
     cause: Cause, said: str
 ) -> None:
     assert said in words_of(rendered(sample("reminder-1", cause=cause)).text)
@@ -490,7 +492,7 @@ def test_final_warning_says_what_happens_when() -> None:
     assert "Your manager, if known to us, gets a copy of this mail." in words
 
 
-def test_quarantined_user_is_shown_the_way_that_is_left_to_him() -> None:
+def test_quarantined_user_reads_how_to_end_the_quarantine() -> None:
     words = words_of(rendered(SAMPLES["quarantined"]).text)
 
     assert "Everything else is denied until then, also for your access keys." in words
@@ -560,7 +562,7 @@ def test_later_pleas_for_details_say_in_the_subject_that_they_are_later() -> Non
     assert "Still open: your change request needs a few details" in second
 
 
-def test_who_tries_again_while_security_has_his_request_is_asked_for_nothing() -> None:
+def test_a_user_who_tries_again_while_security_has_the_request_is_asked_for_nothing() -> None:
     words = words_of(rendered(SAMPLES["removal-denied-again"]).text)
 
     assert f"Yours, {REQUEST}, is with the security team already." in words
@@ -624,7 +626,7 @@ def test_an_ended_request_says_why_and_what_it_leaves_to_do(
     assert "there is nothing" in words.casefold()
 
 
-def test_a_decision_is_told_with_its_reason_and_what_follows() -> None:
+def test_the_mail_about_a_decision_has_its_reason_and_what_follows() -> None:
     approved = rendered(SAMPLES["request-approved"])
     rejected = rendered(SAMPLES["request-rejected"])
 
@@ -658,7 +660,7 @@ def test_who_keeps_a_device_and_wants_no_other_has_only_a_password_to_set() -> N
     assert "password alone" not in words
 
 
-def test_who_wants_another_device_of_the_kind_he_keeps_is_offered_that_kind() -> None:
+def test_a_user_who_wants_another_device_of_the_kind_they_keep_is_offered_that_kind() -> None:
     mail = sample("request-fulfilled-two", wanted=DeviceKind.FIDO)
 
     assert "Passkey or security key (FIDO): take this one" in words_of(rendered(mail).text)
@@ -763,7 +765,7 @@ def test_language_is_the_wanted_one_or_else_the_accounts(
         ({"time_zone": "../etc/passwd"}, "no time zone '../etc/passwd'"),
     ],
 )
-def test_an_account_with_a_language_or_zone_that_is_not_there_is_told_at_once(
+def test_an_account_with_a_language_or_zone_that_is_not_there_is_an_error_at_once(
     change: dict[str, str], said: str
 ) -> None:
     context = MailContext("aws", "", **change)
