@@ -40,7 +40,7 @@ def test_every_language_has_every_file() -> None:
     assert missing_from(WORDS) == []
 
 
-SAME_AS_ENGLISH: frozenset[str] = frozenset()
+SAME_AS_ENGLISH = frozenset({"security_case.jinja: (mfa-watcher exemptions grant)."})
 """Lines of words, as ``<file>: <line>``, that are rightly the same in another language."""
 
 
@@ -60,10 +60,10 @@ def sentences(path: Path) -> set[str]:
     """Return the lines of a file that have at least three words outside of Jinja's syntax."""
     if not path.is_file():
         return set()
-    text = re.sub(r"\{#.*?#\}", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    syntax = re.compile(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", re.DOTALL)
+    text = syntax.sub("…", path.read_text(encoding="utf-8"))
     lines = {line.strip() for line in text.splitlines()}
-    syntax = re.compile(r"\{%.*?%\}|\{\{.*?\}\}")
-    return {line for line in lines if len(re.findall(r"[^\W\d_]{2,}", syntax.sub("", line))) >= 3}
+    return {line for line in lines if len(re.findall(r"[^\W\d_]{2,}", line)) >= 3}
 
 
 def test_no_language_has_lines_that_are_still_english() -> None:
