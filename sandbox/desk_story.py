@@ -44,7 +44,7 @@ def three_are_refused(stage: Stage) -> str:
     approve = ("approve", id_, *why)
     return "\n".join(
         [
-            ask(stack, cast.with_mfa("carol"), *approve, refused="whom it is about"),
+            ask(stack, cast.with_mfa("carol"), *approve, refused="the subject of the request"),
             ask(stack, cast.with_mfa("victor"), *approve, refused="tried to remove"),
             ask(stack, cast["petra"], *approve, refused="IAM does not allow you"),
         ]

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.markup import escape
 
-from mfa_watcher.domain.health.checks import SIGN_IN_REGIONS, forward_rule
+from mfa_watcher.domain.health.event_checks import forwarder_rule
 from sandbox.deploy import DOMAIN, STACK, verify_sender
 from sandbox.emulator import REGION
 from sandbox.records import Json
@@ -52,11 +52,15 @@ class Patient:
     @cached_property
     def forwarders(self) -> list[str]:
         """Regions that a forwarder is deployed in."""
-        return [region for region in SIGN_IN_REGIONS["aws"] if self._forwards(region)]
+        return [
+            region
+            for region in self.stage.evidence.stack["SignInRegions"].split(",")
+            if self._forwards(region)
+        ]
 
     def _forwards(self, region: str) -> bool:
         try:
-            self.client("events", region).describe_rule(Name=forward_rule(STACK))
+            self.client("events", region).describe_rule(Name=forwarder_rule(STACK))
         except ClientError:
             return False
         return True
@@ -310,8 +314,8 @@ AILMENTS: Final = (
     Ailment(
         "forwarders",
         "a forwarder is disabled",
-        lambda at: at.client("events", at.forwarders[0]).disable_rule(Name=forward_rule(STACK)),
-        lambda at: at.client("events", at.forwarders[0]).enable_rule(Name=forward_rule(STACK)),
+        lambda at: at.client("events", at.forwarders[0]).disable_rule(Name=forwarder_rule(STACK)),
+        lambda at: at.client("events", at.forwarders[0]).enable_rule(Name=forwarder_rule(STACK)),
     ),
     Ailment(
         "event_bus",

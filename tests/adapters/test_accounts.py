@@ -104,9 +104,9 @@ def test_an_account_that_lets_nobody_in_is_named_with_role_and_remedy(
     with pytest.raises(AccountOutOfReachError) as raised:
         sessions.of(MEMBER)
     assert str(raised.value) == (
-        f"account {MEMBER} is out of reach: the role arn:aws:iam::{MEMBER}:role/w-Reader is not"
-        f" there or does not let us in ({code}); deploy forwarder.yaml in account {MEMBER}, in the"
-        f" region of its IAM, with HubAccountId={ACCOUNT}"
+        f"account {MEMBER} is out of reach: the role arn:aws:iam::{MEMBER}:role/w-Reader does"
+        f" not exist or does not trust us ({code}); deploy forwarder.yaml in account {MEMBER}, in"
+        f" the region of its IAM, with HubAccountId={ACCOUNT}"
     )
 
 

@@ -4,12 +4,13 @@ See the recipes there; the message of each assertion says which file to open.
 """
 
 import re
+from typing import Any
 
 import pytest
 from moto.events.models import EventPattern
 
 from mfa_watcher.domain.events.signals import IAM_CALLS, SignalKind
-from mfa_watcher.domain.health.checks import Check
+from mfa_watcher.domain.health.results import Check
 from mfa_watcher.domain.notifications.intents import AlertKind
 from mfa_watcher.domain.users.user import MailKind
 from mfa_watcher.mail.languages import languages
@@ -45,7 +46,7 @@ def test_every_iam_call_that_is_a_signal_is_in_the_pattern_of_both_templates(
     assert not missing, f"{file}: add {missing} to the event pattern of IamChangeRule"
 
 
-def iam_event(name: str) -> dict[str, object]:
+def iam_event(name: str) -> Any:
     """Return an event of an IAM call, with as much as a pattern may look at."""
     return {
         "source": "aws.iam",

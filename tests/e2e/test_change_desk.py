@@ -90,7 +90,12 @@ def _invoke(caller: Principal, function: str, event: Json) -> Json:
 def test_service_desk_decides_nothing(stage: Stage, requests: dict[str, Json]) -> None:
     lena = stage.cast.at_the_service_desk("lena")
     command = ("approve", requests["alice"]["id"], "--reason", "she is in a hurry")
-    ask(stage.evidence.stack, lena, *command, refused="IAM does not allow you to use the approval desk")
+    ask(
+        stage.evidence.stack,
+        lena,
+        *command,
+        refused="IAM does not allow you to use the approval desk",
+    )
 
 
 def test_role_that_is_no_service_desk_files_for_nobody(stage: Stage) -> None:

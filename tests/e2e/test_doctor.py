@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from mfa_watcher.domain.health.checks import Check
+from mfa_watcher.domain.health.results import Check
 from sandbox import doctor
 from sandbox.stage import Stage
 
@@ -29,4 +29,4 @@ def test_what_was_broken_is_mended_again(stage: Stage) -> None:
 
 def test_every_check_is_broken_there_that_can_be() -> None:
     broken = {ailment.check for ailment in doctor.AILMENTS}
-    assert broken == {check.word for check in Check} - NOT_IN_THE_EMULATOR
+    assert broken == {check.key for check in Check} - NOT_IN_THE_EMULATOR

@@ -15,11 +15,9 @@ from botocore.model import OperationModel
 
 from mfa_watcher.adapters.store import DynamoStore
 from mfa_watcher.cli import main
-from mfa_watcher.domain.health.checks import SIGN_IN_REGIONS
 from mfa_watcher.domain.health.heartbeats import expected_sources
-from mfa_watcher.domain.sweep.user_inventory import InventorySummary, SweepResult
+from mfa_watcher.domain.sweep.user_inventory import SweepDecision, SweepResult, UserCounts
 from mfa_watcher.domain.users.user import MfaStatus, User, UserKey
-from mfa_watcher.domain.users.user_state import Decision
 from tests.support.account import REGION, TABLE, Account
 from tests.support.builders import ACCOUNT, SENDER, Json
 from tests.template.cloudformation import STACK, Template
@@ -27,7 +25,9 @@ from tests.template.cloudformation import STACK, Template
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-REGIONS = SIGN_IN_REGIONS["aws"]
+_TEMPLATE = Template.read()
+SIGN_IN_REGIONS = _TEMPLATE.resolve(_TEMPLATE.body["Outputs"]["SignInRegions"]["Value"])
+REGIONS = tuple(SIGN_IN_REGIONS.split(","))
 ELSEWHERE = REGIONS[1:]
 BUS = f"arn:aws:events:{REGION}:{ACCOUNT}:event-bus/default"
 FORWARD_RULE = f"{STACK}-forward-sign-in"
@@ -210,21 +210,19 @@ class Clinic:
         user_id = self.account.new_user(name)
         if guarded:
             self.account.iam.add_user_to_group(GroupName="people", UserName=name)
-        self.store.note([User(UserKey(ACCOUNT, user_id), name, mfa_status)])
+        self.store.add_users([User(UserKey(ACCOUNT, user_id), name, mfa_status)])
 
     def iam_state(self) -> None:
         """Have the watcher at work: a sweep two hours ago, and events from everywhere."""
         self.swept(timedelta(hours=2))
         for source in expected_sources((ACCOUNT,), REGIONS, REGION):
-            self.store.beat(source, self.now - timedelta(hours=3))
+            self.store.record_heartbeat(source, self.now - timedelta(hours=3))
 
     def swept(self, ago: timedelta, account_id: str = ACCOUNT, users: int = 40) -> None:
         """Let an account have been swept so long ago, for the last time."""
         at = self.now - ago
-        swept = SweepResult(
-            account_id, "run", at, at, 9, 0, 0, InventorySummary(users, protected=users)
-        )
-        self.store.commit(Decision(f"sweep-{account_id}-{at}", swept=swept), now=at)
+        swept = SweepResult(account_id, "run", at, at, 9, 0, 0, UserCounts(users, protected=users))
+        self.store.commit(SweepDecision(f"sweep-{account_id}-{at}", result=swept), now=at)
 
     # What moto cannot tell --------------------------------------------------------------------
 
@@ -259,6 +257,7 @@ class Clinic:
             "TableName": TABLE,
             "AlertTopicArn": self.account.topic_arn,
             "GuardPolicyArn": self.guard_arn,
+            "SignInRegions": SIGN_IN_REGIONS,
         }
         stack = {
             "StackName": STACK,

@@ -292,7 +292,7 @@ def test_nobody_decides_about_himself(product: Product, ana: Person, step: str) 
     for himself in (ana, session):
         problem = decide(product, himself, f"/requests/{request_id}/{step}", WORD, status=403)
         assert problem["type"].endswith(":segregation-of-duties")
-        assert "is whom it is about" in problem["detail"]
+        assert "is the subject of the request" in problem["detail"]
 
 
 @pytest.mark.parametrize("step", ["approve", "reject"])
@@ -467,7 +467,7 @@ def test_unapproved_removal_is_closed_by_an_acknowledgement_alone(
         assert product.call(door, "POST", path, by, WORD)[0] == 409
     decide(product, BOB, f"/requests/{request_id}/reject", WORD, status=409)
     path = f"/requests/{request_id}/acknowledge"
-    assert "whom it is about" in decide(product, ana, path, WORD, status=403)["detail"]
+    assert "the subject of the request" in decide(product, ana, path, WORD, status=403)["detail"]
     closed = decide(product, BOB, path, WORD)["request"]
     assert (closed["state"], closed["violation"]) == ("closed", True)
 

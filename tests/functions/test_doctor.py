@@ -9,8 +9,8 @@ import pytest
 
 from mfa_watcher.adapters.items import HEARTBEATS, heartbeat_sk, key_of
 from mfa_watcher.cli import main
-from mfa_watcher.domain.health.checks import Check
 from mfa_watcher.domain.health.heartbeats import EventPath, HeartbeatSource, expected_sources
+from mfa_watcher.domain.health.results import Check
 from mfa_watcher.domain.users.user import MfaStatus
 from tests.functions import healthy_account as clinics
 from tests.functions.healthy_account import (
@@ -37,7 +37,7 @@ def clinic(account: Account, monkeypatch: pytest.MonkeyPatch) -> Clinic:
 def test_a_healthy_account_passes_every_check(clinic: Clinic, capsys: Capture) -> None:
     report = clinic.examine(capsys)
     assert report.not_well == set()
-    assert {one["check"] for one in report.verdicts} == {check.word for check in Check}
+    assert {one["check"] for one in report.verdicts} == {check.key for check in Check}
     assert report.code == 0
     assert report.err == ""
 
@@ -93,9 +93,9 @@ def silence(seen: timedelta | None = None, expected_for: timedelta | None = None
         assert "Item" in at.account.dynamodb.get_item(TableName=at.account.table, Key=key)
         at.account.dynamodb.delete_item(TableName=at.account.table, Key=key)
         if seen:
-            at.store.beat(source, at.now - seen)
+            at.store.record_heartbeat(source, at.now - seen)
         if expected_for:
-            at.store.expect(source, at.now - expected_for)
+            at.store.expect_heartbeat(source, at.now - expected_for)
 
     return put
 
@@ -190,37 +190,37 @@ BREAKS: dict[str, tuple[str, str, str, Break]] = {
     "the trail takes reads alone": (
         "trail",
         "fail",
-        "logs no write management events",
+        "records no write management events",
         select(EventSelectors=[{"ReadWriteType": "ReadOnly", "IncludeManagementEvents": True}]),
     ),
     "the trail takes no management events": (
         "trail",
         "fail",
-        "logs no write management events",
+        "records no write management events",
         select(EventSelectors=[{"ReadWriteType": "All", "IncludeManagementEvents": False}]),
     ),
     "an advanced selector takes reads alone": (
         "trail",
         "fail",
-        "logs no write management events",
+        "records no write management events",
         advanced(readOnly=("Equals", ["true"])),
     ),
     "an advanced selector leaves IAM out": (
         "trail",
         "fail",
-        "leaves out iam.amazonaws.com",
+        "does not record iam.amazonaws.com",
         advanced(eventSource=("NotEquals", ["kms.amazonaws.com", "iam.amazonaws.com"])),
     ),
     "an advanced selector is narrower than can be judged": (
         "trail",
         "unknown",
-        "takes only events with certain eventName",
+        "filters events by eventName",
         advanced(eventName=("StartsWith", ["Console"])),
     ),
     "the trail leaves out what the watcher rests on": (
         "trail",
         "warning",
-        "leaves out kms.amazonaws.com",
+        "does not record kms.amazonaws.com",
         select(
             EventSelectors=[
                 {
@@ -234,7 +234,7 @@ BREAKS: dict[str, tuple[str, str, str, Break]] = {
     "the trail leaves out global services": (
         "trail",
         "fail",
-        "leaves out global services",
+        "does not record global services",
         trails_of_one_region_each,
     ),
     "a rule is disabled": (
@@ -252,13 +252,13 @@ BREAKS: dict[str, tuple[str, str, str, Break]] = {
     "a forwarder is disabled": (
         "forwarders",
         "fail",
-        "its rule is disabled",
+        "the forwarder's rule is disabled",
         disable(FORWARD_RULE, "eu-north-1"),
     ),
     "a forwarder sends nowhere": (
         "forwarders",
         "fail",
-        "does not send to the hub's bus",
+        "does not send to the hub's event bus",
         detach_targets(FORWARD_RULE, "eu-north-1"),
     ),
     "a forwarder's events did not arrive": (
@@ -271,23 +271,28 @@ BREAKS: dict[str, tuple[str, str, str, Break]] = {
     "the bus does not take the organization's events": (
         "event_bus",
         "fail",
-        "takes no events of the organization",
+        "does not accept events of the organization",
         update(parameters={"OrganizationId": "o-abcdefghij", "MemberAccounts": ACCOUNT}),
     ),
     "an event source is disabled": ("event_sources", "fail", "is disabled", disable_source),
     "a function may not run": ("functions", "fail", "reserved concurrency is 0", throttle),
     "a schedule is disabled": ("schedules", "fail", "is disabled", disable_schedule),
-    "dead letters": ("dead_letters", "fail", "holds 1", fill(clinics.physical("SweepDeadLetters"))),
+    "dead letters": (
+        "dead_letters",
+        "fail",
+        "holds 1 message",
+        fill(clinics.physical("SweepDeadLetters")),
+    ),
     "SES is in its sandbox": (
         "ses_account",
         "fail",
-        "in the sandbox",
+        "in the SES sandbox",
         update(mail={"ProductionAccessEnabled": False}),
     ),
     "SES does not send": (
         "ses_account",
         "fail",
-        "may not send",
+        "may not send mails",
         update(mail={"SendingEnabled": False}),
     ),
     "SES is under review": (
@@ -311,13 +316,13 @@ BREAKS: dict[str, tuple[str, str, str, Break]] = {
     "no mail domains are set": (
         "mail_domains",
         "warning",
-        "nobody outside example.com",
+        "only addresses at example.com",
         update(parameters={"MailDomains": ""}),
     ),
     "the default mail domain is not allowed": (
         "mail_domains",
         "fail",
-        "which MailDomains does not allow",
+        "MailDomains does not allow that domain",
         update(parameters={"DefaultMailDomain": "example.org"}),
     ),
     "the subscription is not confirmed": (
@@ -335,13 +340,13 @@ BREAKS: dict[str, tuple[str, str, str, Break]] = {
     "the guard policy denies nothing": (
         "guard_policy",
         "fail",
-        "does not deny the removal",
+        "no longer denies the removal",
         weaken_guard,
     ),
     "a console user is not guarded": (
         "guard_policy",
         "warning",
-        "not to 1 console user: carol",
+        "leaves out 1 console user: carol",
         lambda at: at.hire("carol", MfaStatus.PROTECTED, guarded=False),
     ),
     "root has no MFA": ("root_mfa", "fail", "CIS 5.0, 1.4", update(root={"AccountMFAEnabled": 0})),
@@ -360,13 +365,13 @@ BREAKS: dict[str, tuple[str, str, str, Break]] = {
     "passwords may be used again": (
         "password_policy",
         "fail",
-        "5 former passwords are refused; CIS 5.0, 1.8",
+        "5 former passwords are rejected; CIS 5.0, 1.8",
         require(PasswordReusePrevention=5),
     ),
     "passwords may be of one class": (
         "password_policy",
         "warning",
-        "3 of 4 classes",
+        "3 of 4 character classes",
         require(RequireSymbols=False),
     ),
     "a policy denies a user his first password": (
@@ -390,22 +395,22 @@ BREAKS: dict[str, tuple[str, str, str, Break]] = {
     "the last sweep is long ago": (
         "last_sweep",
         "fail",
-        "not for 11 h",
+        "not swept for 11 h",
         lambda at: at.swept(timedelta(hours=11)),
     ),
     "a region fell silent": (
         "heartbeat",
         "fail",
-        "not for 20 h from 123456789012 eu-north-1 (sign-ins)",
+        "no event arrived for 20 h from 123456789012 eu-north-1 (sign-ins)",
         silence(seen=timedelta(hours=20)),
     ),
     "a new region was not heard of yet": (
         "heartbeat",
         "warning",
-        "nothing yet from 123456789012 eu-north-1 (sign-ins)",
+        "no event arrived yet from 123456789012 eu-north-1 (sign-ins)",
         silence(expected_for=timedelta(hours=2)),
     ),
-    "a region was never heard of": ("heartbeat", "fail", "never heard from", silence()),
+    "a region was never heard of": ("heartbeat", "fail", "no event ever arrived from", silence()),
 }
 
 
@@ -425,7 +430,7 @@ def test_what_is_broken_is_named_and_nothing_else(
 
 def test_every_check_is_broken_once() -> None:
     assert {check for check, level, _, _ in BREAKS.values() if level != "warning"} == {
-        check.word for check in Check
+        check.key for check in Check
     } - {"ses_quota"}
 
 
@@ -498,7 +503,7 @@ def test_a_service_control_policy_holds_where_it_is_attached(
     report = organized.examine(capsys)
     assert report.not_well == (set() if attached else {("guard_policy", "fail")})
     [line] = report.of("guard_policy")
-    assert ("holds for Root" if attached else "attached to nothing") in line["seen"]
+    assert ("applies to Root" if attached else "attached to nothing") in line["seen"]
 
 
 @pytest.fixture
@@ -516,7 +521,7 @@ def organized(clinic: Clinic) -> Clinic:
     )
     clinic.swept(timedelta(hours=1), member)
     for source in expected_sources((member,), REGIONS, REGION):
-        clinic.store.beat(source, clinic.now)
+        clinic.store.record_heartbeat(source, clinic.now)
     return clinic
 
 
@@ -615,9 +620,9 @@ def test_it_reads_well_on_a_terminal(clinic: Clinic, capsys: Capture) -> None:
     throttle(clinic)
     report = clinic.examine(capsys, "--region", "us-east-1")
     lines = report.out.splitlines()
-    assert lines[0] == "Events come in"
+    assert lines[0] == "Events arrive"
     name = clinics.physical("OnSignIn")
-    at = lines.index(f"  FAIL     functions {name}: may not run: its reserved concurrency is 0")
+    at = lines.index(f"  FAIL     functions {name}: cannot run: its reserved concurrency is 0")
     assert lines[at + 1].startswith("           → aws lambda delete-function-concurrency")
     assert lines[-1].endswith("1 FAIL")
     assert report.code == 1

@@ -188,7 +188,7 @@ def test_the_user_and_security_are_told_once_each(product: Product, account: Acc
         {"mail request_fulfilled": 1, "alert request_fulfilled": 1}
     )
     [alert] = account.alerts()
-    assert alert["Subject"].endswith("A change request was carried out")
+    assert alert["Subject"].endswith("A change request was fulfilled")
     for fact in (request.id, CARLA.arn, BOB.arn, "2026-03-05 12:00 UTC", f"deleted {PHONE}"):
         assert fact in alert["Message"]
 
@@ -202,7 +202,7 @@ def test_the_history_tells_each_step_with_who_took_it(product: Product, account:
         f"Deactivated {PHONE}",
         f"Deleted {PHONE}",
         f"Deactivated {HARDWARE}",
-        "Request carried out",
+        "Request fulfilled",
     ]
     entries = account.items(f"REQUEST#{request.id}", "HISTORY#")[1:]
     assert {entry["actor"] for entry in entries} == {CARLA.arn}
@@ -357,7 +357,7 @@ def test_a_request_that_may_be_carried_out_in_part_cannot_be_rejected(
     request = approved(product)
     account.calls.unreachable.add("iam:DeactivateMFADevice")
     assert fulfil(product, request)[0] == 503
-    with pytest.raises(WrongStepError, match="being carried out"):
+    with pytest.raises(WrongStepError, match="being fulfilled"):
         request_now(account, request).rejected(BOB, "Not now", account.clock())
 
 
@@ -466,7 +466,7 @@ def test_nobody_else_carries_a_request_out_while_somebody_holds_it(
     assert fulfil(product, request)[0] == 503
     [(status, problem)] = heard
     assert status == 409
-    assert f"in the hands of {CARLA.arn}; try again after 12:02:00 UTC" in problem["detail"]
+    assert f"{CARLA.arn} is fulfilling it; try again after 12:02:00 UTC" in problem["detail"]
     account.calls.reset()
     assert fulfil(product, request, DORA)[0] == 200
 

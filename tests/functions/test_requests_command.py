@@ -359,7 +359,7 @@ def test_user_is_refused_the_steps_of_approvers_and_told_why(run: Run, doors: Do
     doors.shut -= {(CAROL, "approval_desk"), (CAROL, "fulfil")}
     refused = run(CAROL, "approve", id_, "--reason", "I am sure")
     assert refused.code == 1
-    assert "arol is whom it is about, and may not approve." in refused.err
+    assert "arol is the subject of the request, and may not approve it." in refused.err
     for command in (("fulfil", id_, "--yes"), ("acknowledge", id_, "--yes", "--reason", "fine")):
         assert run(CAROL, *command).code == 1
 

@@ -11,9 +11,9 @@ from mfa_watcher.domain.sweep.account_lists import (
     AccountLists,
     AssignedDevice,
     CredentialReport,
+    ListedState,
     ListedUser,
     ReportRow,
-    UserInLists,
 )
 from mfa_watcher.domain.sweep.comparison import (
     DEVICE_GONE,
@@ -31,16 +31,16 @@ from mfa_watcher.domain.sweep.comparison import (
     SIGNED_IN_SINCE,
     USER_GONE,
     Candidate,
-    candidates_for_missing_devices,
+    candidates_if_devices_missing,
     candidates_with_unread_devices,
     compare,
     compare_user,
     decide_candidate,
     lost_events,
     recently_changed,
-    unexplained,
+    unaccounted_devices,
 )
-from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, inventory_entry, summary
+from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, count_users, inventory_entry
 from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.domain.users.user import Cause, Exemption, IamState, MfaStatus, User, UserKey
 from mfa_watcher.domain.users.user_state import Situation
@@ -62,14 +62,16 @@ def seen(
     since: bool = False,
     fresh: bool = False,
     name: str = "alice",
-) -> UserInLists:
+) -> ListedState:
     user = replace(LISTED, name=name)
-    return UserInLists(user, virtual, password, mfa, signed_in_since=since, fresh=fresh)
+    return ListedState(
+        user, virtual, password, mfa, password_used_since_report=since, report_is_fresh=fresh
+    )
 
 
-def missing(*virtual: Device, name: str = "alice") -> UserInLists:
+def missing(*virtual: Device, name: str = "alice") -> ListedState:
     """Give a user whom the report should have and has not."""
-    return replace(seen(*virtual, password=None, mfa=None, name=name), unreported=True)
+    return replace(seen(*virtual, password=None, mfa=None, name=name), missing_from_report=True)
 
 
 def entry(mfa_status: MfaStatus | None, *devices: Device, unread: bool = False) -> InventoryEntry:
@@ -91,7 +93,7 @@ def entry(mfa_status: MfaStatus | None, *devices: Device, unread: bool = False) 
     ],
 )
 def test_newcomers_of_whom_the_lists_say_enough_are_noted_without_asking(
-    said: UserInLists, noted: tuple[MfaStatus, tuple[Device, ...], bool]
+    said: ListedState, noted: tuple[MfaStatus, tuple[Device, ...], bool]
 ) -> None:
     verdict = compare_user(ALICE.key, said, None)
     assert isinstance(verdict, User)
@@ -116,7 +118,7 @@ def test_newcomers_who_may_have_to_be_told_are_asked_about(
     said = seen(password=password, mfa=mfa, since=since, fresh=fresh)
     verdict = compare_user(ALICE.key, said, None)
     surely = fresh and password is True
-    assert verdict == Candidate(ALICE.key, "alice", NOT_KNOWN, password=surely)
+    assert verdict == Candidate(ALICE.key, "alice", NOT_KNOWN, has_password=surely)
 
 
 def test_mfa_that_only_an_old_report_shows_is_no_mfa() -> None:
@@ -145,7 +147,7 @@ def test_mfa_that_only_an_old_report_shows_is_no_mfa() -> None:
         (missing(PHONE), entry(PROTECTED, PHONE)),
     ],
 )
-def test_who_stands_as_known_costs_nothing(said: UserInLists, known: InventoryEntry) -> None:
+def test_who_stands_as_known_costs_nothing(said: ListedState, known: InventoryEntry) -> None:
     assert compare_user(ALICE.key, said, known) is None
 
 
@@ -177,12 +179,12 @@ def test_who_stands_as_known_costs_nothing(said: UserInLists, known: InventoryEn
 )
 @pytest.mark.parametrize("fresh", [True, False])
 def test_who_seems_to_stand_otherwise_is_asked_about(
-    said: UserInLists, known: InventoryEntry, why: str, *, fresh: bool
+    said: ListedState, known: InventoryEntry, why: str, *, fresh: bool
 ) -> None:
-    said = replace(said, fresh=fresh)
+    said = replace(said, report_is_fresh=fresh)
     verdict = compare_user(ALICE.key, said, known)
-    surely = fresh and said.password is True
-    assert verdict == Candidate(ALICE.key, "alice", why, version=3, password=surely)
+    surely = fresh and said.has_password is True
+    assert verdict == Candidate(ALICE.key, "alice", why, version=3, has_password=surely)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +203,7 @@ def test_who_seems_to_stand_otherwise_is_asked_about(
     ],
 )
 def test_a_virtual_device_is_seen_in_a_list_that_is_live_so_nobody_is_asked(
-    said: UserInLists, known: InventoryEntry, why: str, devices: tuple[Device, ...], *, unread: bool
+    said: ListedState, known: InventoryEntry, why: str, devices: tuple[Device, ...], *, unread: bool
 ) -> None:
     iam_state = IamState(exists=True, name="alice", devices=devices, devices_unread=unread)
     assert compare_user(ALICE.key, said, known) == Candidate(ALICE.key, "alice", why, iam_state, 3)
@@ -227,7 +229,7 @@ def a_report(*rows: ReportRow, at: datetime = NOW) -> CredentialReport:
     return CredentialReport(at, {row.name.casefold(): row for row in rows})
 
 
-def a_census(
+def account_lists_of(
     *users: ListedUser,
     report: CredentialReport | None = None,
     assigned: tuple[AssignedDevice, ...] = (),
@@ -238,7 +240,7 @@ def a_census(
 
 
 def test_a_row_about_an_earlier_user_of_the_name_is_not_his() -> None:
-    old = ReportRow("Alice", NOW - timedelta(days=99), password=False, mfa=True)
+    old = ReportRow("Alice", NOW - timedelta(days=99), has_password=False, has_mfa=True)
     assert a_report(old).row_of(LISTED) is None
     same = replace(old, created_at=LISTED.created_at)
     assert a_report(same).row_of(LISTED) == same
@@ -247,16 +249,16 @@ def test_a_row_about_an_earlier_user_of_the_name_is_not_his() -> None:
 
 
 def test_a_report_is_fresh_if_it_was_made_after_the_sweep_was_asked_for() -> None:
-    assert a_census(asked_at=later(-1)).fresh
-    assert a_census().fresh
-    assert not a_census(asked_at=later(1)).fresh
+    assert account_lists_of(asked_at=later(-1)).report_is_fresh
+    assert account_lists_of().report_is_fresh
+    assert not account_lists_of(asked_at=later(1)).report_is_fresh
 
 
 def test_a_password_used_after_the_report_was_made_is_noticed() -> None:
     for minutes, since in ((1, True), (0, False), (-1, False)):
         user = replace(LISTED, password_used_at=later(minutes))
-        assert a_census(user).state_of(user).signed_in_since is since
-    assert not a_census(LISTED).state_of(LISTED).signed_in_since
+        assert account_lists_of(user).listed_state(user).password_used_since_report is since
+    assert not account_lists_of(LISTED).listed_state(LISTED).password_used_since_report
 
 
 def test_a_renamed_user_whom_the_report_has_under_another_name_is_asked_about() -> None:
@@ -266,22 +268,22 @@ def test_a_renamed_user_whom_the_report_has_under_another_name_is_asked_about() 
 
 def test_the_report_should_have_who_was_there_when_it_was_made() -> None:
     newcomer = replace(LISTED, created_at=later(1))
-    account_lists = a_census(LISTED, newcomer)
-    assert account_lists.state_of(LISTED).unreported
-    assert not account_lists.state_of(newcomer).unreported
+    account_lists = account_lists_of(LISTED, newcomer)
+    assert account_lists.listed_state(LISTED).missing_from_report
+    assert not account_lists.listed_state(newcomer).missing_from_report
 
 
 def test_who_is_not_listed_any_more_is_asked_about_as_gone() -> None:
-    found = compare(a_census(), {"AIDAALICE": entry(PROTECTED, PHONE)}, ACCOUNT)
+    found = compare(account_lists_of(), {"AIDAALICE": entry(PROTECTED, PHONE)}, ACCOUNT)
     assert found.candidates == (Candidate(ALICE.key, "alice", USER_GONE, version=3, gone=True),)
 
 
 def test_who_came_back_under_the_same_name_is_another() -> None:
     heir = ListedUser("AIDAHEIR", "alice", NOW)
-    row = ReportRow("alice", LISTED.created_at, password=False, mfa=False)
-    account_lists = a_census(heir, report=a_report(row))
+    row = ReportRow("alice", LISTED.created_at, has_password=False, has_mfa=False)
+    account_lists = account_lists_of(heir, report=a_report(row))
     found = compare(account_lists, {"AIDAALICE": entry(UNPROTECTED)}, ACCOUNT)
-    assert found.notes == ()
+    assert found.new_users == ()
     assert [(one.key.user_id, one.why) for one in found.candidates] == [
         ("AIDAHEIR", NOT_KNOWN),
         ("AIDAALICE", USER_GONE),
@@ -291,15 +293,15 @@ def test_who_came_back_under_the_same_name_is_another() -> None:
 def test_what_is_listed_as_virtual_and_has_another_serial_number_is_not_compared() -> None:
     """On AWS there is no such thing; an emulator may list all devices there."""
     assigned = (AssignedDevice(PHONE, "AIDAALICE"), AssignedDevice(KEY, "AIDAALICE"))
-    assert a_census(LISTED, assigned=assigned).virtual == {"AIDAALICE": (PHONE,)}
+    assert account_lists_of(LISTED, assigned=assigned).virtual_devices == {"AIDAALICE": (PHONE,)}
 
 
 def test_a_row_of_an_old_report_may_be_that_of_whoever_had_the_name_before() -> None:
     """Even if both were created within the same second, and the row seems to fit."""
     heir = ListedUser("AIDAHEIR", "Alice", LISTED.created_at)
-    row = ReportRow("alice", LISTED.created_at, password=False, mfa=False)
-    account_lists = a_census(heir, report=a_report(row), asked_at=later(1))
-    assert [note.name for note in compare(account_lists, {}, ACCOUNT).notes] == ["Alice"]
+    row = ReportRow("alice", LISTED.created_at, has_password=False, has_mfa=False)
+    account_lists = account_lists_of(heir, report=a_report(row), asked_at=later(1))
+    assert [note.name for note in compare(account_lists, {}, ACCOUNT).new_users] == ["Alice"]
     found = compare(account_lists, {"AIDAALICE": entry(NO_ACCESS)}, ACCOUNT)
     assert [candidate.why for candidate in found.candidates] == [NOT_KNOWN, USER_GONE]
 
@@ -310,9 +312,9 @@ HOLDER = {"AIDAALICE": entry(PROTECTED, KEY)}
 def test_a_device_fewer_in_use_than_the_watcher_knows_of_makes_all_suspect_who_may_have_lost_it() -> (  # noqa: E501
     None
 ):
-    account_lists = a_census(LISTED, in_use=1, asked_at=later(1))  # root's, say
-    assert unexplained(account_lists, HOLDER) == 0
-    [candidate] = candidates_for_missing_devices(account_lists, HOLDER, before=1)
+    account_lists = account_lists_of(LISTED, in_use=1, asked_at=later(1))  # root's, say
+    assert unaccounted_devices(account_lists, HOLDER) == 0
+    [candidate] = candidates_if_devices_missing(account_lists, HOLDER, before=1)
     assert candidate.key == ALICE.key
 
 
@@ -324,15 +326,15 @@ def test_a_device_fewer_in_use_than_the_watcher_knows_of_makes_all_suspect_who_m
 def test_otherwise_the_count_accuses_nobody(
     before: int | None, in_use: int, asked_at: datetime
 ) -> None:
-    account_lists = a_census(LISTED, in_use=in_use, asked_at=asked_at)
-    assert candidates_for_missing_devices(account_lists, HOLDER, before) == ()
+    account_lists = account_lists_of(LISTED, in_use=in_use, asked_at=asked_at)
+    assert candidates_if_devices_missing(account_lists, HOLDER, before) == ()
 
 
 def test_roots_own_device_is_in_nobodys_record() -> None:
     root = AssignedDevice(Device(f"arn:aws:iam::{ACCOUNT}:mfa/root-account-mfa-device"), ACCOUNT)
     alices = AssignedDevice(PHONE, "AIDAALICE")
-    account_lists = a_census(LISTED, assigned=(root, alices), in_use=2)
-    assert unexplained(account_lists, {"AIDAALICE": entry(PROTECTED, PHONE)}) == 1
+    account_lists = account_lists_of(LISTED, assigned=(root, alices), in_use=2)
+    assert unaccounted_devices(account_lists, {"AIDAALICE": entry(PROTECTED, PHONE)}) == 1
 
 
 def test_a_few_users_at_a_time_are_read_whose_devices_are_not_all_known() -> None:
@@ -366,7 +368,7 @@ def test_the_summary_counts_what_security_asks_for() -> None:
         entry(NO_ACCESS, PHONE),
         entry(None),
     ]
-    counted = summary(entries)
+    counted = count_users(entries)
     assert (counted.users, counted.protected, counted.unprotected) == (11, 6, 1)
     assert (counted.exempt, counted.no_console_access, counted.never_evaluated) == (1, 2, 1)
     assert (counted.only_virtual, counted.single_device) == (2, 2)
@@ -386,7 +388,6 @@ def test_what_is_as_known_is_not_written() -> None:
         a_situation(user, IamState(exists=True, devices=(), console_access=True)), "why"
     )
     assert opened
-    assert opened.user
     iam_state = IamState(exists=True, name="alice", devices=(), console_access=True)
     known = a_situation(replace(opened.user, version=4), iam_state)
     assert decide_candidate(known, "why") is None
@@ -399,7 +400,6 @@ def test_nobody_is_let_go_twice_or_without_having_been_there() -> None:
     known = replace(ALICE, version=2)
     decision = decide_candidate(a_situation(known, gone), "why")
     assert decision
-    assert decision.user
     assert decision.user.gone_at == NOW
     assert decide_candidate(a_situation(decision.user, gone), "why") is None
 
@@ -409,7 +409,6 @@ def test_who_lost_a_device_nobody_had_read_lost_a_device() -> None:
     iam_state = IamState(exists=True, name="alice", devices=(), console_access=True)
     decision = decide_candidate(a_situation(user, iam_state), "why")
     assert decision
-    assert decision.user
     assert decision.user.finding
     assert decision.user.finding.cause is Cause.DEVICE_REMOVED
 
@@ -420,7 +419,6 @@ def test_an_exemption_holds_in_a_sweep() -> None:
     iam_state = IamState(exists=True, name="alice", devices=(), console_access=True)
     decision = decide_candidate(a_situation(user, iam_state), "why")
     assert decision
-    assert decision.user
     assert (decision.user.mfa_status, decision.intents) == (EXEMPT, ())
 
 
@@ -477,7 +475,7 @@ def test_what_is_so_new_that_its_event_may_yet_come_was_not_missed() -> None:
         AssignedDevice(PHONE, "AIDAALICE", new),
         AssignedDevice(TABLET, "AIDAALICE", NOW - 2 * EVENT_DELAY),
     )
-    young = recently_changed(NOW, a_census(LISTED, heir, assigned=assigned))
+    young = recently_changed(NOW, account_lists_of(LISTED, heir, assigned=assigned))
     assert young == {"AIDAHEIR", PHONE.serial}
     created = User(UserKey(ACCOUNT, "AIDAHEIR"), "heir", UNPROTECTED)
     assert lost_events(replace(created, mfa_status=None), created, young) == ()
@@ -543,7 +541,9 @@ class World:
         """Take the snapshot."""
         self.report = a_report(
             *(
-                ReportRow(one.name, one.created_at, password=one.password, mfa=bool(one.devices))
+                ReportRow(
+                    one.name, one.created_at, has_password=one.password, has_mfa=bool(one.devices)
+                )
                 for one in self.people.values()
             ),
             at=at,
@@ -564,11 +564,11 @@ class World:
         """Sweep as the use case does, with IAM answering truly."""
         account_lists = self.account_lists(asked_at)
         found = compare(account_lists, self.inventory, ACCOUNT)
-        for user in found.notes:
+        for user in found.new_users:
             self.inventory[user.key.user_id] = inventory_entry(user)
         self._attend(found.candidates)
-        self._attend(candidates_for_missing_devices(account_lists, self.inventory, self.before))
-        self.before = unexplained(account_lists, self.inventory)
+        self._attend(candidates_if_devices_missing(account_lists, self.inventory, self.before))
+        self.before = unaccounted_devices(account_lists, self.inventory)
 
     def _attend(self, candidates: tuple[Candidate, ...]) -> None:
         for candidate in candidates:
@@ -673,7 +673,7 @@ def test_with_a_report_of_its_own_a_sweep_knows_an_account_as_it_is_whatever_was
         assert set(world.inventory) == set(world.people)
         assert all(world.inventory[one.user_id].name == one.name for one in world.people.values())
         for one in world.people.values():
-            assert world.inventory[one.user_id].virtual == one.virtual
+            assert world.inventory[one.user_id].virtual_devices == one.virtual
 
 
 @UNHURRIED

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types_boto3_cloudformation.type_defs import StackTypeDef
 
     from mfa_watcher.adapters.inspection import BuildClient
-    from mfa_watcher.domain.health.checks import Stack as CheckedStack
+    from mfa_watcher.domain.health.readings import Stack as CheckedStack
     from mfa_watcher.ports.accounts import Accounts
     from mfa_watcher.settings import PolicySettings
     from mfa_watcher.usecases.administer import AdministerUsers
@@ -26,6 +26,8 @@ TABLE_OUTPUT = "TableName"
 
 _PARAMETERS = {"QUARANTINE": "QuarantineMode", "RETENTION_DAYS": "EvidenceRetentionDays"}
 """The parameters of variables whose name differs from the parameter's."""
+
+_HEALTH_CHECK_OUTPUTS = (TABLE_OUTPUT, "AlertTopicArn", "GuardPolicyArn", "SignInRegions")
 
 
 class AccountError(Exception):
@@ -128,6 +130,12 @@ def health_check(options: argparse.Namespace) -> "HealthCheck":
         raise AccountError(f"{error} is denied, and without it nothing can be checked") from error
     except InspectionError as error:
         raise AccountError(f"{error}") from error
+    for output in _HEALTH_CHECK_OUTPUTS:
+        if output not in stack.outputs:
+            raise AccountError(
+                f"the stack {options.stack!r} has no output {output}: is it the watcher's, and was"
+                " it deployed with this version?"
+            )
     settings = _settings(
         stack.name, stack.account_id, stack.partition, stack.parameters, stack.outputs
     )

@@ -50,7 +50,7 @@ class AdministerUsers:
         user = self._user(name)
         decision = grant(user, exemption, self.policy, event_id=self.new_id())
         self.store.commit(decision, now=now)
-        return decision.user or user
+        return decision.user
 
     def revoke(self, name: str) -> User:
         """End an exemption now. Raises NoSuchUserError, ExemptionError, LostRaceError."""
@@ -58,7 +58,7 @@ class AdministerUsers:
         user = self._user(name)
         decision = revoke(user, self.caller, now, event_id=self.new_id())
         self.store.commit(decision, now=now)
-        return decision.user or user
+        return decision.user
 
     def set_address(self, name: str, address: str | None) -> User:
         """Set the address that comes before any tag; None: the tags count again.
@@ -71,7 +71,7 @@ class AdministerUsers:
             user, address, self.addresses, self.caller, now, event_id=self.new_id()
         )
         self.store.commit(decision, now=now)
-        return decision.user or user
+        return decision.user
 
     def _user(self, name: str) -> User:
         if self.iam is None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.history import HistoryEntry
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import ChangeRequest, Details
@@ -17,7 +18,7 @@ from mfa_watcher.domain.requests.steps import RequestStep
 from mfa_watcher.domain.users.devices import Device, DeviceKind
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import User
-from mfa_watcher.domain.users.user_state import Decision, Fact
+from mfa_watcher.domain.users.user_state import Fact
 from mfa_watcher.ports.errors import LostRaceError, NoSuchRequestError
 from mfa_watcher.ports.iam import IamReader
 from mfa_watcher.ports.store import Store
@@ -89,7 +90,7 @@ class Desk:
         )
         return (iam_state.devices or ()) if iam_state and iam_state.exists else None
 
-    def _commit(self, decision: Decision, step: RequestStep) -> ChangeRequest:
+    def _commit(self, decision: UserDecision, step: RequestStep) -> ChangeRequest:
         self.store.commit(decision, now=step.at)
         request = decision.request
         assert request is not None  # noqa: S101 - each step of a desk is about a request

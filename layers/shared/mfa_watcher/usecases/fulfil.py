@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from random import Random
 
+from mfa_watcher.domain.decision import RequestDecision, UserDecision
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import ChangeRequest, SegregationOfDutiesError
 from mfa_watcher.domain.requests.fulfilment import (
@@ -19,7 +20,7 @@ from mfa_watcher.domain.users.devices import Device, DeviceKind
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.sign_in_page import sign_in_url
 from mfa_watcher.domain.users.user import IamState, User
-from mfa_watcher.domain.users.user_state import Decision, Situation
+from mfa_watcher.domain.users.user_state import Situation
 from mfa_watcher.ports.accounts import AccountAliases
 from mfa_watcher.ports.errors import (
     FulfilmentInterruptedError,
@@ -282,7 +283,7 @@ class _Run:
                 return
         raise lost_all_races(f"request {self.request.id}")
 
-    def commit(self, decision: Decision) -> None:
+    def commit(self, decision: UserDecision | RequestDecision) -> None:
         """Commit, and continue with the new version.
 
         Raises LostRaceError if the request or its user changed first; the next attempt then starts
@@ -295,7 +296,7 @@ class _Run:
             raise
         self.committed(decision)
 
-    def committed(self, decision: Decision) -> None:
+    def committed(self, decision: UserDecision | RequestDecision) -> None:
         """Continue with the request as it was committed."""
         self.notes += 1
         if decision.request:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from mfa_watcher.domain.decision import Decision
 from mfa_watcher.domain.events.decisions import (
     changes_nothing,
     decide,
@@ -20,13 +21,12 @@ from mfa_watcher.domain.requests.change_request import ChangeRequest
 from mfa_watcher.domain.users.user import IamState, User, UserKey
 from mfa_watcher.domain.users.user_state import (
     MFA_STATUS_FACTS,
-    Decision,
     Situation,
     is_fulfil_role_acting,
 )
 from mfa_watcher.ports.accounts import Accounts
 from mfa_watcher.ports.errors import AlreadyDecidedError, UnactionableError
-from mfa_watcher.ports.iam import IamOf
+from mfa_watcher.ports.iam import IamReaderFactory
 from mfa_watcher.ports.store import Store
 from mfa_watcher.usecases.lost_races import attempts, lost_all_races
 from mfa_watcher.usecases.read_user import read_user
@@ -75,7 +75,7 @@ class ObserveEvents:
     accounts: Accounts
     watcher: Watcher
     store: Store
-    iam_of: IamOf
+    iam_of: IamReaderFactory
     policy: Policy
     clock: Callable[[], datetime]
 

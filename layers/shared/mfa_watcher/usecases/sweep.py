@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from threading import Lock
 
+from mfa_watcher.domain.decision import Decision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.alerts import events_lost_alert
+from mfa_watcher.domain.notifications.intents import intent
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.sweep.account_lists import (
     REPORT_LIFE,
@@ -21,30 +22,30 @@ from mfa_watcher.domain.sweep.comparison import (
     NOT_IN_INVENTORY,
     Candidate,
     SweepTask,
-    candidates_for_missing_devices,
+    candidates_if_devices_missing,
     candidates_with_unread_devices,
     compare,
     count_by_call,
     decide_candidate,
     lost_events,
     recently_changed,
-    unexplained,
+    unaccounted_devices,
 )
 from mfa_watcher.domain.sweep.user_inventory import (
     InventoryEntry,
+    SweepDecision,
     SweepResult,
+    count_users,
     inventory_entry,
-    summary,
 )
-from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.domain.users.user import IamState, User
-from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Decision, Fact, Situation, intent
+from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Fact, Situation
 from mfa_watcher.ports.errors import (
     AlreadyDecidedError,
     ExternalServiceError,
     UnactionableError,
 )
-from mfa_watcher.ports.iam import AccountListReader, IamReader, IamUser
+from mfa_watcher.ports.iam import AccountListReader, CountedIamReader
 from mfa_watcher.ports.queues import SweepQueue
 from mfa_watcher.ports.store import Store
 from mfa_watcher.usecases.lost_races import attempts, lost_all_races
@@ -160,7 +161,7 @@ class SweepAccounts:
 
     accounts: Callable[[], Iterable[str]]
     store: Store
-    iam_of: Callable[[str], IamReader]
+    iam_of: Callable[[str], CountedIamReader]
     list_reader_of: Callable[[str], AccountListReader]
     queue: SweepQueue
     policy: Policy
@@ -205,25 +206,25 @@ class SweepAccounts:
             task.asked_at,
         )
         recent = recently_changed(self.clock(), lists)
-        evaluation = _Evaluation(self, task, _CountingIamReader(self.iam_of(task.account_id)))
+        evaluation = _Evaluation(self, task, self.iam_of(task.account_id))
 
         comparison = compare(lists, known, task.account_id)
-        known_after_all = self.store.note(comparison.notes)
-        new_users = [user for user in comparison.notes if user not in known_after_all]
+        known_after_all = self.store.add_users(comparison.new_users)
+        new_users = [user for user in comparison.new_users if user not in known_after_all]
         progress = _Progress(known).with_new_users(new_users)
         candidates = [
             *(Candidate(user.key, user.name, NOT_IN_INVENTORY) for user in known_after_all),
             *comparison.candidates,
         ]
         progress = progress.with_evaluated(evaluation.of_all(candidates, seconds_left))
-        before = last.unexplained if last else None
-        missing = candidates_for_missing_devices(lists, progress.inventory, before)
+        before = last.unaccounted_devices if last else None
+        missing = candidates_if_devices_missing(lists, progress.inventory, before)
         progress = progress.with_evaluated(evaluation.of_all(missing, seconds_left))
         unread = candidates_with_unread_devices(progress.inventory, all_of_them=task.read_devices)
         progress = progress.with_evaluated(evaluation.of_all(unread, seconds_left))
 
-        unexplained_now = unexplained(lists, progress.inventory)
-        reliable = lists.fresh or bool(missing) or unexplained_now == before
+        unaccounted_now = unaccounted_devices(lists, progress.inventory)
+        reliable = lists.report_is_fresh or bool(missing) or unaccounted_now == before
         lost = progress.lost_events(recent, first_sweep=last is None)
         result = SweepResult(
             task.account_id,
@@ -233,14 +234,14 @@ class SweepAccounts:
             task.calls + reader.calls + evaluation.iam.calls,
             progress.candidates,
             sum(progress.decided.values()),
-            summary(progress.inventory.values()),
-            unexplained_now if reliable else before,
+            count_users(progress.inventory.values()),
+            unaccounted_now if reliable else before,
             count_by_call(lost),
             progress.decided,
         )
-        decision = self._decide_result(task, result, lost, last)
-        if progress.errors:
-            decision = replace(decision, swept=None)
+        decision: Decision = self._decide_result(task, result, lost, last)
+        if progress.errors:  # the result of a sweep is only kept if it is complete
+            decision = Decision(decision.event_id, decision.history, decision.intents)
         with suppress(AlreadyDecidedError):  # the queue delivered the same message again
             self.store.commit(decision, now=result.at)
         if progress.errors:
@@ -269,7 +270,7 @@ class SweepAccounts:
         result: SweepResult,
         lost: Mapping[str, tuple[str, ...]],
         last: SweepResult | None,
-    ) -> Decision:
+    ) -> SweepDecision:
         """Return the decision that keeps the result, with an alert if many events were lost."""
         event_id = f"sweep-{task.run}-{task.account_id}-{task.tries}"
         since = last.at if last else None
@@ -280,11 +281,11 @@ class SweepAccounts:
             task.account_id,
             result.at,
             event_id,
-            f"Swept: {result.summary.users} users, {result.differences} differed",
+            f"Swept: {result.user_counts.users} users, {result.differences} differed",
             effects=tuple(f"{why}: {number}" for why, number in sorted(result.decided.items())),
         )
         intents = tuple(intent(event_id, result.at, alert) for alert in alerts)
-        return Decision(event_id, (entry,), intents, swept=result)
+        return SweepDecision(event_id, (entry,), intents, result=result)
 
 
 def _postpone(task: SweepTask, delay: timedelta, why: str) -> Postponed:
@@ -302,7 +303,7 @@ class _Evaluation:
 
     sweep: SweepAccounts
     task: SweepTask
-    iam: "_CountingIamReader"
+    iam: CountedIamReader
 
     def of_all(
         self, candidates: Iterable[Candidate], seconds_left: Callable[[], float]
@@ -337,7 +338,7 @@ class _Evaluation:
                     event_id, clock(), None, user, self.sweep.policy, request, iam_state
                 )
                 decision = decide_candidate(situation, candidate.why, known=candidate.version > 0)
-                if decision is None or decision.user is None:
+                if decision is None:
                     return _Outcome(user, user, None)
                 store.commit(decision, now=clock())
                 return _Outcome(user, decision.user, candidate.why)
@@ -347,12 +348,12 @@ class _Evaluation:
 def _facts_to_read(candidate: Candidate) -> frozenset[Fact]:
     if candidate.gone:
         return MFA_STATUS_FACTS | {Fact.IDENTITY}
-    return frozenset({Fact.DEVICES}) if candidate.password else MFA_STATUS_FACTS
+    return frozenset({Fact.DEVICES}) if candidate.has_password else MFA_STATUS_FACTS
 
 
 def _with_reported_password(iam_state: IamState | None, candidate: Candidate) -> IamState | None:
     """Add what a report made for this sweep says, so that IAM need not be asked for it."""
-    if iam_state and iam_state.devices == () and candidate.password and not candidate.gone:
+    if iam_state and iam_state.devices == () and candidate.has_password and not candidate.gone:
         return replace(iam_state, console_access=True)
     return iam_state
 
@@ -364,28 +365,3 @@ def _outcome_or_error(running: Future[_Outcome]) -> _Outcome | Exception:
     if isinstance(error, Exception):
         return error
     raise error
-
-
-@dataclass(slots=True)
-class _CountingIamReader:
-    """A reader of IAM that counts its calls: each of its methods is one."""
-
-    iam: IamReader
-    calls: int = 0
-    _lock: Lock = field(default_factory=Lock)
-
-    def user(self, name: str) -> IamUser | None:
-        self._count()
-        return self.iam.user(name)
-
-    def devices(self, name: str) -> tuple[Device, ...] | None:
-        self._count()
-        return self.iam.devices(name)
-
-    def has_console_access(self, name: str) -> bool:
-        self._count()
-        return self.iam.has_console_access(name)
-
-    def _count(self) -> None:
-        with self._lock:
-            self.calls += 1
