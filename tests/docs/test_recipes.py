@@ -14,8 +14,10 @@ from mfa_watcher.domain.health.results import Check
 from mfa_watcher.domain.notifications.intents import AlertKind
 from mfa_watcher.domain.users.user import MailKind
 from mfa_watcher.mail.languages import languages
-from tests.golden.test_events import EXPECTED
+from tests.golden.test_events import EXPECTED, SCHEDULED
+from tests.support.tampering import CASES
 from tests.template.cloudformation import ROOT, Template
+from tests.template.test_functions import SETTINGS
 
 DOMAIN = ROOT / "layers" / "shared" / "mfa_watcher" / "domain"
 HUB = Template.read()
@@ -136,3 +138,50 @@ def test_every_function_that_neither_a_queue_nor_a_stream_nor_a_person_calls_has
 def test_every_health_check_has_a_row_in_its_table() -> None:
     missing = {check.value[0] for check in Check} - first_cells("doctor.md")
     assert not missing, f"docs/doctor.md has no row for {sorted(missing)}"
+
+
+def test_every_call_of_tampering_is_on_the_page_about_it() -> None:
+    written = (ROOT / "docs" / "watching.md").read_text("utf-8")
+    missing = {case.name for case in CASES if f"`{plain_name(case.name)}`" not in written}
+    assert not missing, f"docs/watching.md does not name {sorted(missing)}"
+
+
+def plain_name(call: str) -> str:
+    """Return a call's name without the version that Lambda adds."""
+    return re.sub(r"\d{8}(v\d)?$", "", call)
+
+
+def test_every_function_is_in_the_tables_of_the_tests() -> None:
+    functions = HUB.of_type("AWS::Serverless::Function")
+    missing = sorted(set(functions) - set(SETTINGS))
+    assert not missing, f"tests/template/test_functions.py: SETTINGS lacks {missing}"
+    source = (ROOT / "tests" / "functions" / "product.py").read_text("utf-8")
+    built = {
+        name
+        for app in ROOT.glob("functions/*/app.py")
+        for name in re.findall(r"\bbootstrap\.(\w+)\(\)", app.read_text("utf-8"))
+    }
+    missing = sorted(name for name in built if f"bootstrap.{name}," not in source)
+    assert not missing, f"tests/functions/product.py: Product._start does not reset {missing}"
+
+
+def test_every_function_of_a_schedule_has_its_event_in_the_table_of_scheduled_ones() -> None:
+    scheduled = {
+        function["Properties"]["CodeUri"].removeprefix("functions/")
+        for function in HUB.of_type("AWS::Serverless::Function").values()
+        if any(e["Type"] == "ScheduleV2" for e in function["Properties"].get("Events", {}).values())
+    }
+    missing = scheduled - {case.split("/")[0] for case in SCHEDULED}
+    assert not missing, f"tests/golden/test_events.py: SCHEDULED has no event of {sorted(missing)}"
+
+
+def test_every_function_has_an_alarm_about_its_errors() -> None:
+    alarms = HUB.nested("Alarms")
+    watched = {
+        dimension["Value"]["Ref"]
+        for alarm in alarms.of_type("AWS::CloudWatch::Alarm").values()
+        for dimension in alarm["Properties"].get("Dimensions", ())
+        if dimension["Name"] == "FunctionName" and alarm["Properties"]["MetricName"] == "Errors"
+    }
+    missing = sorted(set(HUB.of_type("AWS::Serverless::Function")) - watched)
+    assert not missing, f"alarms.yaml: no alarm about errors of {missing}"

@@ -378,7 +378,7 @@ def test_service_desk_files_for_a_user_and_sees_all(run: Run) -> None:
     opened_ = run(LENA, "open", "--user", "carol", *details)
     assert "about carol is submitted" in opened_.out
     assert "carol" in run(LENA, "list").out
-    assert "name in `user_name` whom it is for" in run(LENA, "open").err
+    assert "name the user in `user_name`" in run(LENA, "open").err
 
 
 @pytest.mark.usefixtures("carol")
