@@ -130,7 +130,7 @@ class Clinic:
 
     def deploy(self) -> None:
         """Make what the templates make, and what a person sets up beside them."""
-        template = Template.read()
+        template = _template()
         trust = json.dumps(template.properties("SweepRole")["AssumeRolePolicyDocument"])
         self.account.iam.create_role(RoleName="function", AssumeRolePolicyDocument=trust)
         rules, queues = template.of_type("AWS::Events::Rule"), template.of_type("AWS::SQS::Queue")
@@ -306,6 +306,11 @@ def _zip() -> bytes:
 
 
 _CODE = _zip()
+
+
+@cache
+def _template() -> Template:
+    return Template.read()
 
 
 @cache
