@@ -55,6 +55,7 @@ from tests.support.builders import (
     an_attempt,
     later,
 )
+from tests.support.examples import examples
 
 STORED = replace(ALICE, version=1)
 
@@ -332,7 +333,7 @@ def test_a_request_comes_back_as_stored(store: DynamoStore) -> None:
         (items.HISTORY, HistoryEntry),
     ],
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(0.4), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_every_value_survives_the_form_it_has_in_the_table(
     adapter: object, kind: type, data: st.DataObject

@@ -1,9 +1,12 @@
 """The whole product in an emulated account: deployed once, the story results once, then examined."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from sandbox.emulator import Emulator, EmulatorError, free_port, interpreter
 from sandbox.scenarios import SCENARIOS
@@ -11,6 +14,26 @@ from sandbox.setup import Sandbox
 from sandbox.time_shift import make_waiting_due
 from sandbox.timeline import ScenarioResult, Timeline
 from tests.e2e.waiting import Outage, eventually
+
+OWN_SANDBOX = {"test_append_only", "test_disturbances", "test_function_urls", "test_guard_matrix"}
+"""The files that deploy for themselves. All others examine the one account of the story."""
+
+
+class BySandbox(LoadScopeScheduling):  # type: ignore[misc]
+    """All tests that play in one sandbox go to one worker, where they are in order.
+
+    ``--dist=loadgroup`` would say the same, and groups nothing with this pytest (tried).
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = Path(nodeid.partition("::")[0]).stem
+        return file if file in OWN_SANDBOX else "story"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Spread the tests this way."""
+    return BySandbox(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -132,7 +132,7 @@ class CheckedAccount:
 
     def deploy(self) -> None:
         """Create what the templates deploy, and what a person sets up in addition."""
-        template = Template.read()
+        template = _template()
         trust = json.dumps(template.properties("SweepRole")["AssumeRolePolicyDocument"])
         self.account.iam.create_role(RoleName="function", AssumeRolePolicyDocument=trust)
         rules, queues = template.of_type("AWS::Events::Rule"), template.of_type("AWS::SQS::Queue")
@@ -308,6 +308,11 @@ def _zip() -> bytes:
 
 
 _CODE = _zip()
+
+
+@cache
+def _template() -> Template:
+    return Template.read()
 
 
 @cache

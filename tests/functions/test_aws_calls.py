@@ -287,7 +287,7 @@ def test_a_duplicate_costs_what_the_event_did(monkeypatch: pytest.MonkeyPatch) -
 def test_a_run_of_redeliver_with_nothing_due_costs_a_query_per_shard(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with opened(monkeypatch) as account:
+    with opened(monkeypatch, shards=DUE_SHARDS) as account:
         Product(account, monkeypatch).redeliver()
         assert account.calls.made == ["dynamodb:Query"] * DUE_SHARDS * 2
     assert f"{DUE_SHARDS * 2} `Query` calls" in DOCUMENT.read_text()
@@ -296,7 +296,7 @@ def test_a_run_of_redeliver_with_nothing_due_costs_a_query_per_shard(
 def test_a_run_of_expire_costs_a_query_per_shard_and_each_request_what_the_document_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with opened(monkeypatch) as account:
+    with opened(monkeypatch, shards=DUE_SHARDS) as account:
         product = Product(account, monkeypatch)
         ana = somebody(product, known=True)
         product.observe(denied_removal(ana, "ana"))

@@ -19,6 +19,8 @@ from tests.functions.product import Product
 from tests.support.account import Account, Refusal
 from tests.support.builders import ACCOUNT
 
+pytestmark = pytest.mark.moto
+
 POLICY = Policy()
 HOUR = timedelta(hours=1)
 PAUSED = Refusal("SendingPausedException")

@@ -20,9 +20,9 @@ from mfa_watcher.ports.iam import IamUser
 from mfa_watcher.ports.notifications import Message, RenderedMail
 from mfa_watcher.usecases.deliver import DeliverIntents, DeliveryResult
 from tests.functions.product import Output, Product
-from tests.simulation.dynamodb import MemoryDynamo
 from tests.support.account import TABLE, Account, Crash, Refusal, client, opened
 from tests.support.builders import ACCOUNT, NOW, ROOT, a_decision, a_mail, iam_user, later, sign_in
+from tests.support.dynamodb import MemoryDynamo
 
 KEEP = timedelta(days=400)
 MINUTE = timedelta(minutes=1)

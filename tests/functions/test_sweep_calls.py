@@ -104,7 +104,7 @@ def test_each_thing_that_happens_costs_the_calls_that_the_document_says(
 ) -> None:
     measured = []
     for (who, what), case in CASES.items():
-        with opened(monkeypatch) as account:
+        with opened(monkeypatch, shards=INVENTORY_SHARDS) as account:
             product = Product(account, monkeypatch)
             reporting(account, monkeypatch)
             if case.before:

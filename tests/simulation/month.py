@@ -43,7 +43,6 @@ from mfa_watcher.usecases.deliver import DeliverIntents, DeliveryResult
 from mfa_watcher.usecases.mail_feedback import RecordMailFeedback
 from mfa_watcher.usecases.observe import ObserveEvents
 from mfa_watcher.usecases.remind import RemindUsers
-from tests.simulation.dynamodb import MemoryDynamo
 from tests.simulation.interleaving import Interleaver
 from tests.simulation.oracle import SECURITY, Letter
 from tests.simulation.user_histories import (
@@ -59,6 +58,7 @@ from tests.simulation.user_histories import (
     within,
 )
 from tests.support.builders import ACCOUNT, ADMIN, Json, envelope, iam_call, iam_user, sign_in
+from tests.support.dynamodb import MemoryDynamo
 
 AT_ONCE = 4
 """How many functions run at the same time, at most."""
