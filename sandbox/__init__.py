@@ -1,4 +1,4 @@
-"""The sandbox: an AWS account on a laptop in which the real stack can be watched at work.
+"""The sandbox: an emulated AWS account in which the real stack runs on one machine.
 
-Nothing in here is deployed, and the product does not know that it exists.
+Nothing in here is deployed, and no product code refers to it.
 """

@@ -1,9 +1,10 @@
-"""Command line of the sandbox."""
+"""The sandbox's command line."""
 
 import argparse
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.error import URLError
 
@@ -22,7 +23,7 @@ from sandbox.timeline import ScenarioResult, Timeline
 
 EPILOG = """\
 examples:
-  python -m sandbox demo                 tell the story, check it, write mails and alerts to files
+  python -m sandbox demo                 run the story, check it, write mails and alerts to files
   python -m sandbox demo --keep          ... and keep the account running afterwards
   python -m sandbox up                   an account with the watcher in it, for your own AWS CLI
   python -m sandbox sign-in bob          sign in to the console of the running account as bob
@@ -34,9 +35,9 @@ examples:
 
 
 def main() -> int:
-    """Run the command line; return the exit code."""
+    """Run the command line, and return the exit code."""
     arguments = _parser().parse_args()
-    # Whoever stops us stops the account too: `with Emulator` must come to its end.
+    # A signal must also stop the account: `with Emulator` must come to its end.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(record=True, width=None if sys.stdout.isatty() else 120)
     try:
@@ -59,27 +60,25 @@ def main() -> int:
 
 
 def demo(console: Console, port: int, out: Path | None, *, keep: bool) -> int:
-    """Tell the story; 0 if everything followed that should, and nothing else."""
+    """Run the story; return 0 if everything followed that should, and nothing else."""
     began = time.monotonic()
-    with Emulator(port, home_of(port)) as emulator:
-        sandbox = Sandbox.set_up(emulator, lambda line: console.print(line, style="dim"))
+    with Sandbox.running(Emulator(port, home_of(port)), _progress(console)) as sandbox:
         timeline = Timeline(console)
-        results = timeline.play(SCENARIOS, sandbox)
-        misjudged = doctor_story.visit(console, sandbox)
-        wrong = _verdict(console, results, sandbox.observations, misjudged)
-        page = report.write(
-            sandbox.observations, console.export_text(clear=False), out or emulator.home / "out"
-        )
+        results = timeline.run(SCENARIOS, sandbox)
+        observations = sandbox.observations
+        wrong = _verdict(console, results, observations, doctor_story.run(console, sandbox))
+        folder = out or sandbox.emulator.home / "out"
+        page = report.write(observations, console.export_text(clear=False), folder)
         console.print(
-            f"\n{len(sandbox.observations.mails)} mails, {len(sandbox.observations.kind('REQUEST'))} change "
-            f"requests, {len(sandbox.observations.alerts)} alerts: open [bold]{escape(str(page))}[/]"
+            f"\n{len(observations.mails)} mails, {len(observations.kind('REQUEST'))} change "
+            f"requests, {len(observations.alerts)} alerts: open [bold]{escape(str(page))}[/]"
             f"\nThe demo took {time.monotonic() - began:.0f} s.",
             highlight=False,
             soft_wrap=True,
         )
         if keep:
-            _invite(console, emulator, sandbox)
-            timeline.watch(sandbox.observations)
+            _invite(console, sandbox)
+            timeline.watch(observations)
         else:
             console.print("To try it yourself, with your own AWS CLI: [bold]make sandbox[/]")
     return 1 if wrong else 0
@@ -87,11 +86,15 @@ def demo(console: Console, port: int, out: Path | None, *, keep: bool) -> int:
 
 def up(console: Console, port: int, bind: str | None) -> int:
     """Keep an account with the watcher running until interrupted."""
-    with Emulator(port, home_of(port), bind) as emulator:
-        sandbox = Sandbox.set_up(emulator, lambda line: console.print(line, style="dim"))
-        _invite(console, emulator, sandbox)
+    with Sandbox.running(Emulator(port, home_of(port), bind), _progress(console)) as sandbox:
+        _invite(console, sandbox)
         Timeline(console).watch(sandbox.observations)
     return 0
+
+
+def _progress(console: Console) -> Callable[[str], None]:
+    console.print("Starting the account and deploying the watcher into it", style="bold")
+    return lambda line: console.print(line, style="dim", highlight=False)
 
 
 def sign_in(console: Console, port: int, user: str, *, mfa: bool | None) -> int:
@@ -101,7 +104,7 @@ def sign_in(console: Console, port: int, user: str, *, mfa: bool | None) -> int:
 
 
 def _running(port: int) -> Account:
-    """The account that another terminal keeps running."""
+    """Return the account that runs in another terminal."""
     account = Account(Emulator(port).endpoint)
     try:
         account.records()
@@ -116,7 +119,7 @@ def _verdict(
     observations: Observations,
     misjudged: list[str],
 ) -> bool:
-    """Say what did not go as demo_run; return whether anything did not."""
+    """Print what did not go as expected, and return whether there is anything."""
     wrong = [
         f"{one.scenario.title}: {claim.claim}: not seen" for one in results for claim in one.missing
     ]
@@ -135,14 +138,14 @@ def _verdict(
     for line in wrong:
         console.print(f"[bold red]✗[/] {escape(line)}", highlight=False)
     if not wrong:
-        claims = sum(len(one.scenario.then) for one in results)
+        claims = sum(len(one.scenario.expected) for one in results)
         console.print(f"[green]✓[/] all {claims} expected effects followed, and nothing else")
     return bool(wrong)
 
 
-def _invite(console: Console, emulator: Emulator, sandbox: Sandbox) -> None:
-    """Say how to go on with one's own AWS CLI."""
-    actors = sandbox.actors
+def _invite(console: Console, sandbox: Sandbox) -> None:
+    """Print how to go on with one's own AWS CLI."""
+    emulator, actors = sandbox.emulator, sandbox.actors
     config, credentials = emulator.home / "aws-config", emulator.home / "aws-credentials"
     people = actors.people | {
         "petra-mfa": actors.with_mfa("petra"),
@@ -174,18 +177,18 @@ The account runs at {emulator.endpoint} until Ctrl-C. In another terminal:
   aws --profile carol iam deactivate-mfa-device --user-name carol \\
       --serial-number {actors.serial("carol-phone")}
   aws --profile olivia iam create-login-profile --user-name … --password …
-  python -m sandbox sign-in bob{port}      # at the console, which has no API
+  python -m sandbox sign-in bob{port}      # sign in to the console, for which there is no API
 
-And at the change desk, whose URLs olivia could read from the stack:
+And at the change desk, whose URLs are outputs of the stack:
 
-{"".join(f"  export {name}={url}{chr(10)}" for name, url in api_urls(sandbox.observations.stack).items())}\
+{"".join(f"  export {name}={url}{chr(10)}" for name, url in api_urls(sandbox.stack).items())}\
   python -m mfa_watcher requests open --profile carol
   python -m mfa_watcher requests list --profile petra-mfa
 
 Profiles: {", ".join(people)}
-(olivia is an administrator, petra-mfa an approver with MFA, service-desk lena in that role).
+(olivia is an administrator, petra-mfa an approver with MFA, service-desk is lena in that role).
 Log: {emulator.log}
-What you do shows up below.
+What you do is shown below.
 """,
         highlight=False,
         markup=False,
@@ -205,9 +208,9 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=int, default=DEFAULT_PORT, help="port of the account (default: %(default)s)"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    demo_run = commands.add_parser("demo", parents=[common], help="tell the story and check it")
-    demo_run.add_argument("--keep", action="store_true", help="keep the account running afterwards")
-    demo_run.add_argument(
+    demo_ = commands.add_parser("demo", parents=[common], help="run the story and check it")
+    demo_.add_argument("--keep", action="store_true", help="keep the account running afterwards")
+    demo_.add_argument(
         "--out",
         type=Path,
         metavar="DIR",

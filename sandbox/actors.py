@@ -1,6 +1,6 @@
-"""Who history_lines in the sandbox: IAM users with keys of their own, under real policies.
+"""The people and programs in the sandbox: IAM users with their own keys, under real policies.
 
-All of them are made up; the addresses they call from are reserved for documentation (RFC 5737).
+All of them are made up. The addresses they call from are reserved for documentation (RFC 5737).
 """
 
 import json
@@ -19,7 +19,7 @@ SECURITY_TEAM: Final = "security-team"
 SERVICE_DESK: Final = "ServiceDesk"
 ADMINISTRATOR_POLICY: Final = "arn:aws:iam::aws:policy/AdministratorAccess"
 
-# What AWS's documentation lets users do about themselves: without the guard policy, anything.
+# What AWS's documentation lets users do for themselves: without the guard policy, anything.
 SELF_SERVICE: Final = {
     "Version": "2012-10-17",
     "Statement": [
@@ -53,7 +53,7 @@ SOURCE_IPS: Final = {
     "lars": "198.51.100.40",
 }
 
-# More than IAM asks for where an account has no policy of its own.
+# Stricter than IAM's default.
 PASSWORD_POLICY: Final = {
     "MinimumPasswordLength": 14,
     "RequireSymbols": True,
@@ -73,15 +73,15 @@ class Actors:
     people: dict[str, Principal] = field(default_factory=dict)
     seeds: dict[str, str] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict)
-    # Passwords that the watcher set, as the approver was told them.
+    # Passwords that the watcher set, as shown to the approver.
     issued_passwords: list[str] = field(default_factory=list)
 
     def __getitem__(self, name: str) -> Principal:
-        """The principal of that name."""
+        """Return the principal of that name."""
         return self.people[name]
 
     def create(self) -> None:
-        """Make the account as it is before anybody installs a watcher."""
+        """Create the account as it is before the watcher is installed."""
         root = self.account.root
         iam = root.client("iam")
         iam.update_account_password_policy(**PASSWORD_POLICY)
@@ -101,13 +101,13 @@ class Actors:
         self.create_user("frank", by=root)
         for name in ("olivia", "carol", "dave", "petra", "victor"):
             self.enrol(name, device=f"{name}-phone")
-        # Carol is of the security team herself: she may approve, but not for herself.
+        # Carol is in the security team: they may approve, but not their own request.
         for name in ("carol", "petra", "victor"):
             iam.add_user_to_group(GroupName=SECURITY_TEAM, UserName=name)
-        self._staff_the_service_desk()
+        self._create_service_desk()
 
-    def _staff_the_service_desk(self) -> None:
-        """Make the service desk's role, and lena, who works in it."""
+    def _create_service_desk(self) -> None:
+        """Create the service desk's role, and lena, who works in it."""
         iam = self.account.root.client("iam")
         self.create_user("lena", by=self.account.root)
         lena = iam.get_user(UserName="lena")["User"]["Arn"]
@@ -121,16 +121,16 @@ class Actors:
         )
 
     def create_user(self, name: str, *, by: Principal, **tags: str) -> None:
-        """Make an IAM user with an access key, and with these tags."""
+        """Create an IAM user with an access key and these tags."""
         iam = by.client("iam")
-        said = {"email": f"{name}@{DOMAIN}"} | tags
+        all_tags = {"email": f"{name}@{DOMAIN}"} | tags
         iam.create_user(
-            UserName=name, Tags=[{"Key": key, "Value": value} for key, value in said.items()]
+            UserName=name, Tags=[{"Key": key, "Value": value} for key, value in all_tags.items()]
         )
         self.create_access_key(name, by=by)
 
     def create_access_key(self, name: str, *, by: Principal) -> None:
-        """Make an access key and let the user act with it from now on."""
+        """Create an access key that the user calls with from now on."""
         key = by.client("iam").create_access_key(UserName=name)["AccessKey"]
         self.people[name] = Principal(
             name,
@@ -142,14 +142,14 @@ class Actors:
 
     def grant_console_access(self, name: str, *, by: Principal) -> None:
         """Give a user a console password, to be changed at the first sign-in."""
-        # Of all classes of characters, whatever the random part has.
+        # With all classes of characters, whatever the random part contains.
         self.passwords[name] = f"{secrets.token_urlsafe(18)}-Aa1"
         by.client("iam").create_login_profile(
             UserName=name, Password=self.passwords[name], PasswordResetRequired=True
         )
 
     def change_password(self, name: str) -> None:
-        """Let a user set a password of his own, as IAM demands at the first sign-in."""
+        """Let a user set their own password, as IAM demands at the first sign-in."""
         new = f"{secrets.token_urlsafe(18)}-Zz9"
         self[name].client("iam").change_password(OldPassword=self.passwords[name], NewPassword=new)
         self.passwords[name] = new
@@ -169,7 +169,7 @@ class Actors:
         self.seeds[made["SerialNumber"]] = seed
 
     def with_mfa(self, name: str) -> Principal:
-        """Give a user's session that his device's code was entered for."""
+        """Return a user's session with MFA."""
         serial = self.serial(f"{name}-phone")
         got = (
             self[name]
@@ -181,12 +181,12 @@ class Actors:
         return self._session(name, got["Credentials"])
 
     def in_service_desk_role(self, name: str) -> Principal:
-        """Give the session of somebody who works in the service desk's role."""
+        """Return somebody's session in the service desk's role."""
         iam = self.account.root.client("iam")
         return self.in_role(name, iam.get_role(RoleName=SERVICE_DESK)["Role"]["Arn"])
 
     def in_role(self, name: str, role_arn: str) -> Principal:
-        """Give the session of somebody in a role, named after him."""
+        """Return somebody's session in a role, named after them."""
         got = self[name].client("sts").assume_role(RoleArn=role_arn, RoleSessionName=name)
         return self._session(name, got["Credentials"])
 
@@ -198,19 +198,19 @@ class Actors:
             session_token=keys["SessionToken"],
         )
 
-    def guard(self, policy_arn: str) -> None:
-        """Put all console users under the guard policy."""
+    def attach_guard_policy(self, policy_arn: str) -> None:
+        """Attach the guard policy to the group of all console users."""
         self["olivia"].client("iam").attach_group_policy(GroupName=GROUP, PolicyArn=policy_arn)
 
     def grant_api_access(self, requester_policy_arn: str, approver_policy_arn: str) -> None:
-        """Let users and the service desk file requests, and the security team decide them."""
+        """Let users and the service desk file requests, and the security team decide on them."""
         iam = self["olivia"].client("iam")
         iam.attach_group_policy(GroupName=GROUP, PolicyArn=requester_policy_arn)
         iam.attach_role_policy(RoleName=SERVICE_DESK, PolicyArn=requester_policy_arn)
         iam.attach_group_policy(GroupName=SECURITY_TEAM, PolicyArn=approver_policy_arn)
 
     def serial(self, device: str) -> str:
-        """The serial number of a virtual device."""
+        """Return the serial number of a virtual device."""
         return next(serial for serial in self.seeds if serial.endswith(f":mfa/{device}"))
 
 

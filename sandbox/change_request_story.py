@@ -1,4 +1,4 @@
-"""The change desk in the story: from an attempt to a new device, with four eyes."""
+"""Change requests in the story: from the attempt to the new device, with segregation of duties."""
 
 from collections.abc import Callable
 from typing import Final
@@ -10,7 +10,7 @@ from sandbox.time_shift import days_pass
 
 
 def request_of(sandbox: Sandbox, name: str) -> str:
-    """The id of the request about a user."""
+    """Return the id of the change request about a user."""
     return next(
         str(item["id"])
         for item in sandbox.observations.kind("REQUEST")
@@ -21,28 +21,28 @@ def request_of(sandbox: Sandbox, name: str) -> str:
 # --- carol, who lost her phone ------------------------------------------------------------------
 
 
-def victor_means_well(sandbox: Sandbox) -> None:
+def victor_tries_for_carol(sandbox: Sandbox) -> None:
     """Victor, of the security team, tries to remove carol's device for her."""
     iam, serial = sandbox.actors["victor"].client("iam"), sandbox.actors.serial("carol-phone")
     denied(iam.deactivate_mfa_device, UserName="carol", SerialNumber=serial)
 
 
 def carol_gives_details(sandbox: Sandbox) -> str:
-    """Carol says at the desk what she wants instead, and why, and looks at her requests."""
+    """Carol gives the details at the change desk, and lists their requests."""
     carol, id_ = sandbox.actors["carol"], request_of(sandbox, "carol")
     why = ("--reason", "my phone fell into the sea", "--wanted", "virtual")
     return "\n".join(
         [
-            run_requests(sandbox.observations.stack, carol, "details", id_, *why),
-            run_requests(sandbox.observations.stack, carol, "list"),
+            run_requests(sandbox.stack, carol, "details", id_, *why),
+            run_requests(sandbox.stack, carol, "list"),
         ]
     )
 
 
-def three_are_refused(sandbox: Sandbox) -> str:
-    """Carol, victor, and petra without her second factor try to approve."""
+def three_try_to_approve(sandbox: Sandbox) -> str:
+    """Carol, victor, and petra without MFA try to approve."""
     id_, why = request_of(sandbox, "carol"), ("--reason", "I know that it is true")
-    stack, actors = sandbox.observations.stack, sandbox.actors
+    stack, actors = sandbox.stack, sandbox.actors
     approve = ("approve", id_, *why)
     return "\n".join(
         [
@@ -60,17 +60,17 @@ def petra_approves(name: str, *, why: str, step: str = "approve") -> Callable[[S
 
     def act(sandbox: Sandbox) -> str:
         command = (step, request_of(sandbox, name), "--reason", why)
-        return run_requests(sandbox.observations.stack, sandbox.actors.with_mfa("petra"), *command)
+        return run_requests(sandbox.stack, sandbox.actors.with_mfa("petra"), *command)
 
     return act
 
 
-def petra_carries_out(name: str) -> Callable[[Sandbox], str]:
-    """Petra has a request carried out, and hands the new password over."""
+def petra_fulfils(name: str) -> Callable[[Sandbox], str]:
+    """Petra has a request fulfilled, and hands over the new password."""
 
     def act(sandbox: Sandbox) -> str:
         petra, id_ = sandbox.actors.with_mfa("petra"), request_of(sandbox, name)
-        said = run_requests(sandbox.observations.stack, petra, "fulfil", id_, "--yes")
+        said = run_requests(sandbox.stack, petra, "fulfil", id_, "--yes")
         sandbox.actors.passwords[name] = password_from(said)
         sandbox.actors.issued_passwords.append(password_from(said))
         return without_password(said)
@@ -79,7 +79,7 @@ def petra_carries_out(name: str) -> Callable[[Sandbox], str]:
 
 
 def carol_signs_in(sandbox: Sandbox) -> None:
-    """Carol signs in with the password that petra handed her, and has to set another."""
+    """Carol signs in with the password from petra, and sets another."""
     carol = sandbox.actors["carol"]
     sandbox.account.sign_in(
         "carol", source_ip=carol.source_ip, password=sandbox.actors.passwords["carol"]
@@ -88,26 +88,26 @@ def carol_signs_in(sandbox: Sandbox) -> None:
 
 
 def carol_enrols(sandbox: Sandbox) -> None:
-    """Carol registers her new phone."""
+    """Carol registers a new phone."""
     sandbox.actors.enrol("carol", device="carol-new-phone")
 
 
-def the_story_is_told(sandbox: Sandbox) -> str:
-    """Petra reads carol's request from the beginning."""
+def petra_reads_the_history(sandbox: Sandbox) -> str:
+    """Petra reads the history of carol's request."""
     petra, id_ = sandbox.actors.with_mfa("petra"), request_of(sandbox, "carol")
-    return run_requests(sandbox.observations.stack, petra, "show", id_, "--history")
+    return run_requests(sandbox.stack, petra, "show", id_, "--history")
 
 
 CAROL: Final = (
     Scenario(
-        "victor means well",
-        "He is of the security team, and tries to remove carol's device for her.",
-        victor_means_well,
+        "victor tries to remove carol's device",
+        "They are in the security team and want to help. The guard policy denies it.",
+        victor_tries_for_carol,
         (request("carol"), mailed(), alerted("removal_denied", naming="carol")),
     ),
     Scenario(
-        "carol says what she wants",
-        "At the change desk, with her own access key.",
+        "carol gives the details",
+        "At the change desk, with their own access key.",
         carol_gives_details,
         (
             request("carol", "submitted"),
@@ -116,21 +116,21 @@ CAROL: Final = (
         ),
     ),
     Scenario(
-        "nobody decides alone",
-        "carol may approve, but not for herself; victor tried; petra has left her phone at home.",
-        three_are_refused,
+        "three people may not approve",
+        "carol is the subject, victor tried to remove the device, petra signed in without MFA.",
+        three_try_to_approve,
         (request("carol", "submitted"), mailed(), alerted()),
     ),
     Scenario(
         "petra approves",
-        "She has nothing to do with it, and signed in with MFA.",
-        petra_approves("carol", why="called her back: her phone is gone"),
+        "They are not involved, and signed in with MFA.",
+        petra_approves("carol", why="called carol back: the phone is gone"),
         (request("carol", "approved"), mailed("carol"), alerted()),
     ),
     Scenario(
-        "petra has it carried out",
-        "The device is removed by the only role that may, and carol gets a new password.",
-        petra_carries_out("carol"),
+        "petra has it fulfilled",
+        "The only role that may do so removes the device and sets a new password.",
+        petra_fulfils("carol"),
         (
             request("carol", "fulfilled"),
             finding("carol", opened=True),
@@ -140,13 +140,13 @@ CAROL: Final = (
     ),
     Scenario(
         "carol signs in with the new password",
-        "Without MFA: there is no other way to enrol.",
+        "Without MFA, since there is no other way to enrol.",
         carol_signs_in,
         (request("carol", "fulfilled"), mailed(), alerted()),
     ),
     Scenario(
-        "carol enrols her new phone",
-        "That closes both, the finding and the request.",
+        "carol enrols a new phone",
+        "This closes the finding and the request.",
         carol_enrols,
         (
             request("carol", "closed"),
@@ -156,9 +156,9 @@ CAROL: Final = (
         ),
     ),
     Scenario(
-        "what the auditor reads",
-        "All that happened, in order, each with who did it and what proves it.",
-        the_story_is_told,
+        "the history of the request",
+        "Everything that happened, in order, with who did it and the evidence.",
+        petra_reads_the_history,
         (mailed(), alerted()),
     ),
 )
@@ -168,10 +168,10 @@ CAROL: Final = (
 
 
 def the_violation_is_acknowledged(sandbox: Sandbox) -> str:
-    """Olivia tries to close what she did herself; petra does it, with a reason."""
-    stack, id_ = sandbox.observations.stack, request_of(sandbox, "dave")
+    """Olivia tries to acknowledge their own violation; petra does it, with a reason."""
+    stack, id_ = sandbox.stack, request_of(sandbox, "dave")
     command = ("acknowledge", id_, "--yes", "--reason")
-    own, others = "my own doing", "olivia was demo_run the rule; dave enrols again"
+    own, others = "I removed it", "olivia knows the rule now; dave enrols again"
     petra = sandbox.actors.with_mfa("petra")
     return "\n".join(
         [
@@ -183,8 +183,8 @@ def the_violation_is_acknowledged(sandbox: Sandbox) -> str:
 
 DAVE: Final = (
     Scenario(
-        "security looks into dave's case",
-        "A violation is closed by security's word alone, and not by whoever did it.",
+        "security acknowledges the violation",
+        "Only security closes a violation, and not the person who caused it.",
         the_violation_is_acknowledged,
         (
             request("dave", "closed", violation=True),
@@ -196,27 +196,27 @@ DAVE: Final = (
 )
 
 
-# --- alice, for whom the service desk asks ------------------------------------------------------
+# --- alice, for whom the service desk files ------------------------------------------------------
 
 
-def lena_files(sandbox: Sandbox) -> str:
-    """Lena, at the service desk, files a request for alice, who called her."""
+def lena_files_a_request(sandbox: Sandbox) -> str:
+    """Lena, at the service desk, files a request for alice, who called."""
     lena = sandbox.actors.in_service_desk_role("lena")
-    why = ("--reason", "alice called: her phone is broken", "--wanted", "fido")
-    return run_requests(sandbox.observations.stack, lena, "open", "--user", "alice", *why)
+    why = ("--reason", "alice called: the phone is broken", "--wanted", "fido")
+    return run_requests(sandbox.stack, lena, "open", "--user", "alice", *why)
 
 
-def petra_tries_again(sandbox: Sandbox) -> str:
-    """Petra opens the window once more, and this time has it carried out at once."""
+def petra_reopens(sandbox: Sandbox) -> str:
+    """Petra reopens the request, and has it fulfilled at once."""
     reopened = petra_approves("alice", why="it was forgotten", step="reopen")(sandbox)
-    return f"{reopened}\n{petra_carries_out('alice')(sandbox)}"
+    return f"{reopened}\n{petra_fulfils('alice')(sandbox)}"
 
 
 ALICE: Final = (
     Scenario(
         "lena files a request for alice",
-        "She works in a role of the service desk, which files for anybody. alice is demo_run of it.",
-        lena_files,
+        "They use the service desk's role, which may file for anybody. alice receives a mail.",
+        lena_files_a_request,
         (
             request("alice", "submitted"),
             mailed("alice"),
@@ -224,14 +224,14 @@ ALICE: Final = (
         ),
     ),
     Scenario(
-        "petra approves it",
-        "And goes home.",
+        "petra approves alice's request",
+        "But nobody has it fulfilled.",
         petra_approves("alice", why="alice confirmed it by video"),
         (request("alice", "approved"), mailed("alice"), alerted()),
     ),
     Scenario(
-        "nobody carries it out",
-        "The approved window ends after a day.",
+        "the approval expires",
+        "An approval is valid for one day.",
         days_pass(2),
         (
             request("alice", "expired"),
@@ -240,9 +240,9 @@ ALICE: Final = (
         ),
     ),
     Scenario(
-        "petra tries again",
-        "An expired request can be opened once more, as a new approval.",
-        petra_tries_again,
+        "petra reopens the request",
+        "That is a new approval of an expired request.",
+        petra_reopens,
         (
             request("alice", "fulfilled"),
             finding("alice", opened=True),
@@ -251,8 +251,8 @@ ALICE: Final = (
         ),
     ),
     Scenario(
-        "alice does not come back",
-        "Three days later she has no new device: security is demo_run, once, and the ladder goes on.",
+        "alice does not enrol",
+        "Three days later there is no new device: one alert to security, and the reminders go on.",
         days_pass(3),
         (
             request("alice", "fulfilled"),

@@ -1,18 +1,20 @@
-"""The ASGI application that stands in front of MiniStack and plays CloudTrail, and SES's reports.
+"""The ASGI application in front of MiniStack that writes CloudTrail's records and SES's reports.
 
-It runs emulator_internals the emulator's process (`hypercorn sandbox.cloudtrail_bridge:app`), so that every client passes
-through it: the story, the AWS CLI, the deployed functions. Each management call to a watched
-service, allowed or denied by MiniStack's policy evaluation, becomes the record that AWS would have
-written, and goes to MiniStack's own event bus, which matches the deployed rules and feeds their
-targets. In the same way SES's reports get there about the mails that MiniStack took.
+It runs inside the emulator's process (`hypercorn sandbox.cloudtrail_bridge:app`), so that it sees
+the calls of every client: the story, the AWS CLI, the deployed functions. Each management call to a
+watched service, allowed or denied by MiniStack's policy evaluation, becomes the record that AWS
+would have written. The record is put on MiniStack's own event bus, which matches the deployed rules
+and sends it to their targets. SES's reports about the mails that MiniStack accepted are put on the
+bus in the same way.
 
-Beside the AWS APIs it answers:
+In addition to the AWS APIs it answers:
 
-    GET  /_sandbox/records?after=N    what CloudTrail has recorded, and which rules matched
-    GET  /_sandbox/decisions          each answer of the policy evaluation, counted
-    POST /_sandbox/sign-in            a console sign-in, which no API makes
+    GET  /_sandbox/records?after=N    the CloudTrail records, with the rules that each matched
+    GET  /_sandbox/mails?after=N      the mails that SES accepted
+    GET  /_sandbox/decisions          each decision of the policy evaluation, with its count
+    POST /_sandbox/sign-in            sign in to the console, for which there is no API
     POST /_sandbox/deliver            deliver the records with the given event ids once more
-    POST /_sandbox/lose               from now on, lose one in so many records; 0: lose none
+    POST /_sandbox/lose               from now on, lose one in so many events; 0: lose none
 """
 
 import json
@@ -58,7 +60,7 @@ DATA_EVENTS: Final = {
     }),
 }  # fmt: skip
 
-# Not in CloudTrail: nobody knows who called, or there is no such call.
+# Not in CloudTrail: the caller is not known, or there is no such call.
 UNAUTHENTICATED: Final = frozenset({
     "ExpiredToken", "IncompleteSignature", "InvalidAction", "InvalidClientTokenId",
     "MissingAuthenticationToken", "RequestExpired", "SignatureDoesNotMatch",
@@ -68,17 +70,17 @@ UNAUTHENTICATED: Final = frozenset({
 
 @dataclass
 class Trail:
-    """All that was recorded since the emulator started."""
+    """All records since the emulator started."""
 
     entries: list[Json] = field(default_factory=list)
     decisions: Counter[Decision] = field(default_factory=Counter)
     lose_one_in: int = 0
-    watched: int = 0
-    unlucky: int = 0
-    dice: Random = field(default_factory=lambda: Random(20))  # noqa: S311 - the same at each run
+    asked_for: int = 0
+    lost_place: int = 0
+    random: Random = field(default_factory=lambda: Random(20))  # noqa: S311 - the same at each run
 
     def publish(self, record: Json) -> Json:
-        """Write a record down and put it on the event bus."""
+        """Keep a record and put it on the event bus."""
         lost = self._is_lost(record)
         rules = [] if lost else emulator_internals.deliver(record)
         entry = {"number": len(self.entries) + 1, "record": record, "rules": rules, "lost": lost}
@@ -86,23 +88,23 @@ class Trail:
         return entry
 
     def _is_lost(self, record: Json) -> bool:
-        """CloudTrail tells EventBridge as well as it can, and now and then an event never comes."""
-        if not self.lose_one_in or not emulator_internals.is_watched(record):
+        """Return whether an event is lost: CloudTrail delivers to EventBridge on a best effort."""
+        if not self.lose_one_in or not emulator_internals.is_asked_for(record):
             return False
-        place = self.watched % self.lose_one_in
+        place = self.asked_for % self.lose_one_in
         if place == 0:
-            self.unlucky = self.dice.randrange(self.lose_one_in)
-        self.watched += 1
-        return place == self.unlucky
+            self.lost_place = self.random.randrange(self.lose_one_in)
+        self.asked_for += 1
+        return place == self.lost_place
 
     def decided(self, decision: Decision) -> None:
-        """Count one answer of the policy evaluation."""
+        """Count a decision of the policy evaluation."""
         self.decisions[decision] += 1
 
 
 @dataclass
 class Bridge:
-    """MiniStack, watched."""
+    """MiniStack, with a record of each call."""
 
     emulator: Callable[[Scope, Receive, Send], Awaitable[None]]
     trail: Trail
@@ -112,7 +114,7 @@ class Bridge:
         if scope["type"] != "http":
             await self.emulator(scope, receive, send)
             return
-        # The laptop speaks plain HTTP; policies that demand TLS must find it all the same.
+        # The sandbox uses plain HTTP. Policies that demand TLS must see TLS.
         scope = {**scope, "headers": [*scope["headers"], (b"x-forwarded-proto", b"https")]}
         signed = aws_protocol.signature(_headers(scope))
         if scope["path"].startswith("/_sandbox/"):
@@ -121,28 +123,21 @@ class Bridge:
             await send({"type": "http.response.start", "status": status, "headers": [kind]})
             await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
         elif signed and signed.service in DATA_EVENTS:
-            await self._watch(signed, scope, receive, send)
+            await self._record(signed, scope, receive, send)
         elif (scope["method"], scope["path"]) == ("POST", "/v2/email/outbound-emails"):
-            await self._post(scope, receive, send)
+            await self._accept_mail(scope, receive, send)
         else:
             await self.emulator(scope, receive, send)
 
-    async def _post(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let MiniStack take a mail, and report what becomes of it as SES does."""
+    async def _accept_mail(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let MiniStack accept a mail, and report its delivery as SES does."""
         body = await _body(receive)
-        answered: list[Message] = []
-
-        async def relay(message: Message) -> None:
-            answered.append(message)
-            await send(message)
-
-        await self.emulator(scope, _replay(body, receive), relay)
-        response = _response(answered)
+        response = await self._forward(scope, body, receive, send)
         if response.status == HTTPStatus.OK:
             message_id = json.loads(response.body)["MessageId"]
             emulator_internals.report(SentMail.of(json.loads(body), message_id))
 
-    async def _watch(
+    async def _record(
         self, signed: aws_protocol.Signature, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Let MiniStack answer, and record the call if CloudTrail would."""
@@ -159,16 +154,10 @@ class Bridge:
             return
         # Read before the call, which may delete the caller's own key.
         who = emulator_internals.caller(signed.access_key_id)
-        answered: list[Message] = []
-
-        async def relay(message: Message) -> None:
-            answered.append(message)
-            await send(message)
-
-        await self.emulator(scope, _replay(request.body, receive), relay)
+        response = await self._forward(scope, request.body, receive, send)
         if who is None:
             return
-        members = aws_protocol.outcome(called, _response(answered))
+        members = aws_protocol.outcome(called, response)
         error = members.pop("Error", {})
         if error.get("Code") in UNAUTHENTICATED:
             return
@@ -177,7 +166,7 @@ class Bridge:
             event_name=aws_protocol.event_name(called),
             region=signed.region,
             at=datetime.now(UTC),
-            # All clients share one machine; who wants another address says so, as proxies do.
+            # All clients run on one machine. They name another address as proxies do.
             source_ip=request.headers.get("x-forwarded-for", scope["client"][0]),
             user_agent=request.headers.get("user-agent", ""),
             parameters=aws_protocol.parameters(called, request),
@@ -187,29 +176,44 @@ class Bridge:
         )
         self.trail.publish(records.api_call(who, call))
 
+    async def _forward(
+        self, scope: Scope, body: bytes, receive: Receive, send: Send
+    ) -> aws_protocol.Response:
+        """Let MiniStack answer the client, and return the answer."""
+        answered: list[Message] = []
+
+        async def relay(message: Message) -> None:
+            answered.append(message)
+            await send(message)
+
+        await self.emulator(scope, _replay(body, receive), relay)
+        return _response(answered)
+
     def _answer(self, scope: Scope, body: bytes) -> tuple[int, Any]:
         query = parse_qs(scope["query_string"].decode())
-        match scope["method"], scope["path"].removeprefix("/_sandbox/").split("/"):
-            case "GET", ["records"]:
-                return 200, self.trail.entries[int(query.get("after", ["0"])[0]) :]
-            case "GET", ["decisions"]:
-                return 200, [
+        after = int(query.get("after", ["0"])[0])
+        answer: Any
+        match scope["method"], scope["path"].removeprefix("/_sandbox/"):
+            case "GET", "records":
+                answer = self.trail.entries[after:]
+            case "GET", "mails":
+                answer = emulator_internals.mails(after)
+            case "GET", "decisions":
+                answer = [
                     vars(decision) | {"count": count}
                     for decision, count in self.trail.decisions.items()
                 ]
-            case "POST", ["sign-in"]:
+            case "POST", "sign-in":
                 attempt = emulator_internals.sign_in_attempt(**json.loads(body))
-                return 200, self.trail.publish(records.sign_in(attempt))
-            case "POST", ["deliver"]:
+                answer = self.trail.publish(records.sign_in(attempt))
+            case "POST", "deliver":
                 known = {one["record"]["eventID"]: one["record"] for one in self.trail.entries}
-                return 200, [
-                    emulator_internals.deliver(known[event_id]) for event_id in json.loads(body)
-                ]
-            case "POST", ["lose"]:
-                self.trail.lose_one_in = json.loads(body)
-                return 200, self.trail.lose_one_in
+                answer = [emulator_internals.deliver(known[id_]) for id_ in json.loads(body)]
+            case "POST", "lose":
+                answer = self.trail.lose_one_in = json.loads(body)
             case _:
                 return 404, __doc__
+        return 200, answer
 
 
 def _is_recorded(service: str, event_name: str) -> bool:

@@ -1,14 +1,12 @@
-"""The doctor's visit: first to an account that is well, then to one in which much is broken.
+"""The doctor command: in a healthy account, then in one in which everything is broken at once.
 
-What is broken is mended again, so that the account can go on being used.
+What is broken is repaired again, so that the account can be used further.
 """
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -18,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from mfa_watcher.domain.health.event_checks import forwarder_rule
+from sandbox import command_line
 from sandbox.deploy import DOMAIN, STACK, verify_sender
 from sandbox.emulator import REGION
 from sandbox.records import Json
@@ -26,32 +25,33 @@ from sandbox.setup import Sandbox
 TRAIL: Final = "all-regions"
 SWEPT_WITHIN_SECONDS: Final = 30
 EVENTS_TAKE_SECONDS: Final = 20
+CHECK_EVERY_SECONDS: Final = 0.2
 _STYLES: Final = {"ok": "green", "warning": "yellow", "fail": "bold red", "unknown": "magenta"}
 
 
 @dataclass(frozen=True)
 class CheckedAccount:
-    """The account that is examined, with root's hands to break things in it."""
+    """The account that is checked, and the root user's clients to break things in it."""
 
     sandbox: Sandbox
     kept: dict[str, Any] = field(default_factory=dict)
-    """What was there before it was broken."""
+    """What is needed to repair it."""
 
     def client(self, service: str, region: str = REGION) -> Any:  # noqa: ANN401 - any service's
-        """Give root's client."""
+        """Return the root user's client of a service."""
         return self.sandbox.account.root.client(service, region)
 
     @property
     def ids(self) -> dict[str, str]:
-        """Physical ids of the stack's resources."""
-        return self.sandbox.observations.stack.resources
+        """Return physical ids of the stack's resources by logical ids."""
+        return self.sandbox.stack.resources
 
     @cached_property
     def forwarders(self) -> list[str]:
-        """Regions that a forwarder is deployed in."""
+        """Return the regions that a forwarder is deployed in."""
         return [
             region
-            for region in self.sandbox.observations.stack["SignInRegions"].split(",")
+            for region in self.sandbox.stack["SignInRegions"].split(",")
             if self._forwards(region)
         ]
 
@@ -62,29 +62,22 @@ class CheckedAccount:
             return False
         return True
 
-    def examine(self) -> list[Json]:
-        """Call the doctor as anybody does; gives the verdicts."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    def check(self) -> list[Json]:
+        """Run the doctor command, and return its verdicts."""
         regions = ",".join(dict.fromkeys((REGION, *self.forwarders)))
-        said = subprocess.run(
-            [
-                *(sys.executable, "-m", "mfa_watcher", "doctor", "--json"),
-                *("--stack", STACK, "--region", REGION, "--sign-in-regions", regions),
-            ],
-            env=kept | self.sandbox.account.root.environment,
-            check=False,
-            capture_output=True,
-            text=True,
+        command = ["doctor", "--json", "--stack", STACK, "--region", REGION]
+        finished = command_line.run(
+            [*command, "--sign-in-regions", regions], self.sandbox.account.root.environment
         )
-        verdicts = [json.loads(line) for line in said.stdout.splitlines()]
+        verdicts = [json.loads(line) for line in finished.stdout.splitlines()]
         if not verdicts:
-            raise RuntimeError(f"the doctor said nothing: {said.stderr}")
+            raise RuntimeError(f"the doctor printed nothing: {finished.stderr}")
         return verdicts
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that the doctor must find, and how it comes and goes."""
+    """Something that the doctor must find, how to cause it and how to repair it."""
 
     check: str
     what: str
@@ -92,47 +85,43 @@ class Fault:
     repair: Callable[[CheckedAccount], object]
 
 
-def visit(console: Console, sandbox: Sandbox) -> list[str]:
-    """Have the doctor come twice; gives what he found too much, and too little."""
+def run(console: Console, sandbox: Sandbox) -> list[str]:
+    """Run the doctor twice, and return what it reported wrongly, and what it did not find."""
     account = CheckedAccount(sandbox)
     console.print()
     console.rule("[bold]the doctor", align="left", style="dim")
-    console.print("[italic]mfa-watcher doctor: is the watcher able to see and to tell?")
-    _make_well(account)
-    well = account.examine()
-    _show(console, well)
+    console.print("[italic]mfa-watcher doctor: does everything that the watcher needs work?")
+    _make_healthy(account)
+    healthy = account.check()
+    _show(console, healthy)
     wrong = [
         f"the doctor: {one['check']} is {one['level']}, although nothing is broken: {one['seen']}"
-        for one in well
+        for one in healthy
         if one["level"] in {"fail", "unknown"}
     ]
     faults = [one for one in FAULTS if one.check != "forwarders" or account.forwarders]
-    demo_run = "; ".join(fault.what for fault in faults)
-    console.print(f"\n[italic]Now all at once: {escape(demo_run)}.", highlight=False)
+    named = "; ".join(fault.what for fault in faults)
+    console.print(f"\n[italic]Now all of this at once: {escape(named)}.", highlight=False)
     with _broken(account, faults):
-        ill = [one for one in account.examine() if one["level"] in {"fail", "unknown"}]
-    _show(console, ill)
-    found, broken = {one["check"] for one in ill}, {one.check for one in faults}
+        reported = [one for one in account.check() if one["level"] in {"fail", "unknown"}]
+    _show(console, reported)
+    found, broken = {one["check"] for one in reported}, {one.check for one in faults}
     wrong += [
         f"the doctor did not find that {one.what}" for one in faults if one.check not in found
     ]
-    return wrong + [f"the doctor found fault with {check}" for check in sorted(found - broken)]
+    return wrong + [f"the doctor reported {check} wrongly" for check in sorted(found - broken)]
 
 
-class _broken:  # noqa: N801 - used as a statement
-    """Break all, and repair what was broken, whatever happens meanwhile."""
-
-    def __init__(self, account: CheckedAccount, faults: list[Fault]) -> None:
-        self._patient = account
-        self._ailments = faults
-
-    def __enter__(self) -> None:
-        for fault in self._ailments:
-            fault.cause(self._patient)
-
-    def __exit__(self, *_: object) -> None:
-        for fault in reversed(self._ailments):
-            fault.repair(self._patient)
+@contextmanager
+def _broken(account: CheckedAccount, faults: list[Fault]) -> Iterator[None]:
+    """Cause all faults, and repair them in any case."""
+    try:
+        for fault in faults:
+            fault.cause(account)
+        yield
+    finally:
+        for fault in reversed(faults):
+            fault.repair(account)
 
 
 def _show(console: Console, verdicts: list[Json]) -> None:
@@ -146,8 +135,8 @@ def _show(console: Console, verdicts: list[Json]) -> None:
         )
 
 
-def _make_well(account: CheckedAccount) -> None:
-    """Do what a person does once in an account, and let the schedules come round."""
+def _make_healthy(account: CheckedAccount) -> None:
+    """Do what a person does once in an account, and run what the schedules run."""
     cloudtrail, s3 = account.client("cloudtrail"), account.client("s3")
     if not cloudtrail.describe_trails()["trailList"]:
         s3.create_bucket(Bucket=TRAIL)
@@ -160,8 +149,8 @@ def _make_well(account: CheckedAccount) -> None:
     deadline = time.monotonic() + SWEPT_WITHIN_SECONDS
     while not all(_item(account, f"ACCOUNT#{one}", "SWEEP") for one in accounts):
         if time.monotonic() > deadline:
-            return  # the doctor says so
-        time.sleep(0.5)
+            return  # the doctor reports it
+        time.sleep(CHECK_EVERY_SECONDS)
 
 
 # What can be broken -------------------------------------------------------------------------------
@@ -177,7 +166,7 @@ def _item(account: CheckedAccount, pk: str, sk: str) -> Json | None:
 
 
 def _age(prefix: str, naming: str, attribute: str) -> Callable[[CheckedAccount], None]:
-    """Let what the table says of a moment be long ago."""
+    """Return a fault: a time in the table is long ago."""
 
     def cause(account: CheckedAccount) -> None:
         dynamodb, table = account.client("dynamodb"), account.ids["Table"]
@@ -196,14 +185,14 @@ def _age(prefix: str, naming: str, attribute: str) -> Callable[[CheckedAccount],
     return cause
 
 
-def _fall_silent(account: CheckedAccount) -> None:
-    """Wait for the events of all that was broken before: each is a sign of life."""
+def _make_silent(account: CheckedAccount) -> None:
+    """Wait for the events of all earlier faults, since each counts as a heartbeat."""
     deadline = time.monotonic() + EVENTS_TAKE_SECONDS
     while any(_waiting(account, queue) for queue in ("SignInQueue", "IamChangeQueue")):
         if time.monotonic() > deadline:
-            break  # the doctor says so
-        time.sleep(0.5)
-    # Of other regions only those are looked at that have a forwarder.
+            break  # the doctor reports it
+        time.sleep(CHECK_EVERY_SECONDS)
+    # Of the other regions, only those with a forwarder are checked.
     _age("HEARTBEAT", f"#{REGION}#", "seen_at")(account)
 
 
@@ -255,8 +244,8 @@ def _subscribe(account: CheckedAccount) -> None:
 
 
 def _groups(account: CheckedAccount) -> Iterator[tuple[str, str]]:
-    """Give the groups that the guard policy is attached to, with its ARN."""
-    arn = account.sandbox.observations.stack["GuardPolicyArn"]
+    """Return the groups that the guard policy is attached to, each with its ARN."""
+    arn = account.sandbox.stack["GuardPolicyArn"]
     if "groups" not in account.kept:
         found = account.client("iam").list_entities_for_policy(PolicyArn=arn)
         account.kept["groups"] = [one["GroupName"] for one in found["PolicyGroups"]]
@@ -316,7 +305,7 @@ FAULTS: Final = (
     ),
     Fault(
         "event_bus",
-        "the bus takes anybody's events",
+        "the bus accepts events from anybody",
         lambda at: at.client("events").put_permission(
             EventBusName="default", StatementId="anybody", Action="events:PutEvents", Principal="*"
         ),
@@ -326,7 +315,7 @@ FAULTS: Final = (
     ),
     Fault(
         "event_sources",
-        "a queue is cut off its function",
+        "a queue's event source is disabled",
         lambda at: at.client("lambda").update_event_source_mapping(
             UUID=at.ids["OnMailFeedbackQueue"], Enabled=False
         ),
@@ -336,7 +325,7 @@ FAULTS: Final = (
     ),
     Fault(
         "functions",
-        "a function may not run",
+        "a function's concurrency is 0",
         lambda at: at.client("lambda").put_function_concurrency(
             FunctionName=at.ids["Quarantine"], ReservedConcurrentExecutions=0
         ),
@@ -347,7 +336,7 @@ FAULTS: Final = (
     Fault("schedules", "a schedule is off", _schedule("DISABLED"), _schedule("ENABLED")),
     Fault(
         "dead_letters",
-        "a dead letter lies there",
+        "there is a dead letter",
         lambda at: at.client("sqs").send_message(
             QueueUrl=at.ids["SweepDeadLetters"], MessageBody="{}"
         ),
@@ -360,7 +349,7 @@ FAULTS: Final = (
         lambda at: verify_sender(at.sandbox.account),
     ),
     Fault("alert_topic", "nobody is subscribed to the alerts", _unsubscribe, _subscribe),
-    Fault("guard_policy", "the guard policy is taken off", _detach, _attach),
+    Fault("guard_policy", "the guard policy is detached", _detach, _attach),
     Fault(
         "password_policy",
         "passwords may have 8 characters",
@@ -369,7 +358,7 @@ FAULTS: Final = (
     ),
     Fault(
         "first_password",
-        "a policy keeps alice from her first password",
+        "a policy denies alice their first password",
         lambda at: at.client("iam").put_user_policy(
             UserName="alice", PolicyName="ForceMfa", PolicyDocument=_LOCKED_OUT
         ),
@@ -380,8 +369,8 @@ FAULTS: Final = (
     ),
     Fault(
         "heartbeat",
-        "a region is silent",
-        _fall_silent,
+        "no event comes from a region",
+        _make_silent,
         _restore("seen_at"),
     ),
 )

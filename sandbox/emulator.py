@@ -1,4 +1,4 @@
-"""Starting and stopping the emulated account: MiniStack behind the bridge, in a process of its own.
+"""Start and stop the emulated account: MiniStack behind the bridge, in a process of its own.
 
 The process runs in `.venv-sandbox`, which holds the emulator alone: Lambda functions run under that
 interpreter, so a package that is missing in a layer is missing in the sandbox too.
@@ -12,6 +12,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -21,11 +22,11 @@ HOME: Final = ROOT / ".sandbox"
 
 ACCOUNT_ID: Final = "111122223333"
 REGION: Final = "us-east-1"
-# A second account of the same organization, and one that belongs to somebody else.
+# A second account of the same organization, and one outside of it.
 MEMBER_ID: Final = "444455556666"
 OUTSIDER_ID: Final = "999988887777"
 ORGANIZATION_ID: Final = "o-sandbox0org"
-# Whoever signs with this key is the account's root user.
+# The access key of the account's root user.
 ROOT_KEY: Final = "AKIAROOTOFTHESANDBOX"
 ROOT_SECRET: Final = "root-of-the-sandbox"  # noqa: S105 - opens nothing but this emulator
 DEFAULT_PORT: Final = 4566
@@ -33,11 +34,11 @@ READY_WITHIN_SECONDS: Final = 30
 
 
 class EmulatorError(RuntimeError):
-    """The emulator does not run, and the message says what to do about it."""
+    """The emulator does not run; the message says what to do."""
 
 
 def interpreter() -> Path:
-    """The Python that runs the emulator, and with it the functions."""
+    """Return the Python that runs the emulator and the functions."""
     found = Path(os.environ.get("SANDBOX_PYTHON", ROOT / ".venv-sandbox" / "bin" / "python"))
     if not found.exists():
         raise EmulatorError(f"no Python at {found}: run `make setup` first")
@@ -45,7 +46,7 @@ def interpreter() -> Path:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port that is free."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -53,7 +54,7 @@ def free_port() -> int:
 
 
 def home_of(port: int) -> Path:
-    """The folder of the account at a port, so that two of them do not meet."""
+    """Return the folder of the account at a port: two accounts share none."""
     return HOME if port == DEFAULT_PORT else HOME / str(port)
 
 
@@ -69,12 +70,12 @@ class Emulator:
 
     @property
     def endpoint(self) -> str:
-        """What AWS_ENDPOINT_URL is set to."""
+        """Return the value for AWS_ENDPOINT_URL."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def log(self) -> Path:
-        """Everything the emulator and the functions print."""
+        """Return the file with all output of the emulator and the functions."""
         return self.home / "emulator.log"
 
     def start(self) -> Self:
@@ -82,8 +83,8 @@ class Emulator:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                 raise EmulatorError(
-                    f"port {self.port} is taken, perhaps by a sandbox that still runs: "
-                    "stop it, or name another with --port"
+                    f"port {self.port} is taken, perhaps by another sandbox: "
+                    "stop it, or name another port with --port"
                 )
         temporary = self.home / "tmp"
         shutil.rmtree(temporary, ignore_errors=True)
@@ -99,23 +100,19 @@ class Emulator:
                 env=self._environment(temporary),
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # so that stop reaches the functions' processes too
+                start_new_session=True,  # so that stop also ends the functions' processes
             )
         self._wait_until_ready(self._process)
         return self
 
     def stop(self) -> None:
-        """Stop the account and the processes of its functions; all its state is gone."""
+        """Stop the account and the processes of its functions; all its state is lost."""
         if self._process is None:
             return
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self._process.pid, number)
-                self._process.wait(timeout=3)
-            except subprocess.TimeoutExpired:
-                continue
-            except ProcessLookupError:
-                break
+        # Nothing has to be saved, so nothing is asked to end in order.
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
         self._process = None
         shutil.rmtree(self.home / "tmp", ignore_errors=True)
 
@@ -128,7 +125,7 @@ class Emulator:
         self.stop()
 
     def _environment(self, temporary: Path) -> dict[str, str]:
-        """Nothing of the user's own AWS settings: the functions inherit what the emulator sees."""
+        """Return an environment without the user's AWS settings, which functions would inherit."""
         kept = {name: os.environ[name] for name in ("HOME", "LANG", "PATH") if name in os.environ}
         return kept | {
             "AUTH": "true",
@@ -163,7 +160,7 @@ class Emulator:
 
 
 def layer_target() -> dict[str, str]:
-    """What the layers must be built for: the emulator's own interpreter, on this machine."""
+    """Return what the layers are built for: the emulator's interpreter, on this machine."""
     version = subprocess.run(
         [str(interpreter()), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
         check=True,
@@ -174,5 +171,5 @@ def layer_target() -> dict[str, str]:
 
 
 def architecture() -> str:
-    """This machine's processor, in Lambda's words."""
+    """Return this machine's processor by Lambda's name."""
     return "arm64" if os.uname().machine in {"arm64", "aarch64"} else "x86_64"

@@ -1,4 +1,4 @@
-"""What the bridge needs of MiniStack's emulator_internals, which has no public way to it."""
+"""Access to the internals of MiniStack that the bridge needs and no API offers."""
 
 import json
 from datetime import UTC, datetime
@@ -6,10 +6,10 @@ from typing import Any
 
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region, request_scope
-from ministack.services import eventbridge, iam, ses_v2, sts
+from ministack.services import eventbridge, iam, ses, ses_v2, sts
 
 from sandbox import records
-from sandbox.emulator import ACCOUNT_ID
+from sandbox.emulator import ACCOUNT_ID, REGION
 from sandbox.mail_events import DETAIL_TYPES, SentMail
 from sandbox.mfa_sessions import WITH_MFA
 from sandbox.passwords import is_right
@@ -17,9 +17,9 @@ from sandbox.records import Json
 
 
 def deliver(record: Json) -> list[str]:
-    """Put a record on the default bus of its account and region; name the rules that it matches.
+    """Put a record on the default bus of its account and region; return the rules it matches.
 
-    MiniStack refuses `aws.*` sources from clients, as AWS does; its own emitters go this way.
+    MiniStack refuses `aws.*` sources from clients, as AWS does. Its own services use this way.
     """
     sign_in = record["eventName"] == "ConsoleLogin"
     source = record["eventSource"].partition(".")[0]
@@ -35,8 +35,8 @@ def deliver(record: Json) -> list[str]:
         ]
 
 
-def is_watched(record: Json) -> bool:
-    """Tell whether one of the deployed rules asks for calls of a record's name."""
+def is_asked_for(record: Json) -> bool:
+    """Return whether one of the deployed rules asks for calls of a record's name."""
     named = json.dumps(record["eventName"])
     with request_scope(record["recipientAccountId"], record["awsRegion"]):
         return any(
@@ -45,20 +45,28 @@ def is_watched(record: Json) -> bool:
 
 
 def report(mail: SentMail) -> None:
-    """Put what SES would report of a mail on the bus, if its configuration set has that demo_run.
+    """Put SES's reports about a mail on the bus, as far as its configuration set asks for them.
 
     MiniStack keeps a set's event destinations and sends them nothing.
     """
     stored = ses_v2._config_sets.get(mail.configuration_set) or {}
-    demo_run = {
+    reported = {
         kind
         for destination in (stored.get("EventDestinations") or {}).values()
         if destination.get("Enabled") and destination.get("EventBridgeDestination")
         for kind in destination["MatchingEventTypes"]
     }
     for kind in mail.fate:
-        if kind.upper() in demo_run:
+        if kind.upper() in reported:
             _put_event("aws.ses", DETAIL_TYPES[kind], mail.report(kind))
+
+
+def mails(after: int) -> list[Json]:
+    """Return the mails that SES accepted in the first account, after the first so many."""
+    with request_scope(ACCOUNT_ID, REGION):
+        accepted = ses._sent_emails_list()[after:]
+    kept = ("To", "CC", "Source", "Subject", "BodyText", "BodyHtml", "Timestamp")
+    return [{name: mail.get(name) for name in kept} for mail in accepted]
 
 
 def _put_event(source: str, kind: str, detail: Json) -> None:
@@ -67,13 +75,13 @@ def _put_event(source: str, kind: str, detail: Json) -> None:
 
 
 def caller(access_key_id: str) -> records.Caller | None:
-    """The identity behind an access key, as MiniStack resolves it; None if it knows no such key."""
+    """Return the identity behind an access key; None if MiniStack knows no such key."""
     with request_scope(account_of(access_key_id), get_region()):
         return _caller(access_key_id)
 
 
 def account_of(access_key_id: str) -> str:
-    """The account that a key belongs to. An account's number is the key of its root user."""
+    """Return the account that a key belongs to. A number is the key of that account's root user."""
     if access_key_id.isdigit():
         return access_key_id
     session = sts._sessions.get(access_key_id) or {}
@@ -116,7 +124,7 @@ def _caller(access_key_id: str) -> records.Caller | None:
 
 
 def _session(access_key_id: str) -> records.Session | None:
-    """What is known of temporary credentials; None if these are lasting ones."""
+    """Return the session of temporary credentials; None for long-term ones."""
     found = sts._sessions.get(access_key_id)
     if found is None:
         return None
@@ -127,20 +135,20 @@ def _session(access_key_id: str) -> records.Session | None:
     )
 
 
-def sign_in_attempt(  # noqa: PLR0913 - what a sign-in is made of
+def sign_in_attempt(  # noqa: PLR0913 - the details of a sign-in
     user: str = "",
     *,
     mfa: bool | None = None,
     password: str | None = None,
     account: str = ACCOUNT_ID,
-    region: str = "us-east-1",
+    region: str = REGION,
     source_ip: str = "203.0.113.10",
     user_agent: str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
 ) -> records.SignIn:
-    """What happens when `user` (empty: root) signs in to an account, in a region.
+    """Return the sign-in of `user` (empty: root) to an account, in a region.
 
-    A device is used if there is one, unless `mfa` says otherwise. Without a console password, with
-    another one than is set, or without such a user, the sign-in fails.
+    The user's device is used if there is one, unless `mfa` says otherwise. The sign-in fails
+    without a console password, with a wrong one, or if there is no such user.
     """
     with request_scope(account, region):
         return _attempt(

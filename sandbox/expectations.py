@@ -1,4 +1,4 @@
-"""What a scenario is, and what may be expected to follow from one."""
+"""Scenarios, and what can be expected at the end of one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from sandbox.setup import Sandbox
 
 @dataclass(frozen=True)
 class Since:
-    """What has been seen since a scenario began, and the state the table is in now."""
+    """What was observed since a scenario began, and the present state of the table."""
 
     observations: Observations
     mails_before: int
@@ -21,7 +21,7 @@ class Since:
 
     @classmethod
     def now(cls, observations: Observations) -> "Since":
-        """Begin."""
+        """Begin now."""
         return cls(
             observations,
             len(observations.mails),
@@ -31,25 +31,25 @@ class Since:
 
     @property
     def mails(self) -> list[Mail]:
-        """The mails of this scenario."""
+        """Return the mails of this scenario."""
         return self.observations.mails[self.mails_before :]
 
     @property
     def alerts(self) -> list[Alert]:
-        """The alerts of this scenario."""
+        """Return the alerts of this scenario."""
         return self.observations.alerts[self.alerts_before :]
 
     @property
     def records(self) -> list[Json]:
-        """The CloudTrail records of this scenario."""
+        """Return the CloudTrail records of this scenario."""
         return [entry["record"] for entry in self.observations.records[self.records_before :]]
 
     def user(self, name: str) -> Json:
-        """The watcher's record of a user; empty if it has none."""
+        """Return the watcher's record of a user; empty if there is none."""
         return next((item for item in self.observations.kind("USER") if item["name"] == name), {})
 
     def requests(self, name: str) -> list[Json]:
-        """The change requests about a user."""
+        """Return the change requests about a user."""
         return [item for item in self.observations.kind("REQUEST") if item["subject_name"] == name]
 
 
@@ -63,16 +63,16 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One thing that happens. What `act` returns is shown, if anything."""
+    """Something that happens, and what is expected. What `act` returns is printed."""
 
     title: str
     text: str
     act: Callable[[Sandbox], str | None]
-    then: tuple[Expectation, ...]
+    expected: tuple[Expectation, ...]
 
 
 class NotDeniedError(RuntimeError):
-    """A call went through that the guard policy should have denied."""
+    """A call was allowed that the guard policy should have denied."""
 
 
 def denied(call: Callable[..., object], **arguments: str) -> None:
@@ -86,11 +86,11 @@ def denied(call: Callable[..., object], **arguments: str) -> None:
     raise NotDeniedError(f"{arguments} was allowed")
 
 
-# --- what may be expected -----------------------------------------------------------------------
+# --- what can be expected -----------------------------------------------------------------------
 
 
 def mailed(*names: str) -> Expectation:
-    """Exactly one new mail for each name, and none else."""
+    """Exactly one new mail for each name, and no other."""
     return Expectation(
         f"one mail to {' and one to '.join(names)}" if names else "no mail",
         lambda since: (
@@ -112,7 +112,7 @@ def alerted(*kinds: str, naming: str = "") -> Expectation:
 
 
 def copied(name: str, *, to: str) -> Expectation:
-    """The mail to somebody went to somebody else, too."""
+    """The mail to a user was copied to somebody else."""
     return Expectation(
         f"{to} gets a copy of {name}'s mail",
         lambda since: (
@@ -123,7 +123,7 @@ def copied(name: str, *, to: str) -> Expectation:
 
 
 def mfa_status(name: str, value: str) -> Expectation:
-    """The watcher's record of a user says how he stands."""
+    """The watcher's record of a user has this MFA status."""
     return Expectation(
         f"{name} is {value}", lambda since: since.user(name).get("mfa_status") == value
     )
@@ -137,7 +137,9 @@ def quarantined(name: str, *, restricted: bool) -> Expectation:
         found = iam.list_attached_user_policies(UserName=name)["AttachedPolicies"]
         return any("Quarantine" in policy["PolicyName"] for policy in found) is restricted
 
-    return Expectation(f"{name} can do {'nothing but enrol' if restricted else 'as before'}", holds)
+    return Expectation(
+        f"{name} {'can only enrol' if restricted else 'has full access again'}", holds
+    )
 
 
 def finding(name: str, *, opened: bool) -> Expectation:
@@ -152,7 +154,7 @@ def finding(name: str, *, opened: bool) -> Expectation:
 
 
 def request(name: str, state: str = "open", *, violation: bool = False) -> Expectation:
-    """Exactly one change request about a user, and how it stands."""
+    """Exactly one change request about a user, in this state."""
 
     def holds(since: Since) -> bool:
         found = since.requests(name)
@@ -163,8 +165,8 @@ def request(name: str, state: str = "open", *, violation: bool = False) -> Expec
 
 
 def unknown(name: str) -> Expectation:
-    """Nobody found anything wrong with a user."""
+    """The watcher has neither a finding nor a request about a user."""
     return Expectation(
-        f"nothing is held against {name}",
+        f"no finding and no request about {name}",
         lambda since: not since.user(name).get("finding") and not since.requests(name),
     )

@@ -73,7 +73,8 @@ class _UnpackedOnce(zipfile.ZipFile):
         if not self._is_layer:
             super().extractall(path, *rest)
             return
-        content = hashlib.sha256(Path(str(self.filename)).read_bytes()).hexdigest()
+        archive = Path(str(self.filename))
+        content = hashlib.sha256(archive.read_bytes()).hexdigest()
         with _lock:
             if content not in _unpacked:
                 folder = Path(tempfile.mkdtemp(prefix="layer-"))
@@ -81,3 +82,4 @@ class _UnpackedOnce(zipfile.ZipFile):
                 _unpacked[content] = folder
         Path(path).rmdir()
         Path(path).symlink_to(_unpacked[content])
+        archive.unlink()  # 15 MB for each process

@@ -10,26 +10,26 @@ from sandbox.deploy import STACK
 from sandbox.emulator import ACCOUNT_ID, MEMBER_ID, ORGANIZATION_ID, OUTSIDER_ID, REGION, ROOT
 
 FORWARDER: Final = f"{STACK}-forwarder"
-ALIAS: Final = "sandbox-lab"
+ALIAS: Final = "sandbox-member"
 EUROPE: Final = "eu-north-1"
 PACIFIC: Final = "ap-southeast-2"
 
 
 @dataclass(frozen=True)
 class OtherAccounts:
-    """The second account with its people, and an account that is none of ours."""
+    """The second account with its people, and an account outside of the organization."""
 
     actors: Actors
     outsider: Account
 
     @property
     def account(self) -> Account:
-        """The second account."""
+        """Return the second account."""
         return self.actors.account
 
     @classmethod
     def create(cls, endpoint: str) -> Self:
-        """Make the accounts as they are before anybody installs a watcher."""
+        """Create the accounts as they are before the watcher is installed."""
         actors = Actors(Account(endpoint, MEMBER_ID))
         root = actors.account.root
         root.client("iam").create_account_alias(AccountAlias=ALIAS)
@@ -42,7 +42,7 @@ class OtherAccounts:
         return cls(actors, Account(endpoint, OUTSIDER_ID))
 
     def deploy_forwarders(self, hub: Account) -> None:
-        """Deploy forwarder.yaml as the operator of each account does, or a StackSet for him."""
+        """Deploy forwarder.yaml as the operator of each account, or a StackSet, does."""
         for region in (REGION, EUROPE):
             deploy_forwarder(self.account, region)
         deploy_forwarder(hub, PACIFIC)
@@ -70,11 +70,11 @@ def deploy_forwarder(account: Account, region: str) -> None:
         ],
     )
     waiter = cloudformation.get_waiter("stack_create_complete")
-    waiter.wait(StackName=FORWARDER, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+    waiter.wait(StackName=FORWARDER, WaiterConfig={"Delay": 0.2, "MaxAttempts": 150})
 
 
 def _let_users_enrol(actors: Actors) -> None:
-    """Let mia do about herself what AWS's documentation lets users do."""
+    """Let mia manage their own credentials, as AWS's documentation advises."""
     actors.account.root.client("iam").put_user_policy(
         UserName="mia", PolicyName="self-service", PolicyDocument=json.dumps(SELF_SERVICE)
     )

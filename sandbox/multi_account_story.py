@@ -1,10 +1,10 @@
-"""The second account and other regions in the story: nobody there is missed, nobody else let in."""
+"""The second account, another region, and an account whose events are refused."""
 
 import json
 from dataclasses import replace
 from typing import Final
 
-from sandbox.change_request_story import petra_approves, petra_carries_out, request_of
+from sandbox.change_request_story import petra_approves, petra_fulfils, request_of
 from sandbox.command_line import run_requests
 from sandbox.emulator import ACCOUNT_ID, MEMBER_ID, OUTSIDER_ID, REGION
 from sandbox.expectations import Expectation, Scenario, Since, alerted, finding, mailed, request
@@ -13,7 +13,7 @@ from sandbox.setup import Sandbox
 
 
 def linked_to(alias: str, account: str) -> Expectation:
-    """The mails of a scenario are about one account, and lead to its sign-in page."""
+    """The mails of a scenario are about one account, and link to its sign-in page."""
 
     def holds(since: Since) -> bool:
         link = f"https://{alias}.signin.aws.amazon.com/console"
@@ -22,7 +22,7 @@ def linked_to(alias: str, account: str) -> Expectation:
             link in text and f"{alias} ({account})" in text for text in texts
         )
 
-    return Expectation(f"the mail leads to the sign-in page of {alias}", holds)
+    return Expectation(f"the mail links to the sign-in page of {alias}", holds)
 
 
 def about(alias: str, account: str) -> Expectation:
@@ -36,7 +36,7 @@ def about(alias: str, account: str) -> Expectation:
 
 
 def of_account(name: str, account: str) -> Expectation:
-    """The watcher's record of a user is kept under his own account."""
+    """The watcher's record of a user is kept under their own account."""
     return Expectation(
         f"{name} is a user of account {account}",
         lambda since: since.user(name).get("pk", "").startswith(f"USER#{account}#"),
@@ -44,7 +44,7 @@ def of_account(name: str, account: str) -> Expectation:
 
 
 def recorded(event_name: str, account: str, region: str) -> Expectation:
-    """CloudTrail has such a record, in that account and region."""
+    """CloudTrail has a record of this call in this account and region."""
     return Expectation(
         f"{event_name} was recorded in account {account}, {region}",
         lambda since: any(
@@ -55,8 +55,8 @@ def recorded(event_name: str, account: str, region: str) -> Expectation:
     )
 
 
-def kept_out(account: str) -> Expectation:
-    """An account's event lies in its own dead letters: the hub's bus did not take it."""
+def refused_by_hub(account: str) -> Expectation:
+    """An account's event is in its own dead-letter queue: the hub's bus refused it."""
 
     def holds(since: Since) -> bool:
         hub = since.observations.account
@@ -66,11 +66,11 @@ def kept_out(account: str) -> Expectation:
         bodies = [json.loads(message["Body"]) for message in found]
         return [body["detail"]["recipientAccountId"] for body in bodies] == [account]
 
-    return Expectation("the event lies in the outsider's own dead-letter queue", holds)
+    return Expectation("the event is in the outsider's own dead-letter queue", holds)
 
 
 def henry_signs_in_from_sydney(sandbox: Sandbox) -> None:
-    """Henry, of the hub's account, is led to another region's sign-in page."""
+    """Henry, a user of the hub's account, signs in on another region's page."""
     sandbox.account.sign_in("henry", region=PACIFIC, source_ip=sandbox.actors["henry"].source_ip)
 
 
@@ -81,49 +81,47 @@ def mia_signs_in(sandbox: Sandbox) -> None:
 
 
 def mia_enrols(sandbox: Sandbox) -> None:
-    """Mia registers her phone in the second account."""
+    """Mia registers a phone in the second account."""
     sandbox.other_accounts.actors.enrol("mia", device="mia-phone")
 
 
 def mia_asks(sandbox: Sandbox) -> str:
-    """Mia files a request at the hub's change desk, with keys of her own account."""
-    mia, stack = sandbox.other_accounts.actors["mia"], sandbox.observations.stack
+    """Mia files a request at the hub's change desk, with keys of their own account."""
+    mia, stack = sandbox.other_accounts.actors["mia"], sandbox.stack
     why = ("--reason", "my phone is too old for its updates", "--wanted", "virtual")
     return f"{run_requests(stack, mia, 'open', *why)}\n{run_requests(stack, mia, 'list')}"
 
 
 def mia_and_petra(sandbox: Sandbox) -> str:
-    """Mia is not let in where requests are decided; petra, of the hub's account, approves."""
+    """Mia may not use the approval desk; petra, a user of the hub's account, approves."""
     mia, id_ = sandbox.other_accounts.actors["mia"], request_of(sandbox, "mia")
     refused = ("approve", id_, "--reason", "it is true")
-    said = run_requests(sandbox.observations.stack, mia, *refused, refused="IAM does not allow you")
-    return f"{said}\n{petra_approves('mia', why='seen her at the office')(sandbox)}"
+    said = run_requests(sandbox.stack, mia, *refused, refused="IAM does not allow you")
+    return f"{said}\n{petra_approves('mia', why='met mia at the office')(sandbox)}"
 
 
 def mia_enrols_anew(sandbox: Sandbox) -> None:
-    """Mia registers the other phone."""
+    """Mia registers another phone."""
     sandbox.other_accounts.actors.enrol("mia", device="mia-new-phone")
 
 
 def lars_removes(sandbox: Sandbox) -> None:
-    """Lars, an administrator there, takes mia's device away without asking anybody."""
-    iam, serial = (
-        sandbox.other_accounts.actors["lars"].client("iam"),
-        sandbox.other_accounts.actors.serial("mia-new-phone"),
-    )
+    """Lars, an administrator there, removes mia's device without an approval."""
+    actors = sandbox.other_accounts.actors
+    iam, serial = actors["lars"].client("iam"), actors.serial("mia-new-phone")
     iam.deactivate_mfa_device(UserName="mia", SerialNumber=serial)
     iam.delete_virtual_mfa_device(SerialNumber=serial)
 
 
-def a_stranger_forwards(sandbox: Sandbox) -> None:
-    """Root of an account that is not of the organization signs in, and its forwarder sends that."""
+def an_outsider_forwards(sandbox: Sandbox) -> None:
+    """The root user of an account outside the organization signs in; its forwarder sends that."""
     sandbox.other_accounts.outsider.sign_in(source_ip="192.0.2.200")
 
 
 SCENARIOS: Final = (
     Scenario(
         "henry signs in from Sydney",
-        "The same account, but another region: the forwarder there sends it on.",
+        "The hub's account, but another region: the forwarder there sends the event.",
         henry_signs_in_from_sydney,
         (
             recorded("ConsoleLogin", ACCOUNT_ID, PACIFIC),
@@ -136,7 +134,7 @@ SCENARIOS: Final = (
     ),
     Scenario(
         "mia signs in to the second account",
-        "Another account and another region. Its IAM is read by the role that its forwarder made.",
+        "Another account and another region. The hub reads IAM there by the forwarder's role.",
         mia_signs_in,
         (
             recorded("ConsoleLogin", MEMBER_ID, EUROPE),
@@ -148,8 +146,8 @@ SCENARIOS: Final = (
         ),
     ),
     Scenario(
-        "mia enrols there",
-        "A change in that account's IAM reaches the hub, too.",
+        "mia enrols in the second account",
+        "A change in that account's IAM reaches the hub as well.",
         mia_enrols,
         (
             recorded("EnableMFADevice", MEMBER_ID, REGION),
@@ -160,7 +158,7 @@ SCENARIOS: Final = (
     ),
     Scenario(
         "mia asks for another device",
-        "At the hub's desk, from the second account: its own policy and the door's let her in.",
+        "At the hub's change desk. Both the policy there and the one in mia's account allow it.",
         mia_asks,
         (
             request("mia", "submitted"),
@@ -171,14 +169,14 @@ SCENARIOS: Final = (
     ),
     Scenario(
         "petra approves mia's request",
-        "Approvers are of the hub's account.",
+        "Approvers are users of the hub's account.",
         mia_and_petra,
         (request("mia", "approved"), mailed("mia"), about(ALIAS, MEMBER_ID), alerted()),
     ),
     Scenario(
-        "petra has mia's request carried out",
-        "By a role in the second account, which its forwarder made. Its removal is no violation.",
-        petra_carries_out("mia"),
+        "petra has mia's request fulfilled",
+        "By a role in the second account, which its forwarder made. This removal is no violation.",
+        petra_fulfils("mia"),
         (
             recorded("DeactivateMFADevice", MEMBER_ID, REGION),
             request("mia", "fulfilled"),
@@ -189,8 +187,8 @@ SCENARIOS: Final = (
         ),
     ),
     Scenario(
-        "mia enrols her other phone",
-        "That closes the finding and the request.",
+        "mia enrols another phone",
+        "This closes the finding and the request.",
         mia_enrols_anew,
         (
             request("mia", "closed"),
@@ -210,12 +208,12 @@ SCENARIOS: Final = (
         ),
     ),
     Scenario(
-        "a outsider's account forwards to us",
-        "Anybody can deploy the forwarder. The bus takes events of the organization alone.",
-        a_stranger_forwards,
+        "an account outside the organization forwards an event",
+        "Anybody can deploy the forwarder. The bus accepts events of the organization only.",
+        an_outsider_forwards,
         (
             recorded("ConsoleLogin", OUTSIDER_ID, REGION),
-            kept_out(OUTSIDER_ID),
+            refused_by_hub(OUTSIDER_ID),
             mailed(),
             alerted(),
         ),

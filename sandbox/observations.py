@@ -1,4 +1,4 @@
-"""What can be seen of the watcher from outside: its table, the inboxes, the alerts, its queues."""
+"""What can be observed of the watcher from outside: its table, mails, alerts and queues."""
 
 import json
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from sandbox.records import Json
 
 ALERT_READER: Final = "sandbox-alert-reader"
 UNDELIVERED: Final = frozenset({"pending", "claimed"})
+_READ: Final = TypeDeserializer().deserialize
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Mail:
 
 @dataclass(frozen=True)
 class Alert:
-    """An alert as a subscriber of the topic gets it."""
+    """An alert as a subscriber of the topic receives it."""
 
     subject: str
     message: str
@@ -42,7 +43,7 @@ class Alert:
 
 @dataclass(frozen=True)
 class HistoryLine:
-    """One line of the watcher's history: why it looked and what it did, or what it delivered."""
+    """One entry of the watcher's history: what it saw and did, or what it delivered."""
 
     event_id: str
     what: str
@@ -53,7 +54,7 @@ class HistoryLine:
 
 @dataclass
 class Observations:
-    """Everything seen so far; `look` adds what is new."""
+    """Everything observed so far; `update` adds what is new."""
 
     account: Account
     stack: Stack
@@ -62,16 +63,17 @@ class Observations:
     history_lines: list[HistoryLine] = field(default_factory=list)
     records: list[Json] = field(default_factory=list)
     items: list[Json] = field(default_factory=list)
+    _converted: dict[tuple[str, str], tuple[Json, Json]] = field(default_factory=dict)
+    _known_lines: set[tuple[str, str]] = field(default_factory=set)
 
     @classmethod
     def of(cls, account: Account, stack: Stack) -> Self:
-        """Start to look, with a queue of our own behind the alert topic."""
+        """Start to observe, with a queue of our own subscribed to the alert topic."""
         root = account.root
         sqs = root.client("sqs")
         queue = sqs.create_queue(QueueName=ALERT_READER)["QueueUrl"]
-        wanted = ["QueueArn"]
-        arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=wanted)["Attributes"][
-            wanted[0]
+        arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"][
+            "QueueArn"
         ]
         statement = {
             "Effect": "Allow",
@@ -86,24 +88,28 @@ class Observations:
         return cls(account, stack)
 
     def update(self) -> list[Json | HistoryLine | Mail | Alert]:
-        """Look once, and return what is new: records first, then history_lines, mails and alerts."""
+        """Observe once, and return what is new: records, then history, mails and alerts."""
         records = self.account.records(after=len(self.records))
         self.records += records
-        self.items = list(self._table())
-        known = {(act.event_id, act.what) for act in self.history_lines}
-        history_lines = [
-            act for act in map(_act, self._history()) if (act.event_id, act.what) not in known
+        self.items = [self._plain(item) for item in self.account.items(self.stack["TableName"])]
+        lines = [
+            _line(item)
+            for item in self._history()
+            if (item["event_id"], item["what"]) not in self._known_lines
         ]
-        history_lines = list({(act.event_id, act.what): act for act in history_lines}.values())
-        self.history_lines += sorted(history_lines, key=lambda act: act.at)
-        mails = [_mail(raw) for raw in self.account.inbox()[len(self.mails) :]]
+        # A user's history and a request's may hold the same entry.
+        found = {(line.event_id, line.what): line for line in lines}
+        self._known_lines |= found.keys()
+        lines = sorted(found.values(), key=lambda line: line.at)
+        self.history_lines += lines
+        mails = [_mail(raw) for raw in self.account.mails(after=len(self.mails))]
         self.mails += mails
         alerts = list(self._new_alerts())
         self.alerts += alerts
-        return [*records, *history_lines, *mails, *alerts]
+        return [*records, *lines, *mails, *alerts]
 
     def is_idle(self) -> bool:
-        """Whether nothing is under way: queues and outbox are empty."""
+        """Return whether queues and outbox are empty."""
         sqs = self.account.root.client("sqs")
         for queue in ("SignInQueue", "IamChangeQueue", "MailFeedbackQueue", "SweepQueue"):
             found = sqs.get_queue_attributes(QueueUrl=self.stack[queue], AttributeNames=["All"])
@@ -115,7 +121,7 @@ class Observations:
         return not any(item.get("status") in UNDELIVERED for item in self.kind("INTENT"))
 
     def kind(self, prefix: str) -> list[Json]:
-        """The table's items of one kind: USER, REQUEST, INTENT, … in their present state."""
+        """Return the present state of all items of one kind, such as USER or REQUEST."""
         return [
             item
             for item in self.items
@@ -123,18 +129,17 @@ class Observations:
         ]
 
     def history_of(self, item: Json) -> list[Json]:
-        """The history of a user or a request, the oldest first."""
+        """Return the history of a user or a request, the oldest entry first."""
         return sorted(
             (one for one in self._history() if one["pk"] == item["pk"]), key=lambda one: one["sk"]
         )
 
     def dead_letters(self) -> list[Json]:
-        """What the functions could not process."""
+        """Return the messages that the functions could not process."""
         sqs = self.account.root.client("sqs")
-        sources = ("SignIn", "IamChange", "MailFeedback", "Deliver", "Sweep")
         return [
             message
-            for source in sources
+            for source in ("SignIn", "IamChange", "MailFeedback", "Deliver", "Sweep")
             for message in sqs.receive_message(
                 QueueUrl=self.stack[f"{source}DeadLetters"],
                 MaxNumberOfMessages=10,
@@ -144,14 +149,14 @@ class Observations:
         ]
 
     def function_roles(self) -> set[str]:
-        """The names of the roles that functions run under."""
+        """Return the names of the roles that functions run under."""
         pages = self.account.root.client("lambda").get_paginator("list_functions").paginate()
         return {
             function["Role"].rpartition("/")[2] for page in pages for function in page["Functions"]
         }
 
     def refusals(self) -> list[Json]:
-        """Calls of the functions that their own roles do not allow: a hole in the template."""
+        """Return the calls of functions that their own roles deny: what the template lacks."""
         functions = tuple(f":assumed-role/{role}/" for role in self.function_roles())
         return [
             decision
@@ -161,7 +166,7 @@ class Observations:
         ]
 
     def errors(self) -> list[str]:
-        """What the functions logged as errors, and tracebacks, by log group."""
+        """Return what the functions logged as errors, and tracebacks, with the log group."""
         logs = self.account.root.client("logs")
         groups = logs.describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]
         return [
@@ -177,12 +182,14 @@ class Observations:
     def _history(self) -> list[Json]:
         return [item for item in self.items if item["sk"].startswith("HISTORY#")]
 
-    def _table(self) -> Iterator[Json]:
-        read = TypeDeserializer().deserialize
-        pages = self.account.root.client("dynamodb").get_paginator("scan")
-        for page in pages.paginate(TableName=self.stack["TableName"]):
-            for item in page["Items"]:
-                yield {name: read(value) for name, value in item.items()}
+    def _plain(self, item: Json) -> Json:
+        """Return an item with plain values; converted anew only if it changed."""
+        key = (item["pk"]["S"], item["sk"]["S"])
+        known = self._converted.get(key)
+        if known is None or known[0] != item:
+            known = item, {name: _READ(value) for name, value in item.items()}
+            self._converted[key] = known
+        return known[1]
 
     def _new_alerts(self) -> Iterator[Alert]:
         sqs = self.account.root.client("sqs")
@@ -215,7 +222,7 @@ def _alert(envelope: Json) -> Alert:
     )
 
 
-def _act(item: Json) -> HistoryLine:
+def _line(item: Json) -> HistoryLine:
     return HistoryLine(
         item["event_id"],
         item["what"],

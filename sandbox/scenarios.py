@@ -1,4 +1,4 @@
-"""All scenarios, in the order in which they are demo_run."""
+"""All scenarios, in the order in which they run."""
 
 from typing import Final
 

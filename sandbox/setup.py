@@ -1,36 +1,45 @@
-"""Setting the sandbox: people in the account, and the watcher deployed into it."""
+"""Set up the sandbox: an account with people in it, and the watcher deployed into it."""
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
+from sandbox import command_line
 from sandbox.account import Account
 from sandbox.actors import Actors
-from sandbox.deploy import build, deploy
+from sandbox.deploy import Stack, build, deploy
 from sandbox.emulator import Emulator
 from sandbox.multi_account import OtherAccounts
 from sandbox.observations import Observations
 from sandbox.records import Json
 
-LONGEST_WAIT_SECONDS = 30
-LOOK_EVERY_SECONDS = 0.3
+FIRST_ALERT_WITHIN_SECONDS: Final = 30
+OBSERVE_EVERY_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True)
 class Sandbox:
-    """An account with people and a watcher in it, and an eye on what the watcher does."""
+    """An account with people and the deployed watcher, and what is observed of the watcher."""
 
+    emulator: Emulator
     account: Account
     actors: Actors
     observations: Observations
     other_accounts: OtherAccounts
 
+    @property
+    def stack(self) -> Stack:
+        """Return the deployed stack."""
+        return self.observations.stack
+
     def run(self, function: str) -> Json:
         """Run a deployed function, named by its logical id, as its schedule does."""
         answer = self.account.root.client("lambda").invoke(
-            FunctionName=self.observations.stack[function], Payload=b"{}"
+            FunctionName=self.stack[function], Payload=b"{}"
         )
         payload: Json = json.loads(answer["Payload"].read())
         if "FunctionError" in answer:
@@ -38,33 +47,50 @@ class Sandbox:
         return payload
 
     @classmethod
-    def set_up(cls, emulator: Emulator, say: Callable[[str], None] = lambda _: None) -> Self:
-        """Build and deploy the real template into a running emulator; `say` hears how far it is."""
-        account = Account(emulator.endpoint)
-        actors = Actors(account)
+    @contextmanager
+    def running(
+        cls, emulator: Emulator, say: Callable[[str], None] = lambda _: None
+    ) -> Iterator[Self]:
+        """Start an emulator, and build and deploy the real template into it; stop it at the end.
+
+        `say` is called with a line about each step that is done.
+        """
         began = time.monotonic()
 
         def done(what: str) -> None:
             say(f"{time.monotonic() - began:4.1f} s  {what}")
 
-        build(emulator.home)
-        done("sam build: functions and layers for this machine")
-        actors.create()
-        other_accounts = OtherAccounts.create(emulator.endpoint)
-        done(f"people in the account: {', '.join(actors.people)}")
-        done(f"people in a second one: {', '.join(other_accounts.actors.people)}")
-        stack = deploy(account, emulator.home)
-        done("sam deploy: the real template.yaml")
-        other_accounts.deploy_forwarders(account)
-        done("forwarder.yaml: a second account, and another region of this one")
-        actors.guard(stack["GuardPolicyArn"])
-        actors.grant_api_access(stack["RequesterPolicyArn"], stack["ApproverPolicyArn"])
-        observations = Observations.of(account, stack)
+        # What does not depend on each other runs at the same time.
+        with ThreadPoolExecutor() as pool:
+            building = pool.submit(build, emulator.home)
+            command_line.WARM.launch()
+            with emulator:
+                done("emulator started")
+                account = Account(emulator.endpoint)
+                actors = Actors(account)
+                actors.create()
+                other_accounts = OtherAccounts.create(emulator.endpoint)
+                done(f"people in the account: {', '.join(actors.people)}")
+                done(f"people in a second one: {', '.join(other_accounts.actors.people)}")
+                building.result()
+                done("sam build: functions and layers for this machine")
+                forwarding = pool.submit(other_accounts.deploy_forwarders, account)
+                stack = deploy(account, emulator.home)
+                done("sam deploy: the real template.yaml")
+                forwarding.result()
+                done("forwarder.yaml: a second account, and another region of this one")
+                actors.attach_guard_policy(stack["GuardPolicyArn"])
+                actors.grant_api_access(stack["RequesterPolicyArn"], stack["ApproverPolicyArn"])
+                observations = Observations.of(account, stack)
+                _wait_for_first_alert(observations)
+                done("guard policy attached to all console users, change desk opened to them")
+                yield cls(emulator, account, actors, observations, other_accounts)
+
+
+def _wait_for_first_alert(observations: Observations) -> None:
+    """Wait for the alert about our own subscription to the alerts, which is not of the story."""
+    deadline = time.monotonic() + FIRST_ALERT_WITHIN_SECONDS
+    observations.update()
+    while not observations.alerts and time.monotonic() < deadline:
+        time.sleep(OBSERVE_EVERY_SECONDS)
         observations.update()
-        # That root subscribed our reader to the alerts is an alert, too: before the story.
-        deadline = time.monotonic() + LONGEST_WAIT_SECONDS
-        while not observations.alerts and time.monotonic() < deadline:
-            time.sleep(LOOK_EVERY_SECONDS)
-            observations.update()
-        done("guard policy attached to all console users, and the change desk opened to them")
-        return cls(account, actors, observations, other_accounts)

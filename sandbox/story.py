@@ -1,17 +1,14 @@
-"""The story: what happens in an account in a bad week, demo_run with real calls of real IAM users.
+"""The story: what happens in an account in a bad week, with real calls of real IAM users.
 
-Each scenario says what must follow. Whoever plays it checks that it does.
+Each scenario says what is expected to follow. `timeline.py` checks it.
 """
 
-import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sandbox import change_request_story, watch_story
+from sandbox import change_request_story, command_line, watch_story
 from sandbox.actors import GROUP
 from sandbox.expectations import (
     Scenario,
@@ -35,7 +32,7 @@ def bob_signs_in(sandbox: Sandbox) -> None:
 
 
 def alice_joins(sandbox: Sandbox) -> None:
-    """Olivia makes alice's user and gives it a password."""
+    """Olivia creates a user for alice, with a password."""
     olivia = sandbox.actors["olivia"]
     sandbox.actors.create_user("alice", by=olivia)
     olivia.client("iam").add_user_to_group(GroupName=GROUP, UserName="alice")
@@ -43,7 +40,7 @@ def alice_joins(sandbox: Sandbox) -> None:
 
 
 def alice_signs_in(sandbox: Sandbox) -> None:
-    """Alice signs in for the first time and sets a password of her own."""
+    """Alice signs in for the first time and sets their own password."""
     sandbox.account.sign_in(
         "alice",
         source_ip=sandbox.actors["alice"].source_ip,
@@ -53,20 +50,20 @@ def alice_signs_in(sandbox: Sandbox) -> None:
 
 
 def alice_enrols(sandbox: Sandbox) -> None:
-    """Alice registers her phone and signs in with it."""
+    """Alice registers a phone and signs in with it."""
     sandbox.actors.enrol("alice", device="alice-phone")
     sandbox.account.sign_in("alice", source_ip=sandbox.actors["alice"].source_ip)
 
 
 def carol_tries(sandbox: Sandbox) -> None:
-    """Carol does what the console's "Remove" does: two calls, both denied."""
+    """Carol makes the two calls of the console's "Remove" button. Both are denied."""
     iam, serial = sandbox.actors["carol"].client("iam"), sandbox.actors.serial("carol-phone")
     denied(iam.deactivate_mfa_device, UserName="carol", SerialNumber=serial)
     denied(iam.delete_virtual_mfa_device, SerialNumber=serial)
 
 
-def all_comes_again(sandbox: Sandbox) -> str:
-    """Deliver everything that matched a rule ten times more, in any order."""
+def every_event_comes_again(sandbox: Sandbox) -> str:
+    """Deliver every event that matched a rule ten times more, in random order."""
     matched = [
         entry["record"]["eventID"] for entry in sandbox.observations.records if entry["rules"]
     ]
@@ -77,13 +74,13 @@ def all_comes_again(sandbox: Sandbox) -> str:
 
 
 def olivia_removes(sandbox: Sandbox) -> None:
-    """Olivia takes dave's device away without asking anybody."""
+    """Olivia removes dave's device without an approval."""
     iam, serial = sandbox.actors["olivia"].client("iam"), sandbox.actors.serial("dave-phone")
     iam.deactivate_mfa_device(UserName="dave", SerialNumber=serial)
     iam.delete_virtual_mfa_device(SerialNumber=serial)
 
 
-def a_bot_works(sandbox: Sandbox) -> None:
+def a_bot_gets_a_key(sandbox: Sandbox) -> None:
     """A service account gets a key, and uses it."""
     sandbox.actors.create_user("deploy-bot", by=sandbox.actors["olivia"])
     denied(sandbox.actors["deploy-bot"].client("iam").list_users)
@@ -94,28 +91,22 @@ def root_signs_in(sandbox: Sandbox) -> None:
     sandbox.account.sign_in(source_ip="198.51.100.99")
 
 
-def olivia_blinds(sandbox: Sandbox) -> None:
-    """Olivia disables the rule that feeds sign-ins, and enables it again."""
+def olivia_disables_a_rule(sandbox: Sandbox) -> None:
+    """Olivia disables the rule for sign-ins, and enables it again."""
     events = sandbox.actors["olivia"].client("events")
-    events.disable_rule(Name=sandbox.observations.stack["SignInRule"])
-    events.enable_rule(Name=sandbox.observations.stack["SignInRule"])
+    events.disable_rule(Name=sandbox.stack["SignInRule"])
+    events.enable_rule(Name=sandbox.stack["SignInRule"])
 
 
 def frank_is_exempted(sandbox: Sandbox) -> str:
-    """Olivia exempts frank with the product's command line, then gives him a password."""
+    """Olivia exempts frank with the product's command line, then gives them a password."""
     olivia = sandbox.actors["olivia"]
     until = f"{datetime.now(UTC) + timedelta(days=27):%Y-%m-%d}"
     command = [
         *("exemptions", "grant", "frank", "--until", until),
-        *("--reason", "his security key is on its way"),
+        *("--reason", "the security key has been ordered"),
     ]
-    subprocess.run(
-        [sys.executable, "-m", "mfa_watcher", *command],
-        env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        | olivia.environment,
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
+    command_line.run(command, olivia.environment).check_returncode()
     sandbox.actors.grant_console_access("frank", by=olivia)
     return f"python -m mfa_watcher {' '.join(command)}"
 
@@ -126,12 +117,12 @@ def enrols(name: str, device: str) -> Callable[[Sandbox], None]:
 
 
 def a_minute_passes(sandbox: Sandbox) -> None:
-    """Run what the schedule runs every minute."""
+    """Run the quarantine, which the schedule runs every minute."""
     sandbox.run("Quarantine")
 
 
 def gina_joins(sandbox: Sandbox) -> None:
-    """Olivia makes gina's user with an address that does not exist."""
+    """Olivia creates a user for gina with an address that does not exist."""
     olivia = sandbox.actors["olivia"]
     sandbox.actors.create_user("gina", by=olivia, email="bounce+gina@example.com")
     sandbox.actors.grant_console_access("gina", by=olivia)
@@ -140,7 +131,7 @@ def gina_joins(sandbox: Sandbox) -> None:
 SCENARIOS: Final = (
     Scenario(
         "bob signs in without MFA",
-        "He has had a console password for years, and no device.",
+        "They have had a console password for years, and no MFA device.",
         bob_signs_in,
         (
             finding("bob", opened=True),
@@ -150,32 +141,32 @@ SCENARIOS: Final = (
     ),
     Scenario(
         "alice joins",
-        "olivia, an administrator, makes her a user with a password to be changed.",
+        "olivia, an administrator, creates the user, with a password to be changed.",
         alice_joins,
         (finding("alice", opened=True), mailed("alice"), alerted()),
     ),
     Scenario(
         "alice signs in for the first time",
-        "Without MFA: there is no other way to enrol. The grace period covers it.",
+        "Without MFA, since there is no other way to enrol. The grace period allows it.",
         alice_signs_in,
         (finding("alice", opened=True), mailed(), alerted()),
     ),
     Scenario(
         "alice enrols",
-        "She registers an authenticator app, and signs in with it.",
+        "They register an authenticator app, and sign in with it.",
         alice_enrols,
         (finding("alice", opened=False), mailed("alice"), alerted()),
     ),
     Scenario(
-        "carol wants her device removed",
-        "The guard policy denies both calls that the console's Remove makes.",
+        "carol tries to remove a device",
+        "The guard policy denies both calls of the console's Remove button.",
         carol_tries,
         (request("carol"), mailed("carol"), alerted("removal_denied", naming="carol")),
     ),
     *change_request_story.CAROL,
     Scenario(
         "olivia removes dave's device",
-        "No policy stops an administrator, and no change request was approved.",
+        "No policy stops this administrator, and no change request was approved.",
         olivia_removes,
         (
             finding("dave", opened=True),
@@ -187,27 +178,27 @@ SCENARIOS: Final = (
     *change_request_story.DAVE,
     Scenario(
         "deploy-bot gets a key",
-        "A service account without a console password: none of the watcher's business.",
-        a_bot_works,
+        "A service account without a console password is out of scope.",
+        a_bot_gets_a_key,
         (unknown("deploy-bot"), mailed(), alerted()),
     ),
     Scenario(
         "root signs in",
-        "Reported in every case.",
+        "This is always reported.",
         root_signs_in,
         (mailed(), alerted("root_activity", naming="root")),
     ),
     Scenario(
-        "olivia blinds the watcher",
-        "She disables the rule that feeds sign-ins.",
-        olivia_blinds,
+        "olivia tampers with the watcher",
+        "They disable the rule for sign-ins.",
+        olivia_disables_a_rule,
         (mailed(), alerted("watcher_disturbed", naming="olivia")),
     ),
     *watch_story.SCENARIOS,
     Scenario(
-        "everything comes ten times",
-        "EventBridge promises at least once, and no order.",
-        all_comes_again,
+        "every event comes ten times more",
+        "EventBridge delivers at least once, and in any order.",
+        every_event_comes_again,
         (
             finding("bob", opened=True),
             finding("alice", opened=False),
@@ -218,8 +209,8 @@ SCENARIOS: Final = (
         ),
     ),
     Scenario(
-        "frank is exempt for a while",
-        "olivia says so, with a reason and an end. Then he gets a password.",
+        "frank is exempted until a date",
+        "olivia grants it, with a reason and an end. Then frank gets a password.",
         frank_is_exempted,
         (mfa_status("frank", "exempt"), mailed(), alerted()),
     ),
@@ -231,7 +222,7 @@ SCENARIOS: Final = (
     ),
     Scenario(
         "dave enrols a new phone",
-        "That ends the reminders, and whatever the schedule does, he gets no other.",
+        "This ends the reminders.",
         enrols("dave", "dave-new-phone"),
         (finding("dave", opened=False), mailed("dave"), alerted()),
     ),
@@ -243,19 +234,19 @@ SCENARIOS: Final = (
     ),
     Scenario(
         "day 7",
-        "The final warning; his manager gets a copy.",
+        "The final warning, with a copy to the manager.",
         days_pass(4),
         (mailed("bob"), copied("bob", to="olivia"), alerted()),
     ),
     Scenario(
         "day 14",
-        "Another reminder, and the security team gets the case.",
+        "Another reminder, and a mail to the security team.",
         days_pass(7),
         (mailed("bob", "security"), alerted()),
     ),
     Scenario(
         "day 21",
-        "The quarantine, which is off unless it is switched on. And frank's exemption ends soon.",
+        "The quarantine, which is off by default. And frank's exemption ends soon.",
         days_pass(7, "Quarantine"),
         (
             quarantined("bob", restricted=True),
@@ -264,8 +255,8 @@ SCENARIOS: Final = (
         ),
     ),
     Scenario(
-        "bob enrols after all",
-        "It is all that he can do.",
+        "bob enrols",
+        "The quarantine allows nothing else.",
         enrols("bob", "bob-phone"),
         (finding("bob", opened=False), mailed("bob"), alerted()),
     ),
@@ -277,13 +268,13 @@ SCENARIOS: Final = (
     ),
     Scenario(
         "gina's address does not exist",
-        "Her welcome comes back, and no other address of hers is known.",
+        "The welcome mail bounces, and no other address is known.",
         gina_joins,
         (finding("gina", opened=True), mailed("bounce+gina"), alerted("mail_undeliverable")),
     ),
     Scenario(
         "an hour later",
-        "Whom no address leads to is demo_run to the security team, all in one mail.",
+        "The security team receives a list of the users without a usable address.",
         days_pass(0),
         (mailed("security"), alerted()),
     ),

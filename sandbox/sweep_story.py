@@ -1,4 +1,4 @@
-"""Events that never come, and the sweep that finds what they would have demo_run."""
+"""Events that are lost, and the sweep that finds what changed."""
 
 import time
 from collections import Counter
@@ -10,7 +10,7 @@ from sandbox.actors import Actors
 from sandbox.emulator import ACCOUNT_ID, MEMBER_ID
 from sandbox.expectations import Expectation, Scenario, Since
 from sandbox.records import Json
-from sandbox.setup import Sandbox
+from sandbox.setup import OBSERVE_EVERY_SECONDS, Sandbox
 
 LOST_ONE_IN: Final = 5
 SWEPT_WITHIN_SECONDS: Final = 90
@@ -18,18 +18,18 @@ ACCOUNTS: Final = (ACCOUNT_ID, MEMBER_ID)
 
 
 def a_busy_day(sandbox: Sandbox) -> str:
-    """Hire people in both accounts, and let some enrol, leave, move or lose their password."""
+    """Create users in both accounts, of whom some enrol, leave, or lose their password."""
     before = len(sandbox.account.records())
     sandbox.account.lose_events(LOST_ONE_IN)
     try:
-        _hire(sandbox.actors, "olivia", "zora", count=10)
-        _hire(sandbox.other_accounts.actors, "lars", "lola", count=4)
+        _create_users(sandbox.actors, "olivia", "zora", count=10)
+        _create_users(sandbox.other_accounts.actors, "lars", "lola", count=4)
         iam = sandbox.actors["olivia"].client("iam")
         for name in ("zora-2", "zora-7"):
             iam.delete_login_profile(UserName=name)
-        _dismiss(sandbox.actors, "olivia", "zora-3", "zora-9")
+        _delete_users(sandbox.actors, "olivia", "zora-3", "zora-9")
         iam.update_user(UserName="zora-4", NewUserName="zora-married")
-        _dismiss(sandbox.actors, "olivia", "zora-5")
+        _delete_users(sandbox.actors, "olivia", "zora-5")
         iam.create_user(UserName="zora-5")
     finally:
         sandbox.account.lose_events(0)
@@ -37,24 +37,24 @@ def a_busy_day(sandbox: Sandbox) -> str:
     lost = Counter(entry["record"]["eventName"] for entry in entries if entry["lost"])
     came = sum(bool(entry["rules"]) for entry in entries)
     named = ", ".join(f"{name} {count}" for name, count in sorted(lost.items()))
-    return f"{came + lost.total()} events that rules run_requests for, {lost.total()} lost: {named}"
+    return f"{came + lost.total()} events that a rule asks for, {lost.total()} lost: {named}"
 
 
-def _hire(actors: Actors, by: str, name: str, *, count: int) -> None:
-    boss = actors[by]
+def _create_users(actors: Actors, by: str, name: str, *, count: int) -> None:
+    administrator = actors[by]
     for number in range(count):
         person = f"{name}-{number}"
-        actors.create_user(person, by=boss)
-        actors.grant_console_access(person, by=boss)
+        actors.create_user(person, by=administrator)
+        actors.grant_console_access(person, by=administrator)
         if number % 2:
-            boss.client("iam").put_user_policy(
+            administrator.client("iam").put_user_policy(
                 UserName=person, PolicyName="enrol", PolicyDocument=_ENROL
             )
             actors.enrol(person, device=f"{person}-phone")
 
 
-def _dismiss(actors: Actors, by: str, *names: str) -> None:
-    """Let people go, with all that they have, as the console does it."""
+def _delete_users(actors: Actors, by: str, *names: str) -> None:
+    """Delete users with all that belongs to them, as the console does it."""
     iam = actors[by].client("iam")
     for name in names:
         for device in iam.list_mfa_devices(UserName=name)["MFADevices"]:
@@ -68,7 +68,7 @@ def _dismiss(actors: Actors, by: str, *names: str) -> None:
 
 
 def sweep(sandbox: Sandbox) -> str:
-    """Run the sweep as its schedule does, and wait until it has gone through both accounts."""
+    """Run the sweep as its schedule does, and wait until it is done with both accounts."""
     sandbox.observations.update()
     wrong = len(differences(Since.now(sandbox.observations)))
     before = {number: _last_sweep(sandbox, number).get("at") for number in ACCOUNTS}
@@ -79,11 +79,14 @@ def sweep(sandbox: Sandbox) -> str:
         swept = {number: _last_sweep(sandbox, number) for number in ACCOUNTS}
         if all(swept[number].get("at") != before[number] for number in ACCOUNTS):
             break
-        time.sleep(0.5)
+        time.sleep(OBSERVE_EVERY_SECONDS)
     sandbox.observations.update()
     still = len(differences(Since.now(sandbox.observations)))
     calls = " and ".join(str(one.get("iam_calls", "?")) for one in swept.values())
-    return f"users that the table was wrong about: {wrong} before, {still} after; {calls} IAM calls"
+    return (
+        f"users whose state in the table differed from IAM: {wrong} before, {still} after; "
+        f"{calls} IAM calls"
+    )
 
 
 def _last_sweep(sandbox: Sandbox, number: str) -> Json:
@@ -99,7 +102,7 @@ def _last_sweep(sandbox: Sandbox, number: str) -> Json:
 
 
 def differences(since: Since) -> list[str]:
-    """Say in what the watcher's table differs from IAM as it is now, in both accounts."""
+    """Return how the watcher's table differs from IAM at present, in both accounts."""
     return [
         found
         for number in ACCOUNTS
@@ -123,17 +126,17 @@ def _differences(since: Since, hub: Account, number: str) -> list[str]:
                 found.append(f"{name} is not known")
             elif item["name"] != name:
                 found.append(f"{name} is known as {item['name']}")
-            elif item["mfa_status"] not in _standings(iam, name, item):
+            elif item["mfa_status"] not in _possible_statuses(iam, name, item):
                 found.append(f"{name} is not {item['mfa_status']}")
     return found + [f"{item['name']} is gone" for item in known.values()]
 
 
-def _standings(client: Any, name: str, item: Json) -> set[str]:  # noqa: ANN401 - boto3's own
+def _possible_statuses(client: Any, name: str, item: Json) -> set[str]:  # noqa: ANN401 - boto3's own
     devices = client.list_mfa_devices(UserName=name)["MFADevices"]
     try:
         client.get_login_profile(UserName=name)
     except client.exceptions.NoSuchEntityException:
-        # Whoever has a device is protected, and is not asked about a password.
+        # A user with a device counts as protected: the watcher does not ask for their password.
         return {"no_console_access", "protected"} if devices else {"no_console_access"}
     if devices:
         return {"protected"}
@@ -141,12 +144,12 @@ def _standings(client: Any, name: str, item: Json) -> set[str]:  # noqa: ANN401 
 
 
 EXACT: Final = Expectation(
-    "the table is exact: every user of both accounts as IAM has him",
+    "the table is exact: it agrees with IAM about every user of both accounts",
     lambda since: differences(since) == [],
 )
 
 WRONG: Final = Expectation(
-    "the table is wrong about somebody: events alone are not enough",
+    "the table differs from IAM: events alone are not enough",
     lambda since: differences(since) != [],
 )
 
@@ -158,13 +161,13 @@ _ENROL: Final = (
 SCENARIOS: Final = (
     Scenario(
         "a busy day, and one event in five is lost",
-        "People come, enrol, leave and move, in both accounts.",
+        "Users are created, enrol, leave and are renamed, in both accounts.",
         a_busy_day,
         (WRONG,),
     ),
     Scenario(
         "the sweep",
-        "Everybody is looked at, in both accounts; only who seems to differ is asked about.",
+        "All users of both accounts are compared; IAM is read again for those that differ.",
         sweep,
         (EXACT,),
     ),

@@ -1,10 +1,8 @@
-"""Time lapse: days that pass between two scenarios.
+"""Days that pass between two scenarios.
 
-The deployed functions have the real clock, and nothing in them can be demo_run another time. So it is
-the records of users and change requests that move: every moment in them is set back by as many
-days, as if all that they tell of had happened that much earlier. For whoever reads them now, so
-many days have passed.
-History, intents and mails keep the times at which they were really written.
+The deployed functions use the real time. So the records of users and change requests are changed:
+every time in them is set back by as many days, as if everything in them had happened that much
+earlier. History, intents and mails keep the times at which they were written.
 """
 
 import re
@@ -14,16 +12,13 @@ from typing import Any, Final
 
 from sandbox.setup import Sandbox
 
-# In a key of an index, an id may follow the moment.
-_MOMENT: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[^#]*)(#.*)?")
+# In a key of an index, an id may follow the time.
+_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[^#]*)(#.*)?")
 
 
 def shift_days(sandbox: Sandbox, days: int) -> str:
-    """Let days pass; say so."""
-    dynamodb, table = (
-        sandbox.account.root.client("dynamodb"),
-        sandbox.observations.stack["TableName"],
-    )
+    """Set the records' times back by so many days, and return a line about it."""
+    dynamodb, table = sandbox.account.root.client("dynamodb"), sandbox.stack["TableName"]
     pages = dynamodb.get_paginator("scan").paginate(
         TableName=table,
         FilterExpression="(begins_with(pk, :user) OR begins_with(pk, :request)) AND sk = :state",
@@ -37,7 +32,7 @@ def shift_days(sandbox: Sandbox, days: int) -> str:
         dynamodb.put_item(
             TableName=table,
             Item=_earlier(record, timedelta(days=days)),
-            # Nothing that the watcher writes meanwhile may get lost.
+            # A change by the watcher at the same time must not be lost.
             ConditionExpression="version = :version",
             ExpressionAttributeValues={":version": record["version"]},
         )
@@ -45,7 +40,7 @@ def shift_days(sandbox: Sandbox, days: int) -> str:
 
 
 def days_pass(days: int, *functions: str) -> Callable[[Sandbox], str]:
-    """Let days pass, then run what the schedules run: reminders and deadlines at least."""
+    """Return an action that lets days pass, then runs scheduled functions."""
 
     def act(sandbox: Sandbox) -> str:
         said = shift_days(sandbox, days) if days else "an hour passes"
@@ -57,11 +52,8 @@ def days_pass(days: int, *functions: str) -> Callable[[Sandbox], str]:
 
 
 def make_waiting_due(sandbox: Sandbox) -> None:
-    """Let what waits in the outbox be due, as if the time of its next try had come."""
-    dynamodb, table = (
-        sandbox.account.root.client("dynamodb"),
-        sandbox.observations.stack["TableName"],
-    )
+    """Make pending intents in the outbox due now."""
+    dynamodb, table = sandbox.account.root.client("dynamodb"), sandbox.stack["TableName"]
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     sandbox.observations.update()
     for intent in sandbox.observations.kind("INTENT"):
@@ -80,7 +72,7 @@ def _earlier(value: Any, by: timedelta) -> Any:  # noqa: ANN401 - DynamoDB's JSO
             return {name: _earlier(one, by) for name, one in value.items()}
         case list():
             return [_earlier(one, by) for one in value]
-        case str() if found := _MOMENT.fullmatch(value):
+        case str() if found := _TIME.fullmatch(value):
             moment = datetime.fromisoformat(found[1]).astimezone(UTC) - by
             return moment.isoformat(timespec="milliseconds") + (found[2] or "")
         case _:

@@ -1,4 +1,4 @@
-"""Playing the story and showing, line by line, what happens and what the watcher makes of it."""
+"""Run the story, and print line by line what happens and what the watcher does about it."""
 
 import time
 from collections.abc import Iterator
@@ -11,17 +11,16 @@ from rich.markup import escape
 from sandbox.expectations import Expectation, Scenario, Since
 from sandbox.observations import Alert, HistoryLine, Mail, Observations
 from sandbox.records import Json
-from sandbox.setup import Sandbox
+from sandbox.setup import OBSERVE_EVERY_SECONDS, Sandbox
 
-SCENE_TAKES_AT_MOST_SECONDS: Final = 30
-# Once something is missing, what follows will probably miss something too.
+SCENARIO_TAKES_AT_MOST_SECONDS: Final = 30
+# Once something is missing, later scenarios will probably miss something too.
 THEN_AT_MOST_SECONDS: Final = 4
-LOOK_EVERY_SECONDS: Final = 0.25
 
 
 @dataclass(frozen=True)
 class ScenarioResult:
-    """A scenario that was results, and what did not follow."""
+    """A scenario that was run, and the expectations that were not met."""
 
     scenario: Scenario
     seconds: float
@@ -30,21 +29,21 @@ class ScenarioResult:
 
 @dataclass
 class Timeline:
-    """The story on a terminal, or in a log file."""
+    """The story, printed to a terminal or a file."""
 
     console: Console
     began: float = field(default_factory=time.monotonic)
-    silence_threshold: float = SCENE_TAKES_AT_MOST_SECONDS
+    silence_threshold: float = SCENARIO_TAKES_AT_MOST_SECONDS
 
-    def play(self, scenarios: tuple[Scenario, ...], sandbox: Sandbox) -> list[ScenarioResult]:
-        """Play all scenarios, even after one that did not end as demo_run."""
-        return [self._play(scenario, sandbox) for scenario in scenarios]
+    def run(self, scenarios: tuple[Scenario, ...], sandbox: Sandbox) -> list[ScenarioResult]:
+        """Run all scenarios, even after one whose expectations were not met."""
+        return [self._run(scenario, sandbox) for scenario in scenarios]
 
     def watch(self, observations: Observations) -> None:
-        """Show what others do, until interrupted."""
+        """Print what happens, until interrupted."""
         while True:
             self.show(observations.update())
-            time.sleep(LOOK_EVERY_SECONDS)
+            time.sleep(OBSERVE_EVERY_SECONDS)
 
     def show(self, news: list[Json | HistoryLine | Mail | Alert]) -> None:
         """Print what is new."""
@@ -57,33 +56,33 @@ class Timeline:
         line = f"[dim]{at}[/]  [{style}]{kind:<10}[/] {text}"
         self.console.print(line, highlight=False, soft_wrap=True)
 
-    def _play(self, scenario: Scenario, sandbox: Sandbox) -> ScenarioResult:
+    def _run(self, scenario: Scenario, sandbox: Sandbox) -> ScenarioResult:
         self.console.print()
         self.console.rule(f"[bold]{escape(scenario.title)}", align="left", style="dim")
         self.console.print(f"[italic]{escape(scenario.text)}", highlight=False)
         since = Since.now(sandbox.observations)
         for number, line in enumerate((scenario.act(sandbox) or "").splitlines()):
-            self._line("" if number else "meanwhile", "cyan", escape(line))
+            self._line("" if number else "output", "cyan", escape(line))
         start = time.monotonic()
         missing = self._wait(scenario, since, start)
         if missing:
             self.silence_threshold = THEN_AT_MOST_SECONDS
-        for expectation in scenario.then:
+        for expectation in scenario.expected:
             failed = expectation in missing
             mark, style = ("✗ MISSING", "bold red") if failed else ("✓", "green")
             self.console.print(f"{'':8}  [{style}]{mark}[/] {escape(expectation.claim)}")
         return ScenarioResult(scenario, time.monotonic() - start, missing)
 
     def _wait(self, scenario: Scenario, since: Since, start: float) -> tuple[Expectation, ...]:
-        """Look until nothing is under way and all has followed, or it takes too long."""
+        """Observe until the watcher is idle and all expectations are met, or it takes too long."""
         while True:
             is_idle = since.observations.is_idle()
             self.show(since.observations.update())
-            missing = tuple(claim for claim in scenario.then if not claim.holds(since))
+            missing = tuple(claim for claim in scenario.expected if not claim.holds(since))
             too_long = time.monotonic() - start > self.silence_threshold
             if (is_idle and not missing and since.observations.is_idle()) or too_long:
                 return missing
-            time.sleep(LOOK_EVERY_SECONDS)
+            time.sleep(OBSERVE_EVERY_SECONDS)
 
 
 def _lines(item: Json | HistoryLine | Mail | Alert) -> Iterator[tuple[str, str, str]]:

@@ -108,9 +108,14 @@ class WarmPython:
         return Process(answer["pid"], streams, kept[3])
 
     def run(
-        self, module: str, arguments: Sequence[str], environment: Mapping[str, str], output: int
+        self,
+        module: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        output: int,
+        errors: int,
     ) -> int:
-        """Run a module as `python -m` does, and return its exit code. It writes to `output`."""
+        """Run a module as `python -m` does, with these outputs, and return its exit code."""
         request = {
             "module": module,
             "arguments": list(arguments),
@@ -118,16 +123,23 @@ class WarmPython:
             "folder": str(Path.cwd()),
         }
         with Path(os.devnull).open() as nothing:
-            answer = self._ask(request, [nothing.fileno(), output, output])
+            answer = self._ask(request, [nothing.fileno(), output, errors])
         code: int = answer["returncode"]
         return code
 
+    def launch(self) -> None:
+        """Start the server, if it does not run, and do not wait for it."""
+        if SUPPORTED and self._socket is None:
+            self._socket = self._launch()
+
     def _ask(self, request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         with self._lock:
-            if self._socket is None:
-                self._socket = self._launch()
-            socket.send_fds(self._socket, [json.dumps(request).encode()], descriptors)
-            answer: dict[str, Any] = json.loads(self._socket.recv(_LONGEST_MESSAGE))
+            self.launch()
+            server = self._socket
+            if server is None:
+                raise RuntimeError("programs cannot be started from a server here")
+            socket.send_fds(server, [json.dumps(request).encode()], descriptors)
+            answer: dict[str, Any] = json.loads(server.recv(_LONGEST_MESSAGE))
             return answer
 
     def _launch(self) -> socket.socket:

@@ -1,4 +1,4 @@
-"""The watch on the watcher: attempts against it, its canary, and a region that falls silent."""
+"""Attempts against the watcher, its canary, and a region without events."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -8,37 +8,37 @@ from sandbox.expectations import Expectation, Scenario, Since, alerted, denied, 
 from sandbox.setup import Sandbox
 
 FAR: Final = "ap-southeast-2"
-"""A region that the watcher expects events from, as people sign in there."""
+"""A region that the watcher expects events from, because users sign in there."""
 
 
 def carol_purges(sandbox: Sandbox) -> None:
-    """Carol, whom the guard policy holds, wants waiting events gone."""
+    """Carol, a user under the guard policy, tries to purge a queue."""
     sqs = sandbox.actors["carol"].client("sqs")
-    denied(sqs.purge_queue, QueueUrl=sandbox.observations.stack["SignInQueue"])
+    denied(sqs.purge_queue, QueueUrl=sandbox.stack["SignInQueue"])
 
 
-def olivia_disarms(sandbox: Sandbox) -> None:
-    """Olivia leaves a function nothing to run with, and takes that back."""
-    lambdas, name = sandbox.actors["olivia"].client("lambda"), sandbox.observations.stack["Remind"]
+def olivia_stops_a_function(sandbox: Sandbox) -> None:
+    """Olivia sets a function's concurrency to 0, and takes that back."""
+    lambdas, name = sandbox.actors["olivia"].client("lambda"), sandbox.stack["Remind"]
     lambdas.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
     lambdas.delete_function_concurrency(FunctionName=name)
 
 
-def canary_sings(sandbox: Sandbox) -> None:
-    """Make the call that the schedule makes every few hours, then look as it does every hour."""
+def canary_is_sent(sandbox: Sandbox) -> None:
+    """Make the canary's call, then run watch. Schedules do both."""
     sqs = sandbox.account.root.client("sqs")
-    queue = sandbox.observations.stack["SignInQueue"]
-    sqs.tag_queue(QueueUrl=queue, Tags={"mfa-watcher-canary": "sings"})
+    queue = sandbox.stack["SignInQueue"]
+    sqs.tag_queue(QueueUrl=queue, Tags={"mfa-watcher-canary": "sent"})
     sandbox.run("Watch")
 
 
 def a_region_is_silent(sandbox: Sandbox) -> str:
-    """Set back since when events are expected from far away; then look as the schedule does."""
+    """Set the time back since when events are expected from a region; then run watch."""
     for item in sandbox.observations.items:
         if item["pk"] == "HEARTBEAT" and item["sk"].startswith(f"{ACCOUNT_ID}#{FAR}#"):
             then = datetime.now(UTC) - timedelta(hours=14)
             sandbox.account.root.client("dynamodb").update_item(
-                TableName=sandbox.observations.stack["TableName"],
+                TableName=sandbox.stack["TableName"],
                 Key={"pk": {"S": "HEARTBEAT"}, "sk": {"S": item["sk"]}},
                 UpdateExpression="SET expected_since = :then",
                 ExpressionAttributeValues={":then": {"S": then.isoformat(timespec="milliseconds")}},
@@ -47,18 +47,18 @@ def a_region_is_silent(sandbox: Sandbox) -> str:
     return f"14 hours pass without an event from {FAR}: {found['silent']} silent"
 
 
-def somebody_signs_in_there(sandbox: Sandbox) -> None:
-    """Fail to sign in far away: whatever it means, it is an event."""
+def a_sign_in_fails_there(sandbox: Sandbox) -> None:
+    """Fail to sign in to that region. It is an event nevertheless."""
     sandbox.account.sign_in("nobody", region=FAR)
 
 
-def an_hour_later(sandbox: Sandbox) -> None:
-    """Look as the schedule does."""
+def watch_runs(sandbox: Sandbox) -> None:
+    """Run watch as its schedule does."""
     sandbox.run("Watch")
 
 
-def heard_from(*regions: str) -> Expectation:
-    """These are the regions that were heard from so far."""
+def events_from(*regions: str) -> Expectation:
+    """These are the regions that events came from so far."""
 
     def holds(since: Since) -> bool:
         beats = [item for item in since.observations.items if item["pk"] == "HEARTBEAT"]
@@ -66,44 +66,44 @@ def heard_from(*regions: str) -> Expectation:
         heard = {item["sk"].split("#")[1] for item in of_hub if "seen_at" in item}
         return heard == set(regions)
 
-    return Expectation(f"heard from {', '.join(regions)}", holds)
+    return Expectation(f"events came from {', '.join(regions)}", holds)
 
 
 SCENARIOS: Final = (
     Scenario(
-        "carol wants waiting events gone",
-        "The guard policy denies it, and that she tried is demo_run.",
+        "carol tries to purge a queue",
+        "The guard policy denies it, and the attempt causes an alert.",
         carol_purges,
         (mailed(), alerted("watcher_disturbed", naming="which was denied")),
     ),
     Scenario(
-        "olivia leaves a function nothing to run with",
-        "Its concurrency is set to 0.",
-        olivia_disarms,
+        "olivia stops a function",
+        "They set its concurrency to 0.",
+        olivia_stops_a_function,
         (mailed(), alerted("watcher_disturbed", naming="concurrency")),
     ),
     Scenario(
-        "the canary sings",
-        "A call that changes nothing comes the way of all events, so events come.",
-        canary_sings,
-        (heard_from("us-east-1"), mailed(), alerted()),
+        "the canary is sent",
+        "A call that changes nothing takes the path of all events. It shows that the path works.",
+        canary_is_sent,
+        (events_from("us-east-1"), mailed(), alerted()),
     ),
     Scenario(
-        "a region is silent",
-        "As if its forwarder had been deleted: nobody would know of a sign-in.",
+        "no event comes from a region",
+        "As if its forwarder had been deleted. Sign-ins there would not be seen.",
         a_region_is_silent,
         (mailed(), alerted("watch_silent", naming=FAR)),
     ),
     Scenario(
-        "somebody signs in there",
-        "In vain, but the event comes.",
-        somebody_signs_in_there,
-        (heard_from("us-east-1", FAR), mailed(), alerted()),
+        "a sign-in to that region fails",
+        "The event comes nevertheless.",
+        a_sign_in_fails_there,
+        (events_from("us-east-1", FAR), mailed(), alerted()),
     ),
     Scenario(
-        "an hour later, by the watch",
-        "Events come again, and that is demo_run, too.",
-        an_hour_later,
+        "watch runs an hour later",
+        "Events come again, which causes an alert, too.",
+        watch_runs,
         (mailed(), alerted("watch_back", naming=FAR)),
     ),
 )

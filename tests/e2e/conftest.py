@@ -1,4 +1,4 @@
-"""The whole product in an emulated account: deployed once, the story results once, then examined."""
+"""The whole product in an emulated account: deployed once, the story run once, then examined."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,10 +51,9 @@ def demo_run(
     except EmulatorError as error:
         pytest.skip(str(error))
     home = tmp_path_factory.mktemp("sandbox")
-    with Emulator(free_port(), home) as emulator:
-        sandbox = Sandbox.set_up(emulator)
+    with Sandbox.running(Emulator(free_port(), home)) as sandbox:
         with (home / "timeline.txt").open("w") as transcript:
-            results = Timeline(Console(file=transcript, width=120)).play(SCENARIOS, sandbox)
+            results = Timeline(Console(file=transcript, width=120)).run(SCENARIOS, sandbox)
         yield sandbox, results
 
 
@@ -92,11 +91,11 @@ def outage(demo_run: tuple[Sandbox, list[ScenarioResult]]) -> Outage:
 
 @pytest.fixture
 def sandbox(demo_run: tuple[Sandbox, list[ScenarioResult]]) -> Sandbox:
-    """The account, after the story."""
+    """Return the sandbox, after the story."""
     return demo_run[0]
 
 
 @pytest.fixture
 def results(demo_run: tuple[Sandbox, list[ScenarioResult]]) -> dict[str, ScenarioResult]:
-    """How each scenario ended, by title."""
+    """Return the result of each scenario, by title."""
     return {one.scenario.title: one for one in demo_run[1]}

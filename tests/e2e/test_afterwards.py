@@ -18,7 +18,7 @@ from tests.e2e.waiting import Outage, eventually
 )
 def test_poison_message_is_parked_with_its_reason(sandbox: Sandbox, body: str) -> None:
     sqs = sandbox.account.root.client("sqs")
-    sqs.send_message(QueueUrl=sandbox.observations.stack["IamChangeQueue"], MessageBody=body)
+    sqs.send_message(QueueUrl=sandbox.stack["IamChangeQueue"], MessageBody=body)
 
     letter = eventually(
         lambda: next(
@@ -29,7 +29,7 @@ def test_poison_message_is_parked_with_its_reason(sandbox: Sandbox, body: str) -
     assert "IamChangeQueue" in letter["MessageAttributes"]["source_queue"]["StringValue"]
 
     sqs.delete_message(
-        QueueUrl=sandbox.observations.stack["IamChangeDeadLetters"],
+        QueueUrl=sandbox.stack["IamChangeDeadLetters"],
         ReceiptHandle=letter["ReceiptHandle"],
     )
 

@@ -70,12 +70,12 @@ def test_whoever_calls_a_function_past_its_url_is_stopped(sandbox: Sandbox) -> N
     for caller in (sandbox.actors.with_mfa("petra"), sandbox.actors["carol"]):
         for function in ("ChangeDesk", "ApprovalDesk", "Fulfil"):
             with pytest.raises(ClientError, match="AccessDenied"):
-                _invoke(caller, sandbox.observations.stack[function], forged)
+                _invoke(caller, sandbox.stack[function], forged)
 
 
 def test_function_itself_refuses_whom_iam_did_not_vouch_for(sandbox: Sandbox) -> None:
     event = json.loads(Path("events/fulfil/caller_missing.json").read_text())
-    answer = _invoke(sandbox.account.root, sandbox.observations.stack["Fulfil"], event)
+    answer = _invoke(sandbox.account.root, sandbox.stack["Fulfil"], event)
     assert answer["statusCode"] == 403
 
 
@@ -91,10 +91,7 @@ def test_service_desk_decides_nothing(sandbox: Sandbox, requests: dict[str, Json
     lena = sandbox.actors.in_service_desk_role("lena")
     command = ("approve", requests["alice"]["id"], "--reason", "she is in a hurry")
     run_requests(
-        sandbox.observations.stack,
-        lena,
-        *command,
-        refused="IAM does not allow you use the approval desk",
+        sandbox.stack, lena, *command, refused="IAM does not allow you to use the approval desk"
     )
 
 
@@ -102,9 +99,7 @@ def test_role_that_is_no_service_desk_files_for_nobody(sandbox: Sandbox) -> None
     root = sandbox.account.root.client("iam")
     trust = root.get_role(RoleName=SERVICE_DESK)["Role"]["AssumeRolePolicyDocument"]
     role = root.create_role(RoleName="Interns", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
-    root.attach_role_policy(
-        RoleName="Interns", PolicyArn=sandbox.observations.stack["RequesterPolicyArn"]
-    )
+    root.attach_role_policy(RoleName="Interns", PolicyArn=sandbox.stack["RequesterPolicyArn"])
     root.put_user_policy(
         UserName="lena",
         PolicyName="interns",
@@ -121,7 +116,7 @@ def test_role_that_is_no_service_desk_files_for_nobody(sandbox: Sandbox) -> None
     )
     intern = sandbox.actors.in_role("lena", role["Arn"])
     refused = "only IAM users, for themselves, and the service desk's roles"
-    run_requests(sandbox.observations.stack, intern, "open", "--user", "bob", refused=refused)
+    run_requests(sandbox.stack, intern, "open", "--user", "bob", refused=refused)
 
 
 def test_auditor_gets_all_requests_with_their_histories(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -129,7 +124,7 @@ def test_auditor_gets_all_requests_with_their_histories(sandbox: Sandbox, tmp_pa
     requests = sandbox.observations.kind("REQUEST")
     file, petra = tmp_path / "requests.csv", sandbox.actors.with_mfa("petra")
     period = ("--from", "2020-01-01", "--to", "2099-12-31")
-    run_requests(sandbox.observations.stack, petra, "export", *period, "--output", str(file))
+    run_requests(sandbox.stack, petra, "export", *period, "--output", str(file))
     lines = list(csv.DictReader(io.StringIO(file.read_text())))
     assert {line["request"] for line in lines} == {item["id"] for item in requests}
     for item in requests:
@@ -143,4 +138,4 @@ def test_administrator_finds_the_desk_in_the_stack(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sandbox.command_line.urls", lambda _stack: {})
-    assert "alice" in run_requests(sandbox.observations.stack, sandbox.actors["olivia"], "list")
+    assert "alice" in run_requests(sandbox.stack, sandbox.actors["olivia"], "list")

@@ -1,4 +1,4 @@
-"""The doctor in the deployed account: well at first, then broken in all ways that can be."""
+"""The doctor command in the deployed account: first healthy, then broken in all possible ways."""
 
 from io import StringIO
 
@@ -10,23 +10,25 @@ from sandbox import doctor_story
 from sandbox.setup import Sandbox
 
 NOT_IN_THE_EMULATOR = {"stack", "ses_account", "ses_quota", "mail_domains", "root_mfa"}
-"""What cannot be broken there, or not without deploying anew. tests/functions breaks it."""
+"""What cannot be broken there, or only by another deployment. tests/functions breaks it."""
 
 
 @pytest.fixture(scope="session")
-def said() -> StringIO:
+def output() -> StringIO:
     return StringIO()
 
 
-def test_he_finds_all_that_is_broken_and_nothing_else(sandbox: Sandbox, said: StringIO) -> None:
-    assert doctor_story.visit(Console(file=said, width=120), sandbox) == []
+def test_doctor_finds_everything_that_is_broken_and_nothing_else(
+    sandbox: Sandbox, output: StringIO
+) -> None:
+    assert doctor_story.run(Console(file=output, width=120), sandbox) == []
 
 
-def test_what_was_broken_is_mended_again(sandbox: Sandbox) -> None:
-    verdicts = doctor_story.CheckedAccount(sandbox).examine()
+def test_what_was_broken_is_repaired(sandbox: Sandbox) -> None:
+    verdicts = doctor_story.CheckedAccount(sandbox).check()
     assert [one for one in verdicts if one["level"] in {"fail", "unknown"}] == []
 
 
-def test_every_check_is_broken_there_that_can_be() -> None:
+def test_every_check_is_broken_that_can_be() -> None:
     broken = {fault.check for fault in doctor_story.FAULTS}
     assert broken == {check.key for check in Check} - NOT_IN_THE_EMULATOR

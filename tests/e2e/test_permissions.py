@@ -52,7 +52,7 @@ def test_every_permission_of_a_function_is_used(sandbox: Sandbox) -> None:
     iam = sandbox.account.root.client("iam")
     functions = sandbox.observations.function_roles()
     assert functions <= used.keys(), "a function that called nothing"
-    resources = sandbox.observations.stack.resources
+    resources = sandbox.stack.resources
     # What deliver could not send, redeliver delivers, and on some days there is nothing.
     delivering = [resources[name] for name in ("DeliverRole", "RedeliverRole")]
     used |= dict.fromkeys(delivering, set().union(*(used[role] for role in delivering)))

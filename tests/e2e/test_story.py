@@ -17,7 +17,7 @@ def test_all_that_should_follow_a_scene_follows_and_nothing_else(
 
 
 def test_denied_removal_is_denied_by_the_guard_policy_and_by_nothing_else(sandbox: Sandbox) -> None:
-    guard = sandbox.observations.stack["GuardPolicyArn"]
+    guard = sandbox.stack["GuardPolicyArn"]
     denied = [
         entry["record"]
         for entry in sandbox.observations.records

@@ -22,8 +22,8 @@ class Deployed:
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox before any story."""
         self.sandbox = sandbox
-        self.stack = sandbox.observations.stack
-        self.parts = sandbox.observations.stack.resources
+        self.stack = sandbox.stack
+        self.parts = sandbox.stack.resources
 
     def client(self, service: str) -> Any:
         """Call as the administrator."""
@@ -44,8 +44,8 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         interpreter()
     except EmulatorError as error:
         pytest.skip(str(error))
-    with Emulator(free_port(), tmp_path_factory.mktemp("disturbed")) as emulator:
-        yield Deployed(Sandbox.set_up(emulator))
+    with Sandbox.running(Emulator(free_port(), tmp_path_factory.mktemp("disturbed"))) as sandbox:
+        yield Deployed(sandbox)
 
 
 def code() -> bytes:
