@@ -200,9 +200,9 @@ class Product:
         answer: dict[str, int] = self.invoke("expire", {}, milliseconds)
         return answer
 
-    def attend_to_quarantines(self) -> dict[str, str]:
-        """Run quarantine, as the schedule does; gives what was done, by user id."""
-        answer: dict[str, str] = self.invoke("quarantine", {})
+    def apply_quarantines(self, milliseconds: int = 30_000) -> dict[str, str]:
+        """Run quarantine, as the schedule does; return what was done, by user id."""
+        answer: dict[str, str] = self.invoke("quarantine", {}, milliseconds)
         return answer
 
     def call(

@@ -407,7 +407,7 @@ def test_the_managers_copy_goes_to_him_whatever_becomes_of_the_users_address(
     }
 
 
-def test_an_intent_that_raises_does_not_stop_the_others_of_a_sweep_and_is_told(
+def test_an_intent_that_fails_stays_due_and_is_logged_and_the_others_are_delivered(
     product: Product, account: Account, ana: Json, output: Reading
 ) -> None:
     product.observe(sign_in(ana))
@@ -417,8 +417,8 @@ def test_an_intent_that_raises_does_not_stop_the_others_of_a_sweep_and_is_told(
     with pytest.raises(ExceptionGroup):
         product.redeliver()
     assert account.calls.sent == {"mail guide": 1}
-    [warning] = [line for line in output().lines if line["level"] == "WARNING"]
-    assert warning["intent"].startswith("alert-")
+    [error] = [line for line in output().lines if line["level"] == "ERROR"]
+    assert error["intent"].startswith("alert-")
     account.calls.refused.clear()
     assert product.redeliver() == {"sent": 1}
 

@@ -138,7 +138,7 @@ def test_a_device_that_iam_has_not_yet_let_go_of_is_deleted_by_the_next_call(
     request = approved(product)
     account.calls.refused["iam:DeleteVirtualMFADevice"] = Refusal("DeleteConflict", status=409)
     status, problem = fulfil(product, request)
-    assert (status, problem["title"]) == (503, "IAM did not do it now")
+    assert (status, problem["title"]) == (503, "IAM is temporarily unavailable")
     assert "Try again in a minute" in problem["detail"]
     assert f"Done so far: deactivated {PHONE}" in problem["detail"]
     account.calls.reset()
@@ -261,7 +261,7 @@ def test_a_call_after_the_new_device_takes_nothing_from_the_user(
     account.clock.move(timedelta(minutes=2))
     status, problem = fulfil(product, request)
     assert status == 409
-    assert "ana has a new device already" in problem["detail"]
+    assert "ana already has a new device" in problem["detail"]
     assert Ana.of(account).devices == {serial}
     assert Ana.of(account).password == answer["password"]
 
@@ -298,13 +298,13 @@ def test_who_approved_a_request_may_carry_it_out(product: Product, by: Person) -
 )
 def test_whoever_is_involved_may_not(product: Product, account: Account, by: Person) -> None:
     status, problem = fulfil(product, approved(product), by)
-    assert (status, problem["title"]) == (403, "Somebody else must do this")
+    assert (status, problem["title"]) == (403, "Another person must do this")
     assert untouched(account)
 
 
 def test_a_request_that_is_not_there_is_not_found(product: Product) -> None:
     status, problem = product.call("fulfil", "POST", "/requests/PR-20260302-AAAAAAAA/fulfil", CARLA)
-    assert (status, problem["title"]) == (404, "There is no such request")
+    assert (status, problem["title"]) == (404, "Request not found")
 
 
 @pytest.mark.parametrize("path", ["/requests/" + "x" * 3000 + "/fulfil", "/requests//fulfil"])
@@ -450,7 +450,7 @@ def test_whoever_was_renamed_is_whom_it_is_about_under_the_new_name_too(
     renamed = iam_user("anna", request.subject.user_id)
     product.observe(about("UpdateUser", "ana", renamed, newUserName="anna"))
     status, problem = fulfil(product, request, member("anna@example.com"))
-    assert (status, problem["title"]) == (403, "Somebody else must do this")
+    assert (status, problem["title"]) == (403, "Another person must do this")
     assert untouched(account)
     assert request_now(account, request).fulfilment is None
 

@@ -260,7 +260,7 @@ def test_who_enrols_between_sweep_and_mail_gets_none(product: Product, account: 
 
 
 @pytest.mark.usefixtures("reports")
-def test_users_whom_an_earlier_release_wrote_down_without_a_roster_come_into_it(
+def test_users_without_inventory_attributes_are_added_to_the_inventory(
     product: Product, account: Account
 ) -> None:
     for name, device in (("ana", False), ("bob", True)):
@@ -271,12 +271,12 @@ def test_users_whom_an_earlier_release_wrote_down_without_a_roster_come_into_it(
         account.dynamodb.update_item(
             TableName=account.table,
             Key={"pk": {"S": item["pk"]}, "sk": {"S": item["sk"]}},
-            UpdateExpression="REMOVE roster, roster_id",
+            UpdateExpression="REMOVE inventory, inventory_id",
         )
     before = {name: user["mfa_status"] for name, user in users(account).items()}
     product.sweep()
     assert mfa_statuses(account) == before == {"ana": "unprotected", "bob": "protected"}
-    assert all("roster" in user for user in users(account).values())
+    assert all("inventory" in user for user in users(account).values())
     assert sent(product) == {}
     account.calls.reset()
     account.clock.move(4 * HOURS)
@@ -479,7 +479,7 @@ def test_a_message_that_is_no_account_is_set_aside(
 ) -> None:
     assert product.take("sweep", body) == []
     [(_, attributes)] = account.parked("SweepDeadLetters")
-    assert attributes["reason"].startswith("no account to be swept")
+    assert attributes["reason"].startswith("not an account to sweep")
 
 
 # Crashes and others beside it --------------------------------------------------------------------

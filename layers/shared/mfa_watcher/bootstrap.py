@@ -155,7 +155,7 @@ def _iam_reader_factory(settings: TableSettings) -> "IamOf":
     return _reader_factory(_iam_client_factory(settings))
 
 
-def _reader_factory(client_of: "Callable[[str], IAMClient]") -> "IamOf":
+def _reader_factory(client_of: "Callable[[str], IAMClient]") -> "Callable[[str], BotoIamReader]":
     return lambda account_id: BotoIamReader(client_of(account_id))
 
 

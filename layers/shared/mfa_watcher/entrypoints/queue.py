@@ -1,7 +1,8 @@
 """Messages of the queues: CloudTrail's events, SES's reports about mails, accounts to sweep.
 
-Each class takes one message and calls one use case. A message that cannot be acted on is set aside
-in the dead letters with the reason; the rest of its batch goes on.
+Each class takes one message, which the batch processor passes as ``record``, and calls one use
+case. A message that cannot be acted on is set aside in the dead letters with the reason; the rest
+of its batch goes on.
 """
 
 from collections.abc import Iterator
@@ -80,10 +81,10 @@ class Observe:
     heartbeats: RecordHeartbeat
     unusable: UnusableMessages
 
-    def take(self, message: SQSRecord) -> None:
+    def take(self, record: SQSRecord) -> None:
         """Observe the event of a message, or set it aside. Raises if it may be tried again."""
-        with self.unusable.set_aside(message):
-            event = parse_event(message.body)
+        with self.unusable.set_aside(record):
+            event = parse_event(record.body)
             logger.set_correlation_id(event.id)
             observation = self.events.observe(event)
             signal = observation.signal
@@ -108,10 +109,10 @@ class MailFeedback:
     feedback: RecordMailFeedback
     unusable: UnusableMessages
 
-    def take(self, message: SQSRecord) -> None:
+    def take(self, record: SQSRecord) -> None:
         """Record the report of a message, or set it aside. Raises if it may be tried again."""
-        with self.unusable.set_aside(message):
-            recorded = self.feedback.record(parse_report(message.body))
+        with self.unusable.set_aside(record):
+            recorded = self.feedback.record(parse_report(record.body))
             report = recorded.report
             # A mail goes back to a CloudTrail event: one id follows it from there to the mailbox.
             logger.set_correlation_id(recorded.event_id)
@@ -158,15 +159,15 @@ class Sweep:
         logger.info("Sweep enqueued", run=run, accounts=accounts)
         return {"run": run, "accounts": accounts}
 
-    def take(self, message: SQSRecord, lambda_context: LambdaContext) -> None:
+    def take(self, record: SQSRecord, lambda_context: LambdaContext) -> None:
         """Sweep the account of a message, put it back for later, or set it aside.
 
         A failed sweep is put back with a delay. The queue's own redelivery comes only after the
         time that a function may run: it remains for crashes, and for a queue that does not accept
         the account again.
         """
-        with self.unusable.set_aside(message):
-            task = parse_task(message.body)
+        with self.unusable.set_aside(record):
+            task = parse_task(record.body)
             logger.set_correlation_id(f"sweep-{task.run}-{task.account_id}")
             try:
                 swept = self.accounts.sweep(

@@ -40,6 +40,15 @@ class IamReader(Protocol):
         ...
 
 
+class CountedIamReader(IamReader, Protocol):
+    """A reader that counts its calls."""
+
+    @property
+    def calls(self) -> int:
+        """How many calls were made so far."""
+        ...
+
+
 IamOf: TypeAlias = Callable[[str], IamReader]
 """Gives the reader of an account by its id. What it cannot reach, it says at the first read."""
 

@@ -4,9 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from threading import Lock
 
 from mfa_watcher.domain.decision import Decision
 from mfa_watcher.domain.history import About, HistoryEntry
@@ -38,7 +37,6 @@ from mfa_watcher.domain.sweep.user_inventory import (
     inventory_entry,
     summary,
 )
-from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.domain.users.user import IamState, User
 from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Fact, Situation, intent
 from mfa_watcher.ports.errors import (
@@ -46,7 +44,7 @@ from mfa_watcher.ports.errors import (
     ExternalServiceError,
     UnactionableError,
 )
-from mfa_watcher.ports.iam import AccountListReader, IamReader, IamUser
+from mfa_watcher.ports.iam import AccountListReader, CountedIamReader
 from mfa_watcher.ports.queues import SweepQueue
 from mfa_watcher.ports.store import Store
 from mfa_watcher.usecases.lost_races import attempts, lost_all_races
@@ -162,7 +160,7 @@ class SweepAccounts:
 
     accounts: Callable[[], Iterable[str]]
     store: Store
-    iam_of: Callable[[str], IamReader]
+    iam_of: Callable[[str], CountedIamReader]
     list_reader_of: Callable[[str], AccountListReader]
     queue: SweepQueue
     policy: Policy
@@ -207,7 +205,7 @@ class SweepAccounts:
             task.asked_at,
         )
         recent = recently_changed(self.clock(), lists)
-        evaluation = _Evaluation(self, task, _CountingIamReader(self.iam_of(task.account_id)))
+        evaluation = _Evaluation(self, task, self.iam_of(task.account_id))
 
         comparison = compare(lists, known, task.account_id)
         known_after_all = self.store.note(comparison.notes)
@@ -304,7 +302,7 @@ class _Evaluation:
 
     sweep: SweepAccounts
     task: SweepTask
-    iam: "_CountingIamReader"
+    iam: CountedIamReader
 
     def of_all(
         self, candidates: Iterable[Candidate], seconds_left: Callable[[], float]
@@ -366,28 +364,3 @@ def _outcome_or_error(running: Future[_Outcome]) -> _Outcome | Exception:
     if isinstance(error, Exception):
         return error
     raise error
-
-
-@dataclass(slots=True)
-class _CountingIamReader:
-    """A reader of IAM that counts its calls: each of its methods is one."""
-
-    iam: IamReader
-    calls: int = 0
-    _lock: Lock = field(default_factory=Lock)
-
-    def user(self, name: str) -> IamUser | None:
-        self._count()
-        return self.iam.user(name)
-
-    def devices(self, name: str) -> tuple[Device, ...] | None:
-        self._count()
-        return self.iam.devices(name)
-
-    def has_console_access(self, name: str) -> bool:
-        self._count()
-        return self.iam.has_console_access(name)
-
-    def _count(self) -> None:
-        with self._lock:
-            self.calls += 1
