@@ -23,7 +23,7 @@ from urllib.request import urlopen
 from tests.template.cloudformation import Template
 
 if TYPE_CHECKING:
-    from mfa_watcher.domain.notifications.intents import Mail
+    from mfa_watcher.domain.notifications.mails import MailAboutUser
     from mfa_watcher.entrypoints.outbox import Deliver
 
 ROOT = Path(__file__).parents[1]
@@ -108,7 +108,7 @@ def measure_ours(aws: LocalAws, users: int) -> Figures:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord  # noqa: PLC0415
 
     from mfa_watcher import bootstrap  # noqa: PLC0415
-    from mfa_watcher.domain.notifications.intents import Mail  # noqa: PLC0415
+    from mfa_watcher.domain.notifications.mails import UserMail  # noqa: PLC0415
 
     def observe(bodies: list[str]) -> list[str]:
         for body in bodies:
@@ -133,7 +133,7 @@ def measure_ours(aws: LocalAws, users: int) -> Figures:
         sent = aws.counts()["mails"]
         outbox = bootstrap.deliver().intents.outbox
         found = [outbox.look_up(one) for one in mails]
-        acts = [one.intent.act for one in found if one and isinstance(one.intent.act, Mail)]
+        acts = [one.intent.act for one in found if one and isinstance(one.intent.act, UserMail)]
         handed = _hand(bootstrap.deliver(), acts)
     return Figures(
         "MFA Watcher",
@@ -144,7 +144,7 @@ def measure_ours(aws: LocalAws, users: int) -> Figures:
     )
 
 
-def _hand(deliver: "Deliver", mails: "list[Mail]") -> float:
+def _hand(deliver: "Deliver", mails: "list[MailAboutUser]") -> float:
     """Render and hand over alone, with the parts that ``deliver`` uses."""
     from mfa_watcher.ports.notifications import Message  # noqa: PLC0415
 
@@ -153,7 +153,7 @@ def _hand(deliver: "Deliver", mails: "list[Mail]") -> float:
     for mail in mails:
         words = intents.renderer.render(mail, None, alias=None)
         to = f"{mail.user_name}@example.com"
-        message = Message(to, words.subject, words.html, words.text, thread=mail.finding_id)
+        message = Message(to, words.subject, words.html, words.text, thread=mail.reference)
         intents.mailer.send(message)
     return time.perf_counter() - began
 

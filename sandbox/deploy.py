@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from sandbox.account import Account
 from sandbox.emulator import (
     HOME,
-    LAB_ID,
+    MEMBER_ID,
     ORGANIZATION_ID,
     REGION,
     ROOT,
@@ -73,7 +73,7 @@ def deploy(account: Account, home: Path = HOME, **overrides: str) -> Stack:
         "SecurityAddress": SECURITY,
         "MailDomains": DOMAIN,
         "OrganizationId": ORGANIZATION_ID,
-        "MemberAccounts": LAB_ID,
+        "MemberAccounts": MEMBER_ID,
         "Architecture": layer_target()["LAYER_ARCHITECTURE"],
         # Nobody wants to wait: IAM in the emulator is consistent at once.
         "SettleSeconds": "0",

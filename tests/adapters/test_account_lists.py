@@ -60,7 +60,7 @@ def test_a_report_goes_through_all_its_states(
     report = list_reader.report()
     assert isinstance(report, CredentialReport)
     assert report.generated_at == NOW + timedelta(seconds=3)
-    assert report.rows["ana"].password is True
+    assert report.rows["ana"].has_password is True
     account.clock.move(timedelta(hours=4))
     assert list_reader.report() is ReportState.EXPIRED
     assert list_reader.calls == 7
@@ -121,7 +121,7 @@ def test_the_report_is_read_by_the_names_of_its_columns() -> None:
         "mfa_active,new_column,arn,user,password_enabled",
         f"true,whatever,arn:aws:iam::{ACCOUNT}:user/ana,ana,false",
     )
-    assert report.rows == {"ana": ReportRow("ana", None, password=False, mfa=True)}
+    assert report.rows == {"ana": ReportRow("ana", None, has_password=False, has_mfa=True)}
     assert report.generated_at == NOW
 
 
@@ -130,7 +130,7 @@ def test_the_report_is_read_by_the_names_of_its_columns() -> None:
 )
 def test_the_header_may_be_written_otherwise(header: str) -> None:
     report = read(header, f"{ANA},true,N/A,false")
-    assert report.rows == {"ana": ReportRow("ana", CREATED, password=True, mfa=False)}
+    assert report.rows == {"ana": ReportRow("ana", CREATED, has_password=True, has_mfa=False)}
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_words_are_read_whatever_their_case_and_what_is_neither_says_nothing(
     word: str, *, meaning: bool | None
 ) -> None:
     row = read(HEADER, f"{ANA},{word},N/A,{word}").rows["ana"]
-    assert (row.password, row.mfa) == (meaning, meaning)
+    assert (row.has_password, row.has_mfa) == (meaning, meaning)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_root_is_no_user() -> None:
     root = f"<root_account>,arn:aws:iam::{ACCOUNT}:root,2014-09-01T22:28:48+00:00"
     report = read(HEADER, f"{root},not_supported,2014-09-01T22:28:48+00:00,true")
     assert report.rows == {}
-    assert report.root == ReportRow("<root_account>", CREATED, password=None, mfa=True)
+    assert report.root == ReportRow("<root_account>", CREATED, has_password=None, has_mfa=True)
 
 
 def test_a_comma_in_a_name_is_read_if_it_is_quoted_and_else_nothing_is_taken_from_the_row() -> None:
@@ -187,12 +187,12 @@ def test_a_comma_in_a_name_is_read_if_it_is_quoted_and_else_nothing_is_taken_fro
         f"{ANA},true,N/A,false",
     )
     assert sorted(report.rows) == ["a,b", "ana"]
-    assert report.rows["a,b"].mfa is True
+    assert report.rows["a,b"].has_mfa is True
     assert report.damaged == 1
 
 
 def test_a_row_that_breaks_off_says_nothing_of_what_is_missing() -> None:
-    assert read(HEADER, f"{ANA},true").rows["ana"].mfa is None
+    assert read(HEADER, f"{ANA},true").rows["ana"].has_mfa is None
 
 
 @pytest.mark.parametrize("text", ["", "\n", "user,arn,password_enabled\n", "<html>"])
@@ -261,5 +261,5 @@ def test_what_is_put_into_the_queue_comes_out_as_it_was(account: Account) -> Non
 
 @pytest.mark.parametrize("body", ["", "null", "{}", '{"account_id": "1"}', "\x00"])
 def test_what_is_no_order_says_what_is_wrong_with_it(body: str) -> None:
-    with pytest.raises(UnactionableError, match="no account to be swept: "):
+    with pytest.raises(UnactionableError, match="not an account to sweep: "):
         parse_task(body)

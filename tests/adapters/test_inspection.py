@@ -7,7 +7,7 @@ import pytest
 from botocore.stub import Stubber
 
 from mfa_watcher.adapters.inspection import BotoInspector
-from mfa_watcher.domain.health.checks import Blocked, Selector
+from mfa_watcher.domain.health.readings import DeniedCall, Selector
 from mfa_watcher.ports.errors import InspectionError, MissingPermissionError
 from tests.support.builders import ACCOUNT
 
@@ -19,7 +19,7 @@ def iam() -> Any:
     return boto3.client("iam", aws_access_key_id="x", aws_secret_access_key="x")  # noqa: S106
 
 
-def simulated(iam: Any, *, users_change: bool, **result: object) -> list[Blocked] | None:
+def simulated(iam: Any, *, users_change: bool, **result: object) -> list[DeniedCall] | None:
     """Give what is made of one result of a simulation."""
     user = {"Path": "/staff/", "UserName": "bob", "UserId": "AIDABOBBOBBOBBOB", "Arn": ARN}
     answer = {"EvalActionName": "iam:ChangePassword", "EvalResourceName": ARN, **result}
@@ -48,7 +48,7 @@ def simulated(iam: Any, *, users_change: bool, **result: object) -> list[Blocked
                 ],
             },
         )
-        return BotoInspector(lambda _service, _region=None: iam).blocked(
+        return BotoInspector(lambda _service, _region=None: iam).denied_password_calls(
             "bob", users_change=users_change
         )
 
@@ -56,7 +56,7 @@ def simulated(iam: Any, *, users_change: bool, **result: object) -> list[Blocked
 def test_what_no_policy_allows_the_account_may_allow_to_everybody(iam: Any) -> None:
     assert simulated(iam, users_change=True, EvalDecision="implicitDeny") == []
     assert simulated(iam, users_change=False, EvalDecision="implicitDeny") == [
-        Blocked("bob", "iam:ChangePassword")
+        DeniedCall("bob", "iam:ChangePassword")
     ]
 
 
@@ -67,7 +67,7 @@ def test_what_a_policy_denies_the_account_cannot_allow(iam: Any) -> None:
         EvalDecision="explicitDeny",
         MatchedStatements=[{"SourcePolicyId": "ForceMfa"}],
     )
-    assert found == [Blocked("bob", "iam:ChangePassword", "ForceMfa")]
+    assert found == [DeniedCall("bob", "iam:ChangePassword", "ForceMfa")]
 
 
 def test_an_organization_that_does_not_allow_it_is_named(iam: Any) -> None:
@@ -77,14 +77,14 @@ def test_an_organization_that_does_not_allow_it_is_named(iam: Any) -> None:
         EvalDecision="implicitDeny",
         OrganizationsDecisionDetail={"AllowedByOrganizations": False},
     )
-    assert found == [Blocked("bob", "iam:ChangePassword", "a service control policy")]
+    assert found == [DeniedCall("bob", "iam:ChangePassword", "a service control policy")]
 
 
 def test_a_user_who_is_gone_is_not_asked_about(iam: Any) -> None:
     with Stubber(iam) as stub:
         stub.add_client_error("get_user", "NoSuchEntity")
         inspector = BotoInspector(lambda _service, _region=None: iam)
-        assert inspector.blocked("bob", users_change=True) is None
+        assert inspector.denied_password_calls("bob", users_change=True) is None
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_what_is_refused_is_told_by_the_permission(
     with Stubber(iam) as stub:
         stub.add_client_error("get_account_summary", code)
         with pytest.raises(error) as raised:
-            BotoInspector(lambda _service, _region=None: iam).root()
+            BotoInspector(lambda _service, _region=None: iam).root_user()
     assert str(raised.value) == words
     assert type(raised.value) is error
 
@@ -110,7 +110,7 @@ def test_what_is_refused_is_told_by_the_permission(
 def test_a_summary_that_does_not_tell_leaves_root_a_password(iam: Any) -> None:
     with Stubber(iam) as stub:
         stub.add_response("get_account_summary", {"SummaryMap": {}})
-        assert BotoInspector(lambda _service, _region=None: iam).root().password
+        assert BotoInspector(lambda _service, _region=None: iam).root_user().password
 
 
 def test_a_trail_is_asked_about_at_home_and_once() -> None:

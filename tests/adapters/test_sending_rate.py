@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from mfa_watcher.adapters.sending_rate import DynamoAlertWindow, DynamoSendingRate
+from mfa_watcher.adapters.sending_rate import DynamoAlertCounter, DynamoSendingRate
 from mfa_watcher.ports.errors import NotSentError, ThrottledError
-from mfa_watcher.ports.notifications import AlertSlot
+from mfa_watcher.ports.notifications import AlertPosition
 from tests.support.account import Account, client
 from tests.support.builders import NOW, later
 
@@ -107,29 +107,29 @@ def test_a_rate_that_nobody_tells_stops_before_anything_is_taken(account: Accoun
 # Alerts ------------------------------------------------------------------------------------------
 
 
-def window(account: Account, length: timedelta = MINUTE) -> DynamoAlertWindow:
-    return DynamoAlertWindow(client("dynamodb"), table_name=account.table, length=length)
+def window(account: Account, length: timedelta = MINUTE) -> DynamoAlertCounter:
+    return DynamoAlertCounter(client("dynamodb"), table_name=account.table, length=length)
 
 
 def test_alerts_of_a_window_are_counted_from_its_first(account: Account) -> None:
     opened = window(account)
     turns = [opened.count(urgent=False, now=later(minutes)) for minutes in (0, 0.5, 0.9)]
-    assert turns == [AlertSlot(number, NOW + MINUTE) for number in (1, 2, 3)]
+    assert turns == [AlertPosition(number, NOW + MINUTE) for number in (1, 2, 3)]
 
 
 def test_the_first_alert_after_its_end_opens_the_next_window(account: Account) -> None:
     opened = window(account)
     opened.count(urgent=True, now=NOW)
     opened.count(urgent=False, now=NOW)
-    assert opened.count(urgent=False, now=later(1)) == AlertSlot(1, later(2))
-    assert opened.count(urgent=True, now=later(1.5)) == AlertSlot(1, later(2))
+    assert opened.count(urgent=False, now=later(1)) == AlertPosition(1, later(2))
+    assert opened.count(urgent=True, now=later(1.5)) == AlertPosition(1, later(2))
 
 
 def test_urgent_and_calm_ones_are_counted_apart(account: Account) -> None:
     opened = window(account)
     for _ in range(100):
         opened.count(urgent=False, now=NOW)
-    assert opened.count(urgent=True, now=NOW) == AlertSlot(1, NOW + MINUTE)
+    assert opened.count(urgent=True, now=NOW) == AlertPosition(1, NOW + MINUTE)
 
 
 def test_several_functions_share_the_window(account: Account) -> None:
@@ -139,5 +139,5 @@ def test_several_functions_share_the_window(account: Account) -> None:
 
 def test_without_a_window_each_alert_is_the_first_and_nothing_is_written(account: Account) -> None:
     never = window(account, timedelta())
-    assert [never.count(urgent=False, now=NOW) for _ in range(2)] == [AlertSlot(1, NOW)] * 2
+    assert [never.count(urgent=False, now=NOW) for _ in range(2)] == [AlertPosition(1, NOW)] * 2
     assert account.calls.made == []

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from mfa_watcher.adapters import items
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.cli.samples import SAMPLES
 from mfa_watcher.domain.decision import Decision
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.notifications.intents import Alert, Intent, Mail
+from mfa_watcher.domain.notifications.intents import Alert, Intent
+from mfa_watcher.domain.notifications.mails import GuideMail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import (
     ChangeRequest,
@@ -21,9 +23,9 @@ from mfa_watcher.domain.requests.change_request import (
     file_request,
 )
 from mfa_watcher.domain.sweep.user_inventory import (
-    InventorySummary,
     SweepDecision,
     SweepResult,
+    UserCounts,
     inventory_entry,
 )
 from mfa_watcher.domain.users.devices import Device
@@ -53,6 +55,7 @@ from tests.support.builders import (
     an_attempt,
     later,
 )
+from tests.support.examples import examples
 
 STORED = replace(ALICE, version=1)
 
@@ -330,7 +333,7 @@ def test_a_request_comes_back_as_stored(store: DynamoStore) -> None:
         (items.HISTORY, HistoryEntry),
     ],
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(0.4), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_every_value_survives_the_form_it_has_in_the_table(
     adapter: object, kind: type, data: st.DataObject
@@ -350,11 +353,18 @@ def test_every_value_survives_the_form_it_has_in_the_table(
 def test_an_intent_comes_back_as_stored(
     store: DynamoStore, outbox: DynamoOutbox, intent: Intent
 ) -> None:
-    assert isinstance(intent.act, Mail | Alert)
+    assert isinstance(intent.act, GuideMail | Alert)
     store.commit(a_decision("e1", intent), now=NOW)
     claim = outbox.claim(intent.id, now=NOW)
     assert claim
     assert claim.intent == intent
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_each_mail_is_read_back_as_the_kind_that_was_written(name: str) -> None:
+    mail = a_mail("mail-1", SAMPLES[name])
+    wire = items.to_wire(items.dump(items.INTENT, mail))
+    assert items.INTENT.validate_python(items.from_wire(wire)) == mail
 
 
 # Change requests, listed --------------------------------------------------------------------------
@@ -479,7 +489,7 @@ def test_new_users_are_added_many_at_a_time_and_found_in_the_inventory_and_by_na
     store: DynamoStore, account: Account
 ) -> None:
     users = newcomers(60)
-    assert store.note(users) == ()
+    assert store.add_users(users) == ()
     assert account.calls.made == ["dynamodb:TransactWriteItems"] * 2
     noted = [replace(user, version=1) for user in users]
     assert sorted(store.inventory(ACCOUNT), key=str) == sorted(map(inventory_entry, noted), key=str)
@@ -493,7 +503,7 @@ def test_users_who_are_known_by_now_are_not_changed_and_are_returned(store: Dyna
     before = [replace(users[2], devices=(), mfa_status=None), replace(users[5], name="other")]
     for number, user in enumerate(before):
         store.commit(a_decision(f"e{number}", user=user), now=NOW)
-    assert set(store.note(users)) == {users[2], users[5]}
+    assert set(store.add_users(users)) == {users[2], users[5]}
     assert store.user(users[2].key) == replace(before[0], version=1)
     assert store.user(users[5].key) == replace(before[1], version=1)
     assert store.user(users[4].key) == replace(users[4], version=1)
@@ -512,7 +522,7 @@ def test_users_who_are_gone_are_not_in_the_inventory_until_their_next_record(
 
 
 def test_the_last_sweep_result_of_each_account_is_kept(store: DynamoStore) -> None:
-    counted = InventorySummary(users=3, unprotected=1)
+    counted = UserCounts(users=3, unprotected=1)
     swept = SweepResult(ACCOUNT, "r1", NOW, NOW, 7, 2, 1, counted, 0, {"CreateUser": 1}, {"why": 1})
     assert store.last_sweep(ACCOUNT) is None
     for seed, run in (("e1", "r1"), ("e2", "r2")):

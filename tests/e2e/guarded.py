@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from sandbox.account import Account, Principal
-from sandbox.cast import SELF_SERVICE, Cast
+from sandbox.actors import SELF_SERVICE, Actors
 from sandbox.deploy import BUCKET
 from sandbox.emulator import REGION, Emulator, free_port
 from tests.template.cloudformation import ROOT, STACK, Template
@@ -71,7 +71,7 @@ class Guarded:
     """The account, and who calls in it."""
 
     account: Account
-    cast: Cast
+    actors: Actors
     resources: dict[str, str]
     """Physical ids by logical ids."""
 
@@ -108,20 +108,20 @@ class Guarded:
             made = formation.describe_stack_resources(StackName=STACK)["StackResources"]
             ids = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in made}
             [output] = formation.describe_stacks(StackName=STACK)["Stacks"][0]["Outputs"]
-            yield cls(account, Cast(account), ids, output["OutputValue"])
+            yield cls(account, Actors(account), ids, output["OutputValue"])
 
     def user(self, name: str, *policies: str) -> Principal:
         """Hire somebody with these managed policies, who may do about himself what AWS advises."""
         root = self.account.root
-        self.cast.hire(name, by=root)
+        self.actors.create_user(name, by=root)
         iam = root.client("iam")
         iam.put_user_policy(
             UserName=name, PolicyName="self-service", PolicyDocument=json.dumps(SELF_SERVICE)
         )
         for policy in policies:
             iam.attach_user_policy(UserName=name, PolicyArn=policy)
-        self.callers[name] = self.cast[name].client
-        return self.cast[name]
+        self.callers[name] = self.actors[name].client
+        return self.actors[name]
 
     def role(self, name: str, *policies: str) -> None:
         """Make a role with these managed policies, and a session of it, by the role's name."""

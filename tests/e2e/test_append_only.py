@@ -14,8 +14,8 @@ MARKS = {
     "OnSignInRole": ["HEARTBEAT"],
     "OnIamChangeRole": ["HEARTBEAT"],
     "WatchRole": ["HEARTBEAT"],
-    "DeliverRole": ["INTENT#1", "PACE", "ALERTS"],
-    "RedeliverRole": ["INTENT#1", "PACE", "ALERTS"],
+    "DeliverRole": ["INTENT#1", "SENDING_RATE", "ALERTS"],
+    "RedeliverRole": ["INTENT#1", "SENDING_RATE", "ALERTS"],
     "OnMailFeedbackRole": ["INTENT#1"],
     "RemindRole": ["UNREACHABLE#1#2"],
     "QuarantineRole": ["QUARANTINE#1#2"],
@@ -31,7 +31,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         interpreter()
     except EmulatorError as error:
         pytest.skip(str(error))
-    with Guarded.set_up(tmp_path_factory.mktemp("evidence")) as guarded:
+    with Guarded.set_up(tmp_path_factory.mktemp("observations")) as guarded:
         yield guarded
 
 

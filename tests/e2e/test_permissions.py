@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox.records import Json
-from sandbox.stage import Stage
+from sandbox.setup import Sandbox
 
 # Used by the Lambda service itself on AWS, where the emulator asks nobody.
 ASKED_BY_LAMBDA = (
@@ -38,21 +38,21 @@ NOT_IN_THE_STORY_OF = {"SweepRole": {"iam:GetLoginProfile"}}
 pytestmark = pytest.mark.usefixtures("outage")
 
 
-def test_no_function_is_denied_anything_by_its_own_role(stage: Stage) -> None:
-    assert stage.evidence.refusals() == []
+def test_no_function_is_denied_anything_by_its_own_role(sandbox: Sandbox) -> None:
+    assert sandbox.observations.refusals() == []
 
 
-def test_every_permission_of_a_function_is_used(stage: Stage) -> None:
+def test_every_permission_of_a_function_is_used(sandbox: Sandbox) -> None:
     """Also those of a policy that several roles share: each must use all of it."""
     used: dict[str, set[str]] = {}
-    for decision in stage.account.decisions():
+    for decision in sandbox.account.decisions():
         if ":assumed-role/" in decision["principal_arn"]:
             role = decision["principal_arn"].split("/")[1]
             used.setdefault(role, set()).add(decision["action"])
-    iam = stage.account.root.client("iam")
-    functions = stage.evidence.function_roles()
+    iam = sandbox.account.root.client("iam")
+    functions = sandbox.observations.function_roles()
     assert functions <= used.keys(), "a function that called nothing"
-    resources = stage.evidence.stack.resources
+    resources = sandbox.observations.stack.resources
     # What deliver could not send, redeliver delivers, and on some days there is nothing.
     delivering = [resources[name] for name in ("DeliverRole", "RedeliverRole")]
     used |= dict.fromkeys(delivering, set().union(*(used[role] for role in delivering)))

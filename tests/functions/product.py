@@ -6,7 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from types import ModuleType
@@ -16,6 +16,7 @@ from warnings import catch_warnings, filterwarnings
 import pytest
 
 from mfa_watcher import bootstrap
+from mfa_watcher.adapters.items import key_of
 from mfa_watcher.domain.users.people import Person
 from tests.support.account import Account
 from tests.support.builders import ACCOUNT, SENDER, Json, envelope
@@ -91,7 +92,6 @@ class Product:
     account: Account
     monkeypatch: pytest.MonkeyPatch
     running: str = ""
-    streamed: set[str] = field(default_factory=set)
     digest_seconds: int = 0
     mail_hours: str = "0-24"
     second_device_days: int = 0
@@ -144,10 +144,11 @@ class Product:
         return self.take("on_mail_feedback", *bodies, receives=receives)
 
     def new_intents(self) -> list[Json]:
-        """Give the stream's records of intents that were put into the table since last asked."""
-        new = [item for item in self.account.items("INTENT#") if item["pk"] not in self.streamed]
-        self.streamed |= {item["pk"] for item in new}
-        return [_inserted(item) for item in new]
+        """Return the stream's records of intents that were put into the table since last asked."""
+        inserted = self.account.stored.inserted
+        new = sorted(inserted)
+        inserted.clear()
+        return [_inserted(pk) for pk in new]
 
     def deliver(self, records: Iterable[Json] | None = None) -> list[str]:
         """Hand the stream's new records to deliver; gives those to try again."""
@@ -365,16 +366,16 @@ def _messages(function: str, bodies: Iterable[str], receives: int) -> list[Json]
     ]
 
 
-def _inserted(item: Json) -> Json:
+def _inserted(pk: str) -> Json:
     return {
-        "eventID": item["pk"],
+        "eventID": pk,
         "eventName": "INSERT",
         "eventVersion": "1.1",
         "eventSource": "aws:dynamodb",
         "awsRegion": "us-east-1",
         "dynamodb": {
-            "Keys": {"pk": {"S": item["pk"]}, "sk": {"S": item["sk"]}},
-            "SequenceNumber": item["pk"],
+            "Keys": key_of(pk),
+            "SequenceNumber": pk,
             "StreamViewType": "NEW_IMAGE",
         },
         "eventSourceARN": f"arn:aws:dynamodb:us-east-1:{ACCOUNT}:table/t/stream/s",

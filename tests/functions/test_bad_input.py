@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from mfa_watcher.adapters.store import DynamoStore
-from mfa_watcher.domain.users.user import MailKind, UserKey
+from mfa_watcher.cli.samples import FINAL_WARNING
+from mfa_watcher.domain.users.user import UserKey
 from tests.functions.product import MAX_RECEIVES, OBSERVING, Output, Product
 from tests.support.account import Account, Refusal, client
 from tests.support.builders import (
@@ -383,10 +385,15 @@ def test_the_managers_copy_goes_to_him_whatever_becomes_of_the_users_address(
     key = UserKey(ACCOUNT, ana["principalId"])
     warning = a_mail(
         "mail-final_warning-1",
-        kind=MailKind.FINAL_WARNING,
-        user=key,
-        user_name="ana",
-        finding_id=f"F-{event_id('sign-in')}",
+        replace(
+            FINAL_WARNING,
+            account_id=ACCOUNT,
+            user=key,
+            user_name="ana",
+            finding_id=f"F-{event_id('sign-in')}",
+            at=account.clock(),
+            escalation_step=0,
+        ),
     )
     store = DynamoStore(
         client("dynamodb"),

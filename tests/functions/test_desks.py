@@ -17,6 +17,7 @@ from tests.functions.approved import BOB, CARLA, PHONE, SUE, TABLET, member
 from tests.functions.product import Product, url_event
 from tests.support.account import Account, Refusal
 from tests.support.builders import ACCOUNT, HOSTILE, Json, denied_removal, iam_call, iam_user
+from tests.support.examples import examples
 from tests.support.hostile import HOSTILE as HOSTILE_TEXTS
 
 REASON = "My phone was stolen on Monday."
@@ -953,7 +954,7 @@ _QUERY = st.dictionaries(
 
 
 @settings(
-    max_examples=150,
+    max_examples=examples(1.5),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -188,7 +188,7 @@ def test_the_user_and_security_are_told_once_each(product: Product, account: Acc
         {"mail request_fulfilled": 1, "alert request_fulfilled": 1}
     )
     [alert] = account.alerts()
-    assert alert["Subject"].endswith("A change request was carried out")
+    assert alert["Subject"].endswith("A change request was fulfilled")
     for fact in (request.id, CARLA.arn, BOB.arn, "2026-03-05 12:00 UTC", f"deleted {PHONE}"):
         assert fact in alert["Message"]
 

@@ -121,7 +121,7 @@ REFUSALS = {
     "ServiceFailure": "IAM is busy",
     "EntityTemporarilyUnmodifiable": "IAM is still busy with an earlier change of this user",
     "ConcurrentModification": "IAM is busy",
-    "PasswordPolicyViolation": "The account's password policy refuses the new password",
+    "PasswordPolicyViolation": "The account's password policy rejects the new password",
     "SomethingNew": "Try again in a minute",
 }
 
@@ -173,7 +173,7 @@ def test_a_lost_answer_of_iam_leaves_nothing_undone(
         account.calls.unreachable.add(f"iam:{call}")
         status, problem = fulfil(product, request)
         assert status == 503
-        assert "Nobody knows whether it did" in problem["detail"]
+        assert "The change may have been made nevertheless" in problem["detail"]
         account.calls.reset()
         check_done(account, request, fulfil(product, request, DORA), call)
 

@@ -17,6 +17,8 @@ from tests.functions.test_sweep import fido, reporting
 from tests.support.account import Account
 from tests.support.builders import ACCOUNT
 
+pytestmark = pytest.mark.moto
+
 
 @pytest.fixture
 def swept(product: Product, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,8 +78,8 @@ def test_the_roster_says_in_words_what_security_asks_for(
     assert "ana" not in shown
     assert "virtual, more?" in shown
     assert "5 users: 1 without MFA, 0 exempt, 3 with MFA, 1 without console access" in shown
-    assert "1 have a phishing-resistant device, 1 only virtual ones, 2 a single one" in shown
-    assert "Last swept: 20" in shown
+    assert "1 have a phishing-resistant device, 1 only virtual devices, 2 a single device" in shown
+    assert "Last sweep: 20" in shown
 
 
 def test_an_account_that_cannot_be_read_is_told_and_no_traceback(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mfa_watcher.adapters.outbox import DynamoOutbox
-from mfa_watcher.adapters.sending_rate import DynamoAlertWindow, DynamoSendingRate
+from mfa_watcher.adapters.sending_rate import DynamoAlertCounter, DynamoSendingRate
 from mfa_watcher.adapters.store import DynamoStore
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Severity
 from mfa_watcher.domain.policy import MailHours
@@ -20,9 +20,9 @@ from mfa_watcher.ports.iam import IamUser
 from mfa_watcher.ports.notifications import Message, RenderedMail
 from mfa_watcher.usecases.deliver import DeliverIntents, DeliveryResult
 from tests.functions.product import Output, Product
-from tests.simulation.dynamodb import MemoryDynamo
 from tests.support.account import TABLE, Account, Crash, Refusal, client, opened
 from tests.support.builders import ACCOUNT, NOW, ROOT, a_decision, a_mail, iam_user, later, sign_in
+from tests.support.dynamodb import MemoryDynamo
 
 KEEP = timedelta(days=400)
 MINUTE = timedelta(minutes=1)
@@ -43,7 +43,9 @@ def store_on(dynamodb: Any) -> DynamoStore:
 
 def alerts(count: int, severity: Severity = Severity.MEDIUM, name: str = "alert") -> list[Intent]:
     facts = (("User", "ana"), ("Account", ACCOUNT))
-    act = Alert(AlertKind.SIGN_IN_WITHOUT_MFA, severity, "Console sign-in without MFA", facts)
+    act = Alert(
+        AlertKind.SIGN_IN_WITHOUT_MFA, severity, "Console sign-in without MFA", facts, ACCOUNT
+    )
     return [Intent(f"{name}-{n}", f"e{n}", NOW, act) for n in range(count)]
 
 
@@ -252,7 +254,7 @@ class Function:
                 clock=lambda: self.now,
                 sleep=self.pass_time,
             ),
-            window=DynamoAlertWindow(dynamodb, table_name=TABLE, length=MINUTE),
+            window=DynamoAlertCounter(dynamodb, table_name=TABLE, length=MINUTE),
             clock=lambda: self.now,
         )
         self.outbox = outbox

@@ -8,10 +8,11 @@ from typing import Any
 from mfa_watcher.domain.decision import Decision, RequestDecision, UserDecision
 from mfa_watcher.domain.events.signals import Outcome
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Mail, Severity
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Severity
+from mfa_watcher.domain.notifications.mails import GuideMail, Mail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import Attempt, ChangeRequest, open_request
-from mfa_watcher.domain.users.user import MailKind, User, UserKey
+from mfa_watcher.domain.users.user import Cause, MailKind, User, UserKey
 
 ACCOUNT = "123456789012"  # moto's
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -167,18 +168,30 @@ def a_request(attempt: Attempt | None = None, user: User = ALICE) -> ChangeReque
     return open_request(user.key, user.name, attempt or an_attempt(), Policy(), violation=False)
 
 
-def a_mail(
-    seed: str = "mail-guide-F-1", *, kind: MailKind = MailKind.GUIDE, **fields: Any
+def a_mail(seed: str = "mail-guide-F-1", act: Mail | None = None, **fields: Any) -> Intent:
+    """Return a mail on its way out: a guide, if no other is given."""
+    values = {
+        "kind": MailKind.GUIDE,
+        "account_id": ACCOUNT,
+        "user": ALICE.key,
+        "user_name": ALICE.name,
+        "at": NOW,
+        "finding_id": "F-1",
+        "cause": Cause.SIGNED_IN_WITHOUT_MFA,
+        "done_by_user": False,
+    }
+    return Intent(seed, "e1", NOW, act or GuideMail(**{**values, **fields}))
+
+
+def an_alert(
+    seed: str = "alert-1",
+    *facts: tuple[str, str],
+    title: str = "It happened",
+    account_id: str = ACCOUNT,
 ) -> Intent:
-    """Give a mail on its way out."""
-    values = {"user": ALICE.key, "user_name": ALICE.name, "at": NOW, "finding_id": "F-1"}
-    return Intent(seed, "e1", NOW, Mail(kind, ACCOUNT, **{**values, **fields}))
-
-
-def an_alert(seed: str = "alert-1", *facts: tuple[str, str], title: str = "It happened") -> Intent:
-    """Give an alert on its way out."""
-    known = (("User", "alice"), ("Account", ACCOUNT))
-    act = Alert(AlertKind.REMOVAL_DENIED, Severity.MEDIUM, title, facts or known)
+    """Return an alert on its way out."""
+    known = (("User", "alice"), ("Account", account_id))
+    act = Alert(AlertKind.REMOVAL_DENIED, Severity.MEDIUM, title, facts or known, account_id)
     return Intent(seed, "e1", NOW, act)
 
 

@@ -12,7 +12,8 @@ from mfa_watcher.domain.events.decisions import decide, decide_for_account, fact
 from mfa_watcher.domain.events.records import Identity, Record
 from mfa_watcher.domain.events.signals import Signal, classify
 from mfa_watcher.domain.history import About
-from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Mail, Severity
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity
+from mfa_watcher.domain.notifications.mails import EnrolledMail, Mail, RemovalDeniedMail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState
 from mfa_watcher.domain.users.devices import Device
@@ -184,7 +185,7 @@ def test_enrolment_closes_the_finding_and_thanks_for_the_device_that_was_enabled
     assert finding.closure is Closure.ENROLLED
     assert finding.due_at is None
     (intent,) = decision.intents
-    assert isinstance(intent.act, Mail)
+    assert isinstance(intent.act, EnrolledMail)
     assert (intent.act.kind, intent.act.serial) == (MailKind.ENROLLED, KEY.serial)
 
 
@@ -247,7 +248,7 @@ def test_a_denied_removal_opens_a_request_mails_the_user_and_alerts() -> None:
     assert (request.state, request.violation) == (RequestState.OPEN, False)
     assert user_of(decision).request_id == request.id
     mail, alert = decision.intents
-    assert isinstance(mail.act, Mail)
+    assert isinstance(mail.act, RemovalDeniedMail)
     assert (mail.act.kind, mail.act.request_id) == (MailKind.REMOVAL_DENIED, request.id)
     assert mail.act.done_by_user
     assert isinstance(alert.act, Alert)
@@ -354,7 +355,7 @@ def test_a_removal_before_a_rename_is_alerted_once_when_the_user_is_found_again(
     (alerted,) = (i for i in back.intents if isinstance(i.act, Alert))
     assert isinstance(alerted.act, Alert)
     assert (alerted.id, alerted.act.severity) == ("alert-removal_unapproved-e1", Severity.HIGH)
-    assert {("Device", PHONE.serial), ("Who", ADMIN.arn)} <= set(alerted.act.facts)
+    assert {("Device", PHONE.serial), ("Actor", ADMIN.arn)} <= set(alerted.act.facts)
     gone = after(removal(event_id="e3"), user_of(back), GONE, request=back.request)
     assert not gone.intents
     again = after(renamed, user_of(gone), iam_state, request=gone.request)

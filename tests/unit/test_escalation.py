@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mfa_watcher.domain.decision import UserDecision
-from mfa_watcher.domain.notifications.intents import Mail
+from mfa_watcher.domain.notifications.mails import ExemptionEndingMail, Mail, ReminderMail
 from mfa_watcher.domain.policy import MailHours, Policy
 from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.domain.users.escalation import decide_user_due
@@ -59,7 +59,8 @@ def user_of(decision: UserDecision) -> User:
 
 
 def mails(decision: UserDecision) -> list[tuple[MailKind, int]]:
-    return [(i.act.kind, i.act.step) for i in decision.intents if isinstance(i.act, Mail)]
+    acts = [i.act for i in decision.intents if isinstance(i.act, Mail)]
+    return [(act.kind, getattr(act, "step", 0)) for act in acts]
 
 
 def climbed(user: User, days: range) -> list[tuple[int, MailKind, int]]:
@@ -107,7 +108,7 @@ def test_each_step_has_an_intent_of_its_own_however_often_it_is_decided() -> Non
 
 def test_the_mail_names_the_time_of_the_next_step() -> None:
     (intent,) = evaluate(ALICE, OPENED + DAY).intents
-    assert isinstance(intent.act, Mail)
+    assert isinstance(intent.act, ReminderMail)
     assert intent.act.opened_at == OPENED
     assert intent.act.next_at == OPENED + 3 * DAY
 
@@ -170,7 +171,7 @@ def test_security_is_notified_once_a_week_before_an_exemption_ends() -> None:
     first = evaluate(exempted(), UNTIL - 7 * DAY)
     assert mails(first) == [(MailKind.EXEMPTION_ENDING, 0)]
     (intent,) = first.intents
-    assert isinstance(intent.act, Mail)
+    assert isinstance(intent.act, ExemptionEndingMail)
     assert (intent.act.reason, intent.act.next_at) == (GRANT.reason, UNTIL)
     assert user_of(first).due_at == UNTIL
     assert mails(evaluate(user_of(first), UNTIL - DAY)) == []

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.events.signals import Outcome
 from mfa_watcher.domain.history import About
-from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Ending, Mail, Severity
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity
+from mfa_watcher.domain.notifications.mails import Ending, Mail, RequestEndedMail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import (
     ChangeRequest,
@@ -235,8 +236,8 @@ def test_the_steps_done_for_a_request_that_expired_partly_fulfilled_are_named() 
     [alerted] = [i.act for i in decision.intents if isinstance(i.act, Alert)]
     assert ("Steps done", f"deactivated {PHONE}") in alerted.facts
     assert ("Started by", OTTO.arn) in alerted.facts
-    [mail] = [i.act for i in decision.intents if isinstance(i.act, Mail)]
-    assert mail.ending is Ending.BROKEN_OFF
+    [mail] = [i.act for i in decision.intents if isinstance(i.act, RequestEndedMail)]
+    assert mail.ending is Ending.INTERRUPTED
     assert any(PHONE in effect for effect in decision.effects)
 
 

@@ -12,7 +12,8 @@ from mfa_watcher.domain.events.decisions import decide, facts_needed
 from mfa_watcher.domain.events.records import Identity, Record
 from mfa_watcher.domain.events.signals import Signal, classify
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Mail, Severity
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity
+from mfa_watcher.domain.notifications.mails import Mail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import (
     ChangeRequest,

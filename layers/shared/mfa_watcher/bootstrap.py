@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from mfa_watcher.entrypoints.queue import MailFeedback, Observe, Sweep
     from mfa_watcher.entrypoints.schedule import Expire, Quarantine, Remind, Watch
     from mfa_watcher.ports.accounts import Accounts
-    from mfa_watcher.ports.iam import IamOf
+    from mfa_watcher.ports.iam import IamReaderFactory
     from mfa_watcher.usecases.deliver import DeliverIntents
 
 # Short enough that retries fit into a function's 30 seconds. The queue or the schedule can try
@@ -150,7 +150,7 @@ def _iam_client_factory(
     return client_of
 
 
-def _iam_reader_factory(settings: TableSettings) -> "IamOf":
+def _iam_reader_factory(settings: TableSettings) -> "IamReaderFactory":
     """Return a factory of accounts' IAM readers."""
     return _reader_factory(_iam_client_factory(settings))
 
@@ -397,7 +397,7 @@ def redeliver() -> "Redeliver":
 
 
 def _deliver_intents() -> "DeliverIntents":
-    from mfa_watcher.adapters.sending_rate import DynamoAlertWindow, DynamoSendingRate
+    from mfa_watcher.adapters.sending_rate import DynamoAlertCounter, DynamoSendingRate
     from mfa_watcher.adapters.ses import SesMailer, SesRate
     from mfa_watcher.adapters.sns import SnsAlerter
     from mfa_watcher.mail.rendering import JinjaMailRenderer, MailContext
@@ -437,7 +437,7 @@ def _deliver_intents() -> "DeliverIntents":
             clock=now,
             sleep=sleep,
         ),
-        window=DynamoAlertWindow(
+        window=DynamoAlertCounter(
             dynamodb, table_name=settings.table_name, length=settings.alert_digest
         ),
         clock=now,

@@ -1,4 +1,4 @@
-"""Listing all users of an account."""
+"""Lists all users of an account with a few calls to IAM."""
 
 import csv
 from collections.abc import Callable, Iterator, Mapping
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 ROOT_ROW = "<root_account>"
-"""How the report names the root user (IAM user guide, "Credential report format")."""
+"""The root user's name in the report (IAM user guide, "Credential report format")."""
 
 _PAGE = 1000
-"""The most that IAM gives a call (IAM API reference)."""
+"""How many items IAM returns per call at most (IAM API reference)."""
 
 _NO_REPORT = {
     "ReportNotPresent": ReportState.NOT_PRESENT,
@@ -38,17 +38,17 @@ _NO_REPORT = {
     "ReportInProgress": ReportState.IN_PROGRESS,
     "CredentialReportNotReadyException": ReportState.IN_PROGRESS,
 }
-"""Error codes as IAM sends them, and as its API reference names the exceptions."""
+"""The error codes that IAM sends, and the names of the exceptions in its API reference."""
 
 _TOO_MANY = frozenset({"LimitExceeded", "LimitExceededException"})
 
-_WORDS = {"true": True, "false": False}
-"""The report's words, whatever their case: the user guide has TRUE, the report true. What is
-neither (N/A, not_supported, no_information) says nothing."""
+_YES_OR_NO = {"true": True, "false": False}
+"""The report's values, in any case: the user guide has TRUE, the report true. Other values (N/A,
+not_supported, no_information) say neither."""
 
 
 class BotoAccountListReader:
-    """Lists one account's users. Botocore's own retries are not counted as calls."""
+    """Lists one account's users. ``calls`` does not include botocore's own retries."""
 
     def __init__(self, client: "IAMClient") -> None:
         """Take an IAM client of the account."""
@@ -57,26 +57,26 @@ class BotoAccountListReader:
 
     @property
     def calls(self) -> int:
-        """How many calls were made so far."""
+        """The calls so far, one for each page."""
         return self._calls
 
     def report(self) -> CredentialReport | ReportState:
-        """Give the credential report, or say why there is none."""
-        found = self._asked("GetCredentialReport", self._client.get_credential_report)
+        """Call GetCredentialReport."""
+        found = self._call("GetCredentialReport", self._client.get_credential_report)
         if isinstance(found, ReportState):
             return found
         return read_report(found["Content"], found["GeneratedTime"])
 
     def request_report(self) -> ReportState:
-        """Have a report made; IAM keeps to the last one if that is younger than four hours."""
-        said = self._asked("GenerateCredentialReport", self._client.generate_credential_report)
+        """Call GenerateCredentialReport; IAM keeps the last report for four hours."""
+        said = self._call("GenerateCredentialReport", self._client.generate_credential_report)
         if isinstance(said, ReportState):
             return said
         done = said.get("State") == "COMPLETE"
         return ReportState.COMPLETE if done else ReportState.IN_PROGRESS
 
     def users(self) -> tuple[ListedUser, ...]:
-        """Give all users."""
+        """Call ListUsers, a thousand users per call."""
         return tuple(
             ListedUser(
                 user["UserId"],
@@ -88,7 +88,7 @@ class BotoAccountListReader:
         )
 
     def assigned_devices(self) -> tuple[AssignedDevice, ...]:
-        """Give all users' virtual devices. Root's comes with the account's number as user id."""
+        """Call ListVirtualMFADevices; the user id of root's device is the account id."""
         found = self._all(
             "ListVirtualMFADevices",
             "list_virtual_mfa_devices",
@@ -104,18 +104,18 @@ class BotoAccountListReader:
         )
 
     def devices_in_use(self) -> int:
-        """Count the devices of all kinds that somebody has."""
-        found = self._asked("GetAccountSummary", self._client.get_account_summary)
+        """Call GetAccountSummary."""
+        found = self._call("GetAccountSummary", self._client.get_account_summary)
         if isinstance(found, ReportState):
             raise IamReadError(f"IAM did not answer GetAccountSummary: {found}")
         return int(found["SummaryMap"].get("MFADevicesInUse", 0))
 
     def _all(self, call: str, method: str, listed: str, **asked: str) -> Iterator[dict[str, Any]]:
-        """Page by hand, since each page is a call to be counted."""
+        """Read page by page without a paginator, because each page is a call to be counted."""
         ask: Callable[..., dict[str, Any]] = getattr(self._client, method)
         marker: dict[str, str] = {}
         while True:
-            page = self._asked(call, partial(ask, MaxItems=_PAGE, **asked, **marker))
+            page = self._call(call, partial(ask, MaxItems=_PAGE, **asked, **marker))
             if isinstance(page, ReportState):
                 raise IamReadError(f"IAM did not answer {call}: {page}")
             yield from page[listed]
@@ -123,7 +123,7 @@ class BotoAccountListReader:
                 return
             marker = {"Marker": page["Marker"]}
 
-    def _asked(self, call: str, ask: Callable[[], Answer]) -> Answer | ReportState:
+    def _call(self, call: str, ask: Callable[[], Answer]) -> Answer | ReportState:
         self._calls += 1
         try:
             return ask()
@@ -132,17 +132,17 @@ class BotoAccountListReader:
             if state := _NO_REPORT.get(code):
                 return state
             if call == "GenerateCredentialReport" and code in _TOO_MANY:
-                return ReportState.IN_PROGRESS  # somebody else asks for it, too
+                return ReportState.IN_PROGRESS  # somebody else requested a report, too
             raise IamReadError(f"IAM did not answer {call}: {code}") from error
         except BotoCoreError as error:
             raise IamReadError(f"IAM did not answer {call}: {type(error).__name__}") from error
 
 
 def read_report(content: bytes, generated_at: datetime) -> CredentialReport:
-    """Read the report's CSV by the names in its header: columns were added to it before.
+    """Return the report from its CSV, read by column names: IAM has added columns before.
 
-    A row that does not fit its header (a comma in a user's name, unquoted) is damaged: what it
-    says of the user is not taken. Raises IamReadError for a header without what is needed.
+    A row that does not match the header (an unquoted comma in a user's name) is damaged, and what
+    it says is not used. Raises IamReadError if a required column is missing.
     """
     lines = csv.reader(StringIO(content.decode("utf-8-sig", errors="replace"), newline=""))
     header = [name.strip().casefold() for name in next(lines, [])]
@@ -157,15 +157,15 @@ def read_report(content: bytes, generated_at: datetime) -> CredentialReport:
         row = dict(zip(header, cells, strict=False))
         if row["user"] == ROOT_ROW:
             root = _row(row)
-        elif _fits(row):
+        elif _matches_header(row):
             rows[row["user"].casefold()] = _row(row)
         else:
             damaged += 1
     return CredentialReport(generated_at, rows, root, damaged)
 
 
-def _fits(row: Mapping[str, str]) -> bool:
-    """Tell whether the cells stand under their names: the ARN ends with the user's name."""
+def _matches_header(row: Mapping[str, str]) -> bool:
+    """Return whether the cells match the header: then the ARN ends with the user's name."""
     arn = row.get("arn", "")
     return arn.startswith("arn:") and arn.endswith(f"/{row['user']}")
 
@@ -174,8 +174,8 @@ def _row(row: Mapping[str, str]) -> ReportRow:
     return ReportRow(
         row["user"],
         _moment(row.get("user_creation_time", "")),
-        _WORDS.get(row.get("password_enabled", "").strip().casefold()),
-        _WORDS.get(row.get("mfa_active", "").strip().casefold()),
+        _YES_OR_NO.get(row.get("password_enabled", "").strip().casefold()),
+        _YES_OR_NO.get(row.get("mfa_active", "").strip().casefold()),
     )
 
 

@@ -1,4 +1,4 @@
-"""The accounts that are watched, and the way into each."""
+"""The watched accounts, their aliases, and how to access their IAM."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
@@ -18,78 +18,76 @@ if TYPE_CHECKING:
     from types_boto3_sts.type_defs import CredentialsTypeDef
 
 ALIAS_KEPT = timedelta(hours=1)
-"""How long an account is called as it was when last asked."""
+"""How long an alias is used before it is read again."""
 
 MEMBER_KEPT = timedelta(hours=1)
 STRANGER_KEPT = timedelta(seconds=30)
-"""How soon the organization is asked again about an account that was none of its members."""
+"""How long the organization's answers are used: for its members, and for other accounts."""
 
 MOST_CLIENTS = 50
-"""A client takes a megabyte or two, and a function's memory has to hold them all."""
+"""A client takes one or two megabytes, and all must fit into a function's memory."""
 
-RENEWED_BEFORE = timedelta(minutes=5)
-"""A session that ends so soon is not used any more: the call, and its retries, take time."""
+RENEW_BEFORE_EXPIRY = timedelta(minutes=5)
+"""A session that expires so soon is not used: calls and their retries take time."""
 
-ASKED_AGAIN_AFTER = timedelta(minutes=1)
-"""How long a refusal holds: thousands of an account's users may be due, and none can be read."""
+RETRY_DENIED_AFTER = timedelta(minutes=1)
+"""How long no further attempt is made after a denial: thousands of the account's users may be
+due, and none of them can be read."""
 
-_NO_WAY_IN = frozenset({"AccessDenied", "AccessDeniedException", "RegionDisabledException"})
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "RegionDisabledException"})
 
 Answer = TypeVar("Answer")
 BuildClient: TypeAlias = Callable[["CredentialsTypeDef"], "IAMClient"]
 
 
 class NamedAccounts:
-    """The watcher's own account, and members that were named one by one."""
+    """The watcher's own account, and the members named in MemberAccounts."""
 
     def __init__(self, own: str, members: Collection[str] = ()) -> None:
-        """Take the ids."""
+        """Take the ids of the own account and of the members."""
         self._ids = tuple(dict.fromkeys((own, *members)))
 
     def ids(self) -> tuple[str, ...]:
-        """Give the ids of all, our own first."""
+        """Return the configured ids."""
         return self._ids
 
     def include(self, account_id: str) -> bool:
-        """Tell whether an account is one of them."""
+        """Compare with the configured ids."""
         return account_id in self._ids
 
 
 class OrganizationAccounts:
-    """The watcher's own account, and whatever the organization has as active members."""
+    """The watcher's own account, and the active members of its organization."""
 
     def __init__(
         self, client: "OrganizationsClient", *, own: str, clock: Callable[[], datetime]
     ) -> None:
-        """Take a client of the management account, or of one that it has delegated to."""
+        """Take a client of the management account or of a delegated administrator."""
         self._client = client
         self._own = own
         self._clock = clock
-        self._told: dict[str, tuple[datetime, bool]] = {}
+        self._known: dict[str, tuple[datetime, bool]] = {}
 
     def ids(self) -> tuple[str, ...]:
-        """Give the ids of all, our own first. Raises ExternalServiceError."""
-        # A page holds 20 accounts at most, and one before the last may be empty.
+        """Call ListAccounts."""
+        # A page holds at most 20 accounts, and a page before the last one may be empty.
         pages = self._client.get_paginator("list_accounts").paginate()
-        members = _asked_of_organization(
+        members = _ask_organization(
             "its accounts",
             lambda: [one["Id"] for page in pages for one in page["Accounts"] if _is_active(one)],
         )
         return tuple(dict.fromkeys((self._own, *members)))
 
     def include(self, account_id: str) -> bool:
-        """Tell whether an account is one of them. Raises ExternalServiceError.
-
-        An organization is asked about the one account: a list of a thousand takes it 50 calls.
-        """
+        """Call DescribeAccount, because listing a thousand accounts would take 50 calls."""
         if account_id == self._own:
             return True
         now = self._clock()
-        asked_at, included = self._told.get(account_id, (None, False))
+        asked_at, included = self._known.get(account_id, (None, False))
         kept = MEMBER_KEPT if included else STRANGER_KEPT
         if asked_at is None or now - asked_at >= kept:
-            included = _asked_of_organization(account_id, lambda: self._describe(account_id))
-            self._told[account_id] = (now, included)
+            included = _ask_organization(account_id, lambda: self._describe(account_id))
+            self._known[account_id] = (now, included)
         return included
 
     def _describe(self, account_id: str) -> bool:
@@ -100,37 +98,37 @@ class OrganizationAccounts:
 
 
 def _is_active(account: "AccountTypeDef") -> bool:
-    """Tell whether people can sign in there. AWS replaces Status by State in 2026."""
+    """Return whether people can sign in there. AWS replaces Status by State in 2026."""
     return account.get("State", account.get("Status")) == "ACTIVE"
 
 
-def _asked_of_organization(about: str, ask: Callable[[], Answer]) -> Answer:
+def _ask_organization(about: str, ask: Callable[[], Answer]) -> Answer:
     try:
         return ask()
     except ClientError as error:
         code = error.response["Error"]["Code"]
         raise ExternalServiceError(
-            f"the organization does not say of {about} what is a member: {code}; it says so to its"
-            " management account and to a delegated administrator, others name the members in"
+            f"the organization could not be asked about {about}: {code}; only its management"
+            " account and a delegated administrator may ask, other accounts name the members in"
             " MemberAccounts"
         ) from error
     except BotoCoreError as error:
         kind = type(error).__name__
         raise ExternalServiceError(
-            f"the organization was asked of {about}, without an answer: {kind}"
+            f"the organization did not answer about {about}: {kind}"
         ) from error
 
 
 @dataclass(frozen=True, slots=True)
-class _Entered:
+class _Session:
     client: "IAMClient"
     until: datetime
 
 
 class MemberSessions:
-    """Clients of member accounts' IAM, each with a role there that is assumed when it is needed."""
+    """IAM clients of member accounts, each with a role that is assumed when it is needed."""
 
-    def __init__(  # noqa: PLR0913 - what it takes to enter an account, each by its name
+    def __init__(  # noqa: PLR0913 - all that assuming a role takes, each by its name
         self,
         sts: "STSClient",
         *,
@@ -143,7 +141,7 @@ class MemberSessions:
     ) -> None:
         """Take the role's name, which is the same in all accounts, and what builds a client.
 
-        ``session_name`` is what the member's own CloudTrail says of us.
+        ``session_name`` is how the watcher appears in the member's own CloudTrail.
         """
         self._sts = sts
         self._own = own
@@ -152,51 +150,54 @@ class MemberSessions:
         self._session_name = session_name
         self._build = build
         self._clock = clock
-        self._entered: OrderedDict[str, _Entered] = OrderedDict()
-        self._refused: dict[str, tuple[datetime, str]] = {}
+        self._sessions: OrderedDict[str, _Session] = OrderedDict()
+        self._denied: dict[str, tuple[datetime, str]] = {}
 
     def of(self, account_id: str) -> "IAMClient":
-        """Give a client that is good for some minutes more. Raises AccountOutOfReachError."""
-        now = self._clock()
-        refused_at, why = self._refused.get(account_id, (None, ""))
-        if refused_at is not None and now - refused_at < ASKED_AGAIN_AFTER:
-            raise AccountOutOfReachError(why)
-        entered = self._entered.get(account_id)
-        if entered is None or entered.until - now < RENEWED_BEFORE:
-            entered = self._enter(account_id, now)
-            self._entered[account_id] = entered
-            if len(self._entered) > MOST_CLIENTS:
-                self._entered.popitem(last=False)
-        self._entered.move_to_end(account_id)
-        return entered.client
+        """Return a client that works for some more minutes. Raises IamReadError.
 
-    def _enter(self, account_id: str, now: datetime) -> _Entered:
+        If the role does not exist or does not trust us, it is an AccountOutOfReachError.
+        """
+        now = self._clock()
+        denied_at, why = self._denied.get(account_id, (None, ""))
+        if denied_at is not None and now - denied_at < RETRY_DENIED_AFTER:
+            raise AccountOutOfReachError(why)
+        session = self._sessions.get(account_id)
+        if session is None or session.until - now < RENEW_BEFORE_EXPIRY:
+            session = self._enter(account_id, now)
+            self._sessions[account_id] = session
+            if len(self._sessions) > MOST_CLIENTS:
+                self._sessions.popitem(last=False)
+        self._sessions.move_to_end(account_id)
+        return session.client
+
+    def _enter(self, account_id: str, now: datetime) -> _Session:
         role = f"arn:{self._partition}:iam::{account_id}:role/{self._role_name}"
         try:
-            given = self._sts.assume_role(RoleArn=role, RoleSessionName=self._session_name)
+            answer = self._sts.assume_role(RoleArn=role, RoleSessionName=self._session_name)
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            if code not in _NO_WAY_IN:
+            if code not in _DENIED:
                 raise IamReadError(
-                    f"STS did not let us into account {account_id}: {code}"
+                    f"STS did not grant access to account {account_id}: {code}"
                 ) from error
             why = (
-                f"account {account_id} is out of reach: the role {role} is not there or does not"
-                f" let us in ({code}); deploy forwarder.yaml in account {account_id}, in the"
+                f"account {account_id} is out of reach: the role {role} does not exist or does"
+                f" not trust us ({code}); deploy forwarder.yaml in account {account_id}, in the"
                 f" region of its IAM, with HubAccountId={self._own}"
             )
-            self._refused[account_id] = (now, why)
+            self._denied[account_id] = (now, why)
             raise AccountOutOfReachError(why) from error
         except BotoCoreError as error:
             raise IamReadError(
-                f"STS did not let us into account {account_id}: {type(error).__name__}"
+                f"STS did not grant access to account {account_id}: {type(error).__name__}"
             ) from error
-        credentials = given["Credentials"]
-        return _Entered(self._build(credentials), credentials["Expiration"])
+        credentials = answer["Credentials"]
+        return _Session(self._build(credentials), credentials["Expiration"])
 
 
 class IamAliases:
-    """Accounts' aliases as IAM has them, asked for once in a while (``ListAccountAliases``)."""
+    """Accounts' aliases in IAM, which are read again from time to time."""
 
     def __init__(
         self,
@@ -205,24 +206,24 @@ class IamAliases:
         clock: Callable[[], datetime],
         set_by_hand: Mapping[str, str | None] | None = None,
     ) -> None:
-        """Take what gives an account's client. ``set_by_hand`` comes before what IAM says."""
+        """Take what returns an account's client; ``set_by_hand`` takes precedence over IAM."""
         self._client_of = client_of
         self._clock = clock
         self._set_by_hand = set_by_hand or {}
-        self._asked: dict[str, tuple[datetime, str | None]] = {}
+        self._read: dict[str, tuple[datetime, str | None]] = {}
 
     def alias(self, account_id: str) -> str | None:
-        """Give an account's alias; None if it has none. Raises IamReadError."""
+        """Call ListAccountAliases."""
         if alias := self._set_by_hand.get(account_id):
             return alias
         now = self._clock()
-        asked_at, alias = self._asked.get(account_id, (None, None))
+        asked_at, alias = self._read.get(account_id, (None, None))
         if asked_at is None or now - asked_at >= ALIAS_KEPT:
-            alias = self._ask(account_id)
-            self._asked[account_id] = (now, alias)
+            alias = self._list(account_id)
+            self._read[account_id] = (now, alias)
         return alias
 
-    def _ask(self, account_id: str) -> str | None:
+    def _list(self, account_id: str) -> str | None:
         try:
             found = self._client_of(account_id).list_account_aliases()["AccountAliases"]
         except ClientError as error:

@@ -1,4 +1,4 @@
-"""Setting aside messages that no retry can mend."""
+"""Sets aside messages that no retry can process."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ _REASON_LENGTH = 1000
 
 
 class SqsDeadLetters:
-    """Puts a message into the dead-letter queue with the reason why as an attribute."""
+    """Sends messages to a dead-letter queue, with the reason as an attribute."""
 
     def __init__(self, client: "SQSClient", *, queue_url: str) -> None:
         """Take an SQS client and the dead-letter queue's URL."""
@@ -17,7 +17,7 @@ class SqsDeadLetters:
         self._queue_url = queue_url
 
     def set_aside(self, body: str, *, reason: str, source_queue: str) -> None:
-        """Keep the body as it came. The attributes say what is wrong and where it came from."""
+        """Call SendMessage; the reason and the queue become attributes of the message."""
         printable = "".join(char if char.isprintable() else " " for char in reason)
         self._client.send_message(
             QueueUrl=self._queue_url,

@@ -1,4 +1,4 @@
-"""Reading IAM, and changing it."""
+"""Reads IAM and changes it."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ Answer = TypeVar("Answer")
 
 
 class BotoIamReader:
-    """Reads one account's IAM, one call per question."""
+    """Reads one account's IAM."""
 
     def __init__(self, client: "IAMClient") -> None:
         """Take an IAM client of the account to read."""
@@ -29,9 +29,9 @@ class BotoIamReader:
         self.calls = 0
 
     def user(self, name: str) -> IamUser | None:
-        """Give the user of that name, or None."""
+        """Call GetUser."""
         self._count()
-        found = _asked("GetUser", lambda: self._client.get_user(UserName=name))
+        found = _read("GetUser", lambda: self._client.get_user(UserName=name))
         if found is None:
             return None
         user = found["User"]
@@ -39,20 +39,20 @@ class BotoIamReader:
         return IamUser(user["UserId"], user["UserName"], user["Arn"], tags)
 
     def devices(self, name: str) -> tuple[Device, ...] | None:
-        """Give a user's devices, or None if there is no such user.
+        """Call ListMFADevices.
 
-        One page holds them all: IAM allows eight devices and gives a hundred a page (IAM quotas).
+        One page is enough: IAM allows eight devices and returns a hundred per page (IAM quotas).
         """
         self._count()
-        found = _asked("ListMFADevices", lambda: self._client.list_mfa_devices(UserName=name))
+        found = _read("ListMFADevices", lambda: self._client.list_mfa_devices(UserName=name))
         if found is None:
             return None
         return tuple(Device(device["SerialNumber"]) for device in found["MFADevices"])
 
     def has_console_access(self, name: str) -> bool:
-        """Tell whether there is a console password; IAM answers alike for one who is not there."""
+        """Call GetLoginProfile; IAM's answer is the same if the user does not exist."""
         self._count()
-        found = _asked("GetLoginProfile", lambda: self._client.get_login_profile(UserName=name))
+        found = _read("GetLoginProfile", lambda: self._client.get_login_profile(UserName=name))
         return found is not None
 
     def _count(self) -> None:
@@ -60,14 +60,15 @@ class BotoIamReader:
             self.calls += 1
 
 
-def _asked(call: str, ask: Callable[[], Answer]) -> Answer | None:
-    """Ask; None where there is no such user, IamReadError for whatever else went wrong.
+def _read(call: str, read: Callable[[], Answer]) -> Answer | None:
+    """Return the answer; None if there is no such user. Raises IamReadError for other errors.
 
-    A failed call's record may hold any text as the user's name. IAM calls one that no user can
-    have (too long, odd characters) a ``ValidationError``: there is no such user either.
+    The record of a failed call may contain any text as the user's name. For a name that no user
+    can have (too long, invalid characters) IAM answers ``ValidationError``, so there is no such
+    user either.
     """
     try:
-        return ask()
+        return read()
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code.startswith("NoSuchEntity") or code == "ValidationError":
@@ -81,40 +82,40 @@ class BotoIamQuarantine:
     """Attaches and detaches the quarantine policy."""
 
     def __init__(self, client: "IAMClient", *, policy_arn: str) -> None:
-        """Take an IAM client and the ARN of the policy that leaves nothing but enrolling."""
+        """Take an IAM client and the ARN of the policy that only permits to enrol a device."""
         self._client = client
         self._policy_arn = policy_arn
 
     def quarantine(self, name: str) -> None:
-        """Attach the policy; IAM takes it twice as once. A user who is gone needs none."""
-        _changed(
+        """Call AttachUserPolicy; a second call has no effect, nor one for a deleted user."""
+        _change(
             "AttachUserPolicy",
             lambda: self._client.attach_user_policy(UserName=name, PolicyArn=self._policy_arn),
         )
 
     def release(self, name: str) -> None:
-        """Detach the policy; if it is not attached, or the user is gone, that is as good."""
-        _changed(
+        """Call DetachUserPolicy; nothing to detach, or a deleted user, is no error."""
+        _change(
             "DetachUserPolicy",
             lambda: self._client.detach_user_policy(UserName=name, PolicyArn=self._policy_arn),
         )
 
 
 class BotoIamReset:
-    """Takes devices off users and gives them new passwords."""
+    """Removes users' devices and sets new passwords."""
 
     def __init__(self, client: "IAMClient") -> None:
         """Take an IAM client of the account."""
         self._client = client
 
     def shortest_password(self) -> int:
-        """Give how long a password must be at least; an account without a policy asks for eight."""
-        found = _asked("GetAccountPasswordPolicy", self._client.get_account_password_policy)
+        """Call GetAccountPasswordPolicy; return 0 if the account has no policy."""
+        found = _read("GetAccountPasswordPolicy", self._client.get_account_password_policy)
         return found["PasswordPolicy"].get("MinimumPasswordLength", 0) if found else 0
 
     def deactivate(self, name: str, serial: str) -> bool:
-        """Take a device off a user; False if it is not his, or there is no such user."""
-        code = _refusal(
+        """Call DeactivateMFADevice; IAM's answer is the same if the user does not exist."""
+        code = _error_code(
             "DeactivateMFADevice",
             lambda: self._client.deactivate_mfa_device(UserName=name, SerialNumber=serial),
             _NO_SUCH,
@@ -122,8 +123,8 @@ class BotoIamReset:
         return code is None
 
     def delete(self, serial: str) -> bool:
-        """Delete a virtual device, if there is one; False if it is some user's."""
-        code = _refusal(
+        """Call DeleteVirtualMFADevice."""
+        code = _error_code(
             "DeleteVirtualMFADevice",
             lambda: self._client.delete_virtual_mfa_device(SerialNumber=serial),
             _NO_SUCH,
@@ -132,13 +133,13 @@ class BotoIamReset:
         return code != _IN_USE
 
     def set_password(self, name: str, password: Password) -> bool:
-        """Give a user a password to be changed at the next sign-in; False if he has none yet.
+        """Call UpdateLoginProfile.
 
-        While the password is on its way, nothing is logged below a warning: botocore writes whole
-        requests for whoever asks it to.
+        During the call nothing below a warning is logged, because botocore can be configured to
+        log whole requests, with the password.
         """
         with _no_details_logged():
-            code = _refusal(
+            code = _error_code(
                 "UpdateLoginProfile",
                 lambda: self._client.update_login_profile(
                     UserName=name, Password=password.reveal(), PasswordResetRequired=True
@@ -152,43 +153,43 @@ _NO_SUCH = "NoSuchEntity"
 _IN_USE = "DeleteConflict"
 
 _BUSY = "IAM is busy. Try again in a minute"
-_WHAT_TO_DO = {
+_REMEDIES = {
     "AccessDenied": "A policy outside this stack, such as a service control policy or the role's"
-    " permissions boundary, does not let the role do that. Have it let the role through, then try"
+    " permissions boundary, denies this to the role. Exempt the role in that policy, then try"
     " again",
     "ConcurrentModification": _BUSY,
     "EntityTemporarilyUnmodifiable": "IAM is still busy with an earlier change of this user. Try"
     " again in a minute",
     "LimitExceeded": _BUSY,
-    "PasswordPolicyViolation": "The account's password policy refuses the new password. See whether"
-    " somebody has just changed it, then try again",
+    "PasswordPolicyViolation": "The account's password policy rejects the new password. Check"
+    " whether somebody has just changed the policy, then try again",
     "RequestLimitExceeded": _BUSY,
     "ServiceFailure": _BUSY,
     "ServiceUnavailable": _BUSY,
     "Throttling": _BUSY,
 }
-"""By IAM's code: what a person can do about it."""
+"""The remedy for each of IAM's error codes."""
 
 
-def _refusal(call: str, change: Callable[[], object], *expected: str) -> str | None:
-    """Change something; give IAM's code if it is an expected one, None if it was done.
+def _error_code(call: str, change: Callable[[], object], *expected: str) -> str | None:
+    """Make a change; return None if it was made, or IAM's error code if that is an expected one.
 
-    Raises IamWriteError for all else. What botocore and IAM say of a request may hold what was in
-    it, a password for example, so neither their text nor they themselves go along.
+    Raises IamWriteError for other errors. The errors of botocore and IAM may contain values of the
+    request, such as a password, so neither their text nor the errors themselves are passed on.
     """
     try:
         change()
     except ClientError as error:
         code = error.response["Error"]["Code"].removesuffix("Exception")
-        what_to_do = _WHAT_TO_DO.get(code, "Try again in a minute")
+        remedy = _REMEDIES.get(code, "Try again in a minute")
     except BotoCoreError as error:
-        code, what_to_do = type(error).__name__, "Nobody knows whether it did. Try again"
+        code, remedy = type(error).__name__, "The change may have been made nevertheless. Try again"
     else:
         return None
     if code in expected:
         return code
     kind = IamDeniedError if code == "AccessDenied" else IamWriteError
-    raise kind(f"IAM did not do {call}: {code}. {what_to_do}")
+    raise kind(f"IAM did not do {call}: {code}. {remedy}")
 
 
 @contextmanager
@@ -201,7 +202,7 @@ def _no_details_logged() -> Iterator[None]:
         logging.disable(before)
 
 
-def _changed(call: str, change: Callable[[], object]) -> None:
+def _change(call: str, change: Callable[[], object]) -> None:
     try:
         change()
     except ClientError as error:

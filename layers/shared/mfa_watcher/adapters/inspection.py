@@ -1,4 +1,4 @@
-"""Reading a live account for the checkup. No call changes anything."""
+"""Reads a live account for the health check. No call changes anything."""
 
 import json
 from collections.abc import Callable
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
-from mfa_watcher.domain.health.checks import (
-    Blocked,
+from mfa_watcher.domain.health.readings import (
+    DeniedCall,
     EventSource,
     Function,
-    Guard,
-    MailAccount,
+    GuardPolicy,
     PasswordPolicy,
-    Root,
+    RootUser,
     Rule,
     Selector,
+    SesAccount,
     Stack,
     Subscriptions,
     Trail,
@@ -42,10 +42,10 @@ _MISSING = frozenset(
         "ResourceNotFoundException",
     }
 )
-"""How services say that something is not there."""
+"""The error codes of services for a resource that does not exist."""
 
 _DENIED = ("AccessDenied", "AuthorizationError", "UnauthorizedOperation", "NotAuthorized")
-"""How the codes begin by which services refuse."""
+"""How the error codes of services begin if permission is denied."""
 
 _CLASSES = (
     "RequireUppercaseCharacters",
@@ -54,33 +54,33 @@ _CLASSES = (
     "RequireSymbols",
 )
 
-_JUDGED_FIELDS = frozenset({"eventCategory", "eventSource", "readOnly"})
+_EVALUATED_FIELDS = frozenset({"eventCategory", "eventSource", "readOnly"})
 
 
 class BuildClient(Protocol):
-    """What builds a client of a service in a region; None, the stack's own."""
+    """Returns the client of a service in a region; without a region, in the stack's own."""
 
     def __call__(self, service: str, region: str | None = None) -> Any:  # noqa: ANN401 - any service's client
-        """Give the client; it may be the one that was given before."""
+        """Return the client; it may be one that was returned before."""
         ...
 
 
 class BotoInspector:
-    """Reads what the checkup is about, with the caller's own permissions.
+    """Reads with the caller's own permissions.
 
-    All methods raise MissingPermissionError, which names the action that is missing, or InspectionError.
+    A MissingPermissionError names the missing action as it is written in policies.
     """
 
     def __init__(self, build: BuildClient) -> None:
-        """Take what builds clients."""
+        """Take what returns clients."""
         self._build = build
         self._trails: dict[str, Trail] = {}
 
     # The stack --------------------------------------------------------------------------------
 
     def stack(self, name: str) -> Stack:
-        """Give the deployed stack; InspectionError if there is none."""
-        described = self._ask("cloudformation", "DescribeStacks", StackName=name)
+        """Return the deployed stack. Raises InspectionError if it does not exist."""
+        described = self._call("cloudformation", "DescribeStacks", StackName=name)
         if not described or not described["Stacks"]:
             raise InspectionError(f"there is no stack {name}")
         found = described["Stacks"][0]
@@ -109,29 +109,29 @@ class BotoInspector:
         )
 
     def function(self, name: str) -> Function | None:
-        """Give a function, and for how many runs at a time Lambda keeps room for it."""
-        found = self._ask("lambda", "GetFunctionConfiguration", FunctionName=name)
+        """Call GetFunctionConfiguration and GetFunctionConcurrency."""
+        found = self._call("lambda", "GetFunctionConfiguration", FunctionName=name)
         if found is None:
             return None
-        limit = self._ask("lambda", "GetFunctionConcurrency", FunctionName=name) or {}
+        limit = self._call("lambda", "GetFunctionConcurrency", FunctionName=name) or {}
         return Function(found.get("State", ""), limit.get("ReservedConcurrentExecutions"))
 
     def event_source(self, uuid: str) -> EventSource | None:
-        """Give an event source mapping."""
-        found = self._ask("lambda", "GetEventSourceMapping", UUID=uuid)
+        """Call GetEventSourceMapping."""
+        found = self._call("lambda", "GetEventSourceMapping", UUID=uuid)
         if found is None:
             return None
         return EventSource(found.get("State", ""), found.get("LastProcessingResult", ""))
 
     def schedule_enabled(self, name: str) -> bool | None:
-        """Tell whether a schedule is enabled; None if there is none."""
-        found = self._ask("scheduler", "GetSchedule", Name=name)
+        """Call GetSchedule."""
+        found = self._call("scheduler", "GetSchedule", Name=name)
         return found["State"] == "ENABLED" if found else None
 
     def messages(self, queue_url: str) -> int | None:
-        """Count a queue's messages, also those that somebody has taken; None if it is gone."""
+        """Call GetQueueAttributes, for visible, delayed and in-flight messages."""
         names = ("", "NotVisible", "Delayed")
-        found = self._ask(
+        found = self._call(
             "sqs",
             "GetQueueAttributes",
             QueueUrl=queue_url,
@@ -142,31 +142,33 @@ class BotoInspector:
     # Events -----------------------------------------------------------------------------------
 
     def trails(self, region: str) -> list[Trail]:
-        """Give the trails that take a region's events, wherever they are at home."""
-        found = self._ask("cloudtrail", "DescribeTrails", region=region, includeShadowTrails=True)
+        """Call DescribeTrails, including trails whose home is another region."""
+        found = self._call("cloudtrail", "DescribeTrails", region=region, includeShadowTrails=True)
         return [self._trail(one, region) for one in (found or {}).get("trailList", ())]
 
     def _trail(self, described: Json, region: str) -> Trail:
-        """Read the trail where it is at home, once: from each region it looks the same."""
+        """Read a trail once, in its home region: it looks the same from each region."""
         arn: str = described.get("TrailARN") or described["Name"]
         if arn not in self._trails:
             home = described.get("HomeRegion", region)
-            status = self._ask("cloudtrail", "GetTrailStatus", region=home, Name=arn) or {}
-            selects = self._ask("cloudtrail", "GetEventSelectors", region=home, TrailName=arn) or {}
+            status = self._call("cloudtrail", "GetTrailStatus", region=home, Name=arn) or {}
+            selects = (
+                self._call("cloudtrail", "GetEventSelectors", region=home, TrailName=arn) or {}
+            )
             self._trails[arn] = Trail(
                 described["Name"],
                 logging=bool(status.get("IsLogging")),
                 global_events=bool(described.get("IncludeGlobalServiceEvents")),
                 selectors=_selectors(
-                    selects, custom=bool(described.get("HasCustomEventSelectors"))
+                    selects or {}, custom=bool(described.get("HasCustomEventSelectors"))
                 ),
                 delivery_error=status.get("LatestDeliveryError", ""),
             )
         return self._trails[arn]
 
     def rule(self, name: str, region: str | None = None) -> Rule | None:
-        """Give a rule of the default bus."""
-        found = self._ask("events", "DescribeRule", region=region, Name=name)
+        """Call DescribeRule and ListTargetsByRule."""
+        found = self._call("events", "DescribeRule", region=region, Name=name)
         if found is None:
             return None
         targets = self._all("events", "ListTargetsByRule", "Targets", region=region, Rule=name)
@@ -174,23 +176,23 @@ class BotoInspector:
             found.get("State", "").startswith("ENABLED"), tuple(one["Arn"] for one in targets)
         )
 
-    def bus_lets_in(self) -> set[str]:
-        """Give the organizations whose events the default bus takes; ``*``, everybody's."""
-        found = self._ask("events", "DescribeEventBus", Name="default") or {}
+    def event_bus_organizations(self) -> set[str]:
+        """Call DescribeEventBus, and read the conditions of its policy."""
+        found = self._call("events", "DescribeEventBus", Name="default") or {}
         statements = json.loads(found.get("Policy") or "{}").get("Statement", ())
         return {
-            str(given)
+            str(values)
             for statement in _listed(statements)
             if statement.get("Effect") == "Allow"
-            for given in _organizations(statement)
+            for values in _organizations(statement)
         }
 
-    def forwarded_dead_letters(self, queue: str, region: str) -> int | None:
-        """Count what a forwarder could not send; None if it has no such queue."""
-        found = self._ask("sqs", "GetQueueUrl", region=region, QueueName=queue)
+    def forwarder_dead_letters(self, queue: str, region: str) -> int | None:
+        """Call GetQueueUrl and GetQueueAttributes."""
+        found = self._call("sqs", "GetQueueUrl", region=region, QueueName=queue)
         if found is None:
             return None
-        counted = self._ask(
+        counted = self._call(
             "sqs",
             "GetQueueAttributes",
             region=region,
@@ -199,12 +201,12 @@ class BotoInspector:
         )
         return int(counted["Attributes"]["ApproximateNumberOfMessages"]) if counted else None
 
-    # Ways out ---------------------------------------------------------------------------------
+    # Mails and alerts -------------------------------------------------------------------------
 
-    def mail_account(self) -> MailAccount:
-        """Give what SES allows the account."""
-        found = self._ask("sesv2", "GetAccount") or {}
-        return MailAccount(
+    def ses_account(self) -> SesAccount:
+        """Call GetAccount."""
+        found = self._call("sesv2", "GetAccount") or {}
+        return SesAccount(
             production=bool(found.get("ProductionAccessEnabled")),
             sending=bool(found.get("SendingEnabled")),
             enforcement=found.get("EnforcementStatus", ""),
@@ -212,13 +214,13 @@ class BotoInspector:
         )
 
     def identity_verified(self, identity: str) -> bool | None:
-        """Tell whether SES sends for an address or a domain; None if it knows no such identity."""
-        found = self._ask("sesv2", "GetEmailIdentity", EmailIdentity=identity)
+        """Call GetEmailIdentity."""
+        found = self._call("sesv2", "GetEmailIdentity", EmailIdentity=identity)
         return bool(found.get("VerifiedForSendingStatus")) if found else None
 
     def subscriptions(self, topic_arn: str) -> Subscriptions | None:
-        """Count a topic's subscriptions; None if it is gone."""
-        found = self._ask("sns", "GetTopicAttributes", TopicArn=topic_arn)
+        """Call GetTopicAttributes, which counts the subscriptions."""
+        found = self._call("sns", "GetTopicAttributes", TopicArn=topic_arn)
         if found is None:
             return None
         counts = found["Attributes"]
@@ -228,12 +230,12 @@ class BotoInspector:
 
     # IAM --------------------------------------------------------------------------------------
 
-    def guard(self, policy_arn: str) -> Guard | None:
-        """Give the guard policy and whom it is attached to; None if it is gone."""
-        policy = self._ask("iam", "GetPolicy", PolicyArn=policy_arn)
+    def guard_policy(self, policy_arn: str) -> GuardPolicy | None:
+        """Call GetPolicy, GetPolicyVersion, ListEntitiesForPolicy, and GetGroup for its groups."""
+        policy = self._call("iam", "GetPolicy", PolicyArn=policy_arn)
         if policy is None:
             return None
-        version = self._ask(
+        version = self._call(
             "iam",
             "GetPolicyVersion",
             PolicyArn=policy_arn,
@@ -253,7 +255,7 @@ class BotoInspector:
             ]
             for kind in ("User", "Group", "Role")
         )
-        return Guard(
+        return GuardPolicy(
             _denies(document, "iam:DeactivateMFADevice"),
             tuple(users),
             tuple(groups),
@@ -266,26 +268,26 @@ class BotoInspector:
         )
 
     def scp_targets(self, policy_id: str) -> list[str]:
-        """Give what a service control policy is attached to: roots, units, accounts."""
+        """Call ListTargetsForPolicy."""
         found = self._all("organizations", "ListTargetsForPolicy", "Targets", PolicyId=policy_id)
         return [one.get("Name") or one["TargetId"] for one in found]
 
-    def root(self) -> Root:
-        """Give what the account's summary says of root."""
-        found = (self._ask("iam", "GetAccountSummary") or {}).get("SummaryMap", {})
-        # Where the summary does not tell, root has a password: it always had, once.
-        return Root(
+    def root_user(self) -> RootUser:
+        """Call GetAccountSummary."""
+        found = (self._call("iam", "GetAccountSummary") or {}).get("SummaryMap", {})
+        # Older summaries say nothing about root's password; at that time root always had one.
+        return RootUser(
             mfa=bool(found.get("AccountMFAEnabled")),
             password=bool(found.get("AccountPasswordPresent", 1)),
             access_keys=bool(found.get("AccountAccessKeysPresent")),
         )
 
     def password_policy(self) -> PasswordPolicy | None:
-        """Give the account's password policy; None if it has IAM's default."""
-        asked = self._ask("iam", "GetAccountPasswordPolicy")
-        if asked is None:
+        """Call GetAccountPasswordPolicy."""
+        answer = self._call("iam", "GetAccountPasswordPolicy")
+        if answer is None:
             return None
-        found = asked["PasswordPolicy"]
+        found = answer["PasswordPolicy"]
         return PasswordPolicy(
             length=found.get("MinimumPasswordLength", 0),
             classes=sum(bool(found.get(name)) for name in _CLASSES),
@@ -295,17 +297,17 @@ class BotoInspector:
             max_age=found.get("MaxPasswordAge") or 0,
         )
 
-    def blocked(self, user: str, *, users_change: bool) -> list[Blocked] | None:
-        """Give the calls for a first password that IAM refuses a user without MFA.
+    def denied_password_calls(self, user: str, *, users_change: bool) -> list[DeniedCall] | None:
+        """Call GetUser and SimulatePrincipalPolicy.
 
-        ``users_change``: the account lets everybody change his own password, which IAM's
-        simulation does not know of. None if there is no such user any more.
+        IAM's simulation does not know that the account may let all users change their own
+        password, so ``users_change`` overrules an implicit denial.
         """
-        found = self._ask("iam", "GetUser", UserName=user)
+        found = self._call("iam", "GetUser", UserName=user)
         if found is None:
             return None
         arn = found["User"]["Arn"]
-        simulated = self._ask(
+        simulated = self._call(
             "iam",
             "SimulatePrincipalPolicy",
             PolicySourceArn=arn,
@@ -317,20 +319,20 @@ class BotoInspector:
             ],
         )
         return [
-            Blocked(user, one["EvalActionName"], _by(one))
+            DeniedCall(user, one["EvalActionName"], _denied_by(one))
             for one in (simulated or {}).get("EvaluationResults", ())
-            if _refuses(one, users_change=users_change)
+            if _is_denied(one, users_change=users_change)
         ]
 
-    # Asking -----------------------------------------------------------------------------------
+    # Calls ------------------------------------------------------------------------------------
 
-    def _ask(
-        self, service: str, operation: str, *, region: str | None = None, **asked: object
+    def _call(
+        self, service: str, operation: str, *, region: str | None = None, **parameters: object
     ) -> Json | None:
-        """Call; None if what it asks about is not there."""
+        """Return the answer; None if the resource does not exist."""
         client = self._build(service, region)
-        ask: Callable[..., Json] = getattr(client, xform_name(operation))
-        return _read(_action(client, operation), lambda: ask(**asked))
+        call: Callable[..., Json] = getattr(client, xform_name(operation))
+        return _read(_action(client, operation), lambda: call(**parameters))
 
     def _all(
         self,
@@ -339,11 +341,11 @@ class BotoInspector:
         listed: str,
         *,
         region: str | None = None,
-        **asked: object,
+        **parameters: object,
     ) -> list[Json]:
-        """Call for all pages; empty if what it asks about is not there."""
+        """Return the items of all pages; empty if the resource does not exist."""
         client = self._build(service, region)
-        pages = client.get_paginator(xform_name(operation)).paginate(**asked)
+        pages = client.get_paginator(xform_name(operation)).paginate(**parameters)
         return (
             _read(
                 _action(client, operation),
@@ -354,33 +356,33 @@ class BotoInspector:
 
 
 class DynamoTableReader:
-    """Reads what the watcher keeps in its table. Raises as BotoInspector does."""
+    """Reads the watcher's table with the caller's own permissions."""
 
     def __init__(self, store: "DynamoStore") -> None:
-        """Take the store, with a client of the caller's."""
+        """Take a store with the caller's DynamoDB client."""
         self._store = store
 
     def last_sweep(self, account_id: str) -> "SweepResult | None":
-        """Give what is kept of an account's last sweep."""
+        """Call GetItem."""
         return _read("dynamodb:GetItem", lambda: self._store.last_sweep(account_id))
 
     def inventory(self, account_id: str) -> "list[InventoryEntry]":
-        """Give whom the watcher knows in an account."""
+        """Query the account's index."""
         return _read("dynamodb:Query", lambda: list(self._store.inventory(account_id))) or []
 
     def heartbeats(self) -> "list[Heartbeat]":
-        """Give all heartbeats, of whatever was ever seen or expected."""
+        """Query the heartbeats."""
         return _read("dynamodb:Query", lambda: list(self._store.heartbeats())) or []
 
 
 def _action(client: Any, operation: str) -> str:  # noqa: ANN401 - any service's client
-    """Name a call as permissions name it; the prefix is what requests are signed for."""
+    """Return a call's action as written in policies; the prefix is the signing name."""
     return f"{client.meta.service_model.signing_name}:{operation}"
 
 
-def _read(action: str, ask: Callable[[], Answer]) -> Answer | None:
+def _read(action: str, call: Callable[[], Answer]) -> Answer | None:
     try:
-        return ask()
+        return call()
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code in _MISSING:
@@ -397,7 +399,7 @@ def _selectors(selects: Json, *, custom: bool) -> tuple[Selector, ...]:
         *map(_basic, selects.get("EventSelectors") or ()),
         *filter(None, map(_advanced, selects.get("AdvancedEventSelectors") or ())),
     )
-    # A trail that nobody gave selectors takes all management events.
+    # A trail without selectors records all management events.
     return found or (() if custom else (Selector(writes=True),))
 
 
@@ -410,37 +412,37 @@ def _basic(selector: Json) -> Selector:
 
 
 def _advanced(selector: Json) -> Selector | None:
-    """Read an advanced selector; None if it is about other than management events."""
+    """Return an advanced selector; None if it is not about management events."""
     fields = {one["Field"]: one for one in selector.get("FieldSelectors", ())}
     if "Management" not in (fields.get("eventCategory", {}).get("Equals") or ()):
         return None
     source = fields.get("eventSource", {})
-    beyond = set(fields) - _JUDGED_FIELDS
+    narrowed_by = set(fields) - _EVALUATED_FIELDS
     if set(source) - {"Field", "NotEquals"}:
-        beyond.add("eventSource")
+        narrowed_by.add("eventSource")
     return Selector(
         writes="true" not in (fields.get("readOnly", {}).get("Equals") or ()),
         left_out=frozenset(source.get("NotEquals") or ()),
-        narrowed_by=tuple(sorted(beyond)),
+        narrowed_by=tuple(sorted(narrowed_by)),
     )
 
 
 def _organizations(statement: Json) -> list[str]:
-    """Give the organizations that a statement asks for; ``*`` if it asks nobody for anything."""
+    """Return the organizations that a statement allows; ``*`` if it allows everybody."""
     condition = statement.get("Condition") or {}
     if not condition:
         return ["*"] if statement.get("Principal") in ("*", {"AWS": "*"}) else []
     return [
         one
-        for asked in condition.values()
-        for key, given in asked.items()
+        for operator in condition.values()
+        for key, values in operator.items()
         if key.casefold() == "aws:principalorgid"
-        for one in _listed(given)
+        for one in _listed(values)
     ]
 
 
 def _denies(document: Json, action: str) -> bool:
-    """Tell whether a policy denies a call to anybody at all."""
+    """Return whether a policy denies a call to anybody."""
     return any(
         fnmatchcase(action.casefold(), pattern.casefold())
         for statement in _listed(document.get("Statement", ()))
@@ -449,7 +451,7 @@ def _denies(document: Json, action: str) -> bool:
     )
 
 
-def _listed(value: Any) -> list[Any]:  # noqa: ANN401 - policies write one of a thing without a list
+def _listed(value: Any) -> list[Any]:  # noqa: ANN401 - policies write a single value without a list
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
@@ -457,7 +459,7 @@ def _context(key: str, kind: str, value: str) -> Json:
     return {"ContextKeyName": key, "ContextKeyType": kind, "ContextKeyValues": [value]}
 
 
-def _refuses(result: Json, *, users_change: bool) -> bool:
+def _is_denied(result: Json, *, users_change: bool) -> bool:
     organization = result.get("OrganizationsDecisionDetail", {})
     if not organization.get("AllowedByOrganizations", True):
         return True
@@ -465,8 +467,8 @@ def _refuses(result: Json, *, users_change: bool) -> bool:
     return decision == "explicitDeny" or (decision == "implicitDeny" and not users_change)
 
 
-def _by(result: Json) -> str:
-    """Name what refuses, as far as the simulation says it."""
+def _denied_by(result: Json) -> str:
+    """Return what denies the call, as far as the simulation says."""
     if not result.get("OrganizationsDecisionDetail", {}).get("AllowedByOrganizations", True):
         return "a service control policy"
     return ", ".join(

@@ -9,7 +9,8 @@ from pydantic import TypeAdapter
 
 from mfa_watcher.domain.health.heartbeats import EventPath, Heartbeat, HeartbeatSource
 from mfa_watcher.domain.history import HistoryEntry
-from mfa_watcher.domain.notifications.intents import Alert, Case, Intent
+from mfa_watcher.domain.notifications.intents import Alert, Intent
+from mfa_watcher.domain.notifications.mails import UnreachableUser
 from mfa_watcher.domain.requests.change_request import ChangeRequest
 from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepResult
 from mfa_watcher.domain.users.user import User, UserKey
@@ -47,7 +48,7 @@ SWEEP_RESULT: Final = TypeAdapter(SweepResult)
 HEARTBEAT: Final = TypeAdapter(Heartbeat)
 REQUEST: Final = TypeAdapter(ChangeRequest)
 INTENT: Final = TypeAdapter(Intent)
-CASE: Final = TypeAdapter(Case)
+UNREACHABLE_USER: Final = TypeAdapter(UnreachableUser)
 HISTORY: Final = TypeAdapter(HistoryEntry)
 
 _serializer = TypeSerializer()

@@ -9,9 +9,9 @@ from mfa_watcher.adapters import items
 from mfa_watcher.adapters.items import Item, dump, from_wire, key_of, to_wire
 from mfa_watcher.adapters.store import history_item
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.notifications.intents import Alert, Case, Intent, IntentStatus, Mail
+from mfa_watcher.domain.notifications.intents import Alert, Intent, IntentStatus
 from mfa_watcher.domain.notifications.mail_feedback import MailOutcome
-from mfa_watcher.domain.users.user import UserKey
+from mfa_watcher.domain.notifications.mails import MailAboutUser, UnreachableUser, UserMail
 from mfa_watcher.ports.errors import LostRaceError
 from mfa_watcher.ports.outbox import Claim, SentIntent
 
@@ -103,15 +103,13 @@ class DynamoOutbox:
             ),
         )
 
-    def note_unreachable(self, mail: Mail, *, why: str, now: datetime) -> None:
+    def record_unreachable(self, mail: MailAboutUser, *, why: str, now: datetime) -> None:
         """Put a user without a usable address on the list to report, unless they are on it."""
-        if mail.user is None:
-            return
-        case = dump(items.CASE, Case(mail.user_name, now, why))
+        user = dump(items.UNREACHABLE_USER, UnreachableUser(mail.user_name, now, why))
         item = {
             "pk": items.unreachable_pk(mail.user),
             "sk": items.STATE,
-            **case,
+            **user,
             "due_shard": items.DUE_UNREACHABLE,
             "due_at": items.timestamp(now),
         }
@@ -289,10 +287,8 @@ def _label(intent: Intent) -> str:
 
 def _entry(intent: Intent, outcome: str, now: datetime) -> HistoryEntry:
     match intent.act:
-        case Mail(user=UserKey(account_id=account, user_id=user_id)):
-            about, subject = About.USER, f"{account}/{user_id}"
-        case Mail(account_id=account):
-            about, subject = About.ACCOUNT, account
+        case UserMail(user=user):
+            about, subject = About.USER, f"{user.account_id}/{user.user_id}"
         case act:
-            about, subject = About.ACCOUNT, dict(act.facts).get("Account", "unknown")
+            about, subject = About.ACCOUNT, act.account_id or "unknown"
     return HistoryEntry(about, subject, now, intent.event_id, outcome)

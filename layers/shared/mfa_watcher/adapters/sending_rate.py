@@ -1,4 +1,4 @@
-"""What all functions that send at one time share: the account's rate, and the count of alerts."""
+"""Limits that all functions share: the account's sending rate, and the number of alerts."""
 
 import math
 from collections.abc import Callable
@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Any
 from mfa_watcher.adapters import items
 from mfa_watcher.adapters.items import from_wire, key_of, to_wire
 from mfa_watcher.ports.errors import ThrottledError
-from mfa_watcher.ports.notifications import AlertSlot
+from mfa_watcher.ports.notifications import AlertPosition
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 SHARE = 0.8
-"""How much of the account's rate is used: others may send from the account too."""
+"""The part of the account's rate that the watcher uses: others may send from the account, too."""
 
-PATIENCE = timedelta(seconds=2)
-"""How long a function waits for its turn: ten mails of a batch fit into its half minute."""
+MAX_WAIT = timedelta(seconds=2)
+"""How long a function waits for a slot: a batch of ten mails fits into its 30 seconds."""
 
-_PACE = "PACE"
+_SENDING_RATE = "SENDING_RATE"
 _ALERTS = "ALERTS"
 
 
 class DynamoSendingRate:
-    """Gives out turns, one after the other, with the same time between any two of them.
+    """Assigns slots, one after the other, with the same time between any two of them.
 
-    One item holds when the next turn is. Taking a turn moves it on, so there are never more
-    turns in a second than the rate allows, however many functions ask for them.
+    One item holds the time of the next slot. Taking a slot moves that time on, so there are never
+    more slots per second than the rate allows, however many functions take them.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class DynamoSendingRate:
         clock: Callable[[], datetime],
         sleep: Callable[[float], None],
     ) -> None:
-        """Take a DynamoDB client, and what tells how many mails a second the account may send."""
+        """Take a DynamoDB client; ``rate`` returns the account's mails per second."""
         self._client = client
         self._table = table_name
         self._rate = rate
@@ -47,20 +47,16 @@ class DynamoSendingRate:
         self._sleep = sleep
 
     def wait_for_slot(self, recipients: int) -> None:
-        """Come back when a mail may go. SES counts its recipients, so each takes a turn.
-
-        Raises ThrottledError if the turn is further off than our patience, NotSentError if SES
-        does not tell its rate.
-        """
+        """Take a slot for each recipient, because SES counts recipients, and sleep until then."""
         step = math.ceil(1000 * recipients / (self._rate() * SHARE))
         now = _milliseconds(self._clock())
-        turn = self._take_now(now, step)
-        if turn is None:
-            turn = self._queue_up(now, step)
-        if turn > now:
-            self._sleep((turn - now) / 1000)
+        slot = self._take_free_slot(now, step)
+        if slot is None:
+            slot = self._take_later_slot(now, step)
+        if slot > now:
+            self._sleep((slot - now) / 1000)
 
-    def _take_now(self, now: int, step: int) -> int | None:
+    def _take_free_slot(self, now: int, step: int) -> int | None:
         moved = self._move(
             "SET next_at = :next",
             "attribute_not_exists(next_at) OR next_at <= :now",
@@ -68,23 +64,25 @@ class DynamoSendingRate:
         )
         return None if moved is None else now
 
-    def _queue_up(self, now: int, step: int) -> int:
-        latest = now + int(PATIENCE / timedelta(milliseconds=1))
+    def _take_later_slot(self, now: int, step: int) -> int:
+        latest = now + int(MAX_WAIT / timedelta(milliseconds=1))
         moved = self._move(
             "SET next_at = next_at + :step",
             "next_at <= :latest",
             {":step": step, ":latest": latest},
         )
         if moved is None:
-            raise ThrottledError("mails go out as fast as the account may send: not our turn yet")
+            raise ThrottledError(
+                "mails are being sent at the highest rate of the account: no slot is free yet"
+            )
         return max(now, int(moved["next_at"]))
 
     def _move(self, update: str, condition: str, values: dict[str, Any]) -> items.Item | None:
-        """Change when the next turn is; gives what stood there, None if the condition fails."""
+        """Change the time of the next slot; return the old item, None if the condition fails."""
         try:
             answer = self._client.update_item(
                 TableName=self._table,
-                Key=key_of(_PACE),
+                Key=key_of(_SENDING_RATE),
                 UpdateExpression=update,
                 ConditionExpression=condition,
                 ExpressionAttributeValues=to_wire(values),
@@ -95,23 +93,23 @@ class DynamoSendingRate:
         return from_wire(answer.get("Attributes", {}))
 
 
-class DynamoAlertWindow:
-    """Counts alerts: the first opens a window, the first after its end opens the next one."""
+class DynamoAlertCounter:
+    """Counts alerts in one item: the first opens a window, the first after its end the next."""
 
     def __init__(self, client: "DynamoDBClient", *, table_name: str, length: timedelta) -> None:
-        """Take a DynamoDB client and how long a window is open; not at all: each is the first."""
+        """Take a DynamoDB client and the window's length; with zero, each alert is the first."""
         self._client = client
         self._table = table_name
         self._length = length
 
-    def count(self, *, urgent: bool, now: datetime) -> AlertSlot:
-        """Count one more alert."""
+    def count(self, *, urgent: bool, now: datetime) -> AlertPosition:
+        """Increase a counter in the item, or open a new window."""
         if not self._length:
-            return AlertSlot(1, now)
-        counter, other = ("urgent", "calm") if urgent else ("calm", "urgent")
+            return AlertPosition(1, now)
+        counter, other = ("urgent", "not_urgent") if urgent else ("not_urgent", "urgent")
         at = _milliseconds(now)
         for _ in range(2):
-            # Two at once may both find the window closed; the slower one finds it open then.
+            # Two functions may both find the window closed; the slower one then finds it open.
             found = self._change(f"ADD {counter} :one", "ends_at > :now", {":one": 1, ":now": at})
             found = found or self._change(
                 f"SET ends_at = :end, {counter} = :one, {other} = :none",
@@ -125,8 +123,8 @@ class DynamoAlertWindow:
             )
             if found:
                 ends = datetime.fromtimestamp(int(found["ends_at"]) / 1000, UTC)
-                return AlertSlot(int(found[counter]), ends)
-        return AlertSlot(1, now)
+                return AlertPosition(int(found[counter]), ends)
+        return AlertPosition(1, now)
 
     def _change(self, update: str, condition: str, values: dict[str, Any]) -> items.Item | None:
         try:

@@ -1,4 +1,4 @@
-"""Sending mails with SES v2."""
+"""Sends mails with SES v2."""
 
 import re
 from collections.abc import Callable
@@ -33,13 +33,13 @@ _BY_CODE: dict[str, SendError] = {
     "AccountSuspendedException": SendingStoppedError,
     "SendingPausedException": SendingStoppedError,
     "MailFromDomainNotVerifiedException": SendingStoppedError,
-    # The configuration set is gone, or the role or a policy of the identity forbids to send.
+    # The configuration set does not exist, or a policy of the role or the identity denies sending.
     "NotFoundException": SendingStoppedError,
     "AccessDeniedException": SendingStoppedError,
     "MessageRejected": RefusedError,
     "BadRequestException": RefusedError,
 }
-"""What SES says by a code (API reference: ``SendEmail``). Any other is about the moment."""
+"""The meaning of SES's codes (API reference: ``SendEmail``). Other codes are temporary."""
 
 _ADDRESS_FAULTS = (
     r"(missing|empty|illegal|invalid) (final '@domain'|local name|local part|domain|address|email)"
@@ -59,8 +59,8 @@ _BY_TEXT: tuple[tuple[frozenset[str], str, SendError], ...] = (
         BadAddressError,
     ),
 )
-"""What SES says by a text alone (developer guide: *Errors related to the sending quotas*; the
-texts about addresses are JavaMail's, which SES passes on)."""
+"""Errors that only the text identifies (developer guide: *Errors related to the sending quotas*;
+the texts about addresses are JavaMail's, which SES passes on)."""
 
 _NOT_VERIFIED = re.compile(
     r"address(es)? (is|are) not verified|address not verified", re.IGNORECASE
@@ -68,10 +68,10 @@ _NOT_VERIFIED = re.compile(
 
 _ADDRESS = re.compile(r"[^\s<>,;:]+@[^\s<>,;:]+")
 
-LEAST_RATE = 1.0
-"""Mails a second: what SES gives a new account."""
+LOWEST_RATE = 1.0
+"""Mails per second that SES allows a new account."""
 
-_RATE_IS_FRESH = timedelta(minutes=5)
+_RATE_KEPT = timedelta(minutes=5)
 
 
 class SesMailer:
@@ -86,13 +86,13 @@ class SesMailer:
         self._configuration_set = configuration_set
 
     def send(self, message: Message) -> str:
-        """Send one mail to one address, and perhaps a copy; gives SES's message id."""
+        """Call SendEmail, with the copy as Cc; return SES's message id."""
         request: SendEmailRequestTypeDef = {
             "FromEmailAddress": self._sender,
             "Destination": {"ToAddresses": [message.to]},
             "Content": {
                 "Simple": {
-                    # In ASCII by itself: SES takes a subject as it is.
+                    # Already encoded in ASCII: SES sends the subject unchanged.
                     "Subject": {"Data": encoded(message.subject)},
                     "Body": {
                         "Html": {"Data": message.html, "Charset": "UTF-8"},
@@ -113,19 +113,19 @@ class SesMailer:
         try:
             return self._client.send_email(**request)["MessageId"]
         except ClientError as error:
-            raise self._meaning(error) from error
+            raise self._error_for(error) from error
         except BotoCoreError as error:
             raise NotSentError(f"SES: {type(error).__name__}") from error
 
     def _headers(self, message: Message) -> "list[MessageHeaderTypeDef]":
-        # Both keep out-of-office replies from answering: RFC 3834, and Exchange's own.
+        # Both prevent out-of-office replies: RFC 3834, and Exchange's own header.
         headers: list[MessageHeaderTypeDef] = [
             {"Name": "Auto-Submitted", "Value": "auto-generated"},
             {"Name": "X-Auto-Response-Suppress", "Value": "All"},
         ]
         if message.thread:
-            # No mail has this id, SES gives each its own; but clients keep together what answers
-            # the same mail (RFC 5322, 3.6.4), also one that they have never seen.
+            # No mail has this id, because SES assigns its own. But mail clients group mails that
+            # answer the same mail (RFC 5322, 3.6.4), even if they have never seen that mail.
             thread = f"<{to_tag(message.thread)}@{self._sender.rsplit('@', 1)[-1]}>"
             headers += [
                 {"Name": "In-Reply-To", "Value": thread},
@@ -133,40 +133,40 @@ class SesMailer:
             ]
         return headers
 
-    def _meaning(self, error: ClientError) -> RefusedError | NotSentError:
+    def _error_for(self, error: ClientError) -> RefusedError | NotSentError:
         code = error.response["Error"]["Code"]
         said = error.response["Error"].get("Message", "")
-        # SES names addresses in its refusals, and the reason goes to the logs.
+        # SES names addresses in its errors, and the text goes to the logs.
         text = f"SES: {code}: {_ADDRESS.sub('(address)', said)}"
-        return meaning_of(code, said, self._sender)(text)
+        return error_type(code, said, self._sender)(text)
 
 
-def meaning_of(code: str, text: str, sender: str) -> SendError:
-    """Tell what a refusal of SES's means: by its code, and by its text where that says more."""
+def error_type(code: str, text: str, sender: str) -> SendError:
+    """Return the type of an SES error, from its code, and from its text where that says more."""
     if code == "MessageRejected" and _NOT_VERIFIED.search(text):
-        # Either the sender is not verified, and nobody gets a mail; or the account is in the
+        # Either the sender is not verified, and no mail can be sent. Or the account is in the
         # sandbox, where each recipient must be verified too, and this one is not.
         domain = sender.rsplit("@", 1)[-1].casefold()
         named = {found.rstrip(".").casefold() for found in re.findall(r"[^\s,<>:]+", text)}
-        ours = named & {sender.casefold(), domain}
-        return SendingStoppedError if ours else RefusedError
-    for codes, pattern, meaning in _BY_TEXT:
+        sender_named = named & {sender.casefold(), domain}
+        return SendingStoppedError if sender_named else RefusedError
+    for codes, pattern, error in _BY_TEXT:
         if code in codes and re.search(pattern, text, re.IGNORECASE):
-            return meaning
+            return error
     return _BY_CODE.get(code, NotSentError)
 
 
 def encoded(subject: str) -> str:
-    """Write a subject in ASCII, on one line: as it is, or in encoded words (RFC 2047)."""
+    """Return a subject in ASCII on one line: unchanged, or in encoded words (RFC 2047)."""
     if subject.isascii() and subject.isprintable():
         return subject
     line = "".join(char if char.isprintable() else " " for char in subject)
-    # An encoded word has at most 75 characters (RFC 2047, 2), and Python would take 77.
+    # An encoded word has at most 75 characters (RFC 2047, 2), but Python would make it 77.
     return Header(line, "utf-8", maxlinelen=75, header_name="Subject").encode(linesep="")
 
 
 class SesRate:
-    """How many mails a second the account may send, asked anew every few minutes."""
+    """How many mails per second the account may send, read again every few minutes."""
 
     def __init__(self, client: "SESV2Client", *, clock: Callable[[], datetime]) -> None:
         """Take an SES v2 client and a clock."""
@@ -176,13 +176,13 @@ class SesRate:
         self._read_at: datetime | None = None
 
     def __call__(self) -> float:
-        """Give the rate. Raises NotSentError if SES does not tell, and never did."""
+        """Return the rate. Raises NotSentError if it could never be read."""
         now = self._clock()
-        if self._known is None or self._read_at is None or now - self._read_at >= _RATE_IS_FRESH:
+        if self._known is None or self._read_at is None or now - self._read_at >= _RATE_KEPT:
             self._known = self._read() or self._known
             self._read_at = now
         if self._known is None:
-            raise NotSentError("SES does not tell how fast the account may send")
+            raise NotSentError("SES did not answer how many mails per second the account may send")
         return self._known
 
     def _read(self) -> float | None:
@@ -190,4 +190,4 @@ class SesRate:
             quota = self._client.get_account().get("SendQuota", {})
         except (BotoCoreError, ClientError):
             return None
-        return max(quota.get("MaxSendRate", LEAST_RATE), LEAST_RATE)
+        return max(quota.get("MaxSendRate", LOWEST_RATE), LOWEST_RATE)

@@ -1,4 +1,4 @@
-"""Alerting with SNS."""
+"""Publishes alerts with SNS."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ _SUBJECT_LENGTH = 100
 _VALUE_LENGTH = 1024
 _LINE_BYTES = 400
 
-_TOLD = ("User", "Change request", "Account", "Who", "When")
-"""What a line of several alerts says of each; the end of a long line is cut."""
+_LINE_FACTS = ("User", "Change request", "Account", "Actor", "Time")
+"""The facts of an alert that its line in a digest shows; the end of a long line is cut."""
 
-_REFUSALS = frozenset({"InvalidParameter", "ParameterValueInvalid", "ValidationException"})
+_REFUSED = frozenset({"InvalidParameter", "ParameterValueInvalid", "ValidationException"})
 
 
 class SnsAlerter:
@@ -32,12 +32,12 @@ class SnsAlerter:
         self._topic_arn = topic_arn
 
     def send(self, alert: Alert, *, intent_id: str) -> str:
-        """Publish one alert; gives SNS's message id."""
+        """Call Publish; return SNS's message id."""
         subject, body = subject_of(alert), body_of(alert, intent_id)
         return self._publish(subject, body, alert.kind.value, alert.severity)
 
     def send_digest(self, intents: Sequence[Intent]) -> str:
-        """Publish several alerts as one message, under the severity of the worst of them."""
+        """Call Publish with the highest severity of the alerts."""
         ordered, severity = by_severity(intents), highest_severity(intents)
         subject = _subject(f"{len(ordered)} alerts, the most severe is {severity.upper()}")
         return self._publish(subject, body_of_digest(ordered), "digest", severity)
@@ -56,7 +56,7 @@ class SnsAlerter:
         except ClientError as error:
             code = error.response["Error"]["Code"]
             text = f"SNS: {code}: {error.response['Error'].get('Message', '')}"
-            if code in _REFUSALS:
+            if code in _REFUSED:
                 raise RefusedError(text) from error
             raise NotSentError(text) from error
         except BotoCoreError as error:
@@ -65,7 +65,7 @@ class SnsAlerter:
 
 
 def subject_of(alert: Alert) -> str:
-    """Give the mail subject SNS uses: ASCII, one line, at most 100 characters (API reference)."""
+    """Return the subject of SNS's mail: ASCII, one line, at most 100 characters (API reference)."""
     return _subject(f"{alert.severity.upper()}: {alert.title}")
 
 
@@ -74,35 +74,35 @@ def _subject(text: str) -> str:
 
 
 def body_of(alert: Alert, intent_id: str) -> str:
-    """Give the text: one fact a line, so that no value can pass for another fact."""
+    """Return the text: one fact per line, so that no value can look like another fact."""
     width = max(len(name) for name, _ in alert.facts) + 1
     lines = [f"{name + ':':<{width}} {one_line(value)}" for name, value in alert.facts]
     return "\n".join([alert.title, "", *lines, "", f"Alert id: {intent_id}"])
 
 
 def body_of_digest(intents: Sequence[Intent]) -> str:
-    """Give the text: how many of each, then one alert a line."""
+    """Return the text: how many alerts of each kind, then one alert per line."""
     alerts = [intent.act for intent in intents if isinstance(intent.act, Alert)]
     counts = Counter((alert.severity, alert.title) for alert in alerts)
     numbers = [
         f"{count:>4} x {severity.upper()}: {title}" for (severity, title), count in counts.items()
     ]
     lines = [_line(intent.act, intent.id) for intent in intents if isinstance(intent.act, Alert)]
-    head = f"{len(alerts)} alerts came within a short time, so they are told together:"
+    head = f"{len(alerts)} alerts occurred within a short time and are reported together:"
     return "\n".join([head, "", *numbers, "", *lines])
 
 
 def _line(alert: Alert, intent_id: str) -> str:
     facts = dict(alert.facts)
-    notification = [f"{name}: {one_line(facts[name])}" for name in _TOLD if name in facts]
-    line = " | ".join([f"{alert.severity.upper()}: {alert.title}", *notification])
-    # In bytes, by which SNS measures a message.
+    shown = [f"{name}: {one_line(facts[name])}" for name in _LINE_FACTS if name in facts]
+    line = " | ".join([f"{alert.severity.upper()}: {alert.title}", *shown])
+    # SNS limits a message by bytes.
     short = line.encode()[:_LINE_BYTES].decode(errors="ignore")
     return f"{short} | {intent_id}"
 
 
 def one_line(value: str) -> str:
-    """Take out of a record's text what is not printable: line breaks, control and bidi marks."""
+    """Return text without unprintable characters: line breaks, control characters, bidi marks."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in value)[
         :_VALUE_LENGTH
     ]

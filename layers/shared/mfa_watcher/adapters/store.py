@@ -20,7 +20,8 @@ from mfa_watcher.domain.decision import (
 )
 from mfa_watcher.domain.health.heartbeats import Heartbeat, HeartbeatDecision, HeartbeatSource
 from mfa_watcher.domain.history import HistoryEntry
-from mfa_watcher.domain.notifications.intents import Case, Intent, IntentStatus
+from mfa_watcher.domain.notifications.intents import Intent, IntentStatus
+from mfa_watcher.domain.notifications.mails import UnreachableUser
 from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState
 from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepDecision, SweepResult
 from mfa_watcher.domain.users.user import User, UserKey
@@ -38,7 +39,7 @@ DEVICE_REMEMBERED = timedelta(days=1)
 """How long the user of a removed device is kept: the deletion of a virtual device follows its
 deactivation within seconds, but events may be late."""
 
-CASES_PER_MAIL = 50
+USERS_PER_MAIL = 50
 """How many unreachable users one mail reports: its transaction marks them as reported, and takes
 at most a hundred writes."""
 
@@ -146,14 +147,14 @@ class DynamoStore:
             for pk in self._due(f"{items.DUE_REQUESTS}#{shard}", now):
                 yield pk.removeprefix(items.request_pk(""))
 
-    def unreachable(self, *, now: datetime) -> list[tuple[UserKey, Case]]:
+    def unreachable(self, *, now: datetime) -> list[tuple[UserKey, UnreachableUser]]:
         """Return unreachable users who were not reported yet, as many as fit into one mail."""
         found = []
-        for pk in islice(self._due(items.DUE_UNREACHABLE, now), CASES_PER_MAIL):
+        for pk in islice(self._due(items.DUE_UNREACHABLE, now), USERS_PER_MAIL):
             if item := self._get(pk):
                 _, account_id, user_id = pk.split("#")
-                case = items.CASE.validate_python(item)
-                found.append((UserKey(account_id, user_id), case))
+                user = items.UNREACHABLE_USER.validate_python(item)
+                found.append((UserKey(account_id, user_id), user))
         return found
 
     def due_quarantines(self, *, now: datetime) -> Iterator[UserKey]:
@@ -190,7 +191,7 @@ class DynamoStore:
                     key = {"account_id": account_id, "user_id": item["inventory_id"]}
                     yield items.INVENTORY_ENTRY.validate_python({**item, "key": key})
 
-    def note(self, users: Sequence[User]) -> tuple[User, ...]:
+    def add_users(self, users: Sequence[User]) -> tuple[User, ...]:
         """Write records of users who were not known; return those who are known by now."""
         known: list[User] = []
         waiting = list(users)
@@ -215,7 +216,7 @@ class DynamoStore:
         item = self._get(items.account_pk(account_id), items.SWEEP_RESULT_SK)
         return items.SWEEP_RESULT.validate_python(item) if item else None
 
-    def beat(self, source: HeartbeatSource, at: datetime) -> None:
+    def record_heartbeat(self, source: HeartbeatSource, at: datetime) -> None:
         """Record when an event happened that came by a path, unless there is a later one."""
         with suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.update_item(
@@ -226,7 +227,7 @@ class DynamoStore:
                 ExpressionAttributeValues=to_wire({":at": items.timestamp(at)}),
             )
 
-    def expect(self, source: HeartbeatSource, now: datetime) -> None:
+    def expect_heartbeat(self, source: HeartbeatSource, now: datetime) -> None:
         """Record since when events are expected by a path, unless that is known."""
         with suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.update_item(

@@ -1,4 +1,4 @@
-"""What a command needs of the caller's AWS account: who calls, and the deployed stack."""
+"""Access to a deployed stack with the caller's own AWS credentials."""
 
 import argparse
 import os
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types_boto3_cloudformation.type_defs import StackTypeDef
 
     from mfa_watcher.adapters.inspection import BuildClient
-    from mfa_watcher.domain.health.checks import Stack as CheckedStack
+    from mfa_watcher.domain.health.readings import Stack as CheckedStack
     from mfa_watcher.ports.accounts import Accounts
     from mfa_watcher.settings import PolicySettings
     from mfa_watcher.usecases.administer import AdministerUsers
@@ -25,15 +25,17 @@ if TYPE_CHECKING:
 TABLE_OUTPUT = "TableName"
 
 _PARAMETERS = {"QUARANTINE": "QuarantineMode", "RETENTION_DAYS": "EvidenceRetentionDays"}
-"""The parameters of variables that do not bear their parameter's name."""
+"""The parameters of variables whose name differs from the parameter's."""
+
+_HEALTH_CHECK_OUTPUTS = (TABLE_OUTPUT, "AlertTopicArn", "GuardPolicyArn", "SignInRegions")
 
 
 class AccountError(Exception):
-    """The account cannot be used as asked; the text says why and what to do."""
+    """The account cannot be used as asked. The text says why and what to do."""
 
 
 def add_stack_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which deployment is meant."""
+    """Add the options that name the deployment."""
     parser.add_argument(
         "--stack", default="mfa-watcher", metavar="NAME", help="the stack's name (%(default)s)"
     )
@@ -47,7 +49,7 @@ def add_stack_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_account_options(parser: argparse.ArgumentParser, *, members: bool = True) -> None:
-    """Add the options that say which deployment is meant, and which of its accounts."""
+    """Add the options that name the deployment and one of its accounts."""
     add_stack_options(parser)
     if members:
         parser.add_argument(
@@ -58,7 +60,7 @@ def add_account_options(parser: argparse.ArgumentParser, *, members: bool = True
 
 
 def administer_users(options: argparse.Namespace) -> "AdministerUsers":
-    """Open the desk of a deployed watcher with the caller's credentials. Raises AccountError."""
+    """Return AdministerUsers for a deployed stack, as the caller. Raises AccountError."""
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -99,7 +101,7 @@ def administer_users(options: argparse.Namespace) -> "AdministerUsers":
 
 
 def health_check(options: argparse.Namespace) -> "HealthCheck":
-    """Have a deployed watcher examined with the caller's credentials. Raises AccountError."""
+    """Return the health check of a deployed stack, as the caller. Raises AccountError."""
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
@@ -125,9 +127,15 @@ def health_check(options: argparse.Namespace) -> "HealthCheck":
     try:
         stack = inspector.stack(options.stack)
     except MissingPermissionError as error:
-        raise AccountError(f"{error} is denied, and without it nothing can be looked at") from error
+        raise AccountError(f"{error} is denied, and without it nothing can be checked") from error
     except InspectionError as error:
         raise AccountError(f"{error}") from error
+    for output in _HEALTH_CHECK_OUTPUTS:
+        if output not in stack.outputs:
+            raise AccountError(
+                f"the stack {options.stack!r} has no output {output}: is it the watcher's, and was"
+                " it deployed with this version?"
+            )
     settings = _settings(
         stack.name, stack.account_id, stack.partition, stack.parameters, stack.outputs
     )
@@ -160,7 +168,7 @@ def _accounts(stack: "CheckedStack", build: "BuildClient") -> "Accounts":
 
 
 def stack_outputs(session: "boto3.Session", name: str) -> dict[str, str]:
-    """Give the outputs of a deployed stack. Raises AccountError."""
+    """Return the outputs of a deployed stack. Raises AccountError."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -190,7 +198,7 @@ def _settings(
 
     if not outputs.get(TABLE_OUTPUT):
         raise AccountError(
-            f"the stack {stack!r} has no output {TABLE_OUTPUT}: is it the watcher's?"
+            f"the stack {stack!r} has no output {TABLE_OUTPUT}: is it a stack of MFA Watcher?"
         )
     environment = {
         "TABLE_NAME": outputs[TABLE_OUTPUT],
@@ -198,7 +206,7 @@ def _settings(
         "PARTITION": partition,
         "READER_ROLE": f"{stack}-Reader",
         "MEMBER_FULFIL_ROLE": f"{stack}-Fulfil",
-        "FULFIL_ROLE": "",  # no command asks who has removed a device
+        "FULFIL_ROLE": "",  # no command needs to know who removed a device
     }
     missing = []
     for field in PolicySettings.model_fields.values():

@@ -1,4 +1,4 @@
-"""``mfa-watcher doctor``: whether a deployed watcher sees, judges and tells, line by line."""
+"""``mfa-watcher doctor``: shows whether a deployed watcher is able to work."""
 
 import argparse
 import json
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from mfa_watcher.cli.aws import AccountError, add_stack_options, health_check
 from mfa_watcher.cli.terminal import console, plain
-from mfa_watcher.domain.health.checks import Check, CheckResult, Level
+from mfa_watcher.domain.health.results import Check, CheckResult, Level
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-_WORDS = {
+_LEVELS = {
     Level.OK: ("ok", "green"),
     Level.WARNING: ("warning", "yellow"),
     Level.FAIL: ("FAIL", "bold red"),
@@ -31,16 +31,15 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Add the command to the command line."""
     parser = commands.add_parser(
         "doctor",
-        help="examine a deployed watcher and its account, with the remedy for each fault",
+        help="check a deployed watcher and its account, and name the remedy for each fault",
         description=(
-            "Reads the live account, changes nothing, and says line by line whether events come"
-            " in, the watcher runs, people are told, the account's rules are in force, and"
-            " something was seen lately. What may not be read is unknown, and names the"
-            " permission that is missing."
+            "Reads the live account, changes nothing, and shows whether events arrive, the watcher"
+            " runs, mails and alerts go out, the account is protected, and the watcher was active"
+            " recently. What cannot be read is unknown; the line names the missing permission."
         ),
         epilog=(
-            "Exit code: 0 if all is ok, or a warning; 1 if anything failed or is unknown;"
-            " 2 for a wrong call."
+            "Exit code: 0 if every check is ok or a warning; 1 if any check failed or is unknown;"
+            " 2 for wrong arguments."
         ),
     )
     add_stack_options(parser)
@@ -48,32 +47,32 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--sign-in-regions",
         type=_regions,
         metavar="NAMES",
-        help="where people sign in, separated by commas (default: as the stack was told)",
+        help="regions where people sign in, separated by commas (default: those of the stack)",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON line per verdict")
+    parser.add_argument("--json", action="store_true", help="print one JSON line per result")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Examine, and tell; gives the exit code."""
+    """Run the health check and show its results; return the exit code."""
     try:
         with _progress() as begins:
             begins(Check.STACK, options.stack)
-            verdicts = health_check(options).run(begins)
+            results = health_check(options).run(begins)
     except AccountError as error:
         sys.stderr.write(f"mfa-watcher doctor: {error}\n")
         return 1
     if options.json:
-        for verdict in verdicts:
-            sys.stdout.write(json.dumps(_line(verdict)) + "\n")
+        for result in results:
+            sys.stdout.write(json.dumps(_line(result)) + "\n")
     else:
-        _tell(verdicts)
-    return 0 if all(verdict.level.passes for verdict in verdicts) else 1
+        _show(results)
+    return 0 if all(result.level.passes for result in results) else 1
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[Check, str], object]]:
-    """Say on a terminal what is being read; elsewhere say nothing."""
+    """Show on a terminal which check is running; print nothing elsewhere."""
     screen = console(stderr=True)
     if not screen.is_terminal:
         yield lambda _check, _about: None
@@ -82,41 +81,39 @@ def _progress() -> Iterator[Callable[[Check, str], object]]:
         yield lambda check, about: status.update(plain(f"{check.title} {about}"))
 
 
-def _tell(verdicts: Sequence[CheckResult]) -> None:
+def _show(results: Sequence[CheckResult]) -> None:
     from rich.text import Text
 
     screen = console()
-    for group, members in groupby(verdicts, key=lambda one: one.check.group):
+    for group, members in groupby(results, key=lambda one: one.check.group):
         screen.print(Text(group, style="bold"))
-        for verdict in members:
-            screen.print(_shown(verdict), soft_wrap=True)
-    counts = Counter(verdict.level for verdict in verdicts)
-    notification = ", ".join(
-        f"{counts[level]} {_WORDS[level][0]}" for level in Level if counts[level]
-    )
-    screen.print(Text(f"\n{len(verdicts)} verdicts: {notification}"))
+        for result in members:
+            screen.print(_text_of(result), soft_wrap=True)
+    counts = Counter(result.level for result in results)
+    by_level = ", ".join(f"{counts[level]} {_LEVELS[level][0]}" for level in Level if counts[level])
+    screen.print(Text(f"\n{len(results)} results: {by_level}"))
 
 
-def _shown(verdict: CheckResult) -> "Text":
+def _text_of(result: CheckResult) -> "Text":
     from rich.text import Text
 
-    word, style = _WORDS[verdict.level]
-    what = " ".join(filter(None, (verdict.check.title, plain(verdict.about))))
+    word, style = _LEVELS[result.level]
+    subject = " ".join(filter(None, (result.check.title, plain(result.about))))
     line = Text(f"  {word:<{_WIDTH}}", style=style)
-    line.append(f"{what}: {plain(verdict.seen)}", style="")
-    if verdict.remedy:
-        line.append(f"\n  {'':<{_WIDTH}}→ {plain(verdict.remedy)}", style="dim")
+    line.append(f"{subject}: {plain(result.seen)}", style="")
+    if result.remedy:
+        line.append(f"\n  {'':<{_WIDTH}}→ {plain(result.remedy)}", style="dim")
     return line
 
 
-def _line(verdict: CheckResult) -> dict[str, str]:
+def _line(result: CheckResult) -> dict[str, str]:
     return {
-        "check": verdict.check.word,
-        "group": verdict.check.group.name.casefold(),
-        "about": verdict.about,
-        "level": verdict.level.value,
-        "seen": verdict.seen,
-        "remedy": verdict.remedy,
+        "check": result.check.key,
+        "group": result.check.group.name.casefold(),
+        "about": result.about,
+        "level": result.level.value,
+        "seen": result.seen,
+        "remedy": result.remedy,
     }
 
 

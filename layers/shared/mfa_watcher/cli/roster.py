@@ -1,4 +1,4 @@
-"""``mfa-watcher roster``: who there is in an account, how he stands, and with which devices."""
+"""``mfa-watcher roster``: lists the users of an account, their MFA status and their devices."""
 
 import argparse
 import json
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from mfa_watcher.cli.aws import AccountError, add_account_options, administer_users
 from mfa_watcher.cli.terminal import console, plain
-from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepResult, summary
+from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepResult, count_users
 from mfa_watcher.domain.users.user import MfaStatus
 from mfa_watcher.ports.errors import ExternalServiceError
 
-_URGENCY = (
+_MOST_URGENT_FIRST = (
     MfaStatus.UNPROTECTED,
     MfaStatus.EXEMPT,
     None,
@@ -24,29 +24,29 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Add the command to the command line."""
     parser = commands.add_parser(
         "roster",
-        help="list an account's users and their devices",
+        help="list an account's users, their MFA status and their devices",
         description=(
-            "The users of an account as the watcher knows them, whoever is unprotected first, and"
-            " how many have only virtual devices, a single device, or a phishing-resistant one."
-            " IAM is not asked: the sweep is, every four hours. Of a user whose devices are not"
-            ' all known yet, "more?" stands beside those that are; the sweep reads some of them'
-            ' each time, and all if it is invoked with {"read_devices": true}.'
+            "Lists the users of an account as the watcher knows them, unprotected users first, and"
+            " counts how many have only virtual devices, a single device, or a phishing-resistant"
+            " one. The command does not read IAM; the sweep does, every four hours. If a user's"
+            ' devices are not all known yet, "more?" follows the known ones: each sweep reads some'
+            ' of these users, and a sweep invoked with {"read_devices": true} reads all of them.'
         ),
-        epilog="Exit code: 0; 1 if it could not be done; 2 for a wrong call.",
+        epilog="Exit code: 0; 1 if the users could not be listed; 2 for wrong arguments.",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON line per user")
+    parser.add_argument("--json", action="store_true", help="print one JSON line per user")
     parser.add_argument(
         "--mfa-status",
         action="append",
         choices=[*MfaStatus, "unknown"],
-        help="only users who stand so; may be repeated",
+        help="only users with this MFA status; may be repeated",
     )
     add_account_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """List an account's users; gives the exit code."""
+    """List an account's users; return the exit code."""
     try:
         entries, swept = administer_users(options).inventory()
     except (AccountError, ExternalServiceError) as error:
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         return 1
     shown = [
         entry
-        for entry in sorted(entries, key=_place)
+        for entry in sorted(entries, key=_order)
         if not options.mfa_status or (entry.mfa_status or "unknown") in options.mfa_status
     ]
     if options.json:
@@ -72,7 +72,7 @@ def _show(
     from rich.text import Text
 
     table = Table()
-    for column in ("user", "mfa_status", "devices"):
+    for column in ("user", "MFA status", "devices"):
         table.add_column(column)
     for entry in shown:
         kinds = [device.kind.value for device in entry.devices]
@@ -82,22 +82,22 @@ def _show(
     out = console()
     if shown:
         out.print(table)
-    counted = summary(entries)
+    counts = count_users(entries)
     out.print(
-        f"{counted.users} users: {counted.unprotected} without MFA, {counted.exempt} exempt,"
-        f" {counted.protected} with MFA, {counted.no_console_access} without console access"
+        f"{counts.users} users: {counts.unprotected} without MFA, {counts.exempt} exempt,"
+        f" {counts.protected} with MFA, {counts.no_console_access} without console access"
     )
     out.print(
-        f"Of those with MFA: {counted.phishing_resistant} have a phishing-resistant device,"
-        f" {counted.only_virtual} only virtual ones, {counted.single_device} a single one;"
-        f" of {counted.devices_unread} not all devices are known"
+        f"Of those with MFA: {counts.phishing_resistant} have a phishing-resistant device,"
+        f" {counts.only_virtual} only virtual devices, {counts.single_device} a single device;"
+        f" the devices of {counts.devices_unread} are not all known yet"
     )
-    when = f"{swept.at:%Y-%m-%d %H:%M} UTC" if swept else "never yet"
-    out.print(f"Last swept: {when}")
+    last_sweep = f"{swept.at:%Y-%m-%d %H:%M} UTC" if swept else "never"
+    out.print(f"Last sweep: {last_sweep}")
 
 
-def _place(entry: InventoryEntry) -> tuple[int, str]:
-    return _URGENCY.index(entry.mfa_status), entry.name.casefold()
+def _order(entry: InventoryEntry) -> tuple[int, str]:
+    return _MOST_URGENT_FIRST.index(entry.mfa_status), entry.name.casefold()
 
 
 def _line(entry: InventoryEntry) -> dict[str, object]:

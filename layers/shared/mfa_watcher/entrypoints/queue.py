@@ -198,7 +198,7 @@ def _describe(error: Exception) -> str:
 
 
 def _log_sweep(result: SweepResult) -> None:
-    users = asdict(result.summary)
+    users = asdict(result.user_counts)
     logger.info(
         "Account swept",
         account_id=result.account_id,
@@ -214,6 +214,6 @@ def _log_sweep(result: SweepResult) -> None:
     metrics.add_metric("SweepIamCalls", MetricUnit.Count, result.iam_calls)
     metrics.add_metric("SweepDifferences", MetricUnit.Count, result.differences)
     metrics.add_metric("EventsLost", MetricUnit.Count, sum(result.lost.values()))
-    metrics.add_metric("Users", MetricUnit.Count, result.summary.users)
+    metrics.add_metric("Users", MetricUnit.Count, result.user_counts.users)
     for name in ("unprotected", "only_virtual", "single_device", "phishing_resistant"):
         metrics.add_metric(f"Users_{name}", MetricUnit.Count, users[name])

@@ -1,1 +1,1 @@
-"""What the use cases need of services outside."""
+"""The interfaces through which use cases reach services outside, and their errors."""

@@ -1,23 +1,26 @@
-"""What the use cases need to know of the watched accounts."""
+"""The watched accounts, as use cases see them."""
 
 from typing import Protocol
 
 
 class Accounts(Protocol):
-    """The accounts that are watched: the watcher's own, and the members of its organization."""
+    """The watched accounts: the watcher's own, and the members of its organization.
+
+    Both methods raise ExternalServiceError if the accounts cannot be read.
+    """
 
     def ids(self) -> tuple[str, ...]:
-        """Give the ids of all, our own first. Raises ExternalServiceError if they cannot be listed."""
+        """Return the ids of all watched accounts, the watcher's own first."""
         ...
 
     def include(self, account_id: str) -> bool:
-        """Tell whether an account is one of them. Raises ExternalServiceError as ``ids`` does."""
+        """Return whether an account is watched."""
         ...
 
 
 class AccountAliases(Protocol):
-    """What accounts are called."""
+    """The aliases of accounts."""
 
     def alias(self, account_id: str) -> str | None:
-        """Give an account's alias; None if it has none. Raises IamReadError."""
+        """Return an account's alias; None if it has none. Raises IamReadError."""
         ...

@@ -1,60 +1,49 @@
-"""The errors that services outside may answer with."""
+"""The errors that the ports raise."""
 
 
 class ExternalServiceError(Exception):
-    """Something outside did not do as asked; trying again later may help."""
-
-
-class IamReadError(ExternalServiceError):
-    """IAM could not be read: throttled, denied or out of reach."""
-
-
-class AccountOutOfReachError(IamReadError):
-    """Nothing in the account can be read: the text names it, and what to put right there."""
-
-
-class InspectionError(ExternalServiceError):
-    """Something of a live account could not be read. The text names the call, and why."""
-
-
-class MissingPermissionError(InspectionError):
-    """The caller may not read it: the text names the call, as permissions name it."""
-
-
-class IamWriteError(ExternalServiceError):
-    """IAM could not be changed: throttled, denied or out of reach."""
-
-
-class IamDeniedError(IamWriteError):
-    """A policy forbids that change of IAM, so it surely was not made."""
-
-
-class FulfilmentInterruptedError(ExternalServiceError):
-    """A request is carried out in part. The text says what held it up, and what to do."""
+    """A service outside did not do as asked; trying again later may help."""
 
 
 class LostRaceError(ExternalServiceError):
-    """Somebody else changed the user or the request first: read again and decide again."""
+    """The user or the request was changed meanwhile: read it and decide again."""
 
 
-class AlreadyDecidedError(Exception):
-    """The event was decided before: a duplicate, and nothing to do."""
+# Reading ------------------------------------------------------------------------------------------
 
 
-class NoSuchRequestError(Exception):
-    """There is no change request of that id, or none that the caller may know of."""
+class IamReadError(ExternalServiceError):
+    """IAM could not be read: throttled, denied or unreachable."""
 
 
-class UnactionableError(Exception):
-    """An event that is well-formed but must not be acted on; the text says why."""
+class AccountOutOfReachError(IamReadError):
+    """Nothing in the account can be read. The text names the account and the remedy."""
 
 
-class RefusedError(Exception):
-    """The receiving side will never take this message. The text says why."""
+class InspectionError(ExternalServiceError):
+    """A resource of a live account could not be read. The text names the call and the reason."""
 
 
-class BadAddressError(RefusedError):
-    """The address is none that a mail can go to."""
+class MissingPermissionError(InspectionError):
+    """The caller may not make the call. The text names the call as it is written in policies."""
+
+
+# Changing IAM -------------------------------------------------------------------------------------
+
+
+class IamWriteError(ExternalServiceError):
+    """IAM could not be changed: throttled, denied or unreachable."""
+
+
+class IamDeniedError(IamWriteError):
+    """A policy denies the change, so it was certainly not made."""
+
+
+class FulfilmentInterruptedError(ExternalServiceError):
+    """A request is only partly fulfilled. The text names the reason and the remedy."""
+
+
+# Sending ------------------------------------------------------------------------------------------
 
 
 class NotSentError(ExternalServiceError):
@@ -62,12 +51,35 @@ class NotSentError(ExternalServiceError):
 
 
 class ThrottledError(NotSentError):
-    """Too much at once. It may go soon."""
+    """Too many messages at once. Sending may succeed soon."""
 
 
 class QuotaUsedUpError(NotSentError):
-    """The day's quota is used up. It becomes free bit by bit, as what was sent grows a day old."""
+    """The daily quota is used up. It recovers gradually, as sent messages become a day old."""
 
 
 class SendingStoppedError(NotSentError):
-    """The account may not send at all until a person has seen to it."""
+    """The account cannot send anything until a person fixes the cause."""
+
+
+class RefusedError(Exception):
+    """The receiving service will never accept this message. The text names the reason."""
+
+
+class BadAddressError(RefusedError):
+    """No mail can be sent to the address."""
+
+
+# Requests and events ------------------------------------------------------------------------------
+
+
+class AlreadyDecidedError(Exception):
+    """The event was decided before: it is a duplicate, and there is nothing to do."""
+
+
+class NoSuchRequestError(Exception):
+    """There is no change request with this id, or the caller may not see it."""
+
+
+class UnactionableError(Exception):
+    """A well-formed event that must not be acted on. The text names the reason."""

@@ -1,4 +1,4 @@
-"""What the use cases need of IAM."""
+"""IAM, as use cases read and change it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from mfa_watcher.domain.users.devices import Device
 
 @dataclass(frozen=True, slots=True)
 class IamUser:
-    """What ``GetUser`` says."""
+    """A user as ``GetUser`` returns them."""
 
     user_id: str
     name: str
@@ -28,15 +28,15 @@ class IamReader(Protocol):
     """Reads one account's IAM. Each method is one call and raises IamReadError."""
 
     def user(self, name: str) -> IamUser | None:
-        """Give the user of that name; None if there is none (``GetUser``)."""
+        """Return the user of that name; None if there is none."""
         ...
 
     def devices(self, name: str) -> tuple[Device, ...] | None:
-        """Give a user's devices; None if there is no such user (``ListMFADevices``)."""
+        """Return a user's devices; None if there is no such user."""
         ...
 
     def has_console_access(self, name: str) -> bool:
-        """Tell whether there is a console password (``GetLoginProfile``); False if no such user."""
+        """Return whether a user has a console password; False if there is no such user."""
         ...
 
 
@@ -49,12 +49,13 @@ class CountedIamReader(IamReader, Protocol):
         ...
 
 
-IamOf: TypeAlias = Callable[[str], IamReader]
-"""Gives the reader of an account by its id. What it cannot reach, it says at the first read."""
+IamReaderFactory: TypeAlias = Callable[[str], IamReader]
+"""Returns the reader of an account by its id. An account that cannot be reached raises at the
+first read."""
 
 
 class AccountListReader(Protocol):
-    """Lists all users of one account, in few calls. Each method raises IamReadError."""
+    """Lists all users of one account in few calls. Each method raises IamReadError."""
 
     @property
     def calls(self) -> int:
@@ -62,72 +63,67 @@ class AccountListReader(Protocol):
         ...
 
     def report(self) -> CredentialReport | ReportState:
-        """Give the credential report, or say why there is none (``GetCredentialReport``)."""
+        """Return the credential report, or why there is none."""
         ...
 
     def request_report(self) -> ReportState:
-        """Have a report made, if the last is too old (``GenerateCredentialReport``)."""
+        """Ask for a new report; IAM only makes one if the last is too old."""
         ...
 
     def users(self) -> tuple[ListedUser, ...]:
-        """Give all users, a thousand a call (``ListUsers``)."""
+        """Return all users."""
         ...
 
     def assigned_devices(self) -> tuple[AssignedDevice, ...]:
-        """Give all users' virtual devices, a thousand a call (``ListVirtualMFADevices``)."""
+        """Return all virtual devices that belong to a user, including root's."""
         ...
 
     def devices_in_use(self) -> int:
-        """Count the devices of all kinds that somebody has (``GetAccountSummary``)."""
+        """Return how many devices of all kinds belong to somebody, including root's."""
         ...
 
 
 class IamReset(Protocol):
-    """Takes devices off users and gives them new passwords.
+    """Removes users' devices and sets new passwords.
 
-    Each method is one call, can be repeated, and raises IamWriteError, whose text says what to do.
+    Each method is one call and can be repeated. Each raises IamWriteError, whose text names the
+    remedy.
     """
 
     def shortest_password(self) -> int:
-        """Give how long a password must be at least (``GetAccountPasswordPolicy``).
-
-        Raises IamReadError.
-        """
+        """Return the minimum length of a password. Raises IamReadError instead."""
         ...
 
     def deactivate(self, name: str, serial: str) -> bool:
-        """Take a device off a user (``DeactivateMFADevice``); False if it is not his."""
+        """Remove a device from a user; return False if the device is not theirs."""
         ...
 
     def delete(self, serial: str) -> bool:
-        """Delete a virtual device, if there is one (``DeleteVirtualMFADevice``).
-
-        False if it is some user's: such a device stays.
-        """
+        """Delete a virtual device if it exists; return False if it still belongs to a user."""
         ...
 
     def set_password(self, name: str, password: Password) -> bool:
-        """Give a password that is to be changed at the next sign-in (``UpdateLoginProfile``).
+        """Set a password that must be changed at the next sign-in.
 
-        False if the user has no password, or is not there.
+        Return False if the user has no password yet, or does not exist.
         """
         ...
 
 
 class IamQuarantine(Protocol):
-    """Shuts users in and lets them out, in one account.
+    """Quarantines and releases the users of one account.
 
     Each method is one call, can be repeated, and raises IamWriteError.
     """
 
     def quarantine(self, name: str) -> None:
-        """Leave the user nothing but enrolling a device (``AttachUserPolicy``)."""
+        """Take all permissions from a user but those to enrol a device."""
         ...
 
     def release(self, name: str) -> None:
-        """Take that back, if it is so (``DetachUserPolicy``)."""
+        """End a user's quarantine, if they are in one."""
         ...
 
 
-IamQuarantineOf: TypeAlias = Callable[[str], IamQuarantine]
-"""Gives the warden of an account by its id."""
+IamQuarantineFactory: TypeAlias = Callable[[str], IamQuarantine]
+"""Returns the quarantine of an account by its id."""

@@ -2,107 +2,115 @@
 
 from typing import Protocol
 
-from mfa_watcher.domain.health.checks import (
-    Blocked,
+from mfa_watcher.domain.health.heartbeats import Heartbeat
+from mfa_watcher.domain.health.readings import (
+    DeniedCall,
     EventSource,
     Function,
-    Guard,
-    MailAccount,
+    GuardPolicy,
     PasswordPolicy,
-    Root,
+    RootUser,
     Rule,
+    SesAccount,
     Subscriptions,
     Trail,
 )
-from mfa_watcher.domain.health.heartbeats import Heartbeat
 from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepResult
 
 
 class Inspector(Protocol):
-    """Reads a live account for the checkup: None if a thing is not there.
+    """Reads a live account. Where None can be returned, it means that the thing does not exist.
 
-    All raise MissingPermissionError or InspectionError.
+    All methods raise MissingPermissionError or InspectionError.
     """
 
+    # Events
+
     def trails(self, region: str) -> list[Trail]:
-        """Give the trails that take a region's events."""
+        """Return the trails that record a region's events."""
         ...
 
     def rule(self, name: str, region: str | None = None) -> Rule | None:
-        """Give a rule of the default bus; without a region, in the stack's own."""
+        """Return a rule of the default event bus; without a region, of the stack's own region."""
         ...
 
-    def bus_lets_in(self) -> set[str]:
-        """Give the organizations whose events the hub's bus takes; ``*``, everybody's."""
+    def event_bus_organizations(self) -> set[str]:
+        """Return the organizations whose events the hub's event bus accepts; ``*``: everybody."""
         ...
 
-    def forwarded_dead_letters(self, queue: str, region: str) -> int | None:
-        """Count what a forwarder could not send."""
+    def forwarder_dead_letters(self, queue: str, region: str) -> int | None:
+        """Return how many events a forwarder could not send."""
+        ...
+
+    # The watcher's resources
+
+    def event_source(self, uuid: str) -> EventSource | None:
+        """Return an event source mapping."""
         ...
 
     def function(self, name: str) -> Function | None:
-        """Give a function."""
-        ...
-
-    def event_source(self, uuid: str) -> EventSource | None:
-        """Give an event source mapping."""
+        """Return a function."""
         ...
 
     def schedule_enabled(self, name: str) -> bool | None:
-        """Tell whether a schedule is enabled."""
+        """Return whether a schedule is enabled."""
         ...
 
     def messages(self, queue_url: str) -> int | None:
-        """Count a queue's messages."""
+        """Return how many messages a queue holds, including those in flight."""
         ...
 
-    def mail_account(self) -> MailAccount:
-        """Give what SES allows the account."""
+    # Mails and alerts
+
+    def ses_account(self) -> SesAccount:
+        """Return what SES allows the account."""
         ...
 
     def identity_verified(self, identity: str) -> bool | None:
-        """Tell whether SES sends for an address or a domain."""
+        """Return whether SES sends for an address or a domain."""
         ...
 
     def subscriptions(self, topic_arn: str) -> Subscriptions | None:
-        """Count a topic's subscriptions."""
+        """Return how many subscriptions a topic has."""
         ...
 
-    def guard(self, policy_arn: str) -> Guard | None:
-        """Give the guard policy and whom it is attached to."""
+    # The account
+
+    def guard_policy(self, policy_arn: str) -> GuardPolicy | None:
+        """Return the guard policy, and to whom it is attached."""
         ...
 
     def scp_targets(self, policy_id: str) -> list[str]:
-        """Give what a service control policy is attached to: roots, units, accounts."""
+        """Return the roots, units and accounts to which a service control policy is attached."""
         ...
 
-    def root(self) -> Root:
-        """Give what is known of root's credentials."""
+    def root_user(self) -> RootUser:
+        """Return what is known of the root user's credentials."""
         ...
 
     def password_policy(self) -> PasswordPolicy | None:
-        """Give the account's password policy."""
+        """Return the account's password policy; None if IAM's default applies."""
         ...
 
-    def blocked(self, user: str, *, users_change: bool) -> list[Blocked] | None:
-        """Give the calls for a first password that a user without MFA is refused.
+    def denied_password_calls(self, user: str, *, users_change: bool) -> list[DeniedCall] | None:
+        """Return the calls for setting a first password that a user without MFA may not make.
 
-        ``users_change``: the account lets everybody change his own password.
+        ``users_change`` is whether the account lets all users change their own password.
         """
         ...
 
 
 class TableReader(Protocol):
-    """Reads for the checkup what the watcher keeps. Raises as the Inspector does."""
+    """Reads the watcher's own records. Raises the same errors as the Inspector."""
 
     def last_sweep(self, account_id: str) -> SweepResult | None:
-        """Give what is kept of an account's last sweep."""
+        """Return the result of an account's last sweep."""
         ...
 
     def inventory(self, account_id: str) -> list[InventoryEntry]:
-        """Give whom the watcher knows in an account."""
+        """Return the users whom the watcher knows in an account."""
         ...
 
-    def heartbeats(self) -> "list[Heartbeat]":
-        """Give all heartbeats, of whatever was ever seen or expected."""
+    def heartbeats(self) -> list[Heartbeat]:
+        """Return all recorded heartbeats."""
         ...

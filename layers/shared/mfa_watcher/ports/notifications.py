@@ -1,76 +1,17 @@
-"""What is needed to send mails and alerts."""
+"""How mails and alerts are rendered, limited and sent."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from mfa_watcher.domain.notifications.intents import Alert, Intent, Mail
-
-
-class SendingRate(Protocol):
-    """Keeps all who send at one time under the rate that the account may send at."""
-
-    def wait_for_slot(self, recipients: int) -> None:
-        """Come back when a mail may go. Raises ThrottledError if that is not soon."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class AlertSlot:
-    """An alert's place among those of its time."""
-
-    number: int
-    """Which alert of its urgency it is, from 1 on."""
-    until: datetime
-    """When those that wait are told together."""
-
-
-class AlertWindow(Protocol):
-    """Counts the alerts of one time: a window opens with the first and closes a while later."""
-
-    def count(self, *, urgent: bool, now: datetime) -> AlertSlot:
-        """Count one more alert."""
-        ...
-
-
-class Mailer(Protocol):
-    """Sends mails."""
-
-    def send(self, message: "Message") -> str:
-        """Send, and give the message id. Raises RefusedError or NotSentError, or one of theirs."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A mail ready to go. ``tags`` go to the mail service, which reports outcomes by them."""
-
-    to: str
-    subject: str
-    html: str
-    text: str
-    cc: str | None = None
-    thread: str | None = None
-    """What the mail belongs to: mail clients keep together what has the same thread."""
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-
-class Alerter(Protocol):
-    """Tells the security team."""
-
-    def send(self, alert: Alert, *, intent_id: str) -> str:
-        """Publish, and give the message id. Raises RefusedError or NotSentError."""
-        ...
-
-    def send_digest(self, intents: Sequence[Intent]) -> str:
-        """Publish several alerts as one message, and give its id. Raises as ``send`` does."""
-        ...
+from mfa_watcher.domain.notifications.intents import Alert, Intent
+from mfa_watcher.domain.notifications.mails import Mail
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedMail:
-    """A mail's words."""
+    """The subject and the text of a mail."""
 
     subject: str
     html: str
@@ -78,11 +19,75 @@ class RenderedMail:
 
 
 class MailRenderer(Protocol):
-    """Puts a mail into words."""
+    """Renders mails."""
 
     def render(self, mail: Mail, language: str | None, *, alias: str | None) -> RenderedMail:
-        """Give subject, HTML and text, in a language if it is there, else in the account's.
+        """Return a mail in the language if it exists, else in the account's language.
 
-        ``alias`` is what the mail's account is called beside its number.
+        ``alias`` is the alias of the mail's account.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A mail that is ready to be sent."""
+
+    to: str
+    subject: str
+    html: str
+    text: str
+    cc: str | None = None
+    thread: str | None = None
+    """The conversation of the mail: mail clients group mails with the same thread."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """For the mail service, which repeats them when it reports the mail's outcome."""
+
+
+class Mailer(Protocol):
+    """Sends mails."""
+
+    def send(self, message: Message) -> str:
+        """Send a mail, and return its message id. Raises RefusedError or NotSentError."""
+        ...
+
+
+class SendingRate(Protocol):
+    """Keeps all functions that send at the same time below the account's sending rate."""
+
+    def wait_for_slot(self, recipients: int) -> None:
+        """Wait until a mail may be sent.
+
+        Raises ThrottledError if that takes too long, NotSentError if the rate is not known.
+        """
+        ...
+
+
+class Alerter(Protocol):
+    """Sends alerts to the security team. Both methods raise RefusedError or NotSentError."""
+
+    def send(self, alert: Alert, *, intent_id: str) -> str:
+        """Publish an alert, and return its message id."""
+        ...
+
+    def send_digest(self, intents: Sequence[Intent]) -> str:
+        """Publish several alerts as one message, and return its id."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AlertPosition:
+    """The position of an alert within its time window."""
+
+    number: int
+    """The alert's number among those of the same urgency in the window, from 1 on."""
+    until: datetime
+    """When the window ends, and its waiting alerts are sent together."""
+
+
+class AlertCounter(Protocol):
+    """Counts the alerts of a time window. The first alert opens it; it closes after a while."""
+
+    def count(self, *, urgent: bool, now: datetime) -> AlertPosition:
+        """Count one more alert, and return its position."""
         ...

@@ -1,4 +1,4 @@
-"""The queues that the functions write to."""
+"""The queues to which the functions write."""
 
 from datetime import timedelta
 from typing import Protocol
@@ -7,16 +7,16 @@ from mfa_watcher.domain.sweep.comparison import SweepTask
 
 
 class SweepQueue(Protocol):
-    """Keeps the accounts to be swept."""
+    """Holds the accounts to be swept."""
 
-    def send(self, order: SweepTask, *, delay: timedelta = timedelta()) -> None:
-        """Put an account into the queue, to be taken out after the delay, 15 minutes at most."""
+    def send(self, task: SweepTask, *, delay: timedelta = timedelta()) -> None:
+        """Add an account to the queue. It is delivered after the delay, at most 15 minutes."""
         ...
 
 
 class DeadLetters(Protocol):
-    """Keeps what no retry can mend."""
+    """Holds messages that no retry can process."""
 
     def set_aside(self, body: str, *, reason: str, source_queue: str) -> None:
-        """Keep a message as it came, with the reason and where it came from."""
+        """Keep a message unchanged, with the reason and its queue."""
         ...

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from mfa_watcher.domain.notifications.digests import is_sent_at_once, is_urgent
-from mfa_watcher.domain.notifications.intents import Alert, Intent, Mail
+from mfa_watcher.domain.notifications.intents import Alert, Intent
 from mfa_watcher.domain.notifications.mail_feedback import MailOutcome, MailReport
+from mfa_watcher.domain.notifications.mails import Mail, UnreachableUsersMail
 from mfa_watcher.domain.notifications.relevance import (
     facts_needed_to_send,
     reason_to_skip,
@@ -29,10 +30,10 @@ from mfa_watcher.ports.errors import (
     SendingStoppedError,
     ThrottledError,
 )
-from mfa_watcher.ports.iam import IamOf, IamUser
+from mfa_watcher.ports.iam import IamReaderFactory, IamUser
 from mfa_watcher.ports.notifications import (
+    AlertCounter,
     Alerter,
-    AlertWindow,
     Mailer,
     MailRenderer,
     Message,
@@ -106,7 +107,7 @@ class DeliverIntents:
 
     outbox: Outbox
     store: Store
-    iam_of: IamOf
+    iam_of: IamReaderFactory
     aliases: AccountAliases
     mailer: Mailer
     alerter: Alerter
@@ -115,7 +116,7 @@ class DeliverIntents:
     security_address: str
     mail_hours: MailHours
     sending_rate: SendingRate
-    window: AlertWindow
+    window: AlertCounter
     clock: Callable[[], datetime]
 
     def deliver(self, intent_id: str) -> Delivery:
@@ -132,10 +133,10 @@ class DeliverIntents:
             return self._failed(claim, f"given up after {claim.lapses} attempts without an end")
         try:
             match claim.intent.act:
-                case Mail() as mail:
-                    return self._deliver_mail(claim, mail)
                 case Alert() as alert:
                     return self._deliver_alert(claim, alert)
+                case mail:
+                    return self._deliver_mail(claim, mail)
         except RefusedError as error:
             return self._failed(claim, str(error))
         except (NotSentError, IamReadError) as error:
@@ -188,7 +189,7 @@ class DeliverIntents:
     def _aliases(self, intents: list[Intent]) -> dict[str, str | None]:
         """Return the aliases of alerts' accounts, without those that cannot be read."""
         alerts = [one.act for one in intents if isinstance(one.act, Alert)]
-        numbers = dict.fromkeys(alert.account_id for alert in alerts if alert.account_id)
+        numbers = dict.fromkeys(alert.account_id for alert in alerts if alert.account_id.isdigit())
         aliases = {}
         for account_id in list(numbers)[:MAX_ALIASES_READ]:
             with suppress(IamReadError):
@@ -199,7 +200,7 @@ class DeliverIntents:
 
     def _deliver_mail(self, claim: Claim, mail: Mail) -> Delivery:
         """Send a mail to the first of its recipient's addresses that SES accepts."""
-        if mail.user is None:
+        if isinstance(mail, UnreachableUsersMail):
             return self._send(claim, mail, self._security(), _Recipient(()))
         known = self.store.user(mail.user)
         user = self._find_user(mail.user, known.name if known else mail.user_name, mail.user_name)
@@ -229,7 +230,7 @@ class DeliverIntents:
         # The note is one of those that the mail to security has words for, in each language.
         known_bad = recipient.addresses or (known and known.bad_addresses)
         note = "bad_address" if known_bad else "no_address"
-        self.outbox.note_unreachable(mail, why=note, now=self.clock())
+        self.outbox.record_unreachable(mail, why=note, now=self.clock())
         return self._skipped(claim, "no address that is allowed and does not bounce")
 
     def _recipient(self, mail: Mail, user: IamUser, known: User | None) -> _Recipient:
@@ -276,7 +277,7 @@ class DeliverIntents:
             rendered.html,
             rendered.text,
             cc=recipient.cc,
-            thread=mail.request_id or mail.finding_id,
+            thread=mail.reference,
             tags={"mail": mail.kind.value, "intent": claim.intent.id},
         )
         self.sending_rate.wait_for_slot(2 if message.cc else 1)

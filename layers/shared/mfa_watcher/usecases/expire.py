@@ -10,7 +10,7 @@ from mfa_watcher.domain.requests.expiry import decide_request_due
 from mfa_watcher.domain.users.user import User
 from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Fact, Situation
 from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
-from mfa_watcher.ports.iam import IamOf
+from mfa_watcher.ports.iam import IamReaderFactory
 from mfa_watcher.ports.store import Store
 from mfa_watcher.usecases.read_user import read_user
 
@@ -40,7 +40,7 @@ class ExpireRequests:
     """
 
     store: Store
-    iam_of: IamOf
+    iam_of: IamReaderFactory
     policy: Policy
     clock: Callable[[], datetime]
 

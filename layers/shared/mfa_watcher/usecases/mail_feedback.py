@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from mfa_watcher.domain.notifications.intents import Intent, Mail
+from mfa_watcher.domain.notifications.intents import Alert, Intent
 from mfa_watcher.domain.notifications.mail_feedback import MailOutcome, MailReport, decide_feedback
+from mfa_watcher.domain.notifications.mails import UserMail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError, UnactionableError
 from mfa_watcher.ports.outbox import Outbox
@@ -51,7 +52,7 @@ class RecordMailFeedback:
         UnactionableError for a report too old to be told from a duplicate, and LostRaceError.
         """
         sent = self.outbox.look_up(report.intent_id) if report.intent_id else None
-        if sent is None or not isinstance(sent.intent.act, Mail):
+        if sent is None or isinstance(sent.intent.act, Alert):
             return RecordedFeedback(report, FeedbackResult.NOT_OURS)
         if self.clock() - report.at > self.policy.remember_events:
             raise UnactionableError(
@@ -81,8 +82,7 @@ def record_report(
         return RecordedFeedback(report, FeedbackResult.NOTED, intent.event_id)
     for attempt in attempts():
         with attempt:
-            mail = intent.act
-            user = store.user(mail.user) if isinstance(mail, Mail) and mail.user else None
+            user = store.user(intent.act.user) if isinstance(intent.act, UserMail) else None
             decision = decide_feedback(report, intent, user, in_hand=in_hand)
             if decision is None:
                 return RecordedFeedback(report, FeedbackResult.NOTED, intent.event_id)

@@ -26,7 +26,7 @@ from mfa_watcher.domain.users.user_state import (
 )
 from mfa_watcher.ports.accounts import Accounts
 from mfa_watcher.ports.errors import AlreadyDecidedError, UnactionableError
-from mfa_watcher.ports.iam import IamOf
+from mfa_watcher.ports.iam import IamReaderFactory
 from mfa_watcher.ports.store import Store
 from mfa_watcher.usecases.lost_races import attempts, lost_all_races
 from mfa_watcher.usecases.read_user import read_user
@@ -75,7 +75,7 @@ class ObserveEvents:
     accounts: Accounts
     watcher: Watcher
     store: Store
-    iam_of: IamOf
+    iam_of: IamReaderFactory
     policy: Policy
     clock: Callable[[], datetime]
 

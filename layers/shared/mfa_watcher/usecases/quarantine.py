@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mfa_watcher.domain.users.user import UserKey
-from mfa_watcher.ports.iam import IamOf, IamQuarantineOf
+from mfa_watcher.ports.iam import IamQuarantineFactory, IamReaderFactory
 from mfa_watcher.ports.store import Store
 
 
@@ -14,8 +14,8 @@ class QuarantineUsers:
     """Quarantines and releases users, as their records say. Safe to repeat, in any order."""
 
     store: Store
-    iam_of: IamOf
-    quarantine_of: IamQuarantineOf
+    iam_of: IamReaderFactory
+    quarantine_of: IamQuarantineFactory
     clock: Callable[[], datetime]
 
     def due(self) -> Iterator[UserKey]:

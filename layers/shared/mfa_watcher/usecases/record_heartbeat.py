@@ -36,5 +36,5 @@ class RecordHeartbeat:
         if recorded is not None and event.at - recorded < RECORD_INTERVAL:
             return
         if self.accounts.include(event.account_id):
-            self.store.beat(source, event.at)
+            self.store.record_heartbeat(source, event.at)
             self._recorded[source] = event.at

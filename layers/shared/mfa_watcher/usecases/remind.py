@@ -8,13 +8,14 @@ from enum import StrEnum
 
 from mfa_watcher.domain.decision import UnreachableUsersDecision
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.notifications.intents import Case, Intent, Mail
+from mfa_watcher.domain.notifications.intents import intent
+from mfa_watcher.domain.notifications.mails import UnreachableUser, UnreachableUsersMail
 from mfa_watcher.domain.policy import Policy, Quarantine
 from mfa_watcher.domain.users.escalation import decide_user_due
-from mfa_watcher.domain.users.user import MailKind, UserKey
+from mfa_watcher.domain.users.user import UserKey
 from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Fact, Situation
 from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
-from mfa_watcher.ports.iam import IamOf
+from mfa_watcher.ports.iam import IamReaderFactory
 from mfa_watcher.ports.store import Store
 from mfa_watcher.usecases.read_user import read_user
 
@@ -46,7 +47,7 @@ class RemindUsers:
 
     account_id: str
     store: Store
-    iam_of: IamOf
+    iam_of: IamReaderFactory
     policy: Policy
     clock: Callable[[], datetime]
     quarantines_members: bool = False
@@ -88,12 +89,12 @@ class RemindUsers:
         Security receives one mail with a list of users for each account.
         """
         now, reported = self.clock(), 0
-        accounts: defaultdict[str, list[tuple[UserKey, Case]]] = defaultdict(list)
-        for key, case in self.store.unreachable(now=now):
-            accounts[key.account_id].append((key, case))
+        accounts: defaultdict[str, list[tuple[UserKey, UnreachableUser]]] = defaultdict(list)
+        for key, user in self.store.unreachable(now=now):
+            accounts[key.account_id].append((key, user))
         for account_id, found in accounts.items():
-            keys, cases = zip(*found, strict=True)
-            decision = _report(account_id, now, keys, cases)
+            keys, users = zip(*found, strict=True)
+            decision = _report(account_id, now, keys, users)
             try:
                 self.store.commit(decision, now=now)
             except (LostRaceError, AlreadyDecidedError):
@@ -103,12 +104,13 @@ class RemindUsers:
 
 
 def _report(
-    account_id: str, now: datetime, keys: tuple[UserKey, ...], cases: tuple[Case, ...]
+    account_id: str, now: datetime, keys: tuple[UserKey, ...], users: tuple[UnreachableUser, ...]
 ) -> UnreachableUsersDecision:
     # A user is first in a list only once: the same transaction marks them as reported.
     event_id = f"unreachable-{keys[0].user_id}"
-    mail = Mail(MailKind.UNREACHABLE, account_id, now, cases=cases)
-    what = f"{len(cases)} users without an address reported to security"
+    mail = UnreachableUsersMail(account_id=account_id, at=now, users=users)
+    what = f"{len(users)} users without an address reported to security"
     history = HistoryEntry(About.ACCOUNT, account_id, now, event_id, what)
-    intent = Intent(f"mail-{mail.kind}-{event_id}", event_id, now, mail)
-    return UnreachableUsersDecision(event_id, (history,), (intent,), users=keys)
+    return UnreachableUsersDecision(
+        event_id, (history,), (intent(event_id, now, mail),), users=keys
+    )

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from mfa_watcher.domain.decision import Decision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.alerts import events_lost_alert
+from mfa_watcher.domain.notifications.intents import intent
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.sweep.account_lists import (
     REPORT_LIFE,
@@ -21,24 +22,24 @@ from mfa_watcher.domain.sweep.comparison import (
     NOT_IN_INVENTORY,
     Candidate,
     SweepTask,
-    candidates_for_missing_devices,
+    candidates_if_devices_missing,
     candidates_with_unread_devices,
     compare,
     count_by_call,
     decide_candidate,
     lost_events,
     recently_changed,
-    unexplained,
+    unaccounted_devices,
 )
 from mfa_watcher.domain.sweep.user_inventory import (
     InventoryEntry,
     SweepDecision,
     SweepResult,
+    count_users,
     inventory_entry,
-    summary,
 )
 from mfa_watcher.domain.users.user import IamState, User
-from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Fact, Situation, intent
+from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Fact, Situation
 from mfa_watcher.ports.errors import (
     AlreadyDecidedError,
     ExternalServiceError,
@@ -208,22 +209,22 @@ class SweepAccounts:
         evaluation = _Evaluation(self, task, self.iam_of(task.account_id))
 
         comparison = compare(lists, known, task.account_id)
-        known_after_all = self.store.note(comparison.notes)
-        new_users = [user for user in comparison.notes if user not in known_after_all]
+        known_after_all = self.store.add_users(comparison.new_users)
+        new_users = [user for user in comparison.new_users if user not in known_after_all]
         progress = _Progress(known).with_new_users(new_users)
         candidates = [
             *(Candidate(user.key, user.name, NOT_IN_INVENTORY) for user in known_after_all),
             *comparison.candidates,
         ]
         progress = progress.with_evaluated(evaluation.of_all(candidates, seconds_left))
-        before = last.unexplained if last else None
-        missing = candidates_for_missing_devices(lists, progress.inventory, before)
+        before = last.unaccounted_devices if last else None
+        missing = candidates_if_devices_missing(lists, progress.inventory, before)
         progress = progress.with_evaluated(evaluation.of_all(missing, seconds_left))
         unread = candidates_with_unread_devices(progress.inventory, all_of_them=task.read_devices)
         progress = progress.with_evaluated(evaluation.of_all(unread, seconds_left))
 
-        unexplained_now = unexplained(lists, progress.inventory)
-        reliable = lists.fresh or bool(missing) or unexplained_now == before
+        unaccounted_now = unaccounted_devices(lists, progress.inventory)
+        reliable = lists.report_is_fresh or bool(missing) or unaccounted_now == before
         lost = progress.lost_events(recent, first_sweep=last is None)
         result = SweepResult(
             task.account_id,
@@ -233,8 +234,8 @@ class SweepAccounts:
             task.calls + reader.calls + evaluation.iam.calls,
             progress.candidates,
             sum(progress.decided.values()),
-            summary(progress.inventory.values()),
-            unexplained_now if reliable else before,
+            count_users(progress.inventory.values()),
+            unaccounted_now if reliable else before,
             count_by_call(lost),
             progress.decided,
         )
@@ -280,7 +281,7 @@ class SweepAccounts:
             task.account_id,
             result.at,
             event_id,
-            f"Swept: {result.summary.users} users, {result.differences} differed",
+            f"Swept: {result.user_counts.users} users, {result.differences} differed",
             effects=tuple(f"{why}: {number}" for why, number in sorted(result.decided.items())),
         )
         intents = tuple(intent(event_id, result.at, alert) for alert in alerts)
@@ -347,12 +348,12 @@ class _Evaluation:
 def _facts_to_read(candidate: Candidate) -> frozenset[Fact]:
     if candidate.gone:
         return MFA_STATUS_FACTS | {Fact.IDENTITY}
-    return frozenset({Fact.DEVICES}) if candidate.password else MFA_STATUS_FACTS
+    return frozenset({Fact.DEVICES}) if candidate.has_password else MFA_STATUS_FACTS
 
 
 def _with_reported_password(iam_state: IamState | None, candidate: Candidate) -> IamState | None:
     """Add what a report made for this sweep says, so that IAM need not be asked for it."""
-    if iam_state and iam_state.devices == () and candidate.password and not candidate.gone:
+    if iam_state and iam_state.devices == () and candidate.has_password and not candidate.gone:
         return replace(iam_state, console_access=True)
     return iam_state
 

@@ -61,5 +61,5 @@ class WatchHeartbeats:
         """Return the heartbeat; the first time, note since when it is expected."""
         if heartbeat.expected_since:
             return heartbeat
-        self.store.expect(heartbeat.source, now)
+        self.store.expect_heartbeat(heartbeat.source, now)
         return replace(heartbeat, expected_since=now)

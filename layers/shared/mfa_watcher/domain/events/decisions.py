@@ -18,7 +18,7 @@ from mfa_watcher.domain.notifications.alerts import (
     removal_alert,
     root_alert,
 )
-from mfa_watcher.domain.notifications.intents import AlertKind, Severity
+from mfa_watcher.domain.notifications.intents import AlertKind, Severity, intent
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import (
     USER_GONE,
@@ -34,8 +34,6 @@ from mfa_watcher.domain.users.user_state import (
     Fact,
     Situation,
     finish,
-    intent,
-    mail,
     mail_once,
     mark_gone,
     request_being_fulfilled,
@@ -202,7 +200,7 @@ def _follow_up_tags(situation: Situation, signal: Signal, draft: Draft) -> Draft
             signal,
             AlertKind.ADDRESS_LEADS_AWAY,
             Severity.MEDIUM,
-            "A tag leads mail to an address that is not allowed; it is not used",
+            "A tag names a mail address that is not allowed, so it is not used",
             ("User", draft.user.name),
             ("Tags", ", ".join(f"{key}={tags.get(key, '')}" for key in disallowed)),
         )
@@ -248,7 +246,7 @@ def _follow_up_access(signal: Signal, draft: Draft) -> Draft:
         Severity.LOW,
         "Console password that need not be changed at first sign-in",
         ("User", draft.user.name),
-        ("Rule", "New console users must set their own password at the first sign-in."),
+        ("Rule", "A new console user must set a password of their own at the first sign-in."),
     )
     return draft.adding(notification, effect="alert: password need not be changed")
 
@@ -326,7 +324,7 @@ def _attempt(situation: Situation, signal: Signal, draft: Draft, *, violation: b
         if again and not (violation and not current.violation):
             return draft
     if not violation:
-        draft = _mail_denial(situation, draft, attempt)
+        draft = _mail_denial(situation, signal, draft, attempt)
     kind = AlertKind.REMOVAL_UNAPPROVED if violation else AlertKind.REMOVAL_DENIED
     return draft.adding(removal_alert(situation, signal, draft, kind), effect=f"alert: {kind}")
 
@@ -359,13 +357,20 @@ def _join(
     return draft.with_request(joined, f"request {joined.id} joined{turned}")
 
 
-def _mail_denial(situation: Situation, draft: Draft, attempt: Attempt) -> Draft:
+def _mail_denial(situation: Situation, signal: Signal, draft: Draft, attempt: Attempt) -> Draft:
     """Mail the user about an attempt, but not about each of many in a short time."""
     request, policy = draft.request, situation.policy
     if request is None or not request.is_denial_mail_due(attempt.at, policy):
         return draft
-    attempted = mail(situation, draft, MailKind.REMOVAL_DENIED, serial=attempt.serial)
-    notification = denied(attempted, request, policy, before=request.denials_mailed)
+    notification = denied(
+        request,
+        draft.user,
+        attempt,
+        policy,
+        actor=signal.record.identity.arn,
+        done_by_user=signal.subject_acted,
+        before=request.denials_mailed,
+    )
     mailed = replace(draft, request=request.denial_mailed(attempt.at))
     return mailed.adding(notification, effect="mail: removal_denied")
 

@@ -150,6 +150,9 @@ _CHANGES: dict[str, tuple[SignalKind, str]] = {
     ),
 }
 
+IAM_CALLS = frozenset({*_CHANGES, *_REMOVALS, "UpdateUser"})
+"""The calls to IAM that are signals. The event patterns of both templates have each of them."""
+
 
 def classify(record: Record, watcher: Watcher = STANDARD) -> Signal:
     """Return what a record means, and why. Pure; never raises.
@@ -163,9 +166,7 @@ def classify(record: Record, watcher: Watcher = STANDARD) -> Signal:
             return _classify_sign_in(record)
         case (source, name) if name in _REMOVALS and source in {IAM_SOURCE, None}:
             return _classify_removal(record)
-        case (source, name) if source in {IAM_SOURCE, None} and (
-            name in _CHANGES or name == "UpdateUser"
-        ):
+        case (source, name) if name in IAM_CALLS and source in {IAM_SOURCE, None}:
             return _classify_change(record)
         case _:
             return _classify_tampering(record, watcher)

@@ -1,1 +1,1 @@
-"""Whether the watcher itself works."""
+"""Health: whether events still arrive, and whether a deployed watcher is able to work."""

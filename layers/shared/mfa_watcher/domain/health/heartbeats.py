@@ -1,4 +1,4 @@
-"""Heartbeats: when an event last came, by each path from an account's region to the table."""
+"""Heartbeats: when an event last arrived from each account and region, by each event path."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -9,29 +9,29 @@ from enum import StrEnum
 from mfa_watcher.domain.decision import Decision
 
 ALERT_AGAIN_AFTER = timedelta(days=1)
-"""How long a path that stays silent is one alert."""
+"""How long the alert about a silent path is not repeated."""
 
 RECORD_INTERVAL = timedelta(hours=1)
-"""How often a heartbeat is noted at most, however many events come."""
+"""How often a heartbeat is recorded at most, however many events arrive."""
 
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d{1,2}")
 
 
 class EventPath(StrEnum):
-    """The ways in which events come: each has a rule, a queue and a function of its own."""
+    """The paths by which events arrive: each has its own rule, queue and function."""
 
     SIGN_INS = "sign_ins"
     IAM_CHANGES = "iam_changes"
 
     @property
-    def words(self) -> str:
-        """The path in an alert's words."""
+    def label(self) -> str:
+        """Return the path's name in alerts."""
         return {EventPath.SIGN_INS: "sign-ins", EventPath.IAM_CHANGES: "changes in IAM"}[self]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class HeartbeatSource:
-    """Where a heartbeat is felt."""
+    """An account's region and an event path: where heartbeats come from."""
 
     account_id: str
     region: str
@@ -40,27 +40,27 @@ class HeartbeatSource:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """What is known of a pulse. ``silent_since`` and ``told_at`` are set while it is silent."""
+    """What is recorded of a source. The last two fields are set while the source is silent."""
 
     source: HeartbeatSource
     expected_since: datetime | None = None
-    """When it was first missed; from then on silence counts."""
+    """Since when events are expected; silence counts from then on."""
     seen_at: datetime | None = None
-    """When the last event happened that came this way."""
+    """When the last event happened that arrived from the source."""
     silent_since: datetime | None = None
     alerted_at: datetime | None = None
 
     @property
     def since(self) -> datetime | None:
-        """Since when nothing came, or, if nothing ever did, since when it should have."""
+        """Return when the last event happened or, if none ever arrived, since when it is due."""
         return self.seen_at or self.expected_since
 
     def is_silent(self, now: datetime, silence_threshold: timedelta) -> bool:
-        """Tell whether nothing came for longer than the patience."""
+        """Return whether no event has arrived for longer than the threshold."""
         return self.since is not None and now - self.since > silence_threshold
 
     def is_alert_due(self, now: datetime) -> bool:
-        """Tell whether security has not been told of the silence, or a day ago."""
+        """Return whether the silence was not alerted yet, or more than a day ago."""
         return self.alerted_at is None or now - self.alerted_at >= ALERT_AGAIN_AFTER
 
 
@@ -75,16 +75,16 @@ class HeartbeatDecision(Decision):
 
 
 def is_region(region: str | None) -> bool:
-    """Tell whether a record's region is one: old sign-ins have ``global`` there."""
+    """Return whether a record's region is a real one: old sign-ins have ``global`` instead."""
     return region is not None and _REGION.fullmatch(region) is not None
 
 
 def expected_sources(
     accounts: Iterable[str], regions: Iterable[str], iam_region: str
 ) -> Iterator[HeartbeatSource]:
-    """Give every pulse there has to be: IAM's events appear in the partition's IAM region alone."""
-    everywhere = tuple(dict.fromkeys((iam_region, *regions)))
+    """Return every source that must send events; IAM's only appear in the IAM region."""
+    all_regions = tuple(dict.fromkeys((iam_region, *regions)))
     for account_id in accounts:
-        for region in everywhere:
+        for region in all_regions:
             yield HeartbeatSource(account_id, region, EventPath.SIGN_INS)
         yield HeartbeatSource(account_id, iam_region, EventPath.IAM_CHANGES)

@@ -1,4 +1,4 @@
-"""What is told of heartbeats: of paths that fell silent, and of those that speak again."""
+"""Which alerts to send about heartbeats: sources that fell silent, and sources that recovered."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -7,22 +7,21 @@ from itertools import groupby
 from mfa_watcher.domain.health.heartbeats import Heartbeat, HeartbeatDecision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.alerts import recovered_alert, silent_alert
-from mfa_watcher.domain.notifications.intents import Alert
-from mfa_watcher.domain.users.user_state import intent
+from mfa_watcher.domain.notifications.intents import Alert, intent
 
 
 def decide_heartbeat_alerts(
     heartbeats: Iterable[Heartbeat], *, now: datetime, silence_threshold: timedelta
 ) -> Iterator[HeartbeatDecision]:
-    """Give what is to be told of each account: which paths fell silent, and which speak again."""
+    """Return for each account what to alert: sources that fell silent or that recovered."""
     by_account = sorted(heartbeats, key=lambda one: one.source)
-    for account_id, beats in groupby(by_account, key=lambda one: one.source.account_id):
+    for account_id, members in groupby(by_account, key=lambda one: one.source.account_id):
         silent, back = [], []
-        for beat in beats:
-            if beat.is_silent(now, silence_threshold):
-                silent += [beat] if beat.is_alert_due(now) else []
-            elif beat.silent_since:
-                back.append(beat)
+        for heartbeat in members:
+            if heartbeat.is_silent(now, silence_threshold):
+                silent += [heartbeat] if heartbeat.is_alert_due(now) else []
+            elif heartbeat.silent_since:
+                back.append(heartbeat)
         if silent:
             yield _decision(account_id, now, silent_alert(account_id, silent, now), silent=silent)
         if back:
@@ -32,24 +31,24 @@ def decide_heartbeat_alerts(
 def _decision(
     account_id: str,
     now: datetime,
-    notification: Alert,
+    alert: Alert,
     *,
     silent: Iterable[Heartbeat] = (),
     back: Iterable[Heartbeat] = (),
 ) -> HeartbeatDecision:
-    event_id = f"{notification.kind}-{account_id}-{now:%Y%m%dT%H%M%S}"
+    event_id = f"{alert.kind}-{account_id}-{now:%Y%m%dT%H%M%S}"
     entry = HistoryEntry(
         About.ACCOUNT,
         account_id,
         now,
         event_id,
-        notification.title,
-        effects=(f"alert: {notification.title}",),
+        alert.title,
+        effects=(f"alert: {alert.title}",),
     )
     return HeartbeatDecision(
         event_id,
         (entry,),
-        (intent(event_id, now, notification),),
+        (intent(event_id, now, alert),),
         silent=tuple(silent),
         recovered=tuple(back),
     )

@@ -7,7 +7,8 @@ the user was reminded to give them.
 
 from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.notifications.alerts import request_alert
-from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Ending, Severity
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity
+from mfa_watcher.domain.notifications.mails import Ending
 from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState
 from mfa_watcher.domain.requests.mails import ended, needs_details
 from mfa_watcher.domain.users.user_state import (
@@ -80,8 +81,8 @@ def _violation_reminder(situation: Situation, draft: Draft, request: ChangeReque
         request,
         draft.user,
         situation.at,
-        ("Who tried", ", ".join(request.actors)),
-        ("What to do", "Investigate it, and acknowledge it with a reason: nothing else closes it"),
+        ("Actors", ", ".join(request.actors)),
+        ("Next step", "Investigate it, and acknowledge it with a reason: nothing else closes it"),
         kind=AlertKind.VIOLATION_WAITING,
         severity=Severity.MEDIUM,
         title="A removal without approval waits to be acknowledged",
@@ -94,8 +95,8 @@ def _decision_reminder(situation: Situation, draft: Draft, request: ChangeReques
         request,
         draft.user,
         situation.at,
-        ("Reason given", details.reason if details else "none"),
-        ("What to do", "Approve or reject it"),
+        ("Reason", details.reason if details else "none"),
+        ("Next step", "Approve or reject it"),
         kind=AlertKind.REQUEST_WAITING,
         severity=Severity.LOW,
         title="A change request waits for a decision",
@@ -109,7 +110,7 @@ def _expire(situation: Situation, draft: Draft, request: ChangeRequest) -> Draft
         postponed = request.postponed(fulfilment.held_until)
         return draft.with_request(postponed, f"request {request.id} is being fulfilled")
     expired = request.expired()
-    ending = Ending.BROKEN_OFF if fulfilment else Ending.EXPIRED
+    ending = Ending.INTERRUPTED if fulfilment else Ending.EXPIRED
     done = ", ".join(fulfilment.done) if fulfilment else ""
     started = (
         (("Started by", fulfilment.by), ("Steps done", done or "none recorded"))
@@ -122,7 +123,7 @@ def _expire(situation: Situation, draft: Draft, request: ChangeRequest) -> Draft
         now,
         *started,
         ("Approved by", request.verdict.by if request.verdict else "nobody"),
-        ("What to do", "Reopen and fulfil it, if it is still needed"),
+        ("Next step", "Reopen and fulfil it, if it is still needed"),
         kind=AlertKind.REQUEST_EXPIRED,
         severity=Severity.HIGH if fulfilment else Severity.MEDIUM,
         title="A change request expired partly fulfilled"
@@ -147,7 +148,7 @@ def _end_wait_for_device(situation: Situation, draft: Draft, request: ChangeRequ
         draft.user,
         situation.at,
         ("Fulfilled by", request.fulfilment.by if request.fulfilment else "nobody"),
-        ("What to do", "Ask the user. If the password was lost, reopen and fulfil it once more"),
+        ("Next step", "Ask the user. If the password was lost, reopen and fulfil it once more"),
         kind=AlertKind.ENROLMENT_OVERDUE,
         severity=Severity.HIGH,
         title="A user has no MFA device yet after a change request",

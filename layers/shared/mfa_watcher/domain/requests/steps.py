@@ -6,7 +6,13 @@ from datetime import datetime
 from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.alerts import request_alert
-from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Ending, Mail, Severity
+from mfa_watcher.domain.notifications.intents import (
+    Alert,
+    AlertKind,
+    Severity,
+    intent,
+)
+from mfa_watcher.domain.notifications.mails import Ending, Mail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import (
     ChangeRequest,
@@ -20,7 +26,6 @@ from mfa_watcher.domain.requests.mails import decided, ended, opened
 from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import IamState, User
-from mfa_watcher.domain.users.user_state import intent
 
 
 class InvalidDetailsError(Exception):
@@ -183,12 +188,12 @@ def _decision_needed_alert(request: ChangeRequest, user: User, step: RequestStep
         request,
         user,
         step.at,
-        ("Who", step.by.arn),
-        ("Why", details.reason if details else ""),
+        ("Actor", step.by.arn),
+        ("Reason", details.reason if details else ""),
         ("Devices to remove", ", ".join(named) or "all"),
         ("New device", wanted or "none: the user keeps another one"),
         (
-            "What to do",
+            "Next step",
             "Approve or reject it; whoever asked for it or tried to remove a device may not",
         ),
         kind=AlertKind.REQUEST_WAITING,
@@ -207,7 +212,7 @@ def _decision(
 ) -> UserDecision:
     """Return the decision. It changes the user's record, too, so that of two steps one is first."""
     change = f"request {after.id}: {before.state if before else 'new'} → {after.state}"
-    notifications = (f"{'mail' if isinstance(act, Mail) else 'alert'}: {act.kind}" for act in acts)
+    notifications = (f"{'alert' if isinstance(act, Alert) else 'mail'}: {act.kind}" for act in acts)
     on_request = HistoryEntry(
         About.REQUEST,
         after.id,

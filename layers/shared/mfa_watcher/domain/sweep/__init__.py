@@ -1,1 +1,1 @@
-"""The sweep: comparing an account's lists with what is known."""
+"""The sweep: compares IAM's lists of an account's users with what the watcher knows."""

@@ -1,7 +1,8 @@
-"""What IAM says of all users of an account in a few calls: three lists, of different ages.
+"""The lists in which IAM shows all users of an account in a few calls.
 
-The list of users and the list of virtual devices are as IAM is now. The credential report is up to
-four hours old: IAM makes no new one earlier (IAM user guide, "Generate credential reports").
+The list of users and the list of virtual devices show IAM's current state. The credential report
+can be up to four hours old, because IAM does not generate a new one earlier (IAM user guide,
+"Generate credential reports").
 """
 
 from collections.abc import Mapping
@@ -12,11 +13,11 @@ from enum import StrEnum
 from mfa_watcher.domain.users.devices import Device, DeviceKind
 
 REPORT_LIFE = timedelta(hours=4)
-"""How long IAM gives out the same report."""
+"""How long IAM returns the same report."""
 
 
 class ReportState(StrEnum):
-    """What IAM says instead of a report, or when one is asked for."""
+    """IAM's answer while there is no report, or to a request for one."""
 
     NOT_PRESENT = "not present"
     IN_PROGRESS = "in progress"
@@ -26,25 +27,26 @@ class ReportState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReportRow:
-    """A user in the credential report; None where the report does not say yes or no."""
+    """One user in the credential report; None where the report says neither yes nor no."""
 
     name: str
     created_at: datetime | None
-    password: bool | None
-    mfa: bool | None
+    has_password: bool | None
+    has_mfa: bool | None
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialReport:
-    """The report, its rows by casefolded name. ``damaged`` counts rows that could not be read."""
+    """The report, with its rows by casefolded name."""
 
     generated_at: datetime
     rows: Mapping[str, ReportRow]
     root: ReportRow | None = None
     damaged: int = 0
+    """How many rows could not be read."""
 
     def row_of(self, user: "ListedUser") -> ReportRow | None:
-        """Give a user's row; one about an earlier user of the same name is not his."""
+        """Return a user's row; None if the row is about an earlier user of the same name."""
         row = self.rows.get(user.name.casefold())
         if row is None or row.created_at is None:
             return row
@@ -53,7 +55,7 @@ class CredentialReport:
 
 @dataclass(frozen=True, slots=True)
 class ListedUser:
-    """A user as ``ListUsers`` gives him."""
+    """A user as ``ListUsers`` returns them."""
 
     user_id: str
     name: str
@@ -63,7 +65,7 @@ class ListedUser:
 
 @dataclass(frozen=True, slots=True)
 class AssignedDevice:
-    """A virtual device that belongs to a user, as ``ListVirtualMFADevices`` gives it."""
+    """A virtual device that belongs to a user, as ``ListVirtualMFADevices`` returns it."""
 
     device: Device
     user_id: str
@@ -71,58 +73,60 @@ class AssignedDevice:
 
 
 @dataclass(frozen=True, slots=True)
-class UserInLists:
-    """All that the lists say of one user.
+class ListedState:
+    """Everything the lists say about one user.
 
-    ``password`` and ``mfa`` are the report's word, and None where it has none. ``fresh``: the
-    report was made for this very sweep.
+    ``has_password`` and ``has_mfa`` come from the credential report; None if it does not say.
     """
 
     user: ListedUser
-    virtual: tuple[Device, ...] = ()
-    password: bool | None = None
-    mfa: bool | None = None
-    signed_in_since: bool = False
-    """Whether the user used a password after the report was made."""
-    unreported: bool = False
-    """Whether the report should have him, and has not: under another name, or in a damaged row."""
-    fresh: bool = False
+    virtual_devices: tuple[Device, ...] = ()
+    has_password: bool | None = None
+    has_mfa: bool | None = None
+    password_used_since_report: bool = False
+    """Whether the user used a password after the report was generated."""
+    missing_from_report: bool = False
+    """Whether the report should have a row for the user but does not: the user was renamed, or
+    the row is damaged."""
+    report_is_fresh: bool = False
+    """Whether the report was generated for this very sweep."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountLists:
-    """The lists of one account. ``asked_at`` is when the sweep was asked for."""
+    """The lists of one account. ``asked_at`` is when the sweep was requested."""
 
     report: CredentialReport
     users: tuple[ListedUser, ...]
     assigned: tuple[AssignedDevice, ...]
     devices_in_use: int
     asked_at: datetime
-    virtual: Mapping[str, tuple[Device, ...]] = field(init=False)
+    virtual_devices: Mapping[str, tuple[Device, ...]] = field(init=False)
+    """By user id. A device counts as virtual if its serial number says so, as in our records."""
 
     def __post_init__(self) -> None:
-        """Put the devices to their users: what their serial numbers call virtual, as records do."""
+        """Group the virtual devices by user."""
         devices: dict[str, tuple[Device, ...]] = {}
         for one in self.assigned:
             if one.device.kind is DeviceKind.VIRTUAL:
                 devices[one.user_id] = (*devices.get(one.user_id, ()), one.device)
-        object.__setattr__(self, "virtual", devices)
+        object.__setattr__(self, "virtual_devices", devices)
 
     @property
-    def fresh(self) -> bool:
-        """Tell whether the report was made after the sweep was asked for."""
+    def report_is_fresh(self) -> bool:
+        """Return whether the report was generated after the sweep was requested."""
         return self.report.generated_at >= self.asked_at
 
-    def state_of(self, user: ListedUser) -> UserInLists:
-        """Put together what the lists say of a user."""
+    def listed_state(self, user: ListedUser) -> ListedState:
+        """Return everything the lists say about a user."""
         row = self.report.row_of(user)
         used_at = user.password_used_at
-        return UserInLists(
+        return ListedState(
             user,
-            self.virtual.get(user.user_id, ()),
-            row.password if row else None,
-            row.mfa if row else None,
-            signed_in_since=used_at is not None and used_at > self.report.generated_at,
-            unreported=row is None and user.created_at < self.report.generated_at,
-            fresh=self.fresh,
+            self.virtual_devices.get(user.user_id, ()),
+            row.has_password if row else None,
+            row.has_mfa if row else None,
+            password_used_since_report=used_at is not None and used_at > self.report.generated_at,
+            missing_from_report=row is None and user.created_at < self.report.generated_at,
+            report_is_fresh=self.report_is_fresh,
         )

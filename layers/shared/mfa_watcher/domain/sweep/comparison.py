@@ -1,8 +1,8 @@
-"""The sweep's judgement: who seems to stand otherwise than the watcher knows. Pure.
+"""The sweep's comparison: which users' state in IAM seems to differ from their record.
 
-Three lists of IAM are set against the roster. Where a list that is live says enough, that decides;
-where only the credential report speaks, it merely makes a suspect, whom IAM is asked about. The
-report alone opens no finding and mails nobody.
+IAM's lists are compared with the user inventory. A list that shows IAM's current state is enough
+to decide about a user. The credential report may be old, so it only makes the user a candidate,
+who is then read from IAM: the report alone opens no finding and sends no mail.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from mfa_watcher.domain.decision import UserDecision
-from mfa_watcher.domain.sweep.account_lists import AccountLists, UserInLists
+from mfa_watcher.domain.sweep.account_lists import AccountLists, ListedState
 from mfa_watcher.domain.sweep.user_inventory import InventoryEntry
 from mfa_watcher.domain.users.devices import Device, DeviceKind
 from mfa_watcher.domain.users.user import IamState, MfaStatus, User, UserKey
@@ -24,53 +24,54 @@ from mfa_watcher.domain.users.user_state import (
 )
 
 EVENT_DELAY = timedelta(minutes=15)
-"""How long an event may be on its way to us: a younger change has not been missed yet."""
+"""How long an event may take to reach us: a younger change has not been missed yet."""
 
 MAX_EXTRA_READS = 40
-"""How many users of whom not all devices are known are read in one sweep, at most, and one in a
-hundred users otherwise: what the account's lists do not show becomes known bit by bit."""
+"""How many users with unknown devices one sweep reads at most, and never more than one in a
+hundred users: devices that no list of the account shows become known over several sweeps."""
 
 NOT_KNOWN = "The sweep found a user who was not known"
-NOT_IN_INVENTORY = "The sweep found a user whom the roster did not show"
-DEVICE_GONE = "The sweep found a virtual device gone"
+NOT_IN_INVENTORY = "The sweep found a user who was missing from the inventory"
+DEVICE_GONE = "The sweep found that a virtual device is gone"
 DEVICES_CHANGED = "The sweep found a change of virtual devices"
 REPORT_WITHOUT_MFA = "The credential report shows no MFA"
 REPORT_WITH_MFA = "The credential report shows MFA"
 REPORT_WITHOUT_PASSWORD = "The credential report shows no password"  # noqa: S105 - a reason
 REPORT_WITH_PASSWORD = "The credential report shows a password"  # noqa: S105 - a reason
-SIGNED_IN_SINCE = "A password was used after the credential report was made"
-MFA_STATUS_UNKNOWN = "The sweep found a user who was never looked at"
-NOT_REPORTED = "The credential report does not show a user who was there"
-RENAMED = "The sweep found another name"
+SIGNED_IN_SINCE = "A password was used after the credential report was generated"
+MFA_STATUS_UNKNOWN = "The sweep found a user who was never evaluated"
+NOT_REPORTED = "The credential report does not show a user who should be in it"
+RENAMED = "The sweep found that a user was renamed"
 DEVICES_MISSING = "The account has fewer devices in use than the watcher knows of"
 DEVICES_UNREAD = "The sweep read which devices a user has"
-USER_GONE = "The sweep found a user gone"
+USER_GONE = "The sweep found that a user is gone"
 
 
 @dataclass(frozen=True, slots=True)
 class SweepTask:
-    """One account to sweep. ``run`` names the sweep; a message of the queue carries this."""
+    """One account to sweep, as the body of a queue message. ``run`` identifies the sweep."""
 
     account_id: str
     run: str
     asked_at: datetime
     waits: int = 0
-    """How often it was put off because there was no report yet."""
+    """How often the sweep was postponed because there was no report yet."""
     tries: int = 0
-    """How often it was put off because something went wrong, or time was over."""
+    """How often the sweep was postponed because of an error or because time ran out."""
     calls: int = 0
-    """How many calls were made to IAM before this turn."""
+    """How many calls earlier attempts made to IAM."""
     at_once: bool = False
-    """Whether it takes a report that will soon be renewed as it is: for a person who waits."""
+    """Whether to use a report that IAM will soon replace, because a person is waiting."""
     read_devices: bool = False
-    """Whether all users are read of whom not all devices are known, whatever that costs."""
+    """Whether to read every user with unknown devices, at any cost in calls."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A user to decide about. ``live`` is what the live lists say, if that is enough.
+    """A user whose state seems to differ from their record, and who must be evaluated.
 
-    It only holds for the record it was compared with, of that ``version``; else IAM is asked.
+    ``iam_state`` is set if the lists show enough of the user's current state. It is only valid for
+    the record with that ``version``; if the record has changed, the user is read from IAM.
     """
 
     key: UserKey
@@ -79,50 +80,54 @@ class Candidate:
     iam_state: IamState | None = None
     version: int = 0
     gone: bool = False
-    """Whether the list of users does not have him any more."""
-    password: bool = False
-    """Whether a report made for this sweep shows a password: then only his devices are asked for.
-    """
+    """Whether the list of users no longer contains the user."""
+    has_password: bool = False
+    """Whether a fresh report shows a password: then only the user's devices must be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What follows from the lists."""
+    """The result of comparing the lists with the inventory."""
 
-    notes: tuple[User, ...]
-    """Users nobody knew and who need no finding: their records can be written as they are."""
+    new_users: tuple[User, ...]
+    """Unknown users who need no finding: their records can be written as they are."""
     candidates: tuple[Candidate, ...]
 
 
 def compare(
     account_lists: AccountLists, inventory: Mapping[str, InventoryEntry], account_id: str
 ) -> Comparison:
-    """Set the lists against the roster, which is given by user id and was read before them."""
-    notes, candidates = [], []
+    """Return what differs between the lists and the inventory.
+
+    The inventory is given by user id, and must have been read before the lists.
+    """
+    new_users, candidates = [], []
     known_as = {entry.name.casefold(): user_id for user_id, entry in inventory.items()}
     for listed in account_lists.users:
-        key, seen = UserKey(account_id, listed.user_id), account_lists.state_of(listed)
-        if known_as.get(listed.name.casefold(), listed.user_id) != listed.user_id:
-            # The name was another's, who may have been created within the same second.
-            seen = seen if seen.fresh else replace(seen, password=None, mfa=None)
-        verdict = compare_user(key, seen, inventory.get(listed.user_id))
-        if isinstance(verdict, User):
-            notes.append(verdict)
-        elif verdict:
-            candidates.append(verdict)
-    there = {listed.user_id for listed in account_lists.users}
+        key, state = UserKey(account_id, listed.user_id), account_lists.listed_state(listed)
+        renamed_or_replaced = known_as.get(listed.name.casefold(), listed.user_id) != listed.user_id
+        if renamed_or_replaced and not state.report_is_fresh:
+            # Another user had this name, perhaps one who was created in the same second: the old
+            # report's row may be about them.
+            state = replace(state, has_password=None, has_mfa=None)
+        difference = compare_user(key, state, inventory.get(listed.user_id))
+        if isinstance(difference, User):
+            new_users.append(difference)
+        elif difference:
+            candidates.append(difference)
+    listed_ids = {listed.user_id for listed in account_lists.users}
     candidates += [
         Candidate(entry.key, entry.name, USER_GONE, version=entry.version, gone=True)
         for user_id, entry in inventory.items()
-        if user_id not in there
+        if user_id not in listed_ids
     ]
-    return Comparison(tuple(notes), tuple(candidates))
+    return Comparison(tuple(new_users), tuple(candidates))
 
 
-def unexplained(account_lists: AccountLists, entries: Mapping[str, InventoryEntry]) -> int:
-    """Count the devices in use that are in nobody's record: root's, and those not read yet."""
+def unaccounted_devices(account_lists: AccountLists, entries: Mapping[str, InventoryEntry]) -> int:
+    """Return how many devices in use are in no user's record: root's, and those not yet read."""
     listed = sum(
-        len(devices) for owner, devices in account_lists.virtual.items() if owner in entries
+        len(devices) for owner, devices in account_lists.virtual_devices.items() if owner in entries
     )
     return (
         account_lists.devices_in_use
@@ -131,15 +136,17 @@ def unexplained(account_lists: AccountLists, entries: Mapping[str, InventoryEntr
     )
 
 
-def candidates_for_missing_devices(
+def candidates_if_devices_missing(
     account_lists: AccountLists, entries: Mapping[str, InventoryEntry], before: int | None
 ) -> tuple[Candidate, ...]:
-    """Give all who may have lost a device that no list shows, if the account has fewer than before.
+    """Return all users who may have lost an unlisted device, if the account has fewer than before.
 
-    ``entries`` are the users as the suspects' cases have left them, ``before`` is what was
-    unexplained after an earlier sweep. A report made for this sweep would have shown the loss.
+    ``entries`` is the inventory after the other candidates were evaluated. ``before`` is the number
+    of unaccounted devices after an earlier sweep. A fresh report would have shown the loss.
     """
-    if account_lists.fresh or before is None or unexplained(account_lists, entries) >= before:
+    if account_lists.report_is_fresh or before is None:
+        return ()
+    if unaccounted_devices(account_lists, entries) >= before:
         return ()
     return tuple(
         _candidate_to_read(entry, DEVICES_MISSING)
@@ -151,7 +158,7 @@ def candidates_for_missing_devices(
 def candidates_with_unread_devices(
     entries: Mapping[str, InventoryEntry], *, all_of_them: bool
 ) -> tuple[Candidate, ...]:
-    """Give users of whom not all devices are known: a few at a time."""
+    """Return users whose devices are not all known: a few in each sweep, or all of them."""
     unread = (
         _candidate_to_read(entry, DEVICES_UNREAD)
         for entry in entries.values()
@@ -162,78 +169,85 @@ def candidates_with_unread_devices(
 
 
 def compare_user(  # noqa: PLR0911 - a table
-    key: UserKey, seen: UserInLists, entry: InventoryEntry | None
+    key: UserKey, state: ListedState, entry: InventoryEntry | None
 ) -> User | Candidate | None:
-    """Judge one user; None if nothing seems to have changed."""
+    """Return a new user's record, or a candidate; None if the user's state is as known."""
     if entry is None:
-        return _compare_unknown_user(key, seen)
-    name, virtual = seen.user.name, seen.virtual
-    if frozenset(virtual) != entry.virtual:
+        return _compare_unknown_user(key, state)
+    name, virtual = state.user.name, state.virtual_devices
+    fresh_password = _has_fresh_password(state)
+    if frozenset(virtual) != entry.virtual_devices:
         if not virtual:
-            return _candidate_to_read(entry, DEVICE_GONE, name, password=_has_fresh_password(seen))
-        if entry.has_unnamed_device:  # the device that he had must go on being counted, or not
+            return _candidate_to_read(entry, DEVICE_GONE, name, has_password=fresh_password)
+        if entry.has_unnamed_device:  # only IAM can say whether it is one of the listed devices
             return _candidate_to_read(entry, DEVICES_CHANGED, name)
-        # An event was missed, so there may be more to be read than the list shows.
+        # An event was missed, so the user may have more devices than the list shows.
         return _candidate_from_lists(
-            entry, DEVICES_CHANGED, _state_with_devices(seen, entry, unread=True)
+            entry, DEVICES_CHANGED, _state_with_devices(state, entry, unread=True)
         )
-    reason = _contradiction(seen, entry)
-    if reason in _DEVICES_FROM_LISTS and virtual:
+    why = _contradiction(state, entry)
+    if why in _DECIDED_BY_LISTED_DEVICES and virtual:
         return _candidate_from_lists(
-            entry, reason, _state_with_devices(seen, entry, unread=entry.devices_unread)
+            entry, why, _state_with_devices(state, entry, unread=entry.devices_unread)
         )
-    if reason == MFA_STATUS_UNKNOWN and seen.password is False and seen.mfa is False:
+    if why == MFA_STATUS_UNKNOWN and state.has_password is False and state.has_mfa is False:
         return _candidate_from_lists(
-            entry, reason, IamState(exists=True, name=name, console_access=False)
+            entry, why, IamState(exists=True, name=name, console_access=False)
         )
-    if reason is None and seen.unreported and not virtual:
-        reason = NOT_REPORTED
-    if reason:
-        return _candidate_to_read(entry, reason, name, password=_has_fresh_password(seen))
+    if why is None and state.missing_from_report and not virtual:
+        why = NOT_REPORTED
+    if why:
+        return _candidate_to_read(entry, why, name, has_password=fresh_password)
     if entry.name != name:
         return _candidate_from_lists(entry, RENAMED, IamState(exists=True, name=name))
     return None
 
 
-_DEVICES_FROM_LISTS = frozenset(
+_DECIDED_BY_LISTED_DEVICES = frozenset(
     {MFA_STATUS_UNKNOWN, REPORT_WITH_PASSWORD, SIGNED_IN_SINCE, DEVICES_CHANGED}
 )
+"""Reasons for which a listed virtual device is enough to decide, without reading the user."""
 
 
-def _compare_unknown_user(key: UserKey, seen: UserInLists) -> User | Candidate:
-    user = User(key, seen.user.name)
-    if seen.virtual or (seen.mfa and seen.fresh):
-        # In an older report a device that is in no list may be one that was lost since.
+def _compare_unknown_user(key: UserKey, state: ListedState) -> User | Candidate:
+    user = User(key, state.user.name)
+    if state.virtual_devices or (state.has_mfa and state.report_is_fresh):
+        # In an older report, MFA without a listed device may be a device that was lost since.
         return replace(
-            user, mfa_status=MfaStatus.PROTECTED, devices=seen.virtual, devices_unread=True
+            user,
+            mfa_status=MfaStatus.PROTECTED,
+            devices=state.virtual_devices,
+            devices_unread=True,
         )
-    if seen.password is False and seen.mfa is False and not seen.signed_in_since:
+    no_access = state.has_password is False and state.has_mfa is False
+    if no_access and not state.password_used_since_report:
         return replace(user, mfa_status=MfaStatus.NO_CONSOLE_ACCESS)
-    return Candidate(key, seen.user.name, NOT_KNOWN, password=_has_fresh_password(seen))
+    return Candidate(key, state.user.name, NOT_KNOWN, has_password=_has_fresh_password(state))
 
 
-def _contradiction(seen: UserInLists, entry: InventoryEntry) -> str | None:  # noqa: PLR0911 - a table
-    """Say what speaks against a user's standing, his virtual devices being as known."""
+def _contradiction(state: ListedState, entry: InventoryEntry) -> str | None:  # noqa: PLR0911 - a table
+    """Return what contradicts a user's MFA status, if their virtual devices are as known."""
     match entry.mfa_status:
         case MfaStatus.PROTECTED:
-            return REPORT_WITHOUT_MFA if seen.mfa is False and not seen.virtual else None
-        case MfaStatus.NO_CONSOLE_ACCESS if seen.signed_in_since:
+            no_mfa = state.has_mfa is False and not state.virtual_devices
+            return REPORT_WITHOUT_MFA if no_mfa else None
+        case MfaStatus.NO_CONSOLE_ACCESS if state.password_used_since_report:
             return SIGNED_IN_SINCE
         case MfaStatus.NO_CONSOLE_ACCESS:
-            return REPORT_WITH_PASSWORD if seen.password else None
-        case MfaStatus.UNPROTECTED | MfaStatus.EXEMPT if seen.virtual:
+            return REPORT_WITH_PASSWORD if state.has_password else None
+        case MfaStatus.UNPROTECTED | MfaStatus.EXEMPT if state.virtual_devices:
             return DEVICES_CHANGED
-        case MfaStatus.UNPROTECTED | MfaStatus.EXEMPT if seen.mfa:
+        case MfaStatus.UNPROTECTED | MfaStatus.EXEMPT if state.has_mfa:
             return REPORT_WITH_MFA
         case MfaStatus.UNPROTECTED | MfaStatus.EXEMPT:
-            return REPORT_WITHOUT_PASSWORD if seen.password is False else None
+            return REPORT_WITHOUT_PASSWORD if state.has_password is False else None
         case _:
             return MFA_STATUS_UNKNOWN
 
 
-def _state_with_devices(seen: UserInLists, entry: InventoryEntry, *, unread: bool) -> IamState:
-    devices = (*seen.virtual, *entry.others)
-    return IamState(exists=True, name=seen.user.name, devices=devices, devices_unread=unread)
+def _state_with_devices(state: ListedState, entry: InventoryEntry, *, unread: bool) -> IamState:
+    devices = (*state.virtual_devices, *entry.other_devices)
+    return IamState(exists=True, name=state.user.name, devices=devices, devices_unread=unread)
 
 
 def _candidate_from_lists(entry: InventoryEntry, why: str, iam_state: IamState) -> Candidate:
@@ -241,20 +255,21 @@ def _candidate_from_lists(entry: InventoryEntry, why: str, iam_state: IamState) 
 
 
 def _candidate_to_read(
-    entry: InventoryEntry, why: str, name: str | None = None, *, password: bool = False
+    entry: InventoryEntry, why: str, name: str | None = None, *, has_password: bool = False
 ) -> Candidate:
-    known_as = name or entry.name
-    return Candidate(entry.key, known_as, why, version=entry.version, password=password)
+    listed_name = name or entry.name
+    return Candidate(entry.key, listed_name, why, version=entry.version, has_password=has_password)
 
 
-def _has_fresh_password(seen: UserInLists) -> bool:
-    return seen.fresh and seen.password is True
+def _has_fresh_password(state: ListedState) -> bool:
+    return state.report_is_fresh and state.has_password is True
 
 
 def decide_candidate(situation: Situation, why: str, *, known: bool = True) -> UserDecision | None:
-    """Decide about a suspect from what IAM says of him; None if that is what was known.
+    """Return the decision about a candidate from their IAM state; None if nothing changed.
 
-    ``known``: the roster shows him. If not, his record is written as it is, which puts him there.
+    ``known`` is whether the inventory contains the user. If not, their record is written even if
+    nothing changed, which adds them to the inventory.
     """
     iam_state, user = situation.iam_state, situation.user
     if iam_state is not None and not iam_state.exists:
@@ -271,9 +286,10 @@ def decide_candidate(situation: Situation, why: str, *, known: bool = True) -> U
 
 
 def lost_events(before: User, after: User, young: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """Name the calls whose events must have been missed for a record to have to change so.
+    """Return the API calls whose events were missed, given how a user's record had to change.
 
-    ``young`` are ids of users and serial numbers of devices so new that their events may yet come.
+    ``young`` holds the ids of users and serial numbers of devices that are so new that their events
+    may still arrive.
     """
     if after.gone_at:
         return ("DeleteUser",)
@@ -295,7 +311,7 @@ def lost_events(before: User, after: User, young: frozenset[str] = frozenset()) 
 
 
 def _has_access(user: User) -> bool | None:
-    """Tell whether a user could sign in; a device says nothing of it."""
+    """Return whether a user could sign in; None if the record cannot say."""
     known = {
         MfaStatus.UNPROTECTED: True,
         MfaStatus.EXEMPT: True,
@@ -305,9 +321,9 @@ def _has_access(user: User) -> bool | None:
 
 
 def _devices_changed(before: User, after: User) -> tuple[set[Device], int]:
-    """Give the devices gained, and how many went, where the record could tell."""
+    """Return the devices gained, and how many are gone, as far as the record can say."""
     had, has = set(before.devices), set(after.devices)
-    if before.version == 0 or before.mfa_status is None:  # nobody ever looked which he has
+    if before.version == 0 or before.mfa_status is None:  # their devices were never read
         return set(), 0
     gained = has - had
     if before.devices_unread:
@@ -320,7 +336,7 @@ def _devices_changed(before: User, after: User) -> tuple[set[Device], int]:
 
 
 def recently_changed(now: datetime, account_lists: AccountLists) -> frozenset[str]:
-    """Give what is so new that its event may yet come."""
+    """Return the ids of users and serial numbers of devices whose events may still arrive."""
     since = now - EVENT_DELAY
     users = {user.user_id for user in account_lists.users if user.created_at > since}
     devices = {
@@ -332,5 +348,5 @@ def recently_changed(now: datetime, account_lists: AccountLists) -> frozenset[st
 
 
 def count_by_call(lost: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
-    """Count lost events by call, from those of each user."""
+    """Return how many events of each API call were lost, from the lost events of each user."""
     return dict(sorted(Counter(call for calls in lost.values() for call in calls).items()))

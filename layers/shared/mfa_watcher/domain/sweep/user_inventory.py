@@ -1,4 +1,4 @@
-"""The roster: who there is in an account as the watcher last knew it, and with which devices."""
+"""The user inventory: the users of an account and their devices, as last known to the watcher."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from mfa_watcher.domain.users.user import MfaStatus, User, UserKey
 
 @dataclass(frozen=True, slots=True)
 class InventoryEntry:
-    """A user in the roster: the few things of his record that a sweep compares."""
+    """A user in the inventory: the part of their record that a sweep compares."""
 
     key: UserKey
     name: str
@@ -21,54 +21,59 @@ class InventoryEntry:
     version: int = 1
 
     @property
-    def virtual(self) -> frozenset[Device]:
-        """Give the virtual devices, which IAM lists for the whole account."""
+    def virtual_devices(self) -> frozenset[Device]:
+        """Return the virtual devices, which IAM lists for the whole account."""
         return frozenset(one for one in self.devices if one.kind is DeviceKind.VIRTUAL)
 
     @property
-    def others(self) -> tuple[Device, ...]:
-        """Give the devices that only a question about this one user shows."""
+    def other_devices(self) -> tuple[Device, ...]:
+        """Return the devices that IAM shows only when asked about this one user."""
         return tuple(one for one in self.devices if one.kind is not DeviceKind.VIRTUAL)
 
     @property
     def has_unnamed_device(self) -> bool:
-        """Tell whether all that is known of his devices is that he has one."""
+        """Return whether the user is known to have a device, but not which one."""
         return self.devices_unread and self.mfa_status is MfaStatus.PROTECTED and not self.devices
 
     @property
     def unlisted_devices(self) -> int:
-        """Count the devices he must have that no list of the account shows."""
-        return len(self.others) + self.has_unnamed_device
+        """Return how many of the user's devices are in no list of the account."""
+        return len(self.other_devices) + self.has_unnamed_device
+
+    @property
+    def has_console_access(self) -> bool:
+        """Return whether the user is known to have a console password."""
+        return self.mfa_status not in {None, MfaStatus.NO_CONSOLE_ACCESS}
 
     @property
     def only_virtual(self) -> bool:
-        """Tell whether all he has is known, and is nothing but virtual devices."""
-        return bool(self.devices) and not self.devices_unread and not self.others
+        """Return whether all the user's devices are known, and all are virtual."""
+        return bool(self.devices) and not self.devices_unread and not self.other_devices
 
     @property
     def single_device(self) -> bool:
-        """Tell whether all he has is known, and is one device."""
+        """Return whether all the user's devices are known, and there is exactly one."""
         return len(self.devices) == 1 and not self.devices_unread
 
     @property
     def phishing_resistant(self) -> bool:
-        """Tell whether he has a security key or passkey: what no look-alike page can use."""
+        """Return whether the user has a security key or passkey, which phishing cannot misuse."""
         return any(one.kind is DeviceKind.FIDO for one in self.devices)
 
 
 def inventory_entry(user: User) -> InventoryEntry:
-    """Give a user's entry as his record stands."""
+    """Return a user's entry from their record."""
     return InventoryEntry(
         user.key, user.name, user.mfa_status, user.devices, user.devices_unread, user.version
     )
 
 
 @dataclass(frozen=True, slots=True)
-class InventorySummary:
-    """How an account stands, in numbers of users.
+class UserCounts:
+    """How many users of an account have which MFA status and which devices.
 
-    The last four count users with a device. ``devices_unread``: those of whom not all devices are
-    known yet; they are in neither ``only_virtual`` nor ``single_device``.
+    The last four count users with a device. ``devices_unread`` counts users whose devices are not
+    all known yet; ``only_virtual`` and ``single_device`` leave those users out.
     """
 
     users: int = 0
@@ -82,47 +87,52 @@ class InventorySummary:
     phishing_resistant: int = 0
     devices_unread: int = 0
 
+    @property
+    def console_users(self) -> int:
+        """Return how many users are known to have a console password."""
+        return self.protected + self.unprotected + self.exempt
 
-def summary(entries: Iterable[InventoryEntry]) -> InventorySummary:
-    """Count."""
-    known = list(entries)
-    mfa_statuses = [entry.mfa_status for entry in known]
-    holders = [entry for entry in known if entry.mfa_status is MfaStatus.PROTECTED]
-    return InventorySummary(
-        users=len(known),
-        protected=len(holders),
+
+def count_users(entries: Iterable[InventoryEntry]) -> UserCounts:
+    """Return the counts of an account's users."""
+    users = list(entries)
+    mfa_statuses = [entry.mfa_status for entry in users]
+    with_device = [entry for entry in users if entry.mfa_status is MfaStatus.PROTECTED]
+    return UserCounts(
+        users=len(users),
+        protected=len(with_device),
         unprotected=mfa_statuses.count(MfaStatus.UNPROTECTED),
         exempt=mfa_statuses.count(MfaStatus.EXEMPT),
         no_console_access=mfa_statuses.count(MfaStatus.NO_CONSOLE_ACCESS),
         never_evaluated=mfa_statuses.count(None),
-        only_virtual=sum(entry.only_virtual for entry in holders),
-        single_device=sum(entry.single_device for entry in holders),
-        phishing_resistant=sum(entry.phishing_resistant for entry in holders),
-        devices_unread=sum(entry.devices_unread for entry in holders),
+        only_virtual=sum(entry.only_virtual for entry in with_device),
+        single_device=sum(entry.single_device for entry in with_device),
+        phishing_resistant=sum(entry.phishing_resistant for entry in with_device),
+        devices_unread=sum(entry.devices_unread for entry in with_device),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
-    """The last sweep of an account: what it cost, and what it found."""
+    """The last sweep of an account: its cost and its findings."""
 
     account_id: str
     run: str
     at: datetime
     report_at: datetime
-    """When IAM made the credential report that it used."""
+    """When IAM generated the credential report that the sweep used."""
     iam_calls: int
     candidates: int
-    """Users of whom IAM was asked, or who were decided about."""
+    """How many users seemed to differ from their record and were evaluated."""
     differences: int
-    """Users whose record had to change."""
-    summary: InventorySummary
-    unexplained: int | None = None
-    """How many devices in use are in nobody's record; None if that could not be told."""
+    """How many user records had to change."""
+    user_counts: UserCounts
+    unaccounted_devices: int | None = None
+    """How many devices in use are in no user's record; None if the sweep could not know."""
     lost: Mapping[str, int] = field(default_factory=dict)
-    """How many events of which call must have been missed."""
+    """How many events of each API call were missed."""
     decided: Mapping[str, int] = field(default_factory=dict)
-    """How many records changed for which reason."""
+    """How many records changed for each reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,14 +10,18 @@ from dataclasses import replace
 
 from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.notifications.alerts import quarantine_alert
-from mfa_watcher.domain.notifications.intents import Mail
-from mfa_watcher.domain.policy import Policy, Quarantine
+from mfa_watcher.domain.notifications.finding_mails import (
+    exemption_ending,
+    reminder,
+    security_case,
+)
+from mfa_watcher.domain.notifications.mails import Mail
+from mfa_watcher.domain.policy import Quarantine
 from mfa_watcher.domain.users.user import Finding, MailKind, MfaStatus
 from mfa_watcher.domain.users.user_state import (
     Draft,
     Situation,
     finish,
-    mail,
     mail_once,
     mark_gone,
     update_from_iam,
@@ -62,13 +66,14 @@ def _take_next_step(situation: Situation, draft: Draft) -> Draft:
     step = finding.escalation_step + 1
     following = policy.step_due_at(finding.opened_at, step + 1)
     due_at = max(following, now + policy.reminder_gap) if following else None
-    draft = draft.with_user(finding=replace(finding, escalation_step=step, due_at=due_at))
+    finding = replace(finding, escalation_step=step, due_at=due_at)
+    draft = draft.with_user(finding=finding)
     if _quarantine_is_due(situation, finding):
         draft = _quarantine(situation, draft)
         if draft.quarantine_changed:  # its mail says more than the reminder; one a day is enough
             return draft
-    for reminder in _mails_of_step(situation, draft, policy, step):
-        draft = draft.adding(reminder, effect=f"mail: {reminder.kind}, step {step}")
+    for mail in _mails_of_step(situation, draft, finding, step):
+        draft = draft.adding(mail, effect=f"mail: {mail.kind}, step {step}")
     return draft
 
 
@@ -95,16 +100,18 @@ def _quarantine(situation: Situation, draft: Draft) -> Draft:
 
 
 def _mails_of_step(
-    situation: Situation, draft: Draft, policy: Policy, step: int
+    situation: Situation, draft: Draft, finding: Finding, step: int
 ) -> tuple[Mail, ...]:
-    last = len(policy.escalation_schedule) - 1
+    about = draft.user, finding, situation.at
+    request_id = draft.open_request_id
+    last = len(situation.policy.escalation_schedule) - 1
     if step == last - 1:
-        return (replace(mail(situation, draft, MailKind.FINAL_WARNING), step=step),)
+        return (reminder(MailKind.FINAL_WARNING, *about, request_id=request_id, step=step),)
     number = step if step < last else max(1, step - 1)  # the final warning is not counted
-    reminder = replace(mail(situation, draft, MailKind.REMINDER), step=number)
+    usual = reminder(MailKind.REMINDER, *about, request_id=request_id, step=number)
     if step != last:
-        return (reminder,)
-    return (reminder, replace(mail(situation, draft, MailKind.SECURITY_CASE), step=step))
+        return (usual,)
+    return (usual, security_case(*about, request_id=request_id, step=step))
 
 
 def _warn_of_ending_exemption(situation: Situation, draft: Draft) -> Draft:
@@ -112,12 +119,7 @@ def _warn_of_ending_exemption(situation: Situation, draft: Draft) -> Draft:
     if exemption is None or exemption.warn_at is None or situation.at < exemption.warn_at:
         return draft
     draft = draft.with_user(exemption=replace(exemption, warn_at=None))
-    warning = replace(
-        mail(situation, draft, MailKind.EXEMPTION_ENDING),
-        finding_id=None,
-        actor=exemption.granted_by,
-        reason=exemption.reason,
-        opened_at=exemption.granted_at,
-        next_at=exemption.until,
+    warning = exemption_ending(
+        draft.user, exemption, situation.at, request_id=draft.open_request_id
     )
     return draft.adding(warning, effect="mail: exemption_ending")

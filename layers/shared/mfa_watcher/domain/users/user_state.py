@@ -12,7 +12,9 @@ from enum import StrEnum
 from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.events.signals import Outcome, Signal, SignalKind
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.notifications.intents import Alert, Intent, Mail
+from mfa_watcher.domain.notifications.finding_mails import OnceKind, once_per_finding
+from mfa_watcher.domain.notifications.intents import Alert, intent
+from mfa_watcher.domain.notifications.mails import Mail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import USER_GONE, ChangeRequest, RequestState
 from mfa_watcher.domain.requests.late_removals import late_removal_alert, unreported_attempts
@@ -25,13 +27,6 @@ from mfa_watcher.domain.users.user import (
     MailKind,
     MfaStatus,
     User,
-)
-
-_ONCE_A_REQUEST = frozenset(
-    {MailKind.REMOVAL_DENIED, MailKind.REQUEST_OPENED, MailKind.REQUEST_NEEDS_DETAILS}
-)
-_ONCE_A_DECISION = frozenset(
-    {MailKind.REQUEST_DECIDED, MailKind.REQUEST_FULFILLED, MailKind.REQUEST_ENDED}
 )
 
 
@@ -85,6 +80,11 @@ class Draft:
         """Return the user's change request if it is active."""
         request = self.request
         return request if request and request.state.is_active else None
+
+    @property
+    def open_request_id(self) -> str | None:
+        """Return the id of that change request."""
+        return self.open_request.id if self.open_request else None
 
     def adding(self, *acts: Mail | Alert, effect: str | None = None) -> "Draft":
         """Return the draft with more to do."""
@@ -168,7 +168,7 @@ def _open(situation: Situation, draft: Draft) -> Draft:
     draft = draft.with_user(finding=finding).adding(effect=f"finding opened: {cause}")
     if cause is Cause.REQUEST_FULFILLED:  # the fulfilment mails the user the steps to enrol
         return draft
-    kinds = {
+    kinds: dict[Cause, OnceKind] = {
         Cause.CONSOLE_ACCESS_GRANTED: MailKind.WELCOME,
         Cause.DEVICE_REMOVED: MailKind.DEVICE_LOST,
     }
@@ -311,40 +311,23 @@ def _reinstate(situation: Situation, draft: Draft) -> Draft:
 
 
 def mail_once(
-    situation: Situation, draft: Draft, kind: MailKind, *, serial: str | None = None
+    situation: Situation, draft: Draft, kind: OnceKind, *, serial: str | None = None
 ) -> Draft:
     """Return the draft with a mail, unless this finding has caused one of that kind before."""
     finding = draft.user.finding
     if finding is None or kind in finding.mailed:
         return draft
     draft = draft.with_user(finding=replace(finding, mailed=finding.mailed | {kind}))
-    return draft.adding(mail(situation, draft, kind, serial=serial), effect=f"mail: {kind}")
-
-
-def mail(situation: Situation, draft: Draft, kind: MailKind, *, serial: str | None = None) -> Mail:
-    """Return a mail about a draft's user."""
-    user, signal = draft.user, situation.signal
-    if kind is MailKind.DEVICE_LOST and signal and signal.kind is not SignalKind.DEVICE_REMOVAL:
-        signal = None  # whoever caused this signal has not removed the device
-    finding, request = user.finding, draft.open_request
-    return Mail(
-        kind=kind,
-        account_id=user.key.account_id,
-        at=situation.at,
-        user=user.key,
-        user_name=user.name,
-        finding_id=finding.id if finding else None,
-        request_id=request.id if request else None,
-        cause=finding.cause if finding else None,
+    mail = once_per_finding(
+        kind,
+        draft.user,
+        finding,
+        situation.at,
+        request_id=draft.open_request_id,
+        signal=situation.signal,
         serial=serial,
-        devices=tuple(device.serial for device in user.devices),
-        actor=signal.record.identity.arn if signal else None,
-        done_by_user=signal.subject_acted if signal else False,
-        source_ip=signal.record.source_ip if signal else None,
-        escalation_step=finding.escalation_step if finding else 0,
-        opened_at=finding.opened_at if finding else None,
-        next_at=finding.due_at if finding else None,
     )
+    return draft.adding(mail, effect=f"mail: {kind}")
 
 
 def finish(situation: Situation, draft: Draft, why: str, actor: str | None) -> UserDecision:
@@ -384,25 +367,3 @@ def _history_of_requests(
     evident = draft.evidence_for
     if evident and not (changed and changed.id == evident):
         yield replace(for_request, subject_id=evident)
-
-
-def intent(event_id: str, at: datetime, act: Mail | Alert) -> Intent:
-    """Return an intent, with the same id however often the decision is made.
-
-    The id says for what an act happens once: an alert for an event, a mail for its subject.
-    """
-    match act:
-        case Alert(kind=kind, attempt_id=str(attempt_id)):
-            return Intent(f"alert-{kind}-{attempt_id}", event_id, at, act)
-        case Alert(kind=kind):
-            return Intent(f"alert-{kind}-{event_id}", event_id, at, act)
-        case Mail(kind=kind, request_id=str(request_id), step=step) if kind in _ONCE_A_REQUEST:
-            number = f"-{step}" if step else ""
-            return Intent(f"mail-{kind}{number}-{request_id}", event_id, at, act)
-        case Mail(kind=kind) if kind in _ONCE_A_DECISION:
-            return Intent(f"mail-{kind}-{event_id}", event_id, at, act)
-        case Mail(kind=kind, finding_id=str(finding_id), step=step):
-            number = f"-{step}" if step else ""
-            return Intent(f"mail-{kind}{number}-{finding_id}", event_id, at, act)
-        case Mail(kind=kind):
-            return Intent(f"mail-{kind}-{event_id}", event_id, at, act)
