@@ -129,12 +129,12 @@ def test_what_may_pass_by_itself_is_no_account_out_of_reach(
     sessions: MemberSessions, account: Account, code: str
 ) -> None:
     account.calls.refused["sts:AssumeRole"] = Refusal(code)
-    with pytest.raises(IamReadError, match=f"into account {MEMBER}: {code}") as raised:
+    with pytest.raises(IamReadError, match=f"access to account {MEMBER}: {code}") as raised:
         sessions.of(MEMBER)
     assert not isinstance(raised.value, AccountOutOfReachError)
     account.calls.refused.clear()
     account.calls.unreachable.add("sts:AssumeRole")
-    with pytest.raises(IamReadError, match=f"into account {MEMBER}: ReadTimeoutError"):
+    with pytest.raises(IamReadError, match=f"access to account {MEMBER}: ReadTimeoutError"):
         sessions.of(MEMBER)
 
 
@@ -189,7 +189,7 @@ def test_our_own_account_is_watched_whatever_the_organization_says(
     accounts = OrganizationAccounts(client("organizations"), own=ACCOUNT, clock=clock)
     assert accounts.include(ACCOUNT)
     for ask in (lambda: accounts.include(MEMBER), accounts.ids):
-        with pytest.raises(ExternalServiceError, match="others name the members in MemberAccounts"):
+        with pytest.raises(ExternalServiceError, match="other accounts name the members in"):
             ask()
     account.calls.refused.clear()
     account.calls.unreachable.add("organizations:ListAccounts")

@@ -1,4 +1,4 @@
-"""A healthy account for the doctor: what template.yaml and forwarders put into it, all at work."""
+"""A healthy account for the doctor: all that template.yaml and the forwarders deploy, working."""
 
 import io
 import json
@@ -47,36 +47,36 @@ _ROLE = f"arn:aws:iam::{ACCOUNT}:role/function"
 
 
 def physical(logical: str) -> str:
-    """Name a resource as CloudFormation does."""
+    """Return a physical name as CloudFormation makes it."""
     return f"{STACK}-{logical}-1A2B3C"
 
 
 @dataclass(frozen=True)
 class Report:
-    """How the command ended, and what it said."""
+    """The exit code and the output of the command."""
 
     code: int
     out: str
     err: str
 
     @property
-    def verdicts(self) -> list[Json]:
-        """Give its JSON lines."""
+    def results(self) -> list[Json]:
+        """Return the parsed JSON lines."""
         return [json.loads(line) for line in self.out.splitlines()]
 
     @property
-    def not_well(self) -> set[tuple[str, str]]:
-        """Give the checks that are not ok, with their levels."""
-        return {(one["check"], one["level"]) for one in self.verdicts if one["level"] != "ok"}
+    def not_ok(self) -> set[tuple[str, str]]:
+        """Return the checks that are not ok, with their levels."""
+        return {(one["check"], one["level"]) for one in self.results if one["level"] != "ok"}
 
     def of(self, check: str) -> list[Json]:
-        """Give what one check said."""
-        return [one for one in self.verdicts if one["check"] == check]
+        """Return the results of one check."""
+        return [one for one in self.results if one["check"] == check]
 
 
 @dataclass
-class Clinic:
-    """The account, what moto cannot tell of it, and every call of the doctor's."""
+class CheckedAccount:
+    """The account, what moto does not emulate of it, and the calls that the doctor made."""
 
     account: Account
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -98,18 +98,18 @@ class Clinic:
         }
     )
     decisions: dict[str, str] = field(default_factory=dict)
-    """What IAM's simulation says of an action, if not ``allowed``."""
+    """What IAM's simulation answers for an action, if not ``allowed``."""
     subscriptions: dict[str, str] = field(
         default_factory=lambda: {"SubscriptionsConfirmed": "1", "SubscriptionsPending": "0"}
     )
     refused: dict[str, str] = field(default_factory=dict)
-    """Calls that are answered by an error, with its code."""
+    """Calls that fail, with the error code."""
     made: set[str] = field(default_factory=set)
     guard_arn: str = ""
 
     def client(self, service: str, region: str = REGION) -> Any:
-        """Give a client for arranging the account, whose calls nobody notes."""
-        return _arranging(service, region)
+        """Return a client for setting up the account, whose calls are not recorded."""
+        return _setup_client(service, region)
 
     @property
     def store(self) -> DynamoStore:
@@ -119,8 +119,8 @@ class Clinic:
             self.account.dynamodb, table_name=TABLE, remember_events=day, keep_evidence=day
         )
 
-    def examine(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> Report:
-        """Run the command; what is said of the arranging is not heard."""
+    def run_doctor(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> Report:
+        """Run the command, without output of the setup."""
         capsys.readouterr()
         self.made.clear()
         code = main(["doctor", *(arguments or ("--json",))])
@@ -130,7 +130,7 @@ class Clinic:
     # The account ------------------------------------------------------------------------------
 
     def deploy(self) -> None:
-        """Make what the templates make, and what a person sets up beside them."""
+        """Create what the templates deploy, and what a person sets up in addition."""
         template = Template.read()
         trust = json.dumps(template.properties("SweepRole")["AssumeRolePolicyDocument"])
         self.account.iam.create_role(RoleName="function", AssumeRolePolicyDocument=trust)
@@ -151,7 +151,7 @@ class Clinic:
         self._guard(template)
 
     def rule(self, name: str, target: str, region: str = REGION) -> None:
-        """Make a rule."""
+        """Create a rule."""
         events = self.client("events", region)
         events.put_rule(Name=name, EventPattern='{"source": ["aws.signin"]}', State="ENABLED")
         events.put_targets(Rule=name, Targets=[{"Id": "To", "Arn": target}])
@@ -203,31 +203,31 @@ class Clinic:
         iam.attach_group_policy(GroupName="people", PolicyArn=self.guard_arn)
         iam.update_account_password_policy(**STRONG)
 
-    def hire(self, name: str, mfa_status: MfaStatus, *, guarded: bool = True) -> None:
-        """Let somebody in, whom the watcher knows."""
+    def add_user(self, name: str, mfa_status: MfaStatus, *, in_guarded_group: bool = True) -> None:
+        """Create a user whom the watcher knows."""
         user_id = self.account.new_user(name)
-        if guarded:
+        if in_guarded_group:
             self.account.iam.add_user_to_group(GroupName="people", UserName=name)
         self.store.add_users([User(UserKey(ACCOUNT, user_id), name, mfa_status)])
 
-    def iam_state(self) -> None:
-        """Have the watcher at work: a sweep two hours ago, and events from everywhere."""
+    def make_active(self) -> None:
+        """Record recent activity: a sweep two hours ago, and events from each region."""
         self.swept(timedelta(hours=2))
         for source in expected_sources((ACCOUNT,), REGIONS, REGION):
             self.store.record_heartbeat(source, self.now - timedelta(hours=3))
 
     def swept(self, ago: timedelta, account_id: str = ACCOUNT, users: int = 40) -> None:
-        """Let an account have been swept so long ago, for the last time."""
+        """Record the last sweep of an account."""
         at = self.now - ago
         swept = SweepResult(account_id, "run", at, at, 9, 0, 0, UserCounts(users, protected=users))
         self.store.commit(Decision(f"sweep-{account_id}-{at}", swept=swept), now=at)
 
-    # What moto cannot tell --------------------------------------------------------------------
+    # What moto does not emulate ----------------------------------------------------------------
 
     def answer(
         self, model: OperationModel, params: Json, **_: object
     ) -> tuple[AWSResponse, Any] | None:
-        """Note a call, and answer it in moto's stead if that knows nothing of it."""
+        """Record a call, and answer it if moto does not emulate it."""
         name = f"{model.service_model.signing_name}:{model.name}"
         self.made.add(name)
         headers: Any = {}
@@ -309,7 +309,7 @@ _CODE = _zip()
 
 
 @cache
-def _arranging(service: str, region: str) -> Any:
+def _setup_client(service: str, region: str) -> Any:
     build: Any = _session().client
     return build(service, region_name=region)
 
@@ -320,38 +320,38 @@ def _session() -> boto3.session.Session:
 
 
 @dataclass
-class _Visit:
-    """Whose calls the doctor's clients make at the moment: each is built once per process."""
+class _DoctorSession:
+    """The account that answers the doctor's clients, which are built once per process."""
 
-    clinic: Clinic | None = None
+    checked: CheckedAccount | None = None
 
     def answer(self, **call: Any) -> tuple[AWSResponse, Any] | None:
-        """Pass a call on."""
-        return self.clinic.answer(**call) if self.clinic else None
+        """Let the account answer a call."""
+        return self.checked.answer(**call) if self.checked else None
 
     def client(self, service: str, region_name: str | None = None, **_: object) -> Any:
-        """Give the doctor a client, as a session does."""
-        return _examining(service, region_name or REGION)
+        """Return a client, as a boto3 session does."""
+        return _doctor_client(service, region_name or REGION)
 
 
-_VISIT = _Visit()
+_SESSION = _DoctorSession()
 
 
 @cache
-def _examining(service: str, region: str) -> Any:
+def _doctor_client(service: str, region: str) -> Any:
     build: Any = _session().client
     made = build(service, region_name=region)
-    made.meta.events.register("before-call", _VISIT.answer)
+    made.meta.events.register("before-call", _SESSION.answer)
     return made
 
 
-def opened(account: Account, monkeypatch: pytest.MonkeyPatch) -> Clinic:
-    """Give a clinic in which all is well."""
-    clinic = Clinic(account)
-    clinic.deploy()
-    clinic.hire("alice", MfaStatus.PROTECTED)
-    clinic.hire("bob", MfaStatus.UNPROTECTED)
-    clinic.iam_state()
-    monkeypatch.setattr(_VISIT, "clinic", clinic)
-    monkeypatch.setattr(boto3, "Session", lambda **_: _VISIT)
-    return clinic
+def healthy_account(account: Account, monkeypatch: pytest.MonkeyPatch) -> CheckedAccount:
+    """Give a checked in which all is well."""
+    checked = CheckedAccount(account)
+    checked.deploy()
+    checked.add_user("alice", MfaStatus.PROTECTED)
+    checked.add_user("bob", MfaStatus.UNPROTECTED)
+    checked.make_active()
+    monkeypatch.setattr(_SESSION, "checked", checked)
+    monkeypatch.setattr(boto3, "Session", lambda **_: _SESSION)
+    return checked

@@ -1,4 +1,4 @@
-"""`mfa-watcher doctor`: each thing that can be wrong with an account is named, and nothing else."""
+"""`mfa-watcher doctor` names each fault of an account, and nothing else."""
 
 import json
 import re
@@ -12,57 +12,57 @@ from mfa_watcher.cli import main
 from mfa_watcher.domain.health.heartbeats import EventPath, HeartbeatSource, expected_sources
 from mfa_watcher.domain.health.results import Check
 from mfa_watcher.domain.users.user import MfaStatus
-from tests.functions import healthy_account as clinics
+from tests.functions import healthy_account as healthy
 from tests.functions.healthy_account import (
     FORWARD_LETTERS,
     FORWARD_RULE,
     REGIONS,
     STRONG,
     TRAIL,
-    Clinic,
+    CheckedAccount,
 )
 from tests.support.account import REGION, Account
 from tests.support.builders import ACCOUNT
 from tests.template.cloudformation import ROOT
 
-Break = Callable[[Clinic], object]
+BreakAccount = Callable[[CheckedAccount], object]
 Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def clinic(account: Account, monkeypatch: pytest.MonkeyPatch) -> Clinic:
-    return clinics.opened(account, monkeypatch)
+def checked(account: Account, monkeypatch: pytest.MonkeyPatch) -> CheckedAccount:
+    return healthy.healthy_account(account, monkeypatch)
 
 
-def test_a_healthy_account_passes_every_check(clinic: Clinic, capsys: Capture) -> None:
-    report = clinic.examine(capsys)
-    assert report.not_well == set()
-    assert {one["check"] for one in report.verdicts} == {check.key for check in Check}
+def test_a_healthy_account_passes_every_check(checked: CheckedAccount, capsys: Capture) -> None:
+    report = checked.run_doctor(capsys)
+    assert report.not_ok == set()
+    assert {one["check"] for one in report.results} == {check.key for check in Check}
     assert report.code == 0
     assert report.err == ""
 
 
-def detach_targets(rule: str, region: str = REGION) -> Break:
+def detach_targets(rule: str, region: str = REGION) -> BreakAccount:
     return lambda at: at.client("events", region).remove_targets(Rule=rule, Ids=["To"])
 
 
-def disable(rule: str, region: str = REGION) -> Break:
+def disable(rule: str, region: str = REGION) -> BreakAccount:
     return lambda at: at.client("events", region).disable_rule(Name=rule)
 
 
-def select(**selectors: object) -> Break:
+def select(**selectors: object) -> BreakAccount:
     return lambda at: at.client("cloudtrail").put_event_selectors(TrailName=TRAIL, **selectors)
 
 
-def advanced(**fields: tuple[str, list[str]]) -> Break:
-    """Let the trail take management events with these fields alone."""
+def advanced(**fields: tuple[str, list[str]]) -> BreakAccount:
+    """Let the trail record only management events with these fields."""
     asked = {"eventCategory": ("Equals", ["Management"]), **fields}
     wanted = [{"Field": name, operator: values} for name, (operator, values) in asked.items()]
     return select(AdvancedEventSelectors=[{"Name": "some", "FieldSelectors": wanted}])
 
 
-def trails_of_one_region_each(at: Clinic) -> None:
-    """Have a trail in each region, of which none takes global services."""
+def trails_of_one_region_each(at: CheckedAccount) -> None:
+    """Create a trail in each region, none of which records global services."""
     at.client("cloudtrail").delete_trail(Name=TRAIL)
     for region in REGIONS:
         cloudtrail = at.client("cloudtrail", region)
@@ -72,22 +72,22 @@ def trails_of_one_region_each(at: Clinic) -> None:
         cloudtrail.start_logging(Name=f"of-{region}")
 
 
-def require(**policy: object) -> Break:
+def require(**policy: object) -> BreakAccount:
     return lambda at: at.account.iam.update_account_password_policy(**{**STRONG, **policy})
 
 
-def fill(queue: str, region: str = REGION) -> Break:
-    def put(at: Clinic) -> None:
+def fill(queue: str, region: str = REGION) -> BreakAccount:
+    def put(at: CheckedAccount) -> None:
         sqs = at.client("sqs", region)
         sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName=queue)["QueueUrl"], MessageBody="{}")
 
     return put
 
 
-def silence(seen: timedelta | None = None, expected_for: timedelta | None = None) -> Break:
-    """Let nothing be known of a region any more, but when it was seen or first expected."""
+def silence(seen: timedelta | None = None, expected_for: timedelta | None = None) -> BreakAccount:
+    """Delete a region's heartbeat, and record when it was seen or first expected."""
 
-    def put(at: Clinic) -> None:
+    def put(at: CheckedAccount) -> None:
         source = HeartbeatSource(ACCOUNT, "eu-north-1", EventPath.SIGN_INS)
         key = key_of(HEARTBEATS, heartbeat_sk(source))
         assert "Item" in at.account.dynamodb.get_item(TableName=at.account.table, Key=key)
@@ -100,8 +100,8 @@ def silence(seen: timedelta | None = None, expected_for: timedelta | None = None
     return put
 
 
-def update(**fields: object) -> Break:
-    def put(at: Clinic) -> None:
+def update(**fields: object) -> BreakAccount:
+    def put(at: CheckedAccount) -> None:
         for name, value in fields.items():
             known = getattr(at, name)
             setattr(at, name, {**known, **value} if isinstance(value, dict) else value)
@@ -109,7 +109,7 @@ def update(**fields: object) -> Break:
     return put
 
 
-def weaken_guard(at: Clinic) -> None:
+def weaken_guard(at: CheckedAccount) -> None:
     harmless = {
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Deny", "Action": "iam:CreateUser", "Resource": "*"}],
@@ -119,11 +119,11 @@ def weaken_guard(at: Clinic) -> None:
     )
 
 
-def detach_guard(at: Clinic) -> None:
+def detach_guard(at: CheckedAccount) -> None:
     at.account.iam.detach_group_policy(GroupName="people", PolicyArn=at.guard_arn)
 
 
-def let_anybody_send(at: Clinic) -> None:
+def let_anybody_send(at: CheckedAccount) -> None:
     at.client("events").put_permission(
         EventBusName="default",
         Policy=json.dumps(
@@ -135,7 +135,7 @@ def let_anybody_send(at: Clinic) -> None:
                         "Effect": "Allow",
                         "Principal": "*",
                         "Action": "events:PutEvents",
-                        "Resource": clinics.BUS,
+                        "Resource": healthy.BUS,
                     }
                 ],
             }
@@ -143,19 +143,19 @@ def let_anybody_send(at: Clinic) -> None:
     )
 
 
-def disable_source(at: Clinic) -> None:
+def disable_source(at: CheckedAccount) -> None:
     _, uuid = at.resources["OnSignInQueue"]
     at.client("lambda").update_event_source_mapping(UUID=uuid, Enabled=False)
 
 
-def throttle(at: Clinic) -> None:
+def throttle(at: CheckedAccount) -> None:
     at.client("lambda").put_function_concurrency(
-        FunctionName=clinics.physical("OnSignIn"), ReservedConcurrentExecutions=0
+        FunctionName=healthy.physical("OnSignIn"), ReservedConcurrentExecutions=0
     )
 
 
-def disable_schedule(at: Clinic) -> None:
-    name = clinics.physical("SweepEveryFourHours")
+def disable_schedule(at: CheckedAccount) -> None:
+    name = healthy.physical("SweepEveryFourHours")
     scheduler = at.client("scheduler")
     known = scheduler.get_schedule(Name=name)
     scheduler.update_schedule(
@@ -167,7 +167,7 @@ def disable_schedule(at: Clinic) -> None:
     )
 
 
-BREAKS: dict[str, tuple[str, str, str, Break]] = {
+FAULTS: dict[str, tuple[str, str, str, BreakAccount]] = {
     # what is broken: (check, level, what the line says, how it is broken)
     "the deployment failed": (
         "stack",
@@ -241,13 +241,13 @@ BREAKS: dict[str, tuple[str, str, str, Break]] = {
         "rules",
         "fail",
         "is disabled",
-        disable(clinics.physical("SignInRule")),
+        disable(healthy.physical("SignInRule")),
     ),
     "a rule has no target": (
         "rules",
         "fail",
         "has no target",
-        detach_targets(clinics.physical("SignInRule")),
+        detach_targets(healthy.physical("SignInRule")),
     ),
     "a forwarder is disabled": (
         "forwarders",
@@ -281,7 +281,7 @@ BREAKS: dict[str, tuple[str, str, str, Break]] = {
         "dead_letters",
         "fail",
         "holds 1 message",
-        fill(clinics.physical("SweepDeadLetters")),
+        fill(healthy.physical("SweepDeadLetters")),
     ),
     "SES is in its sandbox": (
         "ses_account",
@@ -343,11 +343,11 @@ BREAKS: dict[str, tuple[str, str, str, Break]] = {
         "no longer denies the removal",
         weaken_guard,
     ),
-    "a console user is not guarded": (
+    "a console user is not in_guarded_group": (
         "guard_policy",
         "warning",
         "leaves out 1 console user: carol",
-        lambda at: at.hire("carol", MfaStatus.PROTECTED, guarded=False),
+        lambda at: at.add_user("carol", MfaStatus.PROTECTED, in_guarded_group=False),
     ),
     "root has no MFA": ("root_mfa", "fail", "CIS 5.0, 1.4", update(root={"AccountMFAEnabled": 0})),
     "root has access keys": (
@@ -414,30 +414,30 @@ BREAKS: dict[str, tuple[str, str, str, Break]] = {
 }
 
 
-@pytest.mark.parametrize("broken", BREAKS)
-def test_what_is_broken_is_named_and_nothing_else(
-    broken: str, clinic: Clinic, capsys: Capture
+@pytest.mark.parametrize("broken", FAULTS)
+def test_each_fault_is_named_and_nothing_else(
+    broken: str, checked: CheckedAccount, capsys: Capture
 ) -> None:
-    check, level, words, break_ = BREAKS[broken]
-    break_(clinic)
-    report = clinic.examine(capsys)
-    assert report.not_well == {(check, level)}
+    check, level, words, break_ = FAULTS[broken]
+    break_(checked)
+    report = checked.run_doctor(capsys)
+    assert report.not_ok == {(check, level)}
     [line] = {one["seen"] for one in report.of(check) if one["level"] != "ok"}
     assert words in line
     assert all(one["remedy"] for one in report.of(check) if one["level"] != "ok")
     assert report.code == (0 if level == "warning" else 1)
 
 
-def test_every_check_is_broken_once() -> None:
-    assert {check for check, level, _, _ in BREAKS.values() if level != "warning"} == {
+def test_every_check_fails_for_at_least_one_fault() -> None:
+    assert {check for check, level, _, _ in FAULTS.values() if level != "warning"} == {
         check.key for check in Check
     } - {"ses_quota"}
 
 
-GONE: dict[str, Break] = {
+GONE: dict[str, BreakAccount] = {
     "rules": lambda at: (
-        detach_targets(clinics.physical("SignInRule"))(at),
-        at.client("events").delete_rule(Name=clinics.physical("SignInRule")),
+        detach_targets(healthy.physical("SignInRule"))(at),
+        at.client("events").delete_rule(Name=healthy.physical("SignInRule")),
     ),
     "forwarders": lambda at: (
         detach_targets(FORWARD_RULE, "us-east-2")(at),
@@ -447,10 +447,10 @@ GONE: dict[str, Break] = {
         UUID=at.resources["OnSignInQueue"][1]
     ),
     "functions": lambda at: at.client("lambda").delete_function(
-        FunctionName=clinics.physical("Remind")
+        FunctionName=healthy.physical("Remind")
     ),
     "schedules": lambda at: at.client("scheduler").delete_schedule(
-        Name=clinics.physical("RemindEveryHour")
+        Name=healthy.physical("RemindEveryHour")
     ),
     "dead_letters": lambda at: at.client("sqs").delete_queue(
         QueueUrl=at.resources["SignInDeadLetters"][1]
@@ -463,24 +463,26 @@ GONE: dict[str, Break] = {
 
 
 @pytest.mark.parametrize("check", GONE)
-def test_what_is_gone_fails(check: str, clinic: Clinic, capsys: Capture) -> None:
-    GONE[check](clinic)
-    report = clinic.examine(capsys)
-    assert report.not_well == {(check, "fail")}
+def test_a_missing_resource_fails_its_check(
+    check: str, checked: CheckedAccount, capsys: Capture
+) -> None:
+    GONE[check](checked)
+    report = checked.run_doctor(capsys)
+    assert report.not_ok == {(check, "fail")}
     assert report.code == 1
 
 
-def test_a_region_without_a_forwarder_is_told_what_to_deploy_there(
-    clinic: Clinic, capsys: Capture
+def test_a_region_without_a_forwarder_gets_the_remedy_to_deploy_one(
+    checked: CheckedAccount, capsys: Capture
 ) -> None:
-    report = clinic.examine(capsys, "--json", "--sign-in-regions", "us-east-1,eu-central-1")
+    report = checked.run_doctor(capsys, "--json", "--sign-in-regions", "us-east-1,eu-central-1")
     [line] = [one for one in report.of("forwarders") if one["level"] == "fail"]
     assert line["about"] == "eu-central-1"
     assert f"HubAccountId={ACCOUNT}" in line["remedy"]
-    assert report.not_well == {("forwarders", "fail"), ("heartbeat", "fail")}
+    assert report.not_ok == {("forwarders", "fail"), ("heartbeat", "fail")}
 
 
-def guard_by_scp(at: Clinic, *, attached: bool) -> None:
+def guard_by_scp(at: CheckedAccount, *, attached: bool) -> None:
     organizations = at.client("organizations")
     [root] = organizations.list_roots()["Roots"]
     made = organizations.create_policy(
@@ -494,73 +496,73 @@ def guard_by_scp(at: Clinic, *, attached: bool) -> None:
 
 
 @pytest.mark.parametrize("attached", [True, False])
-def test_a_service_control_policy_holds_where_it_is_attached(
+def test_a_service_control_policy_applies_where_it_is_attached(
     attached: bool,  # noqa: FBT001 - the case
-    organized: Clinic,
+    organized: CheckedAccount,
     capsys: Capture,
 ) -> None:
     guard_by_scp(organized, attached=attached)
-    report = organized.examine(capsys)
-    assert report.not_well == (set() if attached else {("guard_policy", "fail")})
+    report = organized.run_doctor(capsys)
+    assert report.not_ok == (set() if attached else {("guard_policy", "fail")})
     [line] = report.of("guard_policy")
     assert ("applies to Root" if attached else "attached to nothing") in line["seen"]
 
 
 @pytest.fixture
-def organized(clinic: Clinic) -> Clinic:
-    """The clinic's account as the hub of an organization, with a member that is well."""
-    member = clinic.account.organization()
-    organization = clinic.client("organizations").describe_organization()["Organization"]["Id"]
-    clinic.parameters["OrganizationId"] = organization
-    clinic.client("events").put_permission(
+def organized(checked: CheckedAccount) -> CheckedAccount:
+    """The checked's account as the hub of an organization, with a member that is well."""
+    member = checked.account.organization()
+    organization = checked.client("organizations").describe_organization()["Organization"]["Id"]
+    checked.parameters["OrganizationId"] = organization
+    checked.client("events").put_permission(
         EventBusName="default",
         StatementId="members",
         Action="events:PutEvents",
         Principal="*",
         Condition={"Type": "StringEquals", "Key": "aws:PrincipalOrgID", "Value": organization},
     )
-    clinic.swept(timedelta(hours=1), member)
+    checked.swept(timedelta(hours=1), member)
     for source in expected_sources((member,), REGIONS, REGION):
-        clinic.store.record_heartbeat(source, clinic.now)
-    return clinic
+        checked.store.record_heartbeat(source, checked.now)
+    return checked
 
 
-def test_an_organization_passes_too(organized: Clinic, capsys: Capture) -> None:
-    report = organized.examine(capsys)
-    assert report.not_well == set()
+def test_an_organization_passes_too(organized: CheckedAccount, capsys: Capture) -> None:
+    report = organized.run_doctor(capsys)
+    assert report.not_ok == set()
     [swept] = report.of("last_sweep")
     assert "2 accounts with 80 users" in swept["seen"]
 
 
-def test_a_member_that_was_never_swept_nor_heard_of_is_named(
-    organized: Clinic, capsys: Capture
+def test_a_member_without_sweep_and_heartbeat_is_named(
+    organized: CheckedAccount, capsys: Capture
 ) -> None:
     new = organized.account.new_member("new")
-    report = organized.examine(capsys)
-    assert report.not_well == {("last_sweep", "fail"), ("heartbeat", "fail")}
+    report = organized.run_doctor(capsys)
+    assert report.not_ok == {("last_sweep", "fail"), ("heartbeat", "fail")}
     assert all(
-        new in one["seen"] + one["about"] for one in report.verdicts if one["level"] == "fail"
+        new in one["seen"] + one["about"] for one in report.results if one["level"] == "fail"
     )
 
 
-def test_the_documented_policy_allows_what_is_called_and_no_more(
-    organized: Clinic, capsys: Capture
+def test_the_documented_policy_allows_exactly_the_calls_made(
+    organized: CheckedAccount, capsys: Capture
 ) -> None:
-    organized.examine(capsys)
+    organized.run_doctor(capsys)
     made = set(organized.made)
     guard_by_scp(organized, attached=True)
-    organized.examine(capsys)
+    organized.run_doctor(capsys)
     assert made | organized.made == permissions()
 
 
-def test_it_only_reads(organized: Clinic, capsys: Capture) -> None:
-    organized.examine(capsys)
+def test_the_doctor_only_makes_reading_calls(organized: CheckedAccount, capsys: Capture) -> None:
+    organized.run_doctor(capsys)
     reading = re.compile(r"\w+:(Describe|Get|List|Query|Simulate)\w*")
     assert [call for call in organized.made if not reading.fullmatch(call)] == []
 
 
 def permissions() -> set[str]:
-    """Give the actions that docs/doctor.md asks for."""
+    """Return the actions that docs/doctor.md lists."""
     text = (ROOT / "docs" / "doctor.md").read_text()
     [block] = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
     [statement] = json.loads(block)["Statement"]
@@ -568,46 +570,52 @@ def permissions() -> set[str]:
     return set(statement["Action"])
 
 
-def test_a_missing_permission_is_named_and_leaves_the_other_checks_alone(
-    organized: Clinic, capsys: Capture
+def test_a_missing_permission_is_named_and_does_not_affect_other_checks(
+    organized: CheckedAccount, capsys: Capture
 ) -> None:
     guard_by_scp(organized, attached=True)
     for action in permissions() - {"cloudformation:DescribeStacks", "iam:GetGroup"}:
         organized.refused = {action: "AccessDeniedException"}
         if action == "cloudformation:ListStackResources":
-            report = organized.examine(capsys)
+            report = organized.run_doctor(capsys)
             assert action in report.err
             continue
-        report = organized.examine(capsys)
-        unknown = [one for one in report.verdicts if one["level"] != "ok"]
+        report = organized.run_doctor(capsys)
+        unknown = [one for one in report.results if one["level"] != "ok"]
         assert unknown, action
         assert {one["level"] for one in unknown} == {"unknown"}, action
         known_by = (one["seen"] + one["remedy"] for one in unknown)
         assert all(action in words or "ListAccounts" in action for words in known_by), action
         assert report.code == 1
-        assert len({one["check"] for one in report.verdicts}) == len(Check)
+        assert len({one["check"] for one in report.results}) == len(Check)
 
 
-def test_a_service_that_does_not_answer_is_unknown(clinic: Clinic, capsys: Capture) -> None:
-    clinic.refused = {"ses:GetAccount": "InternalFailure"}
-    report = clinic.examine(capsys)
-    assert report.not_well == {("ses_account", "unknown"), ("ses_quota", "unknown")}
+def test_a_service_that_does_not_answer_is_unknown(
+    checked: CheckedAccount, capsys: Capture
+) -> None:
+    checked.refused = {"ses:GetAccount": "InternalFailure"}
+    report = checked.run_doctor(capsys)
+    assert report.not_ok == {("ses_account", "unknown"), ("ses_quota", "unknown")}
     assert "ses:GetAccount: InternalFailure" in report.of("ses_account")[0]["seen"]
 
 
-def test_a_stack_that_cannot_be_read_is_told_at_once(clinic: Clinic, capsys: Capture) -> None:
-    clinic.refused = {"cloudformation:DescribeStacks": "AccessDenied"}
-    report = clinic.examine(capsys)
+def test_a_stack_that_cannot_be_read_ends_the_command(
+    checked: CheckedAccount, capsys: Capture
+) -> None:
+    checked.refused = {"cloudformation:DescribeStacks": "AccessDenied"}
+    report = checked.run_doctor(capsys)
     assert (report.code, report.out) == (1, "")
     assert "cloudformation:DescribeStacks is denied" in report.err
 
 
-def test_before_the_first_sweep_nobody_is_known(clinic: Clinic, capsys: Capture) -> None:
-    for item in clinic.account.items(""):
+def test_before_the_first_sweep_no_users_are_known(
+    checked: CheckedAccount, capsys: Capture
+) -> None:
+    for item in checked.account.items(""):
         key = key_of(item["pk"], item["sk"])
-        clinic.account.dynamodb.delete_item(TableName=clinic.account.table, Key=key)
-    report = clinic.examine(capsys)
-    assert report.not_well == {
+        checked.account.dynamodb.delete_item(TableName=checked.account.table, Key=key)
+    report = checked.run_doctor(capsys)
+    assert report.not_ok == {
         ("last_sweep", "fail"),
         ("heartbeat", "fail"),
         ("ses_quota", "unknown"),
@@ -616,27 +624,31 @@ def test_before_the_first_sweep_nobody_is_known(clinic: Clinic, capsys: Capture)
     }
 
 
-def test_it_reads_well_on_a_terminal(clinic: Clinic, capsys: Capture) -> None:
-    throttle(clinic)
-    report = clinic.examine(capsys, "--region", "us-east-1")
+def test_the_terminal_shows_groups_results_and_remedies(
+    checked: CheckedAccount, capsys: Capture
+) -> None:
+    throttle(checked)
+    report = checked.run_doctor(capsys, "--region", "us-east-1")
     lines = report.out.splitlines()
     assert lines[0] == "Events arrive"
-    name = clinics.physical("OnSignIn")
+    name = healthy.physical("OnSignIn")
     at = lines.index(f"  FAIL     functions {name}: cannot run: its reserved concurrency is 0")
     assert lines[at + 1].startswith("           → aws lambda delete-function-concurrency")
     assert lines[-1].endswith("1 FAIL")
     assert report.code == 1
 
 
-def test_what_others_wrote_does_not_drive_the_terminal(clinic: Clinic, capsys: Capture) -> None:
-    clinic.status = "\x1b[2J[bold]UPDATE"
-    report = clinic.examine(capsys, "--region", "us-east-1")
+def test_control_characters_do_not_reach_the_terminal(
+    checked: CheckedAccount, capsys: Capture
+) -> None:
+    checked.status = "\x1b[2J[bold]UPDATE"
+    report = checked.run_doctor(capsys, "--region", "us-east-1")
     assert "\x1b" not in report.out
     assert "[bold]UPDATE" in report.out
 
 
 @pytest.mark.parametrize("wrong", ["", "everywhere", "us-east-1;eu-west-1"])
-def test_a_wrong_call_is_told_apart(wrong: str, capsys: Capture) -> None:
+def test_wrong_arguments_exit_with_code_2(wrong: str, capsys: Capture) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["doctor", "--sign-in-regions", wrong])
     assert stopped.value.code == 2

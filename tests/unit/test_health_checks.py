@@ -1,4 +1,4 @@
-"""What a checkup says of what was read, where the emulated account cannot show it."""
+"""Results of single checks that the emulated account cannot show."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -53,19 +53,19 @@ MAIL = SesAccount(production=True, sending=True, enforcement="HEALTHY", daily=20
 GUARD = GuardPolicy(denies_removal=True, groups=("people",), members=frozenset({"Alice", "bob"}))
 
 
-def level(verdicts: Iterable[CheckResult]) -> Level:
-    [verdict] = verdicts
-    assert bool(verdict.remedy) is (verdict.level is not Level.OK)
-    return verdict.level
+def level(results: Iterable[CheckResult]) -> Level:
+    [result] = results
+    assert bool(result.remedy) is (result.level is not Level.OK)
+    return result.level
 
 
-def seen(verdicts: Iterable[CheckResult]) -> str:
-    [verdict] = verdicts
-    return verdict.seen
+def seen(results: Iterable[CheckResult]) -> str:
+    [result] = results
+    return result.seen
 
 
 @pytest.mark.parametrize(
-    ("partition", "region", "well"),
+    ("partition", "region", "expected"),
     [
         ("aws", "us-east-1", Level.OK),
         ("aws", "eu-central-1", Level.FAIL),
@@ -74,8 +74,10 @@ def seen(verdicts: Iterable[CheckResult]) -> str:
         ("aws-cn", "cn-north-1", Level.OK),
     ],
 )
-def test_the_hub_is_where_the_partitions_iam_is(partition: str, region: str, well: Level) -> None:
-    assert level(check_stack(replace(STACK, partition=partition, region=region))) is well
+def test_the_hub_must_be_in_the_partitions_iam_region(
+    partition: str, region: str, expected: Level
+) -> None:
+    assert level(check_stack(replace(STACK, partition=partition, region=region))) is expected
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ def test_one_good_trail_is_enough() -> None:
     )
 
 
-def test_what_is_wrong_with_each_trail_is_told() -> None:
+def test_the_fault_of_each_trail_is_named() -> None:
     stopped, reads = replace(TRAIL, logging=False), Selector(writes=False)
     said = seen(
         check_trails(
@@ -119,13 +121,13 @@ def test_what_is_wrong_with_each_trail_is_told() -> None:
     assert said == "main is stopped; reads records no write management events"
 
 
-def test_global_services_matter_where_iam_is_alone() -> None:
+def test_only_the_iam_region_needs_global_services() -> None:
     regional = replace(TRAIL, global_events=False)
     assert level(check_trails("us-east-1", [regional], with_iam=True)) is Level.FAIL
     assert level(check_trails("us-east-2", [regional], with_iam=False)) is Level.OK
 
 
-def test_a_source_that_another_selector_takes_is_not_left_out() -> None:
+def test_a_source_that_another_selector_records_is_not_missing() -> None:
     some = Selector(writes=True, left_out=frozenset({"iam.amazonaws.com"}))
     both = replace(TRAIL, selectors=(some, Selector(writes=True)))
     assert level(check_trails("us-east-1", [both], with_iam=True)) is Level.OK
@@ -137,24 +139,24 @@ def test_a_source_that_another_selector_takes_is_not_left_out() -> None:
 
 def test_a_trail_that_cannot_deliver_still_feeds_the_rules() -> None:
     full = replace(TRAIL, delivery_error="NoSuchBucket")
-    verdicts = check_trails("us-east-1", [full], with_iam=True)
-    assert level(verdicts) is Level.WARNING
-    assert "NoSuchBucket" in seen(verdicts)
+    results = check_trails("us-east-1", [full], with_iam=True)
+    assert level(results) is Level.WARNING
+    assert "NoSuchBucket" in seen(results)
 
 
-def test_a_rule_that_feeds_somebody_else_alone_has_no_target() -> None:
+def test_a_rule_with_only_foreign_targets_has_no_target_in_the_stack() -> None:
     rule = Rule(enabled=True, targets=("arn:aws:sqs:us-east-1:1:elsewhere",))
     assert level(check_rules({"r": rule}, lambda arn: arn.endswith("ours"))) is Level.FAIL
     both = replace(rule, targets=(*rule.targets, "arn:aws:sqs:us-east-1:1:ours"))
     assert level(check_rules({"r": both}, lambda arn: arn.endswith("ours"))) is Level.OK
 
 
-def test_an_account_by_itself_needs_nobody_on_its_bus() -> None:
+def test_an_account_without_organization_needs_no_event_bus_policy() -> None:
     assert level(check_event_bus("", ())) is Level.OK
 
 
 @pytest.mark.parametrize(
-    ("source", "well"),
+    ("source", "expected"),
     [
         (EventSource("Enabled", "OK"), Level.OK),
         (EventSource("Updating"), Level.OK),
@@ -162,12 +164,14 @@ def test_an_account_by_itself_needs_nobody_on_its_bus() -> None:
         (EventSource("Disabling"), Level.FAIL),
     ],
 )
-def test_an_event_source_is_enabled_and_works(source: EventSource, well: Level) -> None:
-    assert level(check_event_sources({"OnSignInQueue": source})) is well
+def test_an_event_source_must_be_enabled_and_process_its_batches(
+    source: EventSource, expected: Level
+) -> None:
+    assert level(check_event_sources({"OnSignInQueue": source})) is expected
 
 
 @pytest.mark.parametrize(
-    ("function", "well"),
+    ("function", "expected"),
     [
         (Function("Active"), Level.OK),
         (Function("Inactive"), Level.OK),
@@ -176,16 +180,16 @@ def test_an_event_source_is_enabled_and_works(source: EventSource, well: Level) 
         (Function("Failed"), Level.FAIL),
     ],
 )
-def test_a_function_may_run(function: Function, well: Level) -> None:
-    assert level(check_functions({"OnSignIn": function})) is well
+def test_a_function_must_be_able_to_run(function: Function, expected: Level) -> None:
+    assert level(check_functions({"OnSignIn": function})) is expected
 
 
-def test_ses_that_aws_shut_down_does_not_send() -> None:
+def test_an_ses_account_that_aws_shut_down_fails() -> None:
     assert level(check_ses_account(replace(MAIL, enforcement="SHUTDOWN"))) is Level.FAIL
 
 
 @pytest.mark.parametrize(
-    ("daily", "users", "well"),
+    ("daily", "users", "expected"),
     [
         (-1, None, Level.OK),
         (200, 200, Level.OK),
@@ -193,8 +197,10 @@ def test_ses_that_aws_shut_down_does_not_send() -> None:
         (200, None, Level.UNKNOWN),
     ],
 )
-def test_a_days_quota_reaches_for_everybody(daily: float, users: int | None, well: Level) -> None:
-    assert level(check_ses_quota(replace(MAIL, daily=daily), users)) is well
+def test_the_daily_quota_must_cover_all_console_users(
+    daily: float, users: int | None, expected: Level
+) -> None:
+    assert level(check_ses_quota(replace(MAIL, daily=daily), users)) is expected
 
 
 def test_a_verified_address_is_enough() -> None:
@@ -203,7 +209,7 @@ def test_a_verified_address_is_enough() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "well"),
+    ("found", "expected"),
     [
         (Subscriptions(1, 0), Level.OK),
         (Subscriptions(1, 1), Level.WARNING),
@@ -212,11 +218,13 @@ def test_a_verified_address_is_enough() -> None:
         (None, Level.FAIL),
     ],
 )
-def test_somebody_hears_the_alerts(found: Subscriptions | None, well: Level) -> None:
-    assert level(check_alert_topic(found)) is well
+def test_the_alert_topic_needs_a_confirmed_subscription(
+    found: Subscriptions | None, expected: Level
+) -> None:
+    assert level(check_alert_topic(found)) is expected
 
 
-def test_names_are_compared_as_iam_does() -> None:
+def test_user_names_are_compared_without_case() -> None:
     assert level(check_guard_policy(GUARD, ["ALICE", "bob"])) is Level.OK
 
 
@@ -228,12 +236,12 @@ def test_some_of_many_unguarded_users_are_named() -> None:
     )
 
 
-def test_who_the_guard_holds_for_is_not_known_before_anybody_is() -> None:
+def test_the_guard_policys_coverage_is_unknown_before_the_first_sweep() -> None:
     assert level(check_guard_policy(GUARD, None)) is Level.UNKNOWN
 
 
 @pytest.mark.parametrize(
-    ("root", "well"),
+    ("root", "expected"),
     [
         (RootUser(mfa=True, password=True, access_keys=False), Level.OK),
         (RootUser(mfa=False, password=False, access_keys=False), Level.OK),
@@ -242,12 +250,12 @@ def test_who_the_guard_holds_for_is_not_known_before_anybody_is() -> None:
         (RootUser(mfa=False, password=True, access_keys=False), Level.FAIL),
     ],
 )
-def test_root_without_a_password_needs_no_device(root: RootUser, well: Level) -> None:
-    assert level(check_root_mfa(root)) is well
+def test_root_without_a_password_needs_no_device(root: RootUser, expected: Level) -> None:
+    assert level(check_root_mfa(root)) is expected
 
 
 @pytest.mark.parametrize(
-    ("policy", "well"),
+    ("policy", "expected"),
     [
         (STRONG, [Level.OK]),
         (None, [Level.FAIL]),
@@ -260,33 +268,33 @@ def test_root_without_a_password_needs_no_device(root: RootUser, well: Level) ->
     ],
 )
 def test_the_password_policy_is_held_to_the_benchmark(
-    policy: PasswordPolicy | None, well: list[Level]
+    policy: PasswordPolicy | None, expected: list[Level]
 ) -> None:
-    assert [verdict.level for verdict in check_password_policy(policy)] == well
+    assert [result.level for result in check_password_policy(policy)] == expected
 
 
-def test_each_call_that_is_refused_is_told_with_users_and_policies() -> None:
+def test_each_denied_call_is_named_with_users_and_policies() -> None:
     blocked = [
         DeniedCall("ana", "iam:ChangePassword", "ForceMfa"),
         DeniedCall("bob", "iam:ChangePassword", "ForceMfa"),
     ]
-    verdicts = check_first_password(STRONG, ["ana", "bob"], blocked)
-    assert level(verdicts) is Level.FAIL
-    assert seen(verdicts) == "ana, bob may not call iam:ChangePassword without MFA: ForceMfa"
+    results = check_first_password(STRONG, ["ana", "bob"], blocked)
+    assert level(results) is Level.FAIL
+    assert seen(results) == "ana, bob may not call iam:ChangePassword without MFA: ForceMfa"
 
 
-def test_where_nobody_has_a_password_nobody_is_kept_from_changing_it() -> None:
+def test_without_console_users_the_first_password_is_ok() -> None:
     assert level(check_first_password(STRONG, [], [])) is Level.OK
 
 
 def test_thousands_of_silent_regions_are_one_line() -> None:
     accounts = [f"{number:012}" for number in range(1000)]
-    beats = [
+    heartbeats = [
         Heartbeat(source) for source in expected_sources(accounts, ("us-east-1",), "us-east-1")
     ]
-    verdicts = check_heartbeats(beats, now=NOW, silence_threshold=timedelta(hours=13))
-    assert level(verdicts) is Level.FAIL
-    assert seen(verdicts).endswith("and 1995 more")
+    results = check_heartbeats(heartbeats, now=NOW, silence_threshold=timedelta(hours=13))
+    assert level(results) is Level.FAIL
+    assert seen(results).endswith("and 1995 more")
 
 
 @pytest.mark.parametrize(
@@ -299,5 +307,5 @@ def test_thousands_of_silent_regions_are_one_line() -> None:
         (timedelta(days=2), "2 days"),
     ],
 )
-def test_a_time_is_told_in_one_unit(time: timedelta, words: str) -> None:
+def test_a_duration_has_one_unit(time: timedelta, words: str) -> None:
     assert duration(time) == words

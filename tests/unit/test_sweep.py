@@ -70,7 +70,7 @@ def seen(
 
 
 def missing(*virtual: Device, name: str = "alice") -> ListedState:
-    """Give a user whom the report should have and has not."""
+    """Return a user whom the report should contain but does not."""
     return replace(seen(*virtual, password=None, mfa=None, name=name), missing_from_report=True)
 
 
@@ -92,13 +92,13 @@ def entry(mfa_status: MfaStatus | None, *devices: Device, unread: bool = False) 
         (seen(password=False), (NO_ACCESS, (), False)),
     ],
 )
-def test_newcomers_of_whom_the_lists_say_enough_are_noted_without_asking(
+def test_unknown_users_are_recorded_without_reading_iam_if_the_lists_say_enough(
     said: ListedState, noted: tuple[MfaStatus, tuple[Device, ...], bool]
 ) -> None:
-    verdict = compare_user(ALICE.key, said, None)
-    assert isinstance(verdict, User)
-    assert (verdict.mfa_status, verdict.devices, verdict.devices_unread) == noted
-    assert verdict.finding is None
+    difference = compare_user(ALICE.key, said, None)
+    assert isinstance(difference, User)
+    assert (difference.mfa_status, difference.devices, difference.devices_unread) == noted
+    assert difference.finding is None
 
 
 @pytest.mark.parametrize("fresh", [True, False])
@@ -112,18 +112,18 @@ def test_newcomers_of_whom_the_lists_say_enough_are_noted_without_asking(
         (False, False, True),
     ],
 )
-def test_newcomers_who_may_have_to_be_told_are_asked_about(
+def test_unknown_users_who_may_be_unprotected_are_read_from_iam(
     *, password: bool | None, mfa: bool | None, since: bool, fresh: bool
 ) -> None:
     said = seen(password=password, mfa=mfa, since=since, fresh=fresh)
-    verdict = compare_user(ALICE.key, said, None)
+    difference = compare_user(ALICE.key, said, None)
     surely = fresh and password is True
-    assert verdict == Candidate(ALICE.key, "alice", NOT_KNOWN, has_password=surely)
+    assert difference == Candidate(ALICE.key, "alice", NOT_KNOWN, has_password=surely)
 
 
-def test_mfa_that_only_an_old_report_shows_is_no_mfa() -> None:
-    verdict = compare_user(ALICE.key, seen(mfa=True), None)
-    assert isinstance(verdict, Candidate)
+def test_mfa_in_an_old_report_alone_does_not_count() -> None:
+    difference = compare_user(ALICE.key, seen(mfa=True), None)
+    assert isinstance(difference, Candidate)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,9 @@ def test_mfa_that_only_an_old_report_shows_is_no_mfa() -> None:
         (missing(PHONE), entry(PROTECTED, PHONE)),
     ],
 )
-def test_who_stands_as_known_costs_nothing(said: ListedState, known: InventoryEntry) -> None:
+def test_users_whose_state_is_as_known_are_not_candidates(
+    said: ListedState, known: InventoryEntry
+) -> None:
     assert compare_user(ALICE.key, said, known) is None
 
 
@@ -178,13 +180,13 @@ def test_who_stands_as_known_costs_nothing(said: ListedState, known: InventoryEn
     ],
 )
 @pytest.mark.parametrize("fresh", [True, False])
-def test_who_seems_to_stand_otherwise_is_asked_about(
+def test_users_whose_state_seems_to_differ_are_read_from_iam(
     said: ListedState, known: InventoryEntry, why: str, *, fresh: bool
 ) -> None:
     said = replace(said, report_is_fresh=fresh)
-    verdict = compare_user(ALICE.key, said, known)
+    difference = compare_user(ALICE.key, said, known)
     surely = fresh and said.has_password is True
-    assert verdict == Candidate(ALICE.key, "alice", why, version=3, has_password=surely)
+    assert difference == Candidate(ALICE.key, "alice", why, version=3, has_password=surely)
 
 
 @pytest.mark.parametrize(
@@ -202,20 +204,20 @@ def test_who_seems_to_stand_otherwise_is_asked_about(
         (seen(PHONE), entry(NO_ACCESS, PHONE), REPORT_WITH_PASSWORD, (PHONE,), False),
     ],
 )
-def test_a_virtual_device_is_seen_in_a_list_that_is_live_so_nobody_is_asked(
+def test_a_listed_virtual_device_decides_without_reading_iam(
     said: ListedState, known: InventoryEntry, why: str, devices: tuple[Device, ...], *, unread: bool
 ) -> None:
     iam_state = IamState(exists=True, name="alice", devices=devices, devices_unread=unread)
     assert compare_user(ALICE.key, said, known) == Candidate(ALICE.key, "alice", why, iam_state, 3)
 
 
-def test_a_user_never_looked_at_who_has_neither_password_nor_device_is_not_asked_about() -> None:
+def test_an_unevaluated_user_without_password_and_device_is_not_read_from_iam() -> None:
     iam_state = IamState(exists=True, name="alice", console_access=False)
     expected = Candidate(ALICE.key, "alice", MFA_STATUS_UNKNOWN, iam_state, 3)
     assert compare_user(ALICE.key, seen(password=False), entry(None)) == expected
 
 
-def test_another_name_is_seen_in_the_list_of_users() -> None:
+def test_a_rename_is_decided_from_the_list_of_users() -> None:
     iam_state = IamState(exists=True, name="anna")
     said = seen(PHONE, mfa=None, password=None, name="anna")
     expected = Candidate(ALICE.key, "anna", RENAMED, iam_state, 3)
@@ -239,7 +241,7 @@ def account_lists_of(
     return AccountLists(report or a_report(), users, assigned, in_use, asked_at)
 
 
-def test_a_row_about_an_earlier_user_of_the_name_is_not_his() -> None:
+def test_a_row_about_an_earlier_user_of_the_same_name_is_not_used() -> None:
     old = ReportRow("Alice", NOW - timedelta(days=99), has_password=False, has_mfa=True)
     assert a_report(old).row_of(LISTED) is None
     same = replace(old, created_at=LISTED.created_at)
@@ -261,24 +263,24 @@ def test_a_password_used_after_the_report_was_made_is_noticed() -> None:
     assert not account_lists_of(LISTED).listed_state(LISTED).password_used_since_report
 
 
-def test_a_renamed_user_whom_the_report_has_under_another_name_is_asked_about() -> None:
+def test_a_user_in_the_report_under_an_old_name_is_read_from_iam() -> None:
     expected = Candidate(ALICE.key, "anna", NOT_REPORTED, version=3)
     assert compare_user(ALICE.key, missing(name="anna"), entry(NO_ACCESS)) == expected
 
 
-def test_the_report_should_have_who_was_there_when_it_was_made() -> None:
+def test_only_users_older_than_the_report_can_be_missing_from_it() -> None:
     newcomer = replace(LISTED, created_at=later(1))
     account_lists = account_lists_of(LISTED, newcomer)
     assert account_lists.listed_state(LISTED).missing_from_report
     assert not account_lists.listed_state(newcomer).missing_from_report
 
 
-def test_who_is_not_listed_any_more_is_asked_about_as_gone() -> None:
+def test_a_user_who_is_no_longer_listed_is_a_candidate_as_gone() -> None:
     found = compare(account_lists_of(), {"AIDAALICE": entry(PROTECTED, PHONE)}, ACCOUNT)
     assert found.candidates == (Candidate(ALICE.key, "alice", USER_GONE, version=3, gone=True),)
 
 
-def test_who_came_back_under_the_same_name_is_another() -> None:
+def test_a_user_recreated_under_the_same_name_is_another_user() -> None:
     heir = ListedUser("AIDAHEIR", "alice", NOW)
     row = ReportRow("alice", LISTED.created_at, has_password=False, has_mfa=False)
     account_lists = account_lists_of(heir, report=a_report(row))
@@ -290,13 +292,13 @@ def test_who_came_back_under_the_same_name_is_another() -> None:
     ]
 
 
-def test_what_is_listed_as_virtual_and_has_another_serial_number_is_not_compared() -> None:
+def test_listed_devices_without_a_virtual_serial_number_are_ignored() -> None:
     """On AWS there is no such thing; an emulator may list all devices there."""
     assigned = (AssignedDevice(PHONE, "AIDAALICE"), AssignedDevice(KEY, "AIDAALICE"))
     assert account_lists_of(LISTED, assigned=assigned).virtual_devices == {"AIDAALICE": (PHONE,)}
 
 
-def test_a_row_of_an_old_report_may_be_that_of_whoever_had_the_name_before() -> None:
+def test_an_old_reports_row_is_not_used_if_another_user_had_the_name() -> None:
     """Even if both were created within the same second, and the row seems to fit."""
     heir = ListedUser("AIDAHEIR", "Alice", LISTED.created_at)
     row = ReportRow("alice", LISTED.created_at, has_password=False, has_mfa=False)
@@ -309,9 +311,7 @@ def test_a_row_of_an_old_report_may_be_that_of_whoever_had_the_name_before() -> 
 HOLDER = {"AIDAALICE": entry(PROTECTED, KEY)}
 
 
-def test_a_device_fewer_in_use_than_the_watcher_knows_of_makes_all_suspect_who_may_have_lost_it() -> (  # noqa: E501
-    None
-):
+def test_fewer_devices_in_use_make_all_holders_of_unlisted_devices_candidates() -> None:
     account_lists = account_lists_of(LISTED, in_use=1, asked_at=later(1))  # root's, say
     assert unaccounted_devices(account_lists, HOLDER) == 0
     [candidate] = candidates_if_devices_missing(account_lists, HOLDER, before=1)
@@ -323,21 +323,21 @@ def test_a_device_fewer_in_use_than_the_watcher_knows_of_makes_all_suspect_who_m
     [(1, 2, later(1)), (1, 3, later(1)), (None, 0, later(1)), (1, 1, NOW)],
     ids=["as many", "more", "first sweep", "fresh report"],
 )
-def test_otherwise_the_count_accuses_nobody(
+def test_the_device_count_makes_nobody_a_candidate_otherwise(
     before: int | None, in_use: int, asked_at: datetime
 ) -> None:
     account_lists = account_lists_of(LISTED, in_use=in_use, asked_at=asked_at)
     assert candidates_if_devices_missing(account_lists, HOLDER, before) == ()
 
 
-def test_roots_own_device_is_in_nobodys_record() -> None:
+def test_roots_device_is_unaccounted() -> None:
     root = AssignedDevice(Device(f"arn:aws:iam::{ACCOUNT}:mfa/root-account-mfa-device"), ACCOUNT)
     alices = AssignedDevice(PHONE, "AIDAALICE")
     account_lists = account_lists_of(LISTED, assigned=(root, alices), in_use=2)
     assert unaccounted_devices(account_lists, {"AIDAALICE": entry(PROTECTED, PHONE)}) == 1
 
 
-def test_a_few_users_at_a_time_are_read_whose_devices_are_not_all_known() -> None:
+def test_each_sweep_reads_a_few_users_with_unknown_devices() -> None:
     def entries(number: int) -> dict[str, InventoryEntry]:
         return {
             f"AIDA{one}": replace(entry(PROTECTED, unread=True), key=UserKey(ACCOUNT, f"AIDA{one}"))
@@ -354,7 +354,7 @@ def test_a_few_users_at_a_time_are_read_whose_devices_are_not_all_known() -> Non
     )
 
 
-def test_the_summary_counts_what_security_asks_for() -> None:
+def test_users_are_counted_by_status_and_devices() -> None:
     entries = [
         entry(PROTECTED, PHONE),
         entry(PROTECTED, PHONE, TABLET),
@@ -382,7 +382,7 @@ def a_situation(user: User, iam_state: IamState) -> Situation:
     return Situation("sweep-1", NOW, None, user, Policy(), None, iam_state)
 
 
-def test_what_is_as_known_is_not_written() -> None:
+def test_an_unchanged_known_user_is_not_written() -> None:
     user = replace(ALICE, mfa_status=UNPROTECTED, version=3)
     opened = decide_candidate(
         a_situation(user, IamState(exists=True, devices=(), console_access=True)), "why"
@@ -395,7 +395,7 @@ def test_what_is_as_known_is_not_written() -> None:
     assert decide_candidate(known, "why", known=False)
 
 
-def test_nobody_is_let_go_twice_or_without_having_been_there() -> None:
+def test_a_gone_user_is_marked_once_and_only_if_known() -> None:
     gone = IamState(exists=False)
     assert decide_candidate(a_situation(ALICE, gone), "why") is None
     known = replace(ALICE, version=2)
@@ -406,7 +406,7 @@ def test_nobody_is_let_go_twice_or_without_having_been_there() -> None:
     assert decide_candidate(a_situation(decision.user, gone), "why") is None
 
 
-def test_who_lost_a_device_nobody_had_read_lost_a_device() -> None:
+def test_losing_an_unread_device_opens_a_finding() -> None:
     user = replace(ALICE, mfa_status=PROTECTED, devices_unread=True, version=3)
     iam_state = IamState(exists=True, name="alice", devices=(), console_access=True)
     decision = decide_candidate(a_situation(user, iam_state), "why")
@@ -416,7 +416,7 @@ def test_who_lost_a_device_nobody_had_read_lost_a_device() -> None:
     assert decision.user.finding.cause is Cause.DEVICE_REMOVED
 
 
-def test_an_exemption_holds_in_a_sweep() -> None:
+def test_a_sweep_respects_an_exemption() -> None:
     exemption = Exemption("reason", "sec", NOW, later(60))
     user = replace(ALICE, mfa_status=PROTECTED, devices=(PHONE,), exemption=exemption, version=3)
     iam_state = IamState(exists=True, name="alice", devices=(), console_access=True)
@@ -466,13 +466,13 @@ def a_user(mfa_status: MfaStatus | None, *devices: Device, unread: bool = False)
         (a_user(PROTECTED, PHONE), a_user(PROTECTED, PHONE), []),
     ],
 )
-def test_a_record_that_had_to_change_names_the_events_that_were_missed(
+def test_the_change_of_a_record_names_the_missed_events(
     before: User, after: User, lost: list[str]
 ) -> None:
     assert list(lost_events(before, after)) == lost
 
 
-def test_what_is_so_new_that_its_event_may_yet_come_was_not_missed() -> None:
+def test_events_that_may_still_arrive_are_not_missed() -> None:
     new = NOW - EVENT_DELAY / 2
     heir = ListedUser("AIDAHEIR", "heir", new)
     assigned = (
@@ -495,7 +495,7 @@ def test_what_is_so_new_that_its_event_may_yet_come_was_not_missed() -> None:
 
 @dataclass
 class Person:
-    """A user as he really is."""
+    """A user's true state."""
 
     user_id: str
     name: str
@@ -506,7 +506,7 @@ class Person:
 
     @property
     def devices(self) -> frozenset[Device]:
-        """All his devices."""
+        """All devices of the user."""
         return self.virtual | self.others
 
 
@@ -532,7 +532,7 @@ class World:
         return IamState(exists=True, name=person.name, devices=devices, console_access=access)
 
     def tell(self, user_id: str) -> None:
-        """Bring the event: the watcher looks at the user."""
+        """Deliver the event: the watcher reads the user."""
         iam_state, known = self.evaluate_at(user_id), self.inventory.get(user_id)
         if not iam_state.exists:
             self.inventory.pop(user_id, None)
@@ -542,7 +542,7 @@ class World:
         self.inventory[user_id] = inventory_entry(user.with_iam_state(iam_state))
 
     def make_report(self, at: datetime) -> None:
-        """Take the snapshot."""
+        """Generate the credential report."""
         self.report = a_report(
             *(
                 ReportRow(
@@ -554,7 +554,7 @@ class World:
         )
 
     def account_lists(self, asked_at: datetime) -> AccountLists:
-        """List everybody."""
+        """Return the account's lists."""
         listed = tuple(ListedUser(o.user_id, o.name, o.created_at) for o in self.people.values())
         assigned = tuple(
             AssignedDevice(device, one.user_id)
@@ -593,11 +593,11 @@ class World:
             self.inventory[user_id] = inventory_entry(user.with_iam_state(iam_state))
 
     def truly_unprotected(self) -> set[str]:
-        """Say who must be found."""
+        """Return the users without MFA."""
         return {one.user_id for one in self.people.values() if one.password and not one.devices}
 
     def known_unprotected(self) -> set[str]:
-        """Say who is known to be without a device."""
+        """Return the users known to be without MFA."""
         return {id_ for id_, one in self.inventory.items() if one.mfa_status is UNPROTECTED}
 
 
@@ -608,7 +608,7 @@ CHANGES = tuple(range(8))
 
 
 def change(world: World, draw: st.DataObject, kinds: tuple[int, ...]) -> str | None:
-    """Change something about somebody; gives whom, if it was possible."""
+    """Change a random user; return their id if a change was possible."""
     kind = draw.draw(st.sampled_from(kinds))
     number = next(world.numbers)
     if kind == CREATE or not world.people:
@@ -643,7 +643,7 @@ def change(world: World, draw: st.DataObject, kinds: tuple[int, ...]) -> str | N
 
 
 def grown(draw: st.DataObject) -> World:
-    """Give an account of a few users, all known to the watcher from a first sweep."""
+    """Return an account of a few users, all known to the watcher from a first sweep."""
     world = World({}, {}, a_report(at=NOW), None, count())
     for _ in range(draw.draw(st.integers(0, 9))):
         change(world, draw, (CREATE, CREATE, VIRTUAL_ON, OTHER_ON))
@@ -654,7 +654,7 @@ def grown(draw: st.DataObject) -> World:
 
 
 def go_on(world: World, draw: st.DataObject, *, lost: tuple[int, ...] = CHANGES) -> None:
-    """Let changes happen. Of some an event tells; the others are of the kinds that may be lost."""
+    """Make random changes. Some send an event; the events of others are lost."""
     for _ in range(draw.draw(st.integers(0, 12))):
         if draw.draw(st.booleans()):
             if changed := change(world, draw, CHANGES):
@@ -698,7 +698,7 @@ def test_with_an_old_report_it_is_exact_if_what_was_lost_since_is_in_a_live_list
 
 @UNHURRIED
 @given(draw=st.data())
-def test_a_very_first_sweep_with_an_old_report_is_exact_but_for_passwords_given_since(
+def test_a_first_sweep_with_an_old_report_misses_only_passwords_set_since(
     draw: st.DataObject,
 ) -> None:
     world = World({}, {}, a_report(), None, count())
@@ -713,7 +713,7 @@ def test_a_very_first_sweep_with_an_old_report_is_exact_but_for_passwords_given_
 
 @UNHURRIED
 @given(draw=st.data())
-def test_a_sweep_after_a_sweep_asks_nobody(draw: st.DataObject) -> None:
+def test_a_second_sweep_reads_no_user_from_iam(draw: st.DataObject) -> None:
     world = grown(draw)
     go_on(world, draw)
     for hours in (4, 8):

@@ -84,7 +84,7 @@ class BotoIamQuarantine:
         )
 
     def release(self, name: str) -> None:
-        """Call DetachUserPolicy; it succeeds, too, if nothing is attached or the user is deleted."""
+        """Call DetachUserPolicy; nothing to detach, or a deleted user, is no error."""
         _change(
             "DetachUserPolicy",
             lambda: self._client.detach_user_policy(UserName=name, PolicyArn=self._policy_arn),

@@ -81,7 +81,7 @@ class Outbox(Protocol):
         ...
 
     def reopen(self, intent_id: str, *, now: datetime) -> bool:
-        """Make a failed intent due again, without its attempts; return False if it has not failed."""
+        """Make a failed intent due again as if new; return False if it has not failed."""
         ...
 
     # After the delivery
