@@ -27,10 +27,10 @@ COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo sandbox test simulation bench lint format types contract template build lock pr clean interpreter
+.PHONY: help setup demo sandbox test test-e2e simulation bench lint format types contract template docs build lock pr clean interpreter
 
-help: ## Say what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s%s\n", $$1, $$2}'
+help: ## List the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s%s\n", $$1, $$2}'
 
 # --- environments -------------------------------------------------------------------------
 
@@ -83,9 +83,13 @@ sandbox: $(DEV) $(SAM) $(SANDBOX) ## Keep an emulated account with the watcher r
 
 # --- checking it --------------------------------------------------------------------------
 
-test: $(DEV) $(SAM) $(SANDBOX) ## Run the tests; ARGS="-m 'not e2e'" leaves the sandbox out
-	$(call say,Tests)
-	@.venv/bin/python -m pytest --numprocesses=auto $(ARGS)
+test: $(DEV) ## Run the tests, but those of the deployed sandbox
+	$(call say,Tests; those of the deployed sandbox (e2e) are in make test-e2e)
+	@.venv/bin/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
+
+test-e2e: $(DEV) $(SAM) $(SANDBOX) ## Run the tests of the product as it is deployed into the sandbox
+	$(call say,Tests of the deployed sandbox)
+	@.venv/bin/python -m pytest --numprocesses=2 tests/e2e $(ARGS)
 
 simulation: $(DEV) ## Play a month with 1,000 users, and 1,000 walks; SIMULATION_SEED=2 plays others
 	@SIMULATED_USERS=$${SIMULATED_USERS:-1000} SIMULATED_WALKS=$${SIMULATED_WALKS:-1000} .venv/bin/python -m pytest tests/simulation --numprocesses=0 --quiet $(ARGS)
@@ -110,13 +114,16 @@ contract: $(DEV) ## Check that imports point one way
 	$(call say,Import contract)
 	@.venv/bin/lint-imports
 
-template: $(SAM) ## Check the templates of hub and forwarder
+template: $(SAM) ## Check the templates of hub and forwarder, and the nested ones
 	$(call say,Templates)
 	@.venv-sam/bin/sam validate --lint --region us-east-1
-	@.venv-sam/bin/cfn-lint --regions us-east-1 -- template.yaml
+	@.venv-sam/bin/cfn-lint --regions us-east-1 -- template.yaml alarms.yaml guard-policy.yaml
 	@.venv-sam/bin/cfn-lint --regions us-east-1 us-east-2 eu-north-1 ap-southeast-2 us-gov-west-1 cn-north-1 -- forwarder.yaml
 
-pr: lint types contract template test ## Everything a change must pass
+docs: $(DEV) ## Write the page of parameters anew from the templates
+	@.venv/bin/python -m tools.parameter_table
+
+pr: lint types contract template test test-e2e ## Everything a change must pass
 
 # --- shipping it --------------------------------------------------------------------------
 

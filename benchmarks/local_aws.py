@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 
 from botocore.exceptions import ClientError
 
-from tests.simulation.dynamodb import MemoryDynamo
+from tests.support.dynamodb import MemoryDynamo
 
 if TYPE_CHECKING:
     from collections.abc import Callable

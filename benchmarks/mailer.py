@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
+from tests.template.cloudformation import Template
+
 if TYPE_CHECKING:
-    from mfa_watcher.domain.notifications.intents import Mail
+    from mfa_watcher.domain.notifications.mails import MailAboutUser
     from mfa_watcher.entrypoints.outbox import Deliver
 
 ROOT = Path(__file__).parents[1]
@@ -79,22 +81,19 @@ def local_aws() -> Iterator[LocalAws]:
 
 
 def environment(aws: LocalAws) -> dict[str, str]:
-    """Give the functions' environment."""
+    """Return the functions' environment: the template's, with the endpoint for AWS."""
+    template = Template.read(SecurityAddress="security@example.com")
     return {
+        **template.environment("OnSignIn"),
+        **template.environment("Deliver"),
         "AWS_ENDPOINT_URL": aws.url,
         "AWS_ACCESS_KEY_ID": "x",
         "AWS_SECRET_ACCESS_KEY": "y",
         "AWS_DEFAULT_REGION": "us-east-1",
-        "POWERTOOLS_SERVICE_NAME": "mfa-watcher",
-        "POWERTOOLS_METRICS_NAMESPACE": "MfaWatcher",
         "POWERTOOLS_LOG_LEVEL": "CRITICAL",
         "TABLE_NAME": "table",
         "ACCOUNT_ID": ACCOUNT,
         "DEAD_LETTER_QUEUE_URL": f"{aws.url}/{ACCOUNT}/dead",
-        "WATCHER_NAME": "mfa-watcher",
-        "SENDER_ADDRESS": "mfa@example.com",
-        "SECURITY_CONTACT": "security@example.com",
-        "ALERT_TOPIC_ARN": f"arn:aws:sns:us-east-1:{ACCOUNT}:alerts",
     }
 
 
@@ -109,7 +108,7 @@ def measure_ours(aws: LocalAws, users: int) -> Figures:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord  # noqa: PLC0415
 
     from mfa_watcher import bootstrap  # noqa: PLC0415
-    from mfa_watcher.domain.notifications.intents import Mail  # noqa: PLC0415
+    from mfa_watcher.domain.notifications.mails import UserMail  # noqa: PLC0415
 
     def observe(bodies: list[str]) -> list[str]:
         for body in bodies:
@@ -132,9 +131,9 @@ def measure_ours(aws: LocalAws, users: int) -> Figures:
         after = aws.counts()
         deliver(mails + observe(bodies))
         sent = aws.counts()["mails"]
-        outbox = bootstrap.deliver()._outbox  # noqa: SLF001 - to measure a part
+        outbox = bootstrap.deliver().intents.outbox
         found = [outbox.look_up(one) for one in mails]
-        acts = [one.intent.act for one in found if one and isinstance(one.intent.act, Mail)]
+        acts = [one.intent.act for one in found if one and isinstance(one.intent.act, UserMail)]
         handed = _hand(bootstrap.deliver(), acts)
     return Figures(
         "MFA Watcher",
@@ -145,17 +144,17 @@ def measure_ours(aws: LocalAws, users: int) -> Figures:
     )
 
 
-def _hand(dispatch: "Deliver", mails: "list[Mail]") -> float:
+def _hand(deliver: "Deliver", mails: "list[MailAboutUser]") -> float:
     """Render and hand over alone, with the parts that ``deliver`` uses."""
     from mfa_watcher.ports.notifications import Message  # noqa: PLC0415
 
-    deliverer = dispatch._deliverer  # noqa: SLF001 - to measure a part
+    intents = deliver.intents
     began = time.perf_counter()
     for mail in mails:
-        words = deliverer.renderer.render(mail, None, alias=None)
+        words = intents.renderer.render(mail, None, alias=None)
         to = f"{mail.user_name}@example.com"
-        message = Message(to, words.subject, words.html, words.text, thread=mail.finding_id)
-        deliverer.mailer.send(message)
+        message = Message(to, words.subject, words.html, words.text, thread=mail.reference)
+        intents.mailer.send(message)
     return time.perf_counter() - began
 
 

@@ -33,6 +33,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from benchmarks.mailer import ROOT, LocalAws, local_aws
+from tests.template.cloudformation import Template
 
 LIVE_PEERS = ("prowler", "c7n-mfa-device")
 """Those that read live state; the others take the report's word for it."""
@@ -100,16 +101,15 @@ def seeded_account(peers: Path, users: int, latency_ms: float) -> Iterator[Seede
 
 
 def environment(account: SeededAccount, aws: LocalAws) -> dict[str, str]:
-    """Give the function's environment: IAM is the seeded account's, the rest is ours."""
+    """Return the template's environment: IAM is the seeded account's, the rest is ours."""
     return {
+        **Template.read().environment("Sweep"),
         "PATH": os.environ["PATH"],
         "AWS_ENDPOINT_URL": aws.url,
         "AWS_ENDPOINT_URL_IAM": account.url,
         "AWS_ACCESS_KEY_ID": "x",
         "AWS_SECRET_ACCESS_KEY": "y",
         "AWS_DEFAULT_REGION": "us-east-1",
-        "POWERTOOLS_SERVICE_NAME": "mfa-watcher",
-        "POWERTOOLS_METRICS_NAMESPACE": "MfaWatcher",
         "POWERTOOLS_LOG_LEVEL": "ERROR",
         "TABLE_NAME": "table",
         "ACCOUNT_ID": "123456789012",

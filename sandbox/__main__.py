@@ -10,15 +10,15 @@ from urllib.error import URLError
 from rich.console import Console
 from rich.markup import escape
 
-from sandbox import doctor, local, report
+from sandbox import doctor_story, local, report
 from sandbox.account import Account
+from sandbox.command_line import api_urls
 from sandbox.deploy import DeployError
-from sandbox.desk import urls
 from sandbox.emulator import DEFAULT_PORT, REGION, Emulator, EmulatorError, home_of
-from sandbox.evidence import Evidence
-from sandbox.scenes import SCENES
-from sandbox.stage import Stage
-from sandbox.timeline import Played, Timeline
+from sandbox.observations import Observations
+from sandbox.scenarios import SCENARIOS
+from sandbox.setup import Sandbox
+from sandbox.timeline import ScenarioResult, Timeline
 
 EPILOG = """\
 examples:
@@ -62,24 +62,24 @@ def demo(console: Console, port: int, out: Path | None, *, keep: bool) -> int:
     """Tell the story; 0 if everything followed that should, and nothing else."""
     began = time.monotonic()
     with Emulator(port, home_of(port)) as emulator:
-        stage = Stage.set_up(emulator, lambda line: console.print(line, style="dim"))
+        sandbox = Sandbox.set_up(emulator, lambda line: console.print(line, style="dim"))
         timeline = Timeline(console)
-        played = timeline.play(SCENES, stage)
-        misjudged = doctor.visit(console, stage)
-        wrong = _verdict(console, played, stage.evidence, misjudged)
+        results = timeline.play(SCENARIOS, sandbox)
+        misjudged = doctor_story.visit(console, sandbox)
+        wrong = _verdict(console, results, sandbox.observations, misjudged)
         page = report.write(
-            stage.evidence, console.export_text(clear=False), out or emulator.home / "out"
+            sandbox.observations, console.export_text(clear=False), out or emulator.home / "out"
         )
         console.print(
-            f"\n{len(stage.evidence.mails)} mails, {len(stage.evidence.kind('REQUEST'))} change "
-            f"requests, {len(stage.evidence.alerts)} alerts: open [bold]{escape(str(page))}[/]"
+            f"\n{len(sandbox.observations.mails)} mails, {len(sandbox.observations.kind('REQUEST'))} change "
+            f"requests, {len(sandbox.observations.alerts)} alerts: open [bold]{escape(str(page))}[/]"
             f"\nThe demo took {time.monotonic() - began:.0f} s.",
             highlight=False,
             soft_wrap=True,
         )
         if keep:
-            _invite(console, emulator, stage)
-            timeline.watch(stage.evidence)
+            _invite(console, emulator, sandbox)
+            timeline.watch(sandbox.observations)
         else:
             console.print("To try it yourself, with your own AWS CLI: [bold]make sandbox[/]")
     return 1 if wrong else 0
@@ -88,9 +88,9 @@ def demo(console: Console, port: int, out: Path | None, *, keep: bool) -> int:
 def up(console: Console, port: int, bind: str | None) -> int:
     """Keep an account with the watcher running until interrupted."""
     with Emulator(port, home_of(port), bind) as emulator:
-        stage = Stage.set_up(emulator, lambda line: console.print(line, style="dim"))
-        _invite(console, emulator, stage)
-        Timeline(console).watch(stage.evidence)
+        sandbox = Sandbox.set_up(emulator, lambda line: console.print(line, style="dim"))
+        _invite(console, emulator, sandbox)
+        Timeline(console).watch(sandbox.observations)
     return 0
 
 
@@ -111,20 +111,23 @@ def _running(port: int) -> Account:
 
 
 def _verdict(
-    console: Console, played: list[Played], evidence: Evidence, misjudged: list[str]
+    console: Console,
+    results: list[ScenarioResult],
+    observations: Observations,
+    misjudged: list[str],
 ) -> bool:
-    """Say what did not go as told; return whether anything did not."""
+    """Say what did not go as demo_run; return whether anything did not."""
     wrong = [
-        f"{one.scene.title}: {claim.claim}: not seen" for one in played for claim in one.missing
+        f"{one.scenario.title}: {claim.claim}: not seen" for one in results for claim in one.missing
     ]
     wrong += [
         f"denied by its own role: {refusal['principal_arn'].split('/')[1]} needs "
         f"{refusal['action']} on {refusal['resource']}"
-        for refusal in evidence.refusals()
+        for refusal in observations.refusals()
     ]
-    wrong += [f"logged by {error[:600]}" for error in evidence.errors()]
+    wrong += [f"logged by {error[:600]}" for error in observations.errors()]
     wrong += [
-        f"in a dead-letter queue: {letter['Body'][:200]}" for letter in evidence.dead_letters()
+        f"in a dead-letter queue: {letter['Body'][:200]}" for letter in observations.dead_letters()
     ]
     wrong += misjudged
     console.print()
@@ -132,18 +135,18 @@ def _verdict(
     for line in wrong:
         console.print(f"[bold red]✗[/] {escape(line)}", highlight=False)
     if not wrong:
-        claims = sum(len(one.scene.then) for one in played)
+        claims = sum(len(one.scenario.then) for one in results)
         console.print(f"[green]✓[/] all {claims} expected effects followed, and nothing else")
     return bool(wrong)
 
 
-def _invite(console: Console, emulator: Emulator, stage: Stage) -> None:
+def _invite(console: Console, emulator: Emulator, sandbox: Sandbox) -> None:
     """Say how to go on with one's own AWS CLI."""
-    cast = stage.cast
+    actors = sandbox.actors
     config, credentials = emulator.home / "aws-config", emulator.home / "aws-credentials"
-    people = cast.people | {
-        "petra-mfa": cast.with_mfa("petra"),
-        "service-desk": cast.at_the_service_desk("lena"),
+    people = actors.people | {
+        "petra-mfa": actors.with_mfa("petra"),
+        "service-desk": actors.in_service_desk_role("lena"),
     }
     config.write_text(
         "".join(
@@ -169,13 +172,13 @@ The account runs at {emulator.endpoint} until Ctrl-C. In another terminal:
   export AWS_CONFIG_FILE={config} AWS_SHARED_CREDENTIALS_FILE={credentials}
   aws --profile carol iam list-mfa-devices --user-name carol
   aws --profile carol iam deactivate-mfa-device --user-name carol \\
-      --serial-number {cast.serial("carol-phone")}
+      --serial-number {actors.serial("carol-phone")}
   aws --profile olivia iam create-login-profile --user-name … --password …
   python -m sandbox sign-in bob{port}      # at the console, which has no API
 
 And at the change desk, whose URLs olivia could read from the stack:
 
-{"".join(f"  export {name}={url}{chr(10)}" for name, url in urls(stage.evidence.stack).items())}\
+{"".join(f"  export {name}={url}{chr(10)}" for name, url in api_urls(sandbox.observations.stack).items())}\
   python -m mfa_watcher requests open --profile carol
   python -m mfa_watcher requests list --profile petra-mfa
 
@@ -202,9 +205,9 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=int, default=DEFAULT_PORT, help="port of the account (default: %(default)s)"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    told = commands.add_parser("demo", parents=[common], help="tell the story and check it")
-    told.add_argument("--keep", action="store_true", help="keep the account running afterwards")
-    told.add_argument(
+    demo_run = commands.add_parser("demo", parents=[common], help="tell the story and check it")
+    demo_run.add_argument("--keep", action="store_true", help="keep the account running afterwards")
+    demo_run.add_argument(
         "--out",
         type=Path,
         metavar="DIR",

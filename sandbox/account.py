@@ -13,6 +13,8 @@ from sandbox.emulator import ACCOUNT_ID, REGION, ROOT_KEY, ROOT_SECRET
 from sandbox.records import Json
 
 _CONFIG: Final = Config(retries={"total_max_attempts": 2})
+# One for all: it reads the description of a service once.
+_SESSION: Final = boto3.Session()
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,16 @@ class Principal:
 
 @cache
 def _client(principal: Principal, service: str, region: str) -> Any:  # noqa: ANN401 - as above
-    session = boto3.Session(
-        principal.access_key_id, principal.secret_access_key, principal.session_token
-    )
     name: Any = service  # the stubs want a literal
-    client: Any = session.client(name, region, endpoint_url=principal.endpoint, config=_CONFIG)
+    client: Any = _SESSION.client(
+        name,
+        region,
+        endpoint_url=principal.endpoint,
+        config=_CONFIG,
+        aws_access_key_id=principal.access_key_id,
+        aws_secret_access_key=principal.secret_access_key,
+        aws_session_token=principal.session_token,
+    )
 
     def say_where_from(request: Any, **_: object) -> None:  # noqa: ANN401 - botocore's own
         # All clients share one machine; the bridge takes the record's address from here.
@@ -92,7 +99,7 @@ class Account:
         self._ask("/_sandbox/deliver", event_ids)
 
     def lose_events(self, one_in: int) -> None:
-        """Let so many of the events that rules ask for never come; 0: let all come again."""
+        """Let so many of the events that rules run_requests for never come; 0: let all come again."""
         self._ask("/_sandbox/lose", one_in)
 
     def inbox(self) -> list[Json]:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,7 @@ from botocore.exceptions import ClientError
 from sandbox.account import Account
 from sandbox.emulator import (
     HOME,
-    LAB_ID,
+    MEMBER_ID,
     ORGANIZATION_ID,
     REGION,
     ROOT,
@@ -23,6 +24,8 @@ from sandbox.emulator import (
 
 STACK: Final = "mfa-watcher"
 BUCKET: Final = "sam-artifacts"
+# As in samconfig.toml.
+CAPABILITIES: Final = ("CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 DOMAIN: Final = "example.com"
 SENDER: Final = f"mfa-watcher@{DOMAIN}"
 SECURITY: Final = f"security@{DOMAIN}"
@@ -34,13 +37,15 @@ class DeployError(RuntimeError):
 
 @dataclass(frozen=True)
 class Stack:
-    """The deployed stack."""
+    """The deployed stack, with its nested ones."""
 
     outputs: dict[str, str]
+    resources: dict[str, str]
+    """Physical ids by logical ids."""
 
-    def __getitem__(self, output: str) -> str:
-        """The value of an output of the template."""
-        return self.outputs[output]
+    def __getitem__(self, name: str) -> str:
+        """Return the value of an output, or a resource's physical id by its logical id."""
+        return self.outputs[name] if name in self.outputs else self.resources[name]
 
 
 def build(home: Path = HOME) -> None:
@@ -68,7 +73,7 @@ def deploy(account: Account, home: Path = HOME, **overrides: str) -> Stack:
         "SecurityAddress": SECURITY,
         "MailDomains": DOMAIN,
         "OrganizationId": ORGANIZATION_ID,
-        "MemberAccounts": LAB_ID,
+        "MemberAccounts": MEMBER_ID,
         "Architecture": layer_target()["LAYER_ARCHITECTURE"],
         # Nobody wants to wait: IAM in the emulator is consistent at once.
         "SettleSeconds": "0",
@@ -84,7 +89,7 @@ def deploy(account: Account, home: Path = HOME, **overrides: str) -> Stack:
         _sam(
             "deploy",
             *("--template-file", str(home / "build" / "template.yaml"), "--stack-name", STACK),
-            *("--s3-bucket", BUCKET, "--capabilities", "CAPABILITY_NAMED_IAM"),
+            *("--s3-bucket", BUCKET, "--capabilities", *CAPABILITIES),
             *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
             *("--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())),
             home=home,
@@ -95,18 +100,27 @@ def deploy(account: Account, home: Path = HOME, **overrides: str) -> Stack:
             error.add_note(line)
         raise
     described = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
-    return Stack({output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]})
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+    return Stack(outputs, dict(_resources(cloudformation, STACK)))
+
+
+def _resources(cloudformation: Any, name: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - a boto3 client
+    """Yield logical and physical ids of a stack's resources, and of those nested in it."""
+    pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=name)
+    for one in (one for page in pages for one in page["StackResourceSummaries"]):
+        yield one["LogicalResourceId"], one["PhysicalResourceId"]
+        if one["ResourceType"] == "AWS::CloudFormation::Stack":
+            yield from _resources(cloudformation, one["PhysicalResourceId"])
 
 
 def _failures(cloudformation: Any) -> list[str]:  # noqa: ANN401 - a boto3 client
-    """Why resources failed, which SAM breaks into narrow columns."""
-    try:
-        events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
-    except ClientError:
-        return []  # it failed before there was a stack
+    """Return why resources failed, nested ones too, which SAM breaks into narrow columns."""
+    stacks = cloudformation.list_stacks()["StackSummaries"]
     return [
         f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
-        for event in events
+        for stack in stacks
+        if stack["StackName"] == STACK or stack["StackName"].startswith(f"{STACK}-")
+        for event in cloudformation.describe_stack_events(StackName=stack["StackId"])["StackEvents"]
         if event["ResourceStatus"].endswith("_FAILED")
     ]
 

@@ -22,8 +22,8 @@ HOME: Final = ROOT / ".sandbox"
 ACCOUNT_ID: Final = "111122223333"
 REGION: Final = "us-east-1"
 # A second account of the same organization, and one that belongs to somebody else.
-LAB_ID: Final = "444455556666"
-STRANGER_ID: Final = "999988887777"
+MEMBER_ID: Final = "444455556666"
+OUTSIDER_ID: Final = "999988887777"
 ORGANIZATION_ID: Final = "o-sandbox0org"
 # Whoever signs with this key is the account's root user.
 ROOT_KEY: Final = "AKIAROOTOFTHESANDBOX"
@@ -91,7 +91,7 @@ class Emulator:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [
-                    *(str(interpreter()), "-m", "hypercorn", "sandbox.bridge:app"),
+                    *(str(interpreter()), "-m", "hypercorn", "sandbox.cloudtrail_bridge:app"),
                     *("--bind", f"127.0.0.1:{self.port}", "--keep-alive", "75"),
                     *(("--bind", f"{self.bind}:{self.port}") if self.bind else ()),
                 ],

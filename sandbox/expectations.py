@@ -1,68 +1,73 @@
-"""What a scene is, and what may be expected to follow from one."""
+"""What a scenario is, and what may be expected to follow from one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from botocore.exceptions import ClientError
 
-from sandbox.evidence import Alert, Evidence, Mail
+from sandbox.observations import Alert, Mail, Observations
 from sandbox.records import Json
-from sandbox.stage import Stage
+from sandbox.setup import Sandbox
 
 
 @dataclass(frozen=True)
 class Since:
-    """What has been seen since a scene began, and the state the table is in now."""
+    """What has been seen since a scenario began, and the state the table is in now."""
 
-    evidence: Evidence
+    observations: Observations
     mails_before: int
     alerts_before: int
     records_before: int
 
     @classmethod
-    def now(cls, evidence: Evidence) -> "Since":
+    def now(cls, observations: Observations) -> "Since":
         """Begin."""
-        return cls(evidence, len(evidence.mails), len(evidence.alerts), len(evidence.records))
+        return cls(
+            observations,
+            len(observations.mails),
+            len(observations.alerts),
+            len(observations.records),
+        )
 
     @property
     def mails(self) -> list[Mail]:
-        """The mails of this scene."""
-        return self.evidence.mails[self.mails_before :]
+        """The mails of this scenario."""
+        return self.observations.mails[self.mails_before :]
 
     @property
     def alerts(self) -> list[Alert]:
-        """The alerts of this scene."""
-        return self.evidence.alerts[self.alerts_before :]
+        """The alerts of this scenario."""
+        return self.observations.alerts[self.alerts_before :]
 
     @property
     def records(self) -> list[Json]:
-        """The CloudTrail records of this scene."""
-        return [entry["record"] for entry in self.evidence.records[self.records_before :]]
+        """The CloudTrail records of this scenario."""
+        return [entry["record"] for entry in self.observations.records[self.records_before :]]
 
     def user(self, name: str) -> Json:
         """The watcher's record of a user; empty if it has none."""
-        return next((item for item in self.evidence.kind("USER") if item["name"] == name), {})
+        return next((item for item in self.observations.kind("USER") if item["name"] == name), {})
 
     def requests(self, name: str) -> list[Json]:
         """The change requests about a user."""
-        return [item for item in self.evidence.kind("REQUEST") if item["subject_name"] == name]
+        return [item for item in self.observations.kind("REQUEST") if item["subject_name"] == name]
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """Something that must be true at the end of a scene."""
+    """Something that must be true at the end of a scenario."""
 
     claim: str
     holds: Callable[[Since], bool]
 
 
 @dataclass(frozen=True)
-class Scene:
+class Scenario:
     """One thing that happens. What `act` returns is shown, if anything."""
 
     title: str
     text: str
-    act: Callable[[Stage], str | None]
+    act: Callable[[Sandbox], str | None]
     then: tuple[Expectation, ...]
 
 
@@ -124,15 +129,15 @@ def mfa_status(name: str, value: str) -> Expectation:
     )
 
 
-def quarantined(name: str, *, quarantine: bool) -> Expectation:
+def quarantined(name: str, *, restricted: bool) -> Expectation:
     """The quarantine policy is attached to a user, or is not."""
 
     def holds(since: Since) -> bool:
-        iam = since.evidence.account.root.client("iam")
+        iam = since.observations.account.root.client("iam")
         found = iam.list_attached_user_policies(UserName=name)["AttachedPolicies"]
-        return any("Quarantine" in policy["PolicyName"] for policy in found) is quarantine
+        return any("Quarantine" in policy["PolicyName"] for policy in found) is restricted
 
-    return Expectation(f"{name} can do {'nothing but enrol' if quarantine else 'as before'}", holds)
+    return Expectation(f"{name} can do {'nothing but enrol' if restricted else 'as before'}", holds)
 
 
 def finding(name: str, *, opened: bool) -> Expectation:

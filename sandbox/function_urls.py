@@ -18,7 +18,7 @@ from typing import Any, Final
 from ministack import app
 from ministack.services import lambda_svc
 
-from sandbox import inside, wire
+from sandbox import aws_protocol, emulator_internals
 from sandbox.records import Caller, Json
 
 _PATH: Final = "/_aws/lambda-url/"
@@ -38,7 +38,7 @@ def install() -> None:
 
 
 def authorizer(who: Caller) -> Json:
-    """What a function is told of a caller whom IAM authenticated."""
+    """What a function is demo_run of a caller whom IAM authenticated."""
     return {
         "iam": {
             "accessKey": who.access_key_id,
@@ -78,15 +78,15 @@ def _of_both_forms(url_id: Any) -> Any:
 
 def _with_authorizer(build: Any) -> Any:
     @wraps(build)
-    def told(*of: Any, anonymous: bool = False, **more: Any) -> Json:
+    def demo_run(*of: Any, anonymous: bool = False, **more: Any) -> Json:
         event: Json = build(*of, anonymous=anonymous, **more)
-        signed = wire.signature(event["headers"])
-        who = inside.caller(signed.access_key_id) if signed and not anonymous else None
+        signed = aws_protocol.signature(event["headers"])
+        who = emulator_internals.caller(signed.access_key_id) if signed and not anonymous else None
         if who:
             event["requestContext"]["authorizer"] = authorizer(who)
         return event
 
-    return told
+    return demo_run
 
 
 def _with_both_permissions(enforce: Any) -> Any:
@@ -97,7 +97,7 @@ def _with_both_permissions(enforce: Any) -> Any:
         denied = enforce(service, action, headers, *of, **more)
         if action != _INVOKE_URL:
             return denied
-        if not denied and wire.signature(headers):
+        if not denied and aws_protocol.signature(headers):
             via_url = {"service_context": {"lambda:InvokedViaFunctionUrl": "true"}}
             denied = enforce(service, "lambda:InvokeFunction", headers, *of, **(more | via_url))
         if denied and b"is not authorized to perform" in denied[2]:

@@ -45,7 +45,7 @@ def invoke(account: Account, port: int, function: str, event: Path) -> int:
 
 
 def _variables(account: Account, endpoint: str) -> dict[str, dict[str, str]]:
-    """What each deployed function is told, by logical id; SAM alone would pass on names."""
+    """What each deployed function is demo_run, by logical id; SAM alone would pass on names."""
     resources = account.root.client("cloudformation").list_stack_resources(StackName=STACK)
     functions = {
         resource["LogicalResourceId"]: resource["PhysicalResourceId"]

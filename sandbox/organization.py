@@ -22,7 +22,7 @@ from ministack.core.responses import get_account_id, get_region, request_scope
 from ministack.services import eventbridge, iam, lambda_svc
 from ministack.services.cloudformation import changesets, handlers, provisioners, stacks
 
-from sandbox.emulator import ACCOUNT_ID, LAB_ID, ORGANIZATION_ID
+from sandbox.emulator import ACCOUNT_ID, MEMBER_ID, ORGANIZATION_ID
 
 _EVENTS: Final = "events.amazonaws.com"
 
@@ -45,7 +45,7 @@ def install() -> None:
 
 
 def _organization_of(account_id: str) -> str | None:
-    return ORGANIZATION_ID if account_id in {ACCOUNT_ID, LAB_ID} else None
+    return ORGANIZATION_ID if account_id in {ACCOUNT_ID, MEMBER_ID} else None
 
 
 def _with_role_of_session(resolve: Any) -> Any:

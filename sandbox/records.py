@@ -209,7 +209,7 @@ def iso(at: datetime) -> str:
 
 
 def response_date(at: datetime) -> str:
-    """A date inside `responseElements`: "Jul 10, 2023 12:25:04 PM"."""
+    """A date emulator_internals `responseElements`: "Jul 10, 2023 12:25:04 PM"."""
     return f"{at:%b} {at.day}, {at.year} {at.hour % 12 or 12}:{at:%M:%S %p}"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from mfa_watcher.cli.request_views import card_of, story_of
-from sandbox.evidence import Evidence, Mail
+from sandbox.observations import Mail, Observations
 from sandbox.records import Json
 
 _PAGE: Final = """<!doctype html>
@@ -35,21 +35,21 @@ white-space: pre-wrap }}
 """
 
 
-def write(evidence: Evidence, timeline: str, folder: Path) -> Path:
+def write(observations: Observations, timeline: str, folder: Path) -> Path:
     """Write mails, requests, alerts, users, records and the timeline; return the page to open."""
     mails = folder / "mails"
     mails.mkdir(parents=True, exist_ok=True)
     for old in mails.iterdir():
         old.unlink()
-    names = [_write_mail(mail, number, mails) for number, mail in enumerate(evidence.mails, 1)]
-    in_order = sorted(evidence.kind("REQUEST"), key=lambda item: str(item["opened_at"]))
-    requests = "\n\n\n".join(_request_text(item, evidence) for item in in_order)
-    alerts = "\n\n".join(f"{alert.subject}\n\n{alert.message}" for alert in evidence.alerts)
+    names = [_write_mail(mail, number, mails) for number, mail in enumerate(observations.mails, 1)]
+    in_order = sorted(observations.kind("REQUEST"), key=lambda item: str(item["opened_at"]))
+    requests = "\n\n\n".join(_request_text(item, observations) for item in in_order)
+    alerts = "\n\n".join(f"{alert.subject}\n\n{alert.message}" for alert in observations.alerts)
     rows = "".join(
         f"<tr><td>{html.escape(mail.to)}</td><td>{html.escape(mail.subject)}</td><td>"
         + " ".join(f'<a href="mails/{name}.{kind}">{kind}</a>' for kind in ("html", "txt", "eml"))
         + "</td></tr>\n"
-        for mail, name in zip(evidence.mails, names, strict=True)
+        for mail, name in zip(observations.mails, names, strict=True)
     )
     page = folder / "index.html"
     page.write_text(
@@ -58,10 +58,10 @@ def write(evidence: Evidence, timeline: str, folder: Path) -> Path:
     (folder / "requests.txt").write_text(requests + "\n")
     (folder / "alerts.txt").write_text(alerts + "\n")
     (folder / "timeline.txt").write_text(timeline)
-    (folder / "users.json").write_text(_pretty(evidence.kind("USER")))
+    (folder / "users.json").write_text(_pretty(observations.kind("USER")))
     # One record a line: what `python -m mfa_watcher replay` reads.
     (folder / "records.jsonl").write_text(
-        "".join(json.dumps(entry["record"]) + "\n" for entry in evidence.records)
+        "".join(json.dumps(entry["record"]) + "\n" for entry in observations.records)
     )
     return page
 
@@ -79,9 +79,9 @@ def _write_mail(mail: Mail, number: int, folder: Path) -> str:
     return name
 
 
-def _request_text(item: Json, evidence: Evidence) -> str:
+def _request_text(item: Json, observations: Observations) -> str:
     card = [line.plain for line in card_of(item)]
-    story = [line.plain for line in story_of(item, evidence.history_of(item))]
+    story = [line.plain for line in story_of(item, observations.history_of(item))]
     return "\n".join([*card, "", *story])
 
 

@@ -1,6 +1,6 @@
-"""The story: what happens in an account in a bad week, told with real calls of real IAM users.
+"""The story: what happens in an account in a bad week, demo_run with real calls of real IAM users.
 
-Each scene says what must follow. Whoever plays it checks that it does.
+Each scenario says what must follow. Whoever plays it checks that it does.
 """
 
 import os
@@ -11,10 +11,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sandbox import desk_story, watch_story
-from sandbox.cast import GROUP
+from sandbox import change_request_story, watch_story
+from sandbox.actors import GROUP
 from sandbox.expectations import (
-    Scene,
+    Scenario,
     alerted,
     copied,
     denied,
@@ -25,81 +25,85 @@ from sandbox.expectations import (
     request,
     unknown,
 )
-from sandbox.stage import Stage
-from sandbox.timelapse import days_pass
+from sandbox.setup import Sandbox
+from sandbox.time_shift import days_pass
 
 
-def bob_signs_in(stage: Stage) -> None:
+def bob_signs_in(sandbox: Sandbox) -> None:
     """Sign in as bob."""
-    stage.account.sign_in("bob", source_ip=stage.cast["bob"].source_ip)
+    sandbox.account.sign_in("bob", source_ip=sandbox.actors["bob"].source_ip)
 
 
-def alice_joins(stage: Stage) -> None:
+def alice_joins(sandbox: Sandbox) -> None:
     """Olivia makes alice's user and gives it a password."""
-    olivia = stage.cast["olivia"]
-    stage.cast.hire("alice", by=olivia)
+    olivia = sandbox.actors["olivia"]
+    sandbox.actors.create_user("alice", by=olivia)
     olivia.client("iam").add_user_to_group(GroupName=GROUP, UserName="alice")
-    stage.cast.give_console_access("alice", by=olivia)
+    sandbox.actors.grant_console_access("alice", by=olivia)
 
 
-def alice_signs_in(stage: Stage) -> None:
+def alice_signs_in(sandbox: Sandbox) -> None:
     """Alice signs in for the first time and sets a password of her own."""
-    stage.account.sign_in(
-        "alice", source_ip=stage.cast["alice"].source_ip, password=stage.cast.passwords["alice"]
+    sandbox.account.sign_in(
+        "alice",
+        source_ip=sandbox.actors["alice"].source_ip,
+        password=sandbox.actors.passwords["alice"],
     )
-    stage.cast.change_password("alice")
+    sandbox.actors.change_password("alice")
 
 
-def alice_enrols(stage: Stage) -> None:
+def alice_enrols(sandbox: Sandbox) -> None:
     """Alice registers her phone and signs in with it."""
-    stage.cast.enrol("alice", device="alice-phone")
-    stage.account.sign_in("alice", source_ip=stage.cast["alice"].source_ip)
+    sandbox.actors.enrol("alice", device="alice-phone")
+    sandbox.account.sign_in("alice", source_ip=sandbox.actors["alice"].source_ip)
 
 
-def carol_tries(stage: Stage) -> None:
+def carol_tries(sandbox: Sandbox) -> None:
     """Carol does what the console's "Remove" does: two calls, both denied."""
-    iam, serial = stage.cast["carol"].client("iam"), stage.cast.serial("carol-phone")
+    iam, serial = sandbox.actors["carol"].client("iam"), sandbox.actors.serial("carol-phone")
     denied(iam.deactivate_mfa_device, UserName="carol", SerialNumber=serial)
     denied(iam.delete_virtual_mfa_device, SerialNumber=serial)
 
 
-def all_comes_again(stage: Stage) -> str:
+def all_comes_again(sandbox: Sandbox) -> str:
     """Deliver everything that matched a rule ten times more, in any order."""
-    matched = [entry["record"]["eventID"] for entry in stage.evidence.records if entry["rules"]]
+    matched = [
+        entry["record"]["eventID"] for entry in sandbox.observations.records if entry["rules"]
+    ]
     again = matched * 10
     random.shuffle(again)
-    stage.account.deliver_again(again)
+    sandbox.account.deliver_again(again)
     return f"{len(again)} deliveries of {len(matched)} events, in random order"
 
 
-def olivia_removes(stage: Stage) -> None:
+def olivia_removes(sandbox: Sandbox) -> None:
     """Olivia takes dave's device away without asking anybody."""
-    iam, serial = stage.cast["olivia"].client("iam"), stage.cast.serial("dave-phone")
+    iam, serial = sandbox.actors["olivia"].client("iam"), sandbox.actors.serial("dave-phone")
     iam.deactivate_mfa_device(UserName="dave", SerialNumber=serial)
     iam.delete_virtual_mfa_device(SerialNumber=serial)
 
 
-def a_bot_works(stage: Stage) -> None:
+def a_bot_works(sandbox: Sandbox) -> None:
     """A service account gets a key, and uses it."""
-    stage.cast.hire("deploy-bot", by=stage.cast["olivia"])
-    denied(stage.cast["deploy-bot"].client("iam").list_users)
+    sandbox.actors.create_user("deploy-bot", by=sandbox.actors["olivia"])
+    denied(sandbox.actors["deploy-bot"].client("iam").list_users)
 
 
-def root_signs_in(stage: Stage) -> None:
+def root_signs_in(sandbox: Sandbox) -> None:
     """Sign in as root."""
-    stage.account.sign_in(source_ip="198.51.100.99")
+    sandbox.account.sign_in(source_ip="198.51.100.99")
 
 
-def olivia_blinds(stage: Stage) -> None:
+def olivia_blinds(sandbox: Sandbox) -> None:
     """Olivia disables the rule that feeds sign-ins, and enables it again."""
-    events = stage.cast["olivia"].client("events")
-    events.disable_rule(Name=stage.evidence.stack["SignInRuleName"])
-    events.enable_rule(Name=stage.evidence.stack["SignInRuleName"])
+    events = sandbox.actors["olivia"].client("events")
+    events.disable_rule(Name=sandbox.observations.stack["SignInRule"])
+    events.enable_rule(Name=sandbox.observations.stack["SignInRule"])
 
 
-def frank_is_exempted(stage: Stage) -> str:
+def frank_is_exempted(sandbox: Sandbox) -> str:
     """Olivia exempts frank with the product's command line, then gives him a password."""
-    olivia = stage.cast["olivia"]
+    olivia = sandbox.actors["olivia"]
     until = f"{datetime.now(UTC) + timedelta(days=27):%Y-%m-%d}"
     command = [
         *("exemptions", "grant", "frank", "--until", until),
@@ -112,29 +116,29 @@ def frank_is_exempted(stage: Stage) -> str:
         stdout=subprocess.DEVNULL,
         check=True,
     )
-    stage.cast.give_console_access("frank", by=olivia)
+    sandbox.actors.grant_console_access("frank", by=olivia)
     return f"python -m mfa_watcher {' '.join(command)}"
 
 
-def enrols(name: str, device: str) -> Callable[[Stage], None]:
+def enrols(name: str, device: str) -> Callable[[Sandbox], None]:
     """Somebody registers a device."""
-    return lambda stage: stage.cast.enrol(name, device=device)
+    return lambda sandbox: sandbox.actors.enrol(name, device=device)
 
 
-def a_minute_passes(stage: Stage) -> None:
+def a_minute_passes(sandbox: Sandbox) -> None:
     """Run what the schedule runs every minute."""
-    stage.run("QuarantineFunction")
+    sandbox.run("Quarantine")
 
 
-def gina_joins(stage: Stage) -> None:
+def gina_joins(sandbox: Sandbox) -> None:
     """Olivia makes gina's user with an address that does not exist."""
-    olivia = stage.cast["olivia"]
-    stage.cast.hire("gina", by=olivia, email="bounce+gina@example.com")
-    stage.cast.give_console_access("gina", by=olivia)
+    olivia = sandbox.actors["olivia"]
+    sandbox.actors.create_user("gina", by=olivia, email="bounce+gina@example.com")
+    sandbox.actors.grant_console_access("gina", by=olivia)
 
 
-SCENES: Final = (
-    Scene(
+SCENARIOS: Final = (
+    Scenario(
         "bob signs in without MFA",
         "He has had a console password for years, and no device.",
         bob_signs_in,
@@ -144,32 +148,32 @@ SCENES: Final = (
             alerted("sign_in_without_mfa", naming="bob"),
         ),
     ),
-    Scene(
+    Scenario(
         "alice joins",
         "olivia, an administrator, makes her a user with a password to be changed.",
         alice_joins,
         (finding("alice", opened=True), mailed("alice"), alerted()),
     ),
-    Scene(
+    Scenario(
         "alice signs in for the first time",
         "Without MFA: there is no other way to enrol. The grace period covers it.",
         alice_signs_in,
         (finding("alice", opened=True), mailed(), alerted()),
     ),
-    Scene(
+    Scenario(
         "alice enrols",
         "She registers an authenticator app, and signs in with it.",
         alice_enrols,
         (finding("alice", opened=False), mailed("alice"), alerted()),
     ),
-    Scene(
+    Scenario(
         "carol wants her device removed",
         "The guard policy denies both calls that the console's Remove makes.",
         carol_tries,
         (request("carol"), mailed("carol"), alerted("removal_denied", naming="carol")),
     ),
-    *desk_story.CAROL,
-    Scene(
+    *change_request_story.CAROL,
+    Scenario(
         "olivia removes dave's device",
         "No policy stops an administrator, and no change request was approved.",
         olivia_removes,
@@ -180,27 +184,27 @@ SCENES: Final = (
             alerted("removal_unapproved", naming="dave"),
         ),
     ),
-    *desk_story.DAVE,
-    Scene(
+    *change_request_story.DAVE,
+    Scenario(
         "deploy-bot gets a key",
         "A service account without a console password: none of the watcher's business.",
         a_bot_works,
         (unknown("deploy-bot"), mailed(), alerted()),
     ),
-    Scene(
+    Scenario(
         "root signs in",
         "Reported in every case.",
         root_signs_in,
         (mailed(), alerted("root_activity", naming="root")),
     ),
-    Scene(
+    Scenario(
         "olivia blinds the watcher",
         "She disables the rule that feeds sign-ins.",
         olivia_blinds,
         (mailed(), alerted("watcher_disturbed", naming="olivia")),
     ),
-    *watch_story.SCENES,
-    Scene(
+    *watch_story.SCENARIOS,
+    Scenario(
         "everything comes ten times",
         "EventBridge promises at least once, and no order.",
         all_comes_again,
@@ -213,75 +217,75 @@ SCENES: Final = (
             alerted(),
         ),
     ),
-    Scene(
+    Scenario(
         "frank is exempt for a while",
         "olivia says so, with a reason and an end. Then he gets a password.",
         frank_is_exempted,
         (mfa_status("frank", "exempt"), mailed(), alerted()),
     ),
-    Scene(
+    Scenario(
         "a day later",
         "bob and dave still have no device. alice has one, frank is exempt.",
         days_pass(1),
         (mailed("bob", "dave"), alerted()),
     ),
-    Scene(
+    Scenario(
         "dave enrols a new phone",
         "That ends the reminders, and whatever the schedule does, he gets no other.",
         enrols("dave", "dave-new-phone"),
         (finding("dave", opened=False), mailed("dave"), alerted()),
     ),
-    Scene(
+    Scenario(
         "day 3",
         "The second reminder.",
         days_pass(2),
         (mailed("bob"), alerted()),
     ),
-    Scene(
+    Scenario(
         "day 7",
         "The final warning; his manager gets a copy.",
         days_pass(4),
         (mailed("bob"), copied("bob", to="olivia"), alerted()),
     ),
-    Scene(
+    Scenario(
         "day 14",
         "Another reminder, and the security team gets the case.",
         days_pass(7),
         (mailed("bob", "security"), alerted()),
     ),
-    Scene(
+    Scenario(
         "day 21",
         "The quarantine, which is off unless it is switched on. And frank's exemption ends soon.",
-        days_pass(7, "QuarantineFunction"),
+        days_pass(7, "Quarantine"),
         (
-            quarantined("bob", quarantine=True),
+            quarantined("bob", restricted=True),
             mailed("bob", "security"),
             alerted("quarantined", naming="bob"),
         ),
     ),
-    Scene(
+    Scenario(
         "bob enrols after all",
         "It is all that he can do.",
         enrols("bob", "bob-phone"),
         (finding("bob", opened=False), mailed("bob"), alerted()),
     ),
-    Scene(
+    Scenario(
         "a minute later",
         "The quarantine ends by itself.",
         a_minute_passes,
-        (quarantined("bob", quarantine=False), mailed(), alerted()),
+        (quarantined("bob", restricted=False), mailed(), alerted()),
     ),
-    Scene(
+    Scenario(
         "gina's address does not exist",
         "Her welcome comes back, and no other address of hers is known.",
         gina_joins,
         (finding("gina", opened=True), mailed("bounce+gina"), alerted("mail_undeliverable")),
     ),
-    Scene(
+    Scenario(
         "an hour later",
-        "Whom no address leads to is told to the security team, all in one mail.",
+        "Whom no address leads to is demo_run to the security team, all in one mail.",
         days_pass(0),
         (mailed("security"), alerted()),
     ),
-    *desk_story.ALICE,
+    *change_request_story.ALICE,
 )

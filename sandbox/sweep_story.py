@@ -1,4 +1,4 @@
-"""Events that never come, and the sweep that finds what they would have told."""
+"""Events that never come, and the sweep that finds what they would have demo_run."""
 
 import time
 from collections import Counter
@@ -6,56 +6,56 @@ from dataclasses import replace
 from typing import Any, Final
 
 from sandbox.account import Account
-from sandbox.cast import Cast
-from sandbox.emulator import ACCOUNT_ID, LAB_ID
-from sandbox.expectations import Expectation, Scene, Since
+from sandbox.actors import Actors
+from sandbox.emulator import ACCOUNT_ID, MEMBER_ID
+from sandbox.expectations import Expectation, Scenario, Since
 from sandbox.records import Json
-from sandbox.stage import Stage
+from sandbox.setup import Sandbox
 
 LOST_ONE_IN: Final = 5
 SWEPT_WITHIN_SECONDS: Final = 90
-ACCOUNTS: Final = (ACCOUNT_ID, LAB_ID)
+ACCOUNTS: Final = (ACCOUNT_ID, MEMBER_ID)
 
 
-def a_busy_day(stage: Stage) -> str:
+def a_busy_day(sandbox: Sandbox) -> str:
     """Hire people in both accounts, and let some enrol, leave, move or lose their password."""
-    before = len(stage.account.records())
-    stage.account.lose_events(LOST_ONE_IN)
+    before = len(sandbox.account.records())
+    sandbox.account.lose_events(LOST_ONE_IN)
     try:
-        _hire(stage.cast, "olivia", "zora", count=10)
-        _hire(stage.lab.cast, "lars", "lola", count=4)
-        iam = stage.cast["olivia"].client("iam")
+        _hire(sandbox.actors, "olivia", "zora", count=10)
+        _hire(sandbox.other_accounts.actors, "lars", "lola", count=4)
+        iam = sandbox.actors["olivia"].client("iam")
         for name in ("zora-2", "zora-7"):
             iam.delete_login_profile(UserName=name)
-        _dismiss(stage.cast, "olivia", "zora-3", "zora-9")
+        _dismiss(sandbox.actors, "olivia", "zora-3", "zora-9")
         iam.update_user(UserName="zora-4", NewUserName="zora-married")
-        _dismiss(stage.cast, "olivia", "zora-5")
+        _dismiss(sandbox.actors, "olivia", "zora-5")
         iam.create_user(UserName="zora-5")
     finally:
-        stage.account.lose_events(0)
-    entries = stage.account.records()[before:]
+        sandbox.account.lose_events(0)
+    entries = sandbox.account.records()[before:]
     lost = Counter(entry["record"]["eventName"] for entry in entries if entry["lost"])
     came = sum(bool(entry["rules"]) for entry in entries)
     named = ", ".join(f"{name} {count}" for name, count in sorted(lost.items()))
-    return f"{came + lost.total()} events that rules ask for, {lost.total()} lost: {named}"
+    return f"{came + lost.total()} events that rules run_requests for, {lost.total()} lost: {named}"
 
 
-def _hire(cast: Cast, by: str, name: str, *, count: int) -> None:
-    boss = cast[by]
+def _hire(actors: Actors, by: str, name: str, *, count: int) -> None:
+    boss = actors[by]
     for number in range(count):
         person = f"{name}-{number}"
-        cast.hire(person, by=boss)
-        cast.give_console_access(person, by=boss)
+        actors.create_user(person, by=boss)
+        actors.grant_console_access(person, by=boss)
         if number % 2:
             boss.client("iam").put_user_policy(
                 UserName=person, PolicyName="enrol", PolicyDocument=_ENROL
             )
-            cast.enrol(person, device=f"{person}-phone")
+            actors.enrol(person, device=f"{person}-phone")
 
 
-def _dismiss(cast: Cast, by: str, *names: str) -> None:
+def _dismiss(actors: Actors, by: str, *names: str) -> None:
     """Let people go, with all that they have, as the console does it."""
-    iam = cast[by].client("iam")
+    iam = actors[by].client("iam")
     for name in names:
         for device in iam.list_mfa_devices(UserName=name)["MFADevices"]:
             iam.deactivate_mfa_device(UserName=name, SerialNumber=device["SerialNumber"])
@@ -67,31 +67,31 @@ def _dismiss(cast: Cast, by: str, *names: str) -> None:
         iam.delete_user(UserName=name)
 
 
-def sweep(stage: Stage) -> str:
+def sweep(sandbox: Sandbox) -> str:
     """Run the sweep as its schedule does, and wait until it has gone through both accounts."""
-    stage.evidence.look()
-    wrong = len(differences(Since.now(stage.evidence)))
-    before = {number: _last_sweep(stage, number).get("at") for number in ACCOUNTS}
-    stage.run("SweepFunction")
+    sandbox.observations.update()
+    wrong = len(differences(Since.now(sandbox.observations)))
+    before = {number: _last_sweep(sandbox, number).get("at") for number in ACCOUNTS}
+    sandbox.run("Sweep")
     deadline = time.monotonic() + SWEPT_WITHIN_SECONDS
     swept: dict[str, Json] = {}
     while time.monotonic() < deadline:
-        swept = {number: _last_sweep(stage, number) for number in ACCOUNTS}
+        swept = {number: _last_sweep(sandbox, number) for number in ACCOUNTS}
         if all(swept[number].get("at") != before[number] for number in ACCOUNTS):
             break
         time.sleep(0.5)
-    stage.evidence.look()
-    still = len(differences(Since.now(stage.evidence)))
+    sandbox.observations.update()
+    still = len(differences(Since.now(sandbox.observations)))
     calls = " and ".join(str(one.get("iam_calls", "?")) for one in swept.values())
     return f"users that the table was wrong about: {wrong} before, {still} after; {calls} IAM calls"
 
 
-def _last_sweep(stage: Stage, number: str) -> Json:
-    stage.evidence.look()
+def _last_sweep(sandbox: Sandbox, number: str) -> Json:
+    sandbox.observations.update()
     return next(
         (
             item
-            for item in stage.evidence.items
+            for item in sandbox.observations.items
             if (item["pk"], item["sk"]) == (f"ACCOUNT#{number}", "SWEEP")
         ),
         {},
@@ -103,7 +103,7 @@ def differences(since: Since) -> list[str]:
     return [
         found
         for number in ACCOUNTS
-        for found in _differences(since, since.evidence.account, number)
+        for found in _differences(since, since.observations.account, number)
     ]
 
 
@@ -111,7 +111,7 @@ def _differences(since: Since, hub: Account, number: str) -> list[str]:
     iam = replace(hub, number=number).root.client("iam")
     known = {
         item["pk"]: item
-        for item in since.evidence.kind("USER")
+        for item in since.observations.kind("USER")
         if item["pk"].startswith(f"USER#{number}#") and "gone_at" not in item
     }
     found = []
@@ -155,14 +155,14 @@ _ENROL: Final = (
     ' "Resource": ["arn:aws:iam::*:user/${aws:username}", "arn:aws:iam::*:mfa/*"]}]}'
 )
 
-SCENES: Final = (
-    Scene(
+SCENARIOS: Final = (
+    Scenario(
         "a busy day, and one event in five is lost",
         "People come, enrol, leave and move, in both accounts.",
         a_busy_day,
         (WRONG,),
     ),
-    Scene(
+    Scenario(
         "the sweep",
         "Everybody is looked at, in both accounts; only who seems to differ is asked about.",
         sweep,

@@ -8,10 +8,10 @@ from typing import Final
 from rich.console import Console
 from rich.markup import escape
 
-from sandbox.evidence import Act, Alert, Evidence, Mail
-from sandbox.expectations import Expectation, Scene, Since
+from sandbox.expectations import Expectation, Scenario, Since
+from sandbox.observations import Alert, HistoryLine, Mail, Observations
 from sandbox.records import Json
-from sandbox.stage import Stage
+from sandbox.setup import Sandbox
 
 SCENE_TAKES_AT_MOST_SECONDS: Final = 30
 # Once something is missing, what follows will probably miss something too.
@@ -20,10 +20,10 @@ LOOK_EVERY_SECONDS: Final = 0.25
 
 
 @dataclass(frozen=True)
-class Played:
-    """A scene that was played, and what did not follow."""
+class ScenarioResult:
+    """A scenario that was results, and what did not follow."""
 
-    scene: Scene
+    scenario: Scenario
     seconds: float
     missing: tuple[Expectation, ...]
 
@@ -36,17 +36,17 @@ class Timeline:
     began: float = field(default_factory=time.monotonic)
     silence_threshold: float = SCENE_TAKES_AT_MOST_SECONDS
 
-    def play(self, scenes: tuple[Scene, ...], stage: Stage) -> list[Played]:
-        """Play all scenes, even after one that did not end as told."""
-        return [self._play(scene, stage) for scene in scenes]
+    def play(self, scenarios: tuple[Scenario, ...], sandbox: Sandbox) -> list[ScenarioResult]:
+        """Play all scenarios, even after one that did not end as demo_run."""
+        return [self._play(scenario, sandbox) for scenario in scenarios]
 
-    def watch(self, evidence: Evidence) -> None:
+    def watch(self, observations: Observations) -> None:
         """Show what others do, until interrupted."""
         while True:
-            self.show(evidence.look())
+            self.show(observations.update())
             time.sleep(LOOK_EVERY_SECONDS)
 
-    def show(self, news: list[Json | Act | Mail | Alert]) -> None:
+    def show(self, news: list[Json | HistoryLine | Mail | Alert]) -> None:
         """Print what is new."""
         for item in news:
             for kind, style, text in _lines(item):
@@ -57,43 +57,43 @@ class Timeline:
         line = f"[dim]{at}[/]  [{style}]{kind:<10}[/] {text}"
         self.console.print(line, highlight=False, soft_wrap=True)
 
-    def _play(self, scene: Scene, stage: Stage) -> Played:
+    def _play(self, scenario: Scenario, sandbox: Sandbox) -> ScenarioResult:
         self.console.print()
-        self.console.rule(f"[bold]{escape(scene.title)}", align="left", style="dim")
-        self.console.print(f"[italic]{escape(scene.text)}", highlight=False)
-        since = Since.now(stage.evidence)
-        for number, line in enumerate((scene.act(stage) or "").splitlines()):
+        self.console.rule(f"[bold]{escape(scenario.title)}", align="left", style="dim")
+        self.console.print(f"[italic]{escape(scenario.text)}", highlight=False)
+        since = Since.now(sandbox.observations)
+        for number, line in enumerate((scenario.act(sandbox) or "").splitlines()):
             self._line("" if number else "meanwhile", "cyan", escape(line))
         start = time.monotonic()
-        missing = self._wait(scene, since, start)
+        missing = self._wait(scenario, since, start)
         if missing:
             self.silence_threshold = THEN_AT_MOST_SECONDS
-        for expectation in scene.then:
+        for expectation in scenario.then:
             failed = expectation in missing
             mark, style = ("✗ MISSING", "bold red") if failed else ("✓", "green")
             self.console.print(f"{'':8}  [{style}]{mark}[/] {escape(expectation.claim)}")
-        return Played(scene, time.monotonic() - start, missing)
+        return ScenarioResult(scenario, time.monotonic() - start, missing)
 
-    def _wait(self, scene: Scene, since: Since, start: float) -> tuple[Expectation, ...]:
+    def _wait(self, scenario: Scenario, since: Since, start: float) -> tuple[Expectation, ...]:
         """Look until nothing is under way and all has followed, or it takes too long."""
         while True:
-            settled = since.evidence.settled()
-            self.show(since.evidence.look())
-            missing = tuple(claim for claim in scene.then if not claim.holds(since))
+            is_idle = since.observations.is_idle()
+            self.show(since.observations.update())
+            missing = tuple(claim for claim in scenario.then if not claim.holds(since))
             too_long = time.monotonic() - start > self.silence_threshold
-            if (settled and not missing and since.evidence.settled()) or too_long:
+            if (is_idle and not missing and since.observations.is_idle()) or too_long:
                 return missing
             time.sleep(LOOK_EVERY_SECONDS)
 
 
-def _lines(item: Json | Act | Mail | Alert) -> Iterator[tuple[str, str, str]]:
+def _lines(item: Json | HistoryLine | Mail | Alert) -> Iterator[tuple[str, str, str]]:
     match item:
         case Mail():
             copied = f" (copy to {item.copy_to})" if item.copy_to else ""
             yield "mail", "bold blue", f"to {escape(item.to + copied)}: {escape(item.subject)}"
         case Alert():
             yield "alert", "bold red", escape(item.subject)
-        case Act():
+        case HistoryLine():
             if item.is_delivery:
                 yield "delivered", "dim", escape(item.what)
                 return

@@ -1,22 +1,31 @@
-"""How the tests are spread over pytest-xdist's workers."""
+"""How the tests run: which are left out, with how many examples, what stays in memory."""
 
-from typing import Any
+import gc
+import os
+from pathlib import Path
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+from hypothesis import HealthCheck, settings
+
+SANDBOX = Path(__file__).parent / "e2e"
+
+# Where CI is set, Hypothesis takes its own profile "ci", with 100 examples.
+settings.register_profile(
+    "quick", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+if not os.environ.get("CI"):
+    settings.load_profile("quick")
 
 
-class OneSandbox(LoadScopeScheduling):  # type: ignore[misc]
-    """Each test by itself, but all that play in the sandbox on one worker, where they are in order.
-
-    ``--dist=loadgroup`` would say the same, and groups nothing with this pytest (tried).
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        return "sandbox" if nodeid.startswith("tests/e2e/") else nodeid
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the sandbox's tests, unless they are named: ``make test-e2e``."""
+    if collection_path != SANDBOX:
+        return None
+    named = (Path(argument.partition("::")[0]) for argument in config.invocation_params.args)
+    return not any(path.resolve().is_relative_to(SANDBOX) for path in named)
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Spread the tests this way."""
-    return OneSandbox(config, log)
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector off what stays until the end: modules and thousands of tests."""
+    gc.collect()
+    gc.freeze()

@@ -12,7 +12,7 @@ metrics = Metrics()
 
 
 @metrics.log_metrics(capture_cold_start_metric=True)
-# Said here, since an environment variable could else have each event logged, signature and all.
+# Explicit, because an environment variable could otherwise make it log each signed event.
 @logger.inject_lambda_context(log_event=False)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one call."""

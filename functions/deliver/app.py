@@ -15,14 +15,14 @@ from mfa_watcher import bootstrap
 
 logger = Logger()
 metrics = Metrics()
-# Only what raises is tried again here: an intent that could not be sent is put back for redeliver.
+# Only what raises is retried here. An intent that could not be sent is put back for redeliver.
 processor = BatchProcessor(EventType.DynamoDBStreams, raise_on_entire_batch_failure=False)
 
 
 @metrics.log_metrics(capture_cold_start_metric=True)
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """Deliver each intent of the batch; the answer names those to be tried again."""
+    """Deliver each intent of the batch; the answer names those to be retried."""
     return process_partial_response(
         event=event, record_handler=bootstrap.deliver().take, processor=processor, context=context
     )

@@ -1,4 +1,4 @@
-"""Change requests that are due, on a schedule: remind whoever lets them wait, and end them."""
+"""Change requests that are due, on a schedule: send reminders, cancel, expire."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ metrics = Metrics()
 @metrics.log_metrics(capture_cold_start_metric=True)
 @logger.inject_lambda_context
 def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Look at every request that is due; gives how many ended how."""
-    return bootstrap.expire().make(
+    """Evaluate every request that is due; return how many ended how."""
+    return bootstrap.expire().run(
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000
     )

@@ -1,4 +1,4 @@
-"""Reports of SES about our mails: note how each ended, and commit what follows."""
+"""SES's reports about our mails: record how each ended, and commit what follows."""
 
 from typing import Any
 
@@ -15,14 +15,14 @@ from mfa_watcher import bootstrap
 
 logger = Logger()
 metrics = Metrics()
-# A batch of which every item failed is no error of the function: the queue tries each again.
+# A batch in which every item failed is not an error of the function: the queue retries each.
 processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
 
 
 @metrics.log_metrics(capture_cold_start_metric=True)
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """Take each message of the batch; the answer names those to be tried again."""
+    """Process each message of the batch; the answer names those to be retried."""
     return process_partial_response(
         event=event,
         record_handler=bootstrap.mail_feedback().take,

@@ -1,4 +1,4 @@
-"""Users who are to be shut in or let out, on a schedule: make IAM agree with their records."""
+"""Users to quarantine or release, on a schedule: make IAM agree with their records."""
 
 from typing import Any
 
@@ -13,6 +13,8 @@ metrics = Metrics()
 
 @metrics.log_metrics(capture_cold_start_metric=True)
 @logger.inject_lambda_context
-def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, str]:
-    """Attend to every user who is due; gives what was done, by user id."""
-    return bootstrap.quarantine().make()
+def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, str]:
+    """Quarantine and release every user who is due; return what was done, by user id."""
+    return bootstrap.quarantine().run(
+        seconds_left=lambda: context.get_remaining_time_in_millis() / 1000
+    )

@@ -1,6 +1,6 @@
-"""Intents that are still due, on a schedule: deliver what the stream could not.
+"""Intents that are due, on a schedule: deliver what the stream did not.
 
-Invoked by hand with ``{"intent_ids": ["…"]}``, it also takes up intents that had failed for good.
+Invoked by a person with ``{"intent_ids": ["…"]}``, it first makes those failed intents due again.
 """
 
 from typing import Any
@@ -17,8 +17,8 @@ metrics = Metrics()
 @metrics.log_metrics(capture_cold_start_metric=True)
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Deliver all that is due; gives how many intents ended how."""
-    return bootstrap.deliver().sweep(
+    """Deliver all intents that are due; return how many ended how."""
+    return bootstrap.redeliver().run(
         reopen=event.get("intent_ids", []),
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000,
     )

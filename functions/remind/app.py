@@ -1,4 +1,4 @@
-"""Users who are due, on a schedule: remind them, unless IAM says that they have enrolled."""
+"""Users who are due, on a schedule: send reminders, unless they have enrolled."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ metrics = Metrics()
 @metrics.log_metrics(capture_cold_start_metric=True)
 @logger.inject_lambda_context
 def handler(_event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
-    """Look at every user who is due; gives how many ended how."""
-    return bootstrap.remind().make(
+    """Evaluate every user who is due; return how many ended how."""
+    return bootstrap.remind().run(
         seconds_left=lambda: context.get_remaining_time_in_millis() / 1000
     )

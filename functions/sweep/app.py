@@ -1,6 +1,7 @@
-"""Everybody, by schedule or by hand: put accounts into a queue, and sweep those that come from it.
+"""The sweep: put accounts into a queue, and sweep those that the queue delivers.
 
-Invoked by hand with ``{"accounts": ["…"], "at_once": true, "read_devices": true}`` or less of that.
+Invoked by a person with ``{"accounts": ["…"], "at_once": true, "read_devices": true}``; each key
+may be left out.
 """
 
 from typing import Any
@@ -17,17 +18,17 @@ from mfa_watcher import bootstrap
 
 logger = Logger()
 metrics = Metrics()
-# A batch of which every item failed is no error of the function: the queue tries each again.
+# A batch in which every item failed is not an error of the function: the queue retries each.
 processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
 
 
 @metrics.log_metrics(capture_cold_start_metric=True)
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> object:
-    """Sweep the accounts of the batch, or put those that are asked for into the queue."""
-    sweeping = bootstrap.sweep()
+    """Sweep the accounts of the batch, or put the wanted ones into the queue."""
+    sweep = bootstrap.sweep()
     if "Records" not in event:
-        return sweeping.order(event)
+        return sweep.enqueue(event)
     return process_partial_response(
-        event=event, record_handler=sweeping.take, processor=processor, context=context
+        event=event, record_handler=sweep.take, processor=processor, context=context
     )

@@ -1,4 +1,4 @@
-"""Heartbeats, on a schedule: tell security of accounts and regions that nothing comes from."""
+"""Heartbeats, on a schedule: alert about accounts and regions from which no events arrive."""
 
 from typing import Any
 
@@ -14,5 +14,5 @@ metrics = Metrics()
 @metrics.log_metrics(capture_cold_start_metric=True)
 @logger.inject_lambda_context
 def handler(_event: dict[str, Any], _context: LambdaContext) -> dict[str, int]:
-    """Look at every path that events must come by; gives how many are silent."""
-    return bootstrap.watch().make()
+    """Evaluate all expected heartbeats; return how many are silent."""
+    return bootstrap.watch().run()

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from mfa_watcher.adapters.items import DUE_SHARDS
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
 from tests.support.account import Account, client, opened
@@ -15,7 +16,7 @@ REMEMBER = timedelta(days=35)
 
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    with opened(monkeypatch) as account:
+    with opened(monkeypatch, moto=True, shards=DUE_SHARDS) as account:
         yield account
 
 

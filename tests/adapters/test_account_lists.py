@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from mfa_watcher.adapters.account_lists import BotoAccountListReader, read_report
-from mfa_watcher.adapters.sweep_queue import SqsSweepQueue, read_task
+from mfa_watcher.adapters.sweep_queue import SqsSweepQueue
 from mfa_watcher.domain.sweep.account_lists import CredentialReport, ReportRow, ReportState
 from mfa_watcher.domain.sweep.comparison import SweepTask
+from mfa_watcher.entrypoints.parsing.sweep_tasks import parse_task
 from mfa_watcher.ports.errors import IamReadError, UnactionableError
 from tests.support.account import Account, Refusal, client
 from tests.support.builders import ACCOUNT, NOW
@@ -255,10 +256,10 @@ def test_what_is_put_into_the_queue_comes_out_as_it_was(account: Account) -> Non
     queue.send(ORDER, delay=timedelta(minutes=99))
     assert '"DelaySeconds": 900' in account.calls.bodies[-1]
     [body] = account.take_all("SweepQueue")
-    assert read_task(body) == ORDER
+    assert parse_task(body) == ORDER
 
 
 @pytest.mark.parametrize("body", ["", "null", "{}", '{"account_id": "1"}', "\x00"])
 def test_what_is_no_order_says_what_is_wrong_with_it(body: str) -> None:
-    with pytest.raises(UnactionableError, match="not a sweep task: "):
-        read_task(body)
+    with pytest.raises(UnactionableError, match="not an account to sweep: "):
+        parse_task(body)

@@ -7,7 +7,7 @@ import pytest
 
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
-from mfa_watcher.domain.users.user_state import Decision
+from mfa_watcher.domain.decision import Decision
 from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
 from tests.adapters.conftest import KEEP, REMEMBER
 from tests.support.account import Account, client
@@ -33,7 +33,7 @@ def watched_client() -> tuple[Any, list[Put]]:
     return watched, seen
 
 
-def test_each_entry_is_put_on_condition_that_there_is_none(account: Account) -> None:
+def test_each_entry_is_written_only_if_there_is_none(account: Account) -> None:
     watched, seen = watched_client()
     table = account.table
     store = DynamoStore(watched, table_name=table, remember_events=REMEMBER, keep_evidence=KEEP)
@@ -50,7 +50,7 @@ def test_each_entry_is_put_on_condition_that_there_is_none(account: Account) -> 
     assert [put["ConditionExpression"] for put in seen] == ["attribute_not_exists(pk)"] * 4
 
 
-def test_a_decision_that_would_put_another_entry_in_its_place_is_not_committed(
+def test_a_decision_that_would_overwrite_a_history_entry_is_not_committed(
     store: DynamoStore, account: Account
 ) -> None:
     store.commit(a_decision("e1"), now=NOW)

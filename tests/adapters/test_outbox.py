@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from mfa_watcher.adapters.items import DUE_SHARDS
-from mfa_watcher.adapters.outbox import CLAIM_HOLDS, DynamoOutbox
+from mfa_watcher.adapters.outbox import CLAIM_DURATION, DynamoOutbox
 from mfa_watcher.adapters.store import STREAM_HEAD_START, DynamoStore
 from mfa_watcher.domain.notifications.intents import Intent
 from mfa_watcher.domain.notifications.mail_feedback import MailOutcome
@@ -38,24 +38,24 @@ def claimed(outbox: DynamoOutbox, intent_id: str, minutes: float = 0) -> Claim:
 def test_an_intent_is_claimed_once(outbox: DynamoOutbox, pending: str) -> None:
     assert outbox.claim(pending, now=NOW) == Claim(MAIL, attempts=1)
     assert outbox.claim(pending, now=NOW) is None
-    assert outbox.claim(pending, now=NOW + CLAIM_HOLDS - INSTANT) is None
+    assert outbox.claim(pending, now=NOW + CLAIM_DURATION - INSTANT) is None
 
 
 def test_a_claim_that_ran_out_is_taken_over_and_counts_as_another_attempt(
     outbox: DynamoOutbox, pending: str
 ) -> None:
     claimed(outbox, pending)
-    assert outbox.claim(pending, now=NOW + CLAIM_HOLDS) == Claim(MAIL, attempts=2, lapses=1)
+    assert outbox.claim(pending, now=NOW + CLAIM_DURATION) == Claim(MAIL, attempts=2, lapses=1)
 
 
-def test_nothing_is_claimed_under_an_unknown_id_and_nothing_is_made(
+def test_an_unknown_id_is_not_claimed_and_no_item_is_written(
     outbox: DynamoOutbox, account: Account
 ) -> None:
     assert outbox.claim("no such intent", now=NOW) is None
     assert not account.items("")
 
 
-def test_what_is_put_back_is_due_at_its_time_and_not_before(
+def test_an_intent_that_was_put_back_is_due_at_its_time_and_not_before(
     outbox: DynamoOutbox, pending: str, account: Account
 ) -> None:
     outbox.put_back(claimed(outbox, pending), reason=HOSTILE, due_at=later(10))
@@ -65,7 +65,7 @@ def test_what_is_put_back_is_due_at_its_time_and_not_before(
     assert claimed(outbox, pending, 10).attempts == 2
 
 
-def test_what_is_put_back_is_not_claimed_before_its_time(
+def test_an_intent_that_was_put_back_is_not_claimed_before_its_time(
     outbox: DynamoOutbox, pending: str
 ) -> None:
     """The stream hands a batch over again when one of its records failed: all behind it too."""
@@ -83,12 +83,12 @@ def test_a_claimed_intent_is_due_only_when_its_claim_runs_out(
     outbox: DynamoOutbox, pending: str
 ) -> None:
     claimed(outbox, pending, 5)
-    assert list(outbox.due(now=later(5) + CLAIM_HOLDS - INSTANT)) == []
-    assert list(outbox.due(now=later(5) + CLAIM_HOLDS)) == [pending]
+    assert list(outbox.due(now=later(5) + CLAIM_DURATION - INSTANT)) == []
+    assert list(outbox.due(now=later(5) + CLAIM_DURATION)) == [pending]
 
 
 @pytest.mark.parametrize("end", ["sent", "skipped", "failed"])
-def test_what_has_ended_is_never_due_never_claimed_and_expires(
+def test_a_finished_intent_is_never_due_never_claimed_and_expires(
     outbox: DynamoOutbox, pending: str, account: Account, end: str
 ) -> None:
     finish(outbox, claimed(outbox, pending), end)
@@ -100,19 +100,23 @@ def test_what_has_ended_is_never_due_never_claimed_and_expires(
 
 @pytest.mark.parametrize("end", ["sent", "skipped", "failed"])
 @pytest.mark.parametrize("intent", [MAIL, an_alert()])
-def test_each_end_is_history_of_whom_it_is_about(
+def test_each_outcome_is_in_the_history_of_its_subject(
     store: DynamoStore, outbox: DynamoOutbox, account: Account, end: str, intent: Intent
 ) -> None:
     store.commit(a_decision("e1", intent, user=None), now=NOW)
     finish(outbox, claimed(outbox, intent.id), end)
     prefix = "USER#" if intent is MAIL else "ACCOUNT#"
     texts = [entry["what"] for entry in account.items(prefix, "HISTORY#")]
-    told = {"sent": "sent to a@example.com", "skipped": "not sent: why", "failed": "failed: why"}
-    assert any(text.endswith(told[end]) for text in texts)
+    outcomes = {
+        "sent": "sent to a@example.com",
+        "skipped": "not sent: why",
+        "failed": "failed: why",
+    }
+    assert any(text.endswith(outcomes[end]) for text in texts)
 
 
 @pytest.mark.parametrize("end", ["sent", "skipped", "failed", "put back"])
-def test_whose_claim_was_taken_over_can_end_nothing_any_more(
+def test_a_run_whose_claim_was_taken_over_cannot_finish_the_intent(
     outbox: DynamoOutbox, pending: str, account: Account, end: str
 ) -> None:
     late = claimed(outbox, pending)
@@ -124,7 +128,7 @@ def test_whose_claim_was_taken_over_can_end_nothing_any_more(
 
 
 @pytest.mark.parametrize("end", ["sent", "skipped", "failed", "put back"])
-def test_who_has_ended_an_intent_cannot_end_it_again(
+def test_an_intent_cannot_be_finished_twice(
     outbox: DynamoOutbox, pending: str, account: Account, end: str
 ) -> None:
     claim = claimed(outbox, pending)
@@ -135,7 +139,7 @@ def test_who_has_ended_an_intent_cannot_end_it_again(
     assert account.items("") == before
 
 
-def test_what_failed_can_be_reopened_and_starts_anew(
+def test_a_failed_intent_can_be_reopened_without_its_attempts(
     outbox: DynamoOutbox, pending: str, account: Account
 ) -> None:
     claimed(outbox, pending)
@@ -147,7 +151,7 @@ def test_what_failed_can_be_reopened_and_starts_anew(
 
 
 @pytest.mark.parametrize("state", ["pending", "claimed", "sent", "skipped", "unknown"])
-def test_only_what_failed_can_be_reopened(
+def test_only_a_failed_intent_can_be_reopened(
     outbox: DynamoOutbox, pending: str, account: Account, state: str
 ) -> None:
     if state != "pending":
@@ -159,7 +163,7 @@ def test_only_what_failed_can_be_reopened(
     assert account.items("") == before
 
 
-def test_all_that_is_due_is_found_over_all_shards_and_pages(
+def test_all_due_intents_are_found_in_all_shards_and_pages(
     store: DynamoStore,
     outbox: DynamoOutbox,
     account: Account,
@@ -173,7 +177,7 @@ def test_all_that_is_due_is_found_over_all_shards_and_pages(
     assert account.calls.tally("dynamodb")["Query"] > DUE_SHARDS
 
 
-def test_what_others_finish_while_the_due_ones_are_delivered_does_no_harm(
+def test_intents_that_others_finish_while_the_due_ones_are_delivered_do_no_harm(
     store: DynamoStore, outbox: DynamoOutbox
 ) -> None:
     store.commit(a_decision("e1", *(a_mail(f"mail-{n}") for n in range(20))), now=NOW)
@@ -200,7 +204,9 @@ def finish(outbox: DynamoOutbox, claim: Claim, end: str) -> None:
 # Turns, and what becomes of mails ---------------------------------------------------------------
 
 
-def test_waiting_for_a_turn_is_no_failed_try(outbox: DynamoOutbox, pending: str) -> None:
+def test_waiting_for_the_sending_rate_is_no_failed_attempt(
+    outbox: DynamoOutbox, pending: str
+) -> None:
     for minute in range(3):
         claim = claimed(outbox, pending, minute)
         outbox.put_back(claim, reason="not its turn", due_at=later(minute + 1), waited=True)
@@ -218,7 +224,7 @@ def test_alerts_and_mails_are_found_apart_and_stay_so_when_a_claim_runs_out(
         assert sorted(outbox.due_alerts(now=now)) == ["alert-1", "alert-2"]
         assert list(outbox.due(now=now)) == [MAIL.id]
         claimed(outbox, "alert-1", minute)
-        assert list(outbox.due_alerts(now=now + CLAIM_HOLDS - INSTANT)) == ["alert-2"]
+        assert list(outbox.due_alerts(now=now + CLAIM_DURATION - INSTANT)) == ["alert-2"]
 
 
 def test_a_reopened_alert_is_found_among_alerts(store: DynamoStore, outbox: DynamoOutbox) -> None:
@@ -229,7 +235,7 @@ def test_a_reopened_alert_is_found_among_alerts(store: DynamoStore, outbox: Dyna
     assert list(outbox.due(now=later(10))) == []
 
 
-def test_an_intent_is_looked_up_whatever_became_of_it(outbox: DynamoOutbox, pending: str) -> None:
+def test_an_intent_is_found_whatever_its_status(outbox: DynamoOutbox, pending: str) -> None:
     assert outbox.look_up("unknown") is None
     assert outbox.look_up(pending) == SentIntent(MAIL)
     claim = claimed(outbox, pending)
@@ -240,7 +246,7 @@ def test_an_intent_is_looked_up_whatever_became_of_it(outbox: DynamoOutbox, pend
     assert outbox.look_up(pending) == SentIntent(MAIL, "a@example.com")
 
 
-def test_an_outcome_is_noted_once_and_never_taken_back(
+def test_an_outcome_is_recorded_once_and_never_replaced_by_an_earlier_one(
     outbox: DynamoOutbox, pending: str, account: Account
 ) -> None:
     noted = [
@@ -260,7 +266,7 @@ def test_an_outcome_is_noted_once_and_never_taken_back(
     assert item(account)["outcome"] == "bounced"
 
 
-def test_an_outcome_of_an_unknown_mail_makes_nothing(
+def test_an_outcome_of_an_unknown_mail_writes_no_item(
     outbox: DynamoOutbox, account: Account
 ) -> None:
     assert not outbox.record_outcome("unknown", MailOutcome.BOUNCED, at=NOW)

@@ -10,10 +10,10 @@ from mfa_watcher.domain.notifications.digests import MAX_IN_DIGEST, by_severity
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Severity
 from mfa_watcher.ports.errors import NotSentError, RefusedError
 from tests.support.account import Account, Refusal, client
-from tests.support.builders import HOSTILE, NOW
+from tests.support.builders import ACCOUNT, HOSTILE, NOW
 
 FACTS = (("User", HOSTILE), ("What", "ana\nUser: bob"), ("With", "x" * 5000), ("Empty", ""))
-ALERT = Alert(AlertKind.REMOVAL_DENIED, Severity.HIGH, "It happened", FACTS)
+ALERT = Alert(AlertKind.REMOVAL_DENIED, Severity.HIGH, "It happened", FACTS, ACCOUNT)
 
 
 @pytest.fixture
@@ -137,13 +137,14 @@ def test_a_digest_counts_its_alerts_and_has_a_line_for_each_the_worst_first() ->
 
 
 def test_a_line_of_a_digest_names_user_request_actor_and_time() -> None:
-    facts = (("What", "w"), ("When", "t"), ("Change request", "PR-1"), ("Who", "a"), ("User", "u"))
+    others = (("Change request", "PR-1"), ("Actor", "a"), ("User", "u"))
+    facts = (("Summary", "w"), ("Time", "t"), *others)
     last = body_of_digest(several(1, facts)).splitlines()[-1]
-    assert last.endswith(" | User: u | Change request: PR-1 | Who: a | When: t | alert-0")
+    assert last.endswith(" | User: u | Change request: PR-1 | Actor: a | Time: t | alert-0")
 
 
 def test_the_largest_digest_fits_into_a_message_whatever_the_users_are_called() -> None:
-    facts = (("User", "\U0001f511" * 128), ("Who", HOSTILE * 20), ("When", "x" * 5000))
+    facts = (("User", "\U0001f511" * 128), ("Actor", HOSTILE * 20), ("Time", "x" * 5000))
     body = body_of_digest(several(MAX_IN_DIGEST, facts))
     assert len(body.encode()) < 256 * 1024
     assert len(body.splitlines()) == MAX_IN_DIGEST + 7

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from mfa_watcher.adapters import items
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.cli.samples import SAMPLES
+from mfa_watcher.domain.decision import Decision
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.notifications.intents import Alert, Intent, Mail
+from mfa_watcher.domain.notifications.intents import Alert, Intent
+from mfa_watcher.domain.notifications.mails import GuideMail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import (
     ChangeRequest,
@@ -19,7 +22,12 @@ from mfa_watcher.domain.requests.change_request import (
     RequestState,
     file_request,
 )
-from mfa_watcher.domain.sweep.user_inventory import SweepResult, UserCounts, inventory_entry
+from mfa_watcher.domain.sweep.user_inventory import (
+    SweepDecision,
+    SweepResult,
+    UserCounts,
+    inventory_entry,
+)
 from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import (
@@ -31,7 +39,6 @@ from mfa_watcher.domain.users.user import (
     User,
     UserKey,
 )
-from mfa_watcher.domain.users.user_state import Decision
 from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
 from mfa_watcher.ports.store import RequestPage, RequestSearch
 from tests.adapters.conftest import KEEP, REMEMBER
@@ -48,6 +55,7 @@ from tests.support.builders import (
     an_attempt,
     later,
 )
+from tests.support.examples import examples
 
 STORED = replace(ALICE, version=1)
 
@@ -140,7 +148,7 @@ def test_an_intent_that_is_there_already_does_not_hide_a_lost_race(
         (["None", "ThrottlingError"], ClientError),
     ],
 )
-def test_a_cancelled_transaction_is_told_by_its_reasons(
+def test_the_error_of_a_cancelled_transaction_depends_on_its_reasons(
     store: DynamoStore, reasons: list[str], error: type[Exception]
 ) -> None:
     with Stubber(client("dynamodb")) as stubber:
@@ -205,7 +213,7 @@ def test_history_is_never_overwritten(store: DynamoStore, account: Account) -> N
     assert account.items("USER#", "HISTORY#") == [first]
 
 
-def test_only_what_may_be_forgotten_expires(store: DynamoStore, account: Account) -> None:
+def test_only_items_that_need_not_be_kept_expire(store: DynamoStore, account: Account) -> None:
     request = a_request(an_attempt(serial="GAKT123"))
     store.commit(a_decision("e1", a_mail(), request=request), now=NOW)
     expiry = {
@@ -248,7 +256,7 @@ def test_a_request_is_found_from_the_moment_it_is_due_until_nothing_is_awaited_o
     assert list(store.due_requests(now=later(10**6))) == []
 
 
-def test_due_requests_and_due_users_do_not_meet(store: DynamoStore) -> None:
+def test_due_requests_and_due_users_are_found_apart(store: DynamoStore) -> None:
     finding = Finding("F-1", Cause.FOUND_UNPROTECTED, NOW, due_at=later(1))
     user = replace(ALICE, finding=finding)
     store.commit(a_decision("e1", user=user, request=a_request()), now=NOW)
@@ -257,7 +265,7 @@ def test_due_requests_and_due_users_do_not_meet(store: DynamoStore) -> None:
     assert list(store.due_users(now=far)) == [ALICE.key]
 
 
-def test_a_device_that_is_being_taken_leads_to_its_user_although_nobody_tried(
+def test_a_device_that_is_removed_by_fulfilment_leads_to_its_user(
     store: DynamoStore,
 ) -> None:
     """Its deletion names no user, and is no attempt that the request would hold."""
@@ -325,7 +333,7 @@ def test_a_request_comes_back_as_stored(store: DynamoStore) -> None:
         (items.HISTORY, HistoryEntry),
     ],
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(0.4), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_every_value_survives_the_form_it_has_in_the_table(
     adapter: object, kind: type, data: st.DataObject
@@ -345,11 +353,18 @@ def test_every_value_survives_the_form_it_has_in_the_table(
 def test_an_intent_comes_back_as_stored(
     store: DynamoStore, outbox: DynamoOutbox, intent: Intent
 ) -> None:
-    assert isinstance(intent.act, Mail | Alert)
+    assert isinstance(intent.act, GuideMail | Alert)
     store.commit(a_decision("e1", intent), now=NOW)
     claim = outbox.claim(intent.id, now=NOW)
     assert claim
     assert claim.intent == intent
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_each_mail_is_read_back_as_the_kind_that_was_written(name: str) -> None:
+    mail = a_mail("mail-1", SAMPLES[name])
+    wire = items.to_wire(items.dump(items.INTENT, mail))
+    assert items.INTENT.validate_python(items.from_wire(wire)) == mail
 
 
 # Change requests, listed --------------------------------------------------------------------------
@@ -454,7 +469,7 @@ def test_request_that_nobody_tried_for_can_be_stored(store: DynamoStore) -> None
     assert store.request(request.id) == replace(request, version=1)
 
 
-# The roster --------------------------------------------------------------------------------------
+# The inventory ------------------------------------------------------------------------------------
 
 
 def newcomers(number: int) -> list[User]:
@@ -470,7 +485,7 @@ def newcomers(number: int) -> list[User]:
     ]
 
 
-def test_newcomers_are_noted_many_at_a_time_and_stand_in_the_roster_and_under_their_names(
+def test_new_users_are_added_many_at_a_time_and_found_in_the_inventory_and_by_name(
     store: DynamoStore, account: Account
 ) -> None:
     users = newcomers(60)
@@ -483,7 +498,7 @@ def test_newcomers_are_noted_many_at_a_time_and_stand_in_the_roster_and_under_th
     assert store.user_id_named(ACCOUNT, "USER7") == "AIDA007"
 
 
-def test_who_is_known_after_all_is_left_as_he_is_and_named(store: DynamoStore) -> None:
+def test_users_who_are_known_by_now_are_not_changed_and_are_returned(store: DynamoStore) -> None:
     users = newcomers(6)
     before = [replace(users[2], devices=(), mfa_status=None), replace(users[5], name="other")]
     for number, user in enumerate(before):
@@ -494,7 +509,7 @@ def test_who_is_known_after_all_is_left_as_he_is_and_named(store: DynamoStore) -
     assert store.user(users[4].key) == replace(users[4], version=1)
 
 
-def test_who_is_gone_is_not_in_the_roster_and_comes_back_with_his_next_record(
+def test_users_who_are_gone_are_not_in_the_inventory_until_their_next_record(
     store: DynamoStore,
 ) -> None:
     store.commit(a_decision("e1"), now=NOW)
@@ -506,12 +521,11 @@ def test_who_is_gone_is_not_in_the_roster_and_comes_back_with_his_next_record(
     assert list(store.inventory(ACCOUNT)) == [inventory_entry(replace(back, version=3))]
 
 
-def test_of_each_accounts_sweeps_the_last_is_kept(store: DynamoStore) -> None:
+def test_the_last_sweep_result_of_each_account_is_kept(store: DynamoStore) -> None:
     counted = UserCounts(users=3, unprotected=1)
     swept = SweepResult(ACCOUNT, "r1", NOW, NOW, 7, 2, 1, counted, 0, {"CreateUser": 1}, {"why": 1})
     assert store.last_sweep(ACCOUNT) is None
     for seed, run in (("e1", "r1"), ("e2", "r2")):
-        ended = replace(a_decision(seed, user=None), swept=replace(swept, run=run))
-        store.commit(ended, now=NOW)
+        store.commit(SweepDecision(seed, result=replace(swept, run=run)), now=NOW)
     assert store.last_sweep(ACCOUNT) == replace(swept, run="r2")
     assert store.last_sweep("999999999999") is None

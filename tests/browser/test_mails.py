@@ -33,7 +33,7 @@ Mails = list[dict[str, str]]
 
 
 def mails() -> Mails:
-    """Give every sample in every language, and once more with what is long or turns around."""
+    """Return every sample in every language, and with long and right-to-left values."""
     renderer = JinjaMailRenderer(CONTEXT)
     as_they_are = [{"name": preview.stem, "html": preview.rendered.html} for preview in previews()]
     hostile = [
@@ -48,7 +48,7 @@ def mails() -> Mails:
 
 
 def measured(shown: Mails, folder: Path, scheme: int) -> list[dict[str, Any]]:
-    """Give what a browser finds; one start for all mails."""
+    """Return what a browser measures; it is started once for all mails."""
     script = Path(__file__).with_name("measure.js").read_text(encoding="utf-8")
     # A script ends at the first </script, wherever it stands.
     values = json.dumps(shown).replace("<", "\\u003c")

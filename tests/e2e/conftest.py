@@ -1,16 +1,39 @@
-"""The whole product in an emulated account: deployed once, the story played once, then examined."""
+"""The whole product in an emulated account: deployed once, the story results once, then examined."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from sandbox.emulator import Emulator, EmulatorError, free_port, interpreter
-from sandbox.scenes import SCENES
-from sandbox.stage import Stage
-from sandbox.timelapse import waiting_is_over
-from sandbox.timeline import Played, Timeline
+from sandbox.scenarios import SCENARIOS
+from sandbox.setup import Sandbox
+from sandbox.time_shift import make_waiting_due
+from sandbox.timeline import ScenarioResult, Timeline
 from tests.e2e.waiting import Outage, eventually
+
+OWN_SANDBOX = {"test_append_only", "test_disturbances", "test_function_urls", "test_guard_matrix"}
+"""The files that deploy for themselves. All others examine the one account of the story."""
+
+
+class BySandbox(LoadScopeScheduling):  # type: ignore[misc]
+    """All tests that play in one sandbox go to one worker, where they are in order.
+
+    ``--dist=loadgroup`` would say the same, and groups nothing with this pytest (tried).
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = Path(nodeid.partition("::")[0]).stem
+        return file if file in OWN_SANDBOX else "story"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Spread the tests this way."""
+    return BySandbox(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -20,58 +43,60 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stage, list[Played]]]:
+def demo_run(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Sandbox, list[ScenarioResult]]]:
     try:
         interpreter()
     except EmulatorError as error:
         pytest.skip(str(error))
     home = tmp_path_factory.mktemp("sandbox")
     with Emulator(free_port(), home) as emulator:
-        stage = Stage.set_up(emulator)
+        sandbox = Sandbox.set_up(emulator)
         with (home / "timeline.txt").open("w") as transcript:
-            played = Timeline(Console(file=transcript, width=120)).play(SCENES, stage)
-        yield stage, played
+            results = Timeline(Console(file=transcript, width=120)).play(SCENARIOS, sandbox)
+        yield sandbox, results
 
 
 @pytest.fixture(scope="session")
-def outage(told: tuple[Stage, list[Played]]) -> Outage:
+def outage(demo_run: tuple[Sandbox, list[ScenarioResult]]) -> Outage:
     """Deliver is out while a mail and an alert are meant; redeliver runs, as on its schedule."""
-    stage = told[0]
-    evidence, lambda_ = stage.evidence, stage.account.root.client("lambda")
-    evidence.look()
-    mails, alerts = len(evidence.mails), len(evidence.alerts)
-    known = {intent["id"] for intent in evidence.kind("INTENT")}
-    (stream,) = lambda_.list_event_source_mappings(FunctionName=evidence.stack["DeliverFunction"])[
+    sandbox = demo_run[0]
+    observations, lambda_ = sandbox.observations, sandbox.account.root.client("lambda")
+    observations.update()
+    mails, alerts = len(observations.mails), len(observations.alerts)
+    known = {intent["id"] for intent in observations.kind("INTENT")}
+    (stream,) = lambda_.list_event_source_mappings(FunctionName=observations.stack["Deliver"])[
         "EventSourceMappings"
     ]
     lambda_.update_event_source_mapping(UUID=stream["UUID"], Enabled=False)
     try:
-        stage.cast.hire("hanna", by=stage.cast["olivia"])
-        stage.cast.give_console_access("hanna", by=stage.cast["olivia"])
-        stage.account.sign_in(source_ip="198.51.100.98")
+        sandbox.actors.create_user("hanna", by=sandbox.actors["olivia"])
+        sandbox.actors.grant_console_access("hanna", by=sandbox.actors["olivia"])
+        sandbox.account.sign_in(source_ip="198.51.100.98")
 
         def meant() -> set[str]:
-            evidence.look()
-            ids = {intent["id"] for intent in evidence.kind("INTENT")} - known
+            observations.update()
+            ids = {intent["id"] for intent in observations.kind("INTENT")} - known
             return {id_ for id_ in ids if "watcher_disturbed" not in id_}  # that is our own doing
 
         eventually(lambda: len(meant()) == 2)
-        left = {one["id"] for one in evidence.kind("INTENT") if one["status"] == "pending"}
-        waiting_is_over(stage)
-        stage.run("RedeliverFunction")
+        left = {one["id"] for one in observations.kind("INTENT") if one["status"] == "pending"}
+        make_waiting_due(sandbox)
+        sandbox.run("Redeliver")
     finally:
         lambda_.update_event_source_mapping(UUID=stream["UUID"], Enabled=True)
-    eventually(lambda: evidence.look() is not None and evidence.settled())
-    return Outage(left & meant(), evidence.mails[mails:], evidence.alerts[alerts:])
+    eventually(lambda: observations.update() is not None and observations.is_idle())
+    return Outage(left & meant(), observations.mails[mails:], observations.alerts[alerts:])
 
 
 @pytest.fixture
-def stage(told: tuple[Stage, list[Played]]) -> Stage:
+def sandbox(demo_run: tuple[Sandbox, list[ScenarioResult]]) -> Sandbox:
     """The account, after the story."""
-    return told[0]
+    return demo_run[0]
 
 
 @pytest.fixture
-def played(told: tuple[Stage, list[Played]]) -> dict[str, Played]:
-    """How each scene ended, by title."""
-    return {one.scene.title: one for one in told[1]}
+def results(demo_run: tuple[Sandbox, list[ScenarioResult]]) -> dict[str, ScenarioResult]:
+    """How each scenario ended, by title."""
+    return {one.scenario.title: one for one in demo_run[1]}

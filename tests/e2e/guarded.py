@@ -12,9 +12,10 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from sandbox.account import Account, Principal
-from sandbox.cast import SELF_SERVICE, Cast
+from sandbox.actors import SELF_SERVICE, Actors
+from sandbox.deploy import BUCKET
 from sandbox.emulator import REGION, Emulator, free_port
-from tests.template.cloudformation import STACK, Template
+from tests.template.cloudformation import ROOT, STACK, Template
 
 BREAK_GLASS = "break-glass"
 RESCUE = "emergency/rescue"
@@ -44,7 +45,12 @@ def without_code(template: Template) -> dict[str, Any]:
             case "AWS::Events::Rule":  # as it is named, with nothing to catch
                 nothing = properties | {"EventPattern": {"source": ["aws.nothing"]}}
                 kept[name] = resource | {"Properties": nothing}
-            case "AWS::Serverless::LayerVersion" | "AWS::CloudWatch::Alarm":
+            case "AWS::CloudFormation::Stack" if name == "Alarms":
+                pass
+            case "AWS::CloudFormation::Stack":
+                url = f"https://s3.amazonaws.com/{BUCKET}/{properties['TemplateURL']}"
+                kept[name] = resource | {"Properties": properties | {"TemplateURL": url}}
+            case "AWS::Serverless::LayerVersion":
                 pass
             case _:
                 kept[name] = resource
@@ -56,7 +62,8 @@ def without_code(template: Template) -> dict[str, Any]:
     }
     parts = ("AWSTemplateFormatVersion", "Conditions")
     body = {part: template.body[part] for part in parts}
-    return body | {"Parameters": parameters, "Resources": kept}
+    outputs = {"GuardPolicyArn": template.body["Outputs"]["GuardPolicyArn"]}
+    return body | {"Parameters": parameters, "Resources": kept, "Outputs": outputs}
 
 
 @dataclass
@@ -64,7 +71,7 @@ class Guarded:
     """The account, and who calls in it."""
 
     account: Account
-    cast: Cast
+    actors: Actors
     resources: dict[str, str]
     """Physical ids by logical ids."""
 
@@ -80,7 +87,13 @@ class Guarded:
             account = Account(emulator.endpoint)
             root = account.root
             given = {"SenderAddress": "mfa@example.com", "QuarantineMode": "on"} | parameters
-            formation = root.client("cloudformation")
+            formation, s3 = root.client("cloudformation"), root.client("s3")
+            s3.create_bucket(Bucket=BUCKET)
+            s3.put_object(
+                Bucket=BUCKET,
+                Key="guard-policy.yaml",
+                Body=(ROOT / "guard-policy.yaml").read_bytes(),
+            )
             formation.create_stack(
                 StackName=STACK,
                 TemplateBody=json.dumps(without_code(Template.read()), separators=(",", ":")),
@@ -94,20 +107,21 @@ class Guarded:
             )
             made = formation.describe_stack_resources(StackName=STACK)["StackResources"]
             ids = {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in made}
-            yield cls(account, Cast(account), ids, ids["GuardPolicy"])
+            [output] = formation.describe_stacks(StackName=STACK)["Stacks"][0]["Outputs"]
+            yield cls(account, Actors(account), ids, output["OutputValue"])
 
     def user(self, name: str, *policies: str) -> Principal:
         """Hire somebody with these managed policies, who may do about himself what AWS advises."""
         root = self.account.root
-        self.cast.hire(name, by=root)
+        self.actors.create_user(name, by=root)
         iam = root.client("iam")
         iam.put_user_policy(
             UserName=name, PolicyName="self-service", PolicyDocument=json.dumps(SELF_SERVICE)
         )
         for policy in policies:
             iam.attach_user_policy(UserName=name, PolicyArn=policy)
-        self.callers[name] = self.cast[name].client
-        return self.cast[name]
+        self.callers[name] = self.actors[name].client
+        return self.actors[name]
 
     def role(self, name: str, *policies: str) -> None:
         """Make a role with these managed policies, and a session of it, by the role's name."""

@@ -7,7 +7,7 @@ import pytest
 
 from sandbox.deploy import DOMAIN, verify_sender
 from sandbox.records import Json
-from sandbox.stage import Stage
+from sandbox.setup import Sandbox
 from tests.e2e.waiting import Outage, eventually
 
 
@@ -16,18 +16,20 @@ from tests.e2e.waiting import Outage, eventually
     ["no JSON at all", json.dumps({"version": "0", "source": "aws.iam"}), "[]"],
     ids=["no JSON", "no detail", "no object"],
 )
-def test_poison_message_is_parked_with_its_reason(stage: Stage, body: str) -> None:
-    sqs = stage.account.root.client("sqs")
-    sqs.send_message(QueueUrl=stage.evidence.stack["IamChangeQueueUrl"], MessageBody=body)
+def test_poison_message_is_parked_with_its_reason(sandbox: Sandbox, body: str) -> None:
+    sqs = sandbox.account.root.client("sqs")
+    sqs.send_message(QueueUrl=sandbox.observations.stack["IamChangeQueue"], MessageBody=body)
 
     letter = eventually(
-        lambda: next((one for one in stage.evidence.dead_letters() if one["Body"] == body), None)
+        lambda: next(
+            (one for one in sandbox.observations.dead_letters() if one["Body"] == body), None
+        )
     )
     assert letter["MessageAttributes"]["reason"]["StringValue"]
     assert "IamChangeQueue" in letter["MessageAttributes"]["source_queue"]["StringValue"]
 
     sqs.delete_message(
-        QueueUrl=stage.evidence.stack["IamChangeDeadLettersUrl"],
+        QueueUrl=sandbox.observations.stack["IamChangeDeadLetters"],
         ReceiptHandle=letter["ReceiptHandle"],
     )
 
@@ -40,31 +42,31 @@ def test_what_deliver_leaves_goes_out_by_the_schedule_and_once(outage: Outage) -
 
 
 @pytest.fixture
-def sender_refused(stage: Stage) -> Iterator[None]:
+def sender_refused(sandbox: Sandbox) -> Iterator[None]:
     """SES does not know the sender any more."""
-    stage.account.root.client("sesv2").delete_email_identity(EmailIdentity=DOMAIN)
+    sandbox.account.root.client("sesv2").delete_email_identity(EmailIdentity=DOMAIN)
     yield
-    verify_sender(stage.account)
+    verify_sender(sandbox.account)
 
 
 @pytest.mark.usefixtures("sender_refused")
-def test_mail_of_a_sender_that_ses_does_not_know_waits_with_the_reason(stage: Stage) -> None:
-    olivia = stage.cast["olivia"]
-    stage.cast.hire("erin", by=olivia)
-    stage.cast.give_console_access("erin", by=olivia)
+def test_mail_of_a_sender_that_ses_does_not_know_waits_with_the_reason(sandbox: Sandbox) -> None:
+    olivia = sandbox.actors["olivia"]
+    sandbox.actors.create_user("erin", by=olivia)
+    sandbox.actors.grant_console_access("erin", by=olivia)
 
     def waiting() -> Json | None:
         return next(
-            (one for one in mails_to(stage, "erin") if "not verified" in one.get("reason", "")),
+            (one for one in mails_to(sandbox, "erin") if "not verified" in one.get("reason", "")),
             None,
         )
 
     assert eventually(waiting)["status"] == "pending"
 
 
-def test_each_mail_of_the_story_is_known_to_have_arrived_or_not(stage: Stage) -> None:
+def test_each_mail_of_the_story_is_known_to_have_arrived_or_not(sandbox: Sandbox) -> None:
     def arrived() -> Json | None:
-        sent = [one for one in mails_to(stage) if one["status"] == "sent"]
+        sent = [one for one in mails_to(sandbox) if one["status"] == "sent"]
         ended = {one["id"]: one.get("outcome") for one in sent}
         meant = {one["id"]: _outcome_of_a_mail_to(one["sent_to"]) for one in sent}
         return meant if ended == meant else None
@@ -77,48 +79,50 @@ def _outcome_of_a_mail_to(address: str) -> str:
 
 
 def test_address_that_mail_bounces_from_is_not_used_again_and_told_to_security(
-    stage: Stage,
+    sandbox: Sandbox,
 ) -> None:
-    olivia = stage.cast["olivia"]
-    stage.cast.hire("bounce", by=olivia)
-    stage.cast.give_console_access("bounce", by=olivia)
+    olivia = sandbox.actors["olivia"]
+    sandbox.actors.create_user("bounce", by=olivia)
+    sandbox.actors.grant_console_access("bounce", by=olivia)
 
     def marked() -> Json | None:
-        stage.evidence.look()
-        user = next((one for one in stage.evidence.kind("USER") if one["name"] == "bounce"), {})
+        sandbox.observations.update()
+        user = next(
+            (one for one in sandbox.observations.kind("USER") if one["name"] == "bounce"), {}
+        )
         return user if user.get("bad_addresses") else None
 
     assert eventually(marked)["bad_addresses"] == ["bounce@example.com"]
 
-    def told() -> Json | None:
-        stage.evidence.look()
-        kinds = {alert.attributes.get("kind") for alert in stage.evidence.alerts}
+    def demo_run() -> Json | None:
+        sandbox.observations.update()
+        kinds = {alert.attributes.get("kind") for alert in sandbox.observations.alerts}
         return {"kinds": kinds} if "mail_undeliverable" in kinds else None
 
-    eventually(told)
+    eventually(demo_run)
 
 
-def mails_to(stage: Stage, name: str = "") -> list[Json]:
+def mails_to(sandbox: Sandbox, name: str = "") -> list[Json]:
     """The intents of mails, to one user or to all."""
-    stage.evidence.look()
+    sandbox.observations.update()
     return [
         intent
-        for intent in stage.evidence.kind("INTENT")
+        for intent in sandbox.observations.kind("INTENT")
         if intent["id"].startswith("mail-") and name in intent["act"]["user_name"]
     ]
 
 
-def test_renamed_user_keeps_finding_and_is_known_by_the_new_name(stage: Stage) -> None:
-    stage.evidence.look()
-    bob = next(one for one in stage.evidence.kind("USER") if one["name"] == "bob")
-    iam = stage.cast["olivia"].client("iam")
+def test_renamed_user_keeps_finding_and_is_known_by_the_new_name(sandbox: Sandbox) -> None:
+    sandbox.observations.update()
+    bob = next(one for one in sandbox.observations.kind("USER") if one["name"] == "bob")
+    iam = sandbox.actors["olivia"].client("iam")
     iam.update_user(UserName="bob", NewUserName="robert")
     try:
 
         def robert() -> Json | None:
-            stage.evidence.look()
+            sandbox.observations.update()
             return next(
-                (one for one in stage.evidence.kind("USER") if one["name"] == "robert"), None
+                (one for one in sandbox.observations.kind("USER") if one["name"] == "robert"), None
             )
 
         renamed = eventually(robert)

@@ -31,7 +31,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         interpreter()
     except EmulatorError as error:
         pytest.skip(str(error))
-    with Guarded.set_up(tmp_path_factory.mktemp("evidence")) as guarded:
+    with Guarded.set_up(tmp_path_factory.mktemp("observations")) as guarded:
         yield guarded
 
 

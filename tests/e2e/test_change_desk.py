@@ -10,24 +10,24 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox.account import Principal
-from sandbox.cast import SERVICE_DESK
-from sandbox.desk import ask
+from sandbox.actors import SERVICE_DESK
+from sandbox.command_line import run_requests
 from sandbox.records import Json
-from sandbox.stage import Stage
+from sandbox.setup import Sandbox
 
 
 @pytest.fixture
-def requests(stage: Stage) -> dict[str, Json]:
+def requests(sandbox: Sandbox) -> dict[str, Json]:
     """The latest change requests of the story, by the user's name."""
-    stage.evidence.look()
-    found = sorted(stage.evidence.kind("REQUEST"), key=lambda item: str(item["opened_at"]))
+    sandbox.observations.update()
+    found = sorted(sandbox.observations.kind("REQUEST"), key=lambda item: str(item["opened_at"]))
     return {item["subject_name"]: item for item in found}
 
 
-def test_password_is_written_down_nowhere(stage: Stage) -> None:
-    stage.evidence.look()
-    evidence = stage.evidence
-    logs = stage.account.root.client("logs")
+def test_password_is_written_down_nowhere(sandbox: Sandbox) -> None:
+    sandbox.observations.update()
+    observations = sandbox.observations
+    logs = sandbox.account.root.client("logs")
     events = [
         event["message"]
         for group in logs.describe_log_groups()["logGroups"]
@@ -39,20 +39,20 @@ def test_password_is_written_down_nowhere(stage: Stage) -> None:
     assert any("Fulfilled" in event for event in events)
     written = {
         "logs": "\n".join(events),
-        "table": repr(evidence.items),
-        "mails": repr(evidence.mails),
-        "alerts": repr(evidence.alerts),
-        "records": json.dumps(evidence.records),
+        "table": repr(observations.items),
+        "mails": repr(observations.mails),
+        "alerts": repr(observations.alerts),
+        "records": json.dumps(observations.records),
     }
-    assert len(stage.cast.handed_over) == 3
-    for password in stage.cast.handed_over:
+    assert len(sandbox.actors.issued_passwords) == 3
+    for password in sandbox.actors.issued_passwords:
         assert len(password) >= 20
         assert [place for place, text in written.items() if password in text] == []
 
 
-def test_each_state_is_led_to_by_an_entry(stage: Stage, requests: dict[str, Json]) -> None:
+def test_each_state_is_led_to_by_an_entry(sandbox: Sandbox, requests: dict[str, Json]) -> None:
     for item in requests.values():
-        entries = [one for one in stage.evidence.history_of(item) if one.get("after")]
+        entries = [one for one in sandbox.observations.history_of(item) if one.get("after")]
         moves = {(one.get("before"), one["after"]) for one in entries if _moves(one)}
         reached: set[str | None] = {None}
         while following := {after for before, after in moves if before in reached} - reached:
@@ -65,17 +65,17 @@ def _moves(entry: Json) -> bool:
     return bool(entry.get("before") != entry["after"])
 
 
-def test_whoever_calls_a_function_past_its_url_is_stopped(stage: Stage) -> None:
+def test_whoever_calls_a_function_past_its_url_is_stopped(sandbox: Sandbox) -> None:
     forged = {"requestContext": {"authorizer": {"iam": {"userArn": "arn:aws:iam::1:user/x"}}}}
-    for caller in (stage.cast.with_mfa("petra"), stage.cast["carol"]):
-        for output in ("ChangeDeskFunction", "ApprovalDeskFunction", "FulfilFunction"):
+    for caller in (sandbox.actors.with_mfa("petra"), sandbox.actors["carol"]):
+        for function in ("ChangeDesk", "ApprovalDesk", "Fulfil"):
             with pytest.raises(ClientError, match="AccessDenied"):
-                _invoke(caller, stage.evidence.stack[output], forged)
+                _invoke(caller, sandbox.observations.stack[function], forged)
 
 
-def test_function_itself_refuses_whom_iam_did_not_vouch_for(stage: Stage) -> None:
+def test_function_itself_refuses_whom_iam_did_not_vouch_for(sandbox: Sandbox) -> None:
     event = json.loads(Path("events/fulfil/caller_missing.json").read_text())
-    answer = _invoke(stage.account.root, stage.evidence.stack["FulfilFunction"], event)
+    answer = _invoke(sandbox.account.root, sandbox.observations.stack["Fulfil"], event)
     assert answer["statusCode"] == 403
 
 
@@ -87,18 +87,23 @@ def _invoke(caller: Principal, function: str, event: Json) -> Json:
     return answer
 
 
-def test_service_desk_decides_nothing(stage: Stage, requests: dict[str, Json]) -> None:
-    lena = stage.cast.at_the_service_desk("lena")
+def test_service_desk_decides_nothing(sandbox: Sandbox, requests: dict[str, Json]) -> None:
+    lena = sandbox.actors.in_service_desk_role("lena")
     command = ("approve", requests["alice"]["id"], "--reason", "she is in a hurry")
-    ask(stage.evidence.stack, lena, *command, refused="IAM does not let you use the approval desk")
+    run_requests(
+        sandbox.observations.stack,
+        lena,
+        *command,
+        refused="IAM does not allow you use the approval desk",
+    )
 
 
-def test_role_that_is_no_service_desk_files_for_nobody(stage: Stage) -> None:
-    root = stage.account.root.client("iam")
+def test_role_that_is_no_service_desk_files_for_nobody(sandbox: Sandbox) -> None:
+    root = sandbox.account.root.client("iam")
     trust = root.get_role(RoleName=SERVICE_DESK)["Role"]["AssumeRolePolicyDocument"]
     role = root.create_role(RoleName="Interns", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
     root.attach_role_policy(
-        RoleName="Interns", PolicyArn=stage.evidence.stack["RequesterPolicyArn"]
+        RoleName="Interns", PolicyArn=sandbox.observations.stack["RequesterPolicyArn"]
     )
     root.put_user_policy(
         UserName="lena",
@@ -114,26 +119,28 @@ def test_role_that_is_no_service_desk_files_for_nobody(stage: Stage) -> None:
             }
         ),
     )
-    intern = stage.cast.in_role("lena", role["Arn"])
+    intern = sandbox.actors.in_role("lena", role["Arn"])
     refused = "only IAM users, for themselves, and the service desk's roles"
-    ask(stage.evidence.stack, intern, "open", "--user", "bob", refused=refused)
+    run_requests(sandbox.observations.stack, intern, "open", "--user", "bob", refused=refused)
 
 
-def test_auditor_gets_all_requests_with_their_histories(stage: Stage, tmp_path: Path) -> None:
-    stage.evidence.look()
-    requests = stage.evidence.kind("REQUEST")
-    file, petra = tmp_path / "requests.csv", stage.cast.with_mfa("petra")
+def test_auditor_gets_all_requests_with_their_histories(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.observations.update()
+    requests = sandbox.observations.kind("REQUEST")
+    file, petra = tmp_path / "requests.csv", sandbox.actors.with_mfa("petra")
     period = ("--from", "2020-01-01", "--to", "2099-12-31")
-    ask(stage.evidence.stack, petra, "export", *period, "--output", str(file))
+    run_requests(sandbox.observations.stack, petra, "export", *period, "--output", str(file))
     lines = list(csv.DictReader(io.StringIO(file.read_text())))
     assert {line["request"] for line in lines} == {item["id"] for item in requests}
     for item in requests:
-        told = [line["event_id"] for line in lines if line["request"] == item["id"]]
-        assert sorted(told) == sorted(one["event_id"] for one in stage.evidence.history_of(item))
+        demo_run = [line["event_id"] for line in lines if line["request"] == item["id"]]
+        assert sorted(demo_run) == sorted(
+            one["event_id"] for one in sandbox.observations.history_of(item)
+        )
 
 
 def test_administrator_finds_the_desk_in_the_stack(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sandbox.desk.urls", lambda _stack: {})
-    assert "alice" in ask(stage.evidence.stack, stage.cast["olivia"], "list")
+    monkeypatch.setattr("sandbox.command_line.urls", lambda _stack: {})
+    assert "alice" in run_requests(sandbox.observations.stack, sandbox.actors["olivia"], "list")

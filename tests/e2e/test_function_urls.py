@@ -17,7 +17,7 @@ from botocore.httpsession import URLLib3Session
 
 from sandbox import totp
 from sandbox.account import Account, Principal
-from sandbox.cast import Cast
+from sandbox.actors import Actors
 from sandbox.emulator import REGION, Emulator, EmulatorError, free_port, interpreter
 
 ECHO = "def handler(event, context):\n    return event\n"
@@ -34,7 +34,7 @@ class Door:
     """A deployed function that gives back the event it gets, and its URL."""
 
     account: Account
-    cast: Cast
+    actors: Actors
     arn: str
     url: str
 
@@ -53,7 +53,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
         interpreter()
     except EmulatorError as error:
         pytest.skip(str(error))
-    with Emulator(free_port(), tmp_path_factory.mktemp("urls")) as emulator:
+    with Emulator(free_port(), tmp_path_factory.mktemp("api_urls")) as emulator:
         account = Account(emulator.endpoint)
         root = account.root
         role = root.client("iam").create_role(
@@ -71,14 +71,14 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
             Code={"ZipFile": code.getvalue()},
         )
         url = lambda_.create_function_url_config(FunctionName="echo", AuthType="AWS_IAM")
-        yield Door(account, Cast(account), made["FunctionArn"], url["FunctionUrl"])
+        yield Door(account, Actors(account), made["FunctionArn"], url["FunctionUrl"])
 
 
 @pytest.fixture
 def carol(door: Door) -> Iterator[Principal]:
     """A user with an access key and a device, and no permission."""
     root, iam = door.account.root, door.account.root.client("iam")
-    door.cast.hire("carol", by=root)
+    door.actors.create_user("carol", by=root)
     iam.put_user_policy(
         UserName="carol",
         PolicyName="self",
@@ -89,15 +89,15 @@ def carol(door: Door) -> Iterator[Principal]:
             }
         ),
     )
-    door.cast.enrol("carol", device="carol-phone")
-    yield door.cast["carol"]
-    serial = door.cast.serial("carol-phone")
+    door.actors.enrol("carol", device="carol-phone")
+    yield door.actors["carol"]
+    serial = door.actors.serial("carol-phone")
     iam.deactivate_mfa_device(UserName="carol", SerialNumber=serial)
     iam.delete_virtual_mfa_device(SerialNumber=serial)
-    door.cast.seeds.clear()
+    door.actors.seeds.clear()
     for name in iam.list_user_policies(UserName="carol")["PolicyNames"]:
         iam.delete_user_policy(UserName="carol", PolicyName=name)
-    iam.delete_access_key(UserName="carol", AccessKeyId=door.cast["carol"].access_key_id)
+    iam.delete_access_key(UserName="carol", AccessKeyId=door.actors["carol"].access_key_id)
     iam.delete_user(UserName="carol")
 
 
@@ -114,8 +114,8 @@ def call(url: str, who: Principal | None = None, token: str | None = None) -> tu
 
 def with_mfa(door: Door, who: Principal, code: str = "") -> tuple[Principal, str]:
     """Get the session that a code of carol's phone gives."""
-    serial = door.cast.serial("carol-phone")
-    shown = code or totp.code(door.cast.seeds[serial], time.time())
+    serial = door.actors.serial("carol-phone")
+    shown = code or totp.code(door.actors.seeds[serial], time.time())
     got = who.client("sts").get_session_token(SerialNumber=serial, TokenCode=shown)["Credentials"]
     session = Principal("carol", got["AccessKeyId"], got["SecretAccessKey"], who.endpoint)
     return session, got["SessionToken"]

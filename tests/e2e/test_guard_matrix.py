@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from botocore.httpsession import URLLib3Session
 
 from sandbox import totp
-from sandbox.cast import ADMINISTRATOR_POLICY
+from sandbox.actors import ADMINISTRATOR_POLICY
 from sandbox.emulator import ACCOUNT_ID, REGION, EmulatorError, interpreter
 from tests.e2e.guarded import (
     BREAK_GLASS,
@@ -363,7 +363,7 @@ def test_evaluator_denies_what_is_not_called(guarded: Guarded, action: str) -> N
 
 
 def test_each_action_of_the_guard_policy_is_in_the_matrix() -> None:
-    template = Template.read()
+    template = Template.read().nested("Guard")
     document = template.resolve(template.properties("GuardPolicy")["PolicyDocument"])
     asked = {action.partition(",")[0] for action in (*CALLS, *EVALUATED)}
     asked |= {"iam:DeactivateMFADevice", "iam:DeleteVirtualMFADevice"}
@@ -378,9 +378,9 @@ def device(guarded: Guarded) -> Iterator[Callable[[], Things]]:
     def make() -> Things:
         name = f"dora-{secrets.token_hex(3)}"
         guarded.user(name, guarded.guard)
-        guarded.cast.enrol(name, device=name)
+        guarded.actors.enrol(name, device=name)
         made.append(name)
-        return _of(name, guarded.cast.serial(name))
+        return _of(name, guarded.actors.serial(name))
 
     yield make
     iam = guarded.account.root.client("iam")
@@ -434,21 +434,21 @@ def test_a_virtual_device_is_deleted_by_the_fulfil_role_and_break_glass_alone(
 
 def test_nobody_removes_his_own_device(guarded: Guarded) -> None:
     guarded.user("erin", guarded.guard)
-    guarded.cast.enrol("erin", device="erin-phone")
-    own = _of("erin", guarded.cast.serial("erin-phone"))
+    guarded.actors.enrol("erin", device="erin-phone")
+    own = _of("erin", guarded.actors.serial("erin-phone"))
     assert verdict(_deactivate, guarded.callers["erin"], own) == DENIED
     assert verdict(_delete, guarded.callers["erin"], own) == DENIED
 
 
 def test_complying_is_free_from_the_first_password_to_the_second_device(guarded: Guarded) -> None:
     guarded.user("frida", guarded.guard)
-    guarded.cast.give_console_access("frida", by=guarded.account.root)
+    guarded.actors.grant_console_access("frida", by=guarded.account.root)
     iam = guarded.callers["frida"]("iam")
-    iam.change_password(OldPassword=guarded.cast.passwords["frida"], NewPassword=NEW_PASSWORD)
-    guarded.cast.enrol("frida", device="frida-phone")
-    guarded.cast.enrol("frida", device="frida-tablet")
-    serial = guarded.cast.serial("frida-phone")
-    seed, now = guarded.cast.seeds[serial], time.time()
+    iam.change_password(OldPassword=guarded.actors.passwords["frida"], NewPassword=NEW_PASSWORD)
+    guarded.actors.enrol("frida", device="frida-phone")
+    guarded.actors.enrol("frida", device="frida-tablet")
+    serial = guarded.actors.serial("frida-phone")
+    seed, now = guarded.actors.seeds[serial], time.time()
     iam.resync_mfa_device(
         UserName="frida",
         SerialNumber=serial,
@@ -456,7 +456,7 @@ def test_complying_is_free_from_the_first_password_to_the_second_device(guarded:
         AuthenticationCode2=totp.code(seed, now),
     )
     held = {one["SerialNumber"] for one in iam.list_mfa_devices()["MFADevices"]}
-    assert held == {serial, guarded.cast.serial("frida-tablet")}
+    assert held == {serial, guarded.actors.serial("frida-tablet")}
 
 
 def test_an_administrator_adds_a_device_for_a_user_and_sets_his_password(guarded: Guarded) -> None:
@@ -478,7 +478,7 @@ def test_an_administrator_adds_a_device_for_a_user_and_sets_his_password(guarded
 def test_the_function_url_lets_in_whom_the_guard_keeps_from_invoking(guarded: Guarded) -> None:
     name = guarded.resources["Fulfil"]
     url = guarded.account.root.client("lambda").get_function_url_config(FunctionName=name)
-    olivia = guarded.cast[OLIVIA]
+    olivia = guarded.actors[OLIVIA]
     request = AWSRequest("POST", url["FunctionUrl"], {"content-type": "application/json"}, b"{}")
     keys: Any = boto3.Session(olivia.access_key_id, olivia.secret_access_key).get_credentials()
     SigV4Auth(keys.get_frozen_credentials(), "lambda", REGION).add_auth(request)
@@ -513,11 +513,11 @@ def test_abandoned_devices_are_cleared_where_the_account_wants_that(
     home = tmp_path_factory.mktemp("clearing")
     with Guarded.set_up(home, ClearAbandonedDevices="yes") as guarded:
         guarded.user("hans", guarded.guard)
-        guarded.cast.enrol("hans", device="hans-phone")
+        guarded.actors.enrol("hans", device="hans-phone")
         iam = guarded.callers["hans"]("iam")
         abandoned = iam.create_virtual_mfa_device(VirtualMFADeviceName="hans-old")
         serial = abandoned["VirtualMFADevice"]["SerialNumber"]
-        own = _of("hans", guarded.cast.serial("hans-phone"))
+        own = _of("hans", guarded.actors.serial("hans-phone"))
         assert verdict(_deactivate, guarded.callers["hans"], own) == DENIED
         with pytest.raises(ClientError, match="DeleteConflict"):
             iam.delete_virtual_mfa_device(SerialNumber=own.serial)

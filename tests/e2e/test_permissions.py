@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox.records import Json
-from sandbox.stage import Stage
+from sandbox.setup import Sandbox
 
 # Used by the Lambda service itself on AWS, where the emulator asks nobody.
 ASKED_BY_LAMBDA = (
@@ -38,33 +38,27 @@ NOT_IN_THE_STORY_OF = {"SweepRole": {"iam:GetLoginProfile"}}
 pytestmark = pytest.mark.usefixtures("outage")
 
 
-def test_no_function_is_denied_anything_by_its_own_role(stage: Stage) -> None:
-    assert stage.evidence.refusals() == []
+def test_no_function_is_denied_anything_by_its_own_role(sandbox: Sandbox) -> None:
+    assert sandbox.observations.refusals() == []
 
 
-def test_every_permission_of_a_function_is_used(stage: Stage) -> None:
+def test_every_permission_of_a_function_is_used(sandbox: Sandbox) -> None:
+    """Also those of a policy that several roles share: each must use all of it."""
     used: dict[str, set[str]] = {}
-    for decision in stage.account.decisions():
+    for decision in sandbox.account.decisions():
         if ":assumed-role/" in decision["principal_arn"]:
             role = decision["principal_arn"].split("/")[1]
             used.setdefault(role, set()).add(decision["action"])
-    iam = stage.account.root.client("iam")
-    functions = stage.evidence.function_roles()
+    iam = sandbox.account.root.client("iam")
+    functions = sandbox.observations.function_roles()
     assert functions <= used.keys(), "a function that called nothing"
-    # A policy that several roles share is used if one of them uses it: what deliver could not send,
-    # redeliver takes up, and on some days there is nothing.
-    shared: dict[str, set[str]] = {}
-    for role in functions:
-        for arn in _attached(iam, role):
-            shared.setdefault(arn, set()).update(used[role])
-    unused = {role: _unused(_own_actions(iam, role), used[role]) for role in functions}
-    for logical, actions in NOT_IN_THE_STORY_OF.items():
-        unused |= {
-            role: sorted(set(left) - actions)
-            for role, left in unused.items()
-            if f"-{logical}-" in role
-        }
-    unused |= {arn: _unused(_managed_actions(iam, arn), calls) for arn, calls in shared.items()}
+    resources = sandbox.observations.stack.resources
+    # What deliver could not send, redeliver delivers, and on some days there is nothing.
+    delivering = [resources[name] for name in ("DeliverRole", "RedeliverRole")]
+    used |= dict.fromkeys(delivering, set().union(*(used[role] for role in delivering)))
+    for name, actions in NOT_IN_THE_STORY_OF.items():
+        used[resources[name]] |= actions
+    unused = {role: _unused(_granted(iam, role), used[role]) for role in functions}
     assert {name: actions for name, actions in unused.items() if actions} == {}
 
 
@@ -77,22 +71,21 @@ def _unused(granted: set[str], called: set[str]) -> list[str]:
     )
 
 
-def _attached(iam: Any, role: str) -> list[str]:
-    attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
-    return [policy["PolicyArn"] for policy in attached]
-
-
-def _own_actions(iam: Any, role: str) -> set[str]:
+def _granted(iam: Any, role: str) -> set[str]:
+    """Return the actions that a role's own policies and the attached ones allow."""
     names = iam.list_role_policies(RoleName=role)["PolicyNames"]
-    return _actions(
+    documents = [
         iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names
-    )
+    ]
+    attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+    return _actions([*documents, *(_document(iam, policy["PolicyArn"]) for policy in attached)])
 
 
-def _managed_actions(iam: Any, arn: str) -> set[str]:
+def _document(iam: Any, arn: str) -> Json:
     version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
     found = iam.get_policy_version(PolicyArn=arn, VersionId=version)
-    return _actions([found["PolicyVersion"]["Document"]])
+    document: Json = found["PolicyVersion"]["Document"]
+    return document
 
 
 def _actions(documents: Iterable[Json]) -> set[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sandbox.emulator import ACCOUNT_ID, Emulator, EmulatorError, free_port, interpreter
-from sandbox.stage import Stage
+from sandbox.setup import Sandbox
 
 LONGEST_WAIT = 60
 Call = Callable[["Deployed"], object]
@@ -19,27 +19,22 @@ Call = Callable[["Deployed"], object]
 class Deployed:
     """The deployed watcher, and an administrator whom no guard policy holds."""
 
-    def __init__(self, stage: Stage) -> None:
-        """Take the stage before any story."""
-        self.stage = stage
-        self.stack = stage.evidence.stack
-        cloudformation = stage.account.root.client("cloudformation")
-        resources = cloudformation.describe_stack_resources(StackName="mfa-watcher")
-        self.parts = {
-            one["LogicalResourceId"]: one["PhysicalResourceId"]
-            for one in resources["StackResources"]
-        }
+    def __init__(self, sandbox: Sandbox) -> None:
+        """Take the sandbox before any story."""
+        self.sandbox = sandbox
+        self.stack = sandbox.observations.stack
+        self.parts = sandbox.observations.stack.resources
 
     def client(self, service: str) -> Any:
         """Call as the administrator."""
-        return self.stage.cast["olivia"].client(service)
+        return self.sandbox.actors["olivia"].client(service)
 
     def alerted(self, event_id: str) -> bool:
         """Tell whether the alert about an event went out."""
-        self.stage.evidence.look()
+        self.sandbox.observations.update()
         return any(
             intent["id"] == f"alert-watcher_disturbed-{event_id}" and intent["status"] == "sent"
-            for intent in self.stage.evidence.kind("INTENT")
+            for intent in self.sandbox.observations.kind("INTENT")
         )
 
 
@@ -50,7 +45,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     except EmulatorError as error:
         pytest.skip(str(error))
     with Emulator(free_port(), tmp_path_factory.mktemp("disturbed")) as emulator:
-        yield Deployed(Stage.set_up(emulator))
+        yield Deployed(Sandbox.set_up(emulator))
 
 
 def code() -> bytes:
@@ -62,7 +57,7 @@ def code() -> bytes:
 
 def trail(here: Deployed) -> Any:
     cloudtrail = here.client("cloudtrail")
-    here.stage.account.root.client("s3").create_bucket(Bucket="trail-bucket")
+    here.sandbox.account.root.client("s3").create_bucket(Bucket="trail-bucket")
     if not cloudtrail.describe_trails(trailNameList=["main"])["trailList"]:
         cloudtrail.create_trail(Name="main", S3BucketName="trail-bucket")
     return cloudtrail
@@ -76,14 +71,14 @@ def event_source(here: Deployed) -> str:
 
 
 def topic_reader(here: Deployed) -> str:
-    sqs = here.stage.account.root.client("sqs")
-    url = sqs.create_queue(QueueName="stranger")["QueueUrl"]
+    sqs = here.sandbox.account.root.client("sqs")
+    url = sqs.create_queue(QueueName="outsider")["QueueUrl"]
     found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
     return str(found["Attributes"]["QueueArn"])
 
 
 def subscription(here: Deployed) -> str:
-    sns = here.stage.account.root.client("sns")
+    sns = here.sandbox.account.root.client("sns")
     made = sns.subscribe(
         TopicArn=here.stack["AlertTopicArn"], Protocol="sqs", Endpoint=topic_reader(here)
     )
@@ -126,22 +121,22 @@ CALLS: dict[str, Call] = {
     ),
     "DeleteTrail": lambda here: trail(here).delete_trail(Name="main"),
     "DisableRule": lambda here: here.client("events").disable_rule(
-        Name=here.stack["MailFeedbackRuleName"]
+        Name=here.stack["MailFeedbackRule"]
     ),
     "RemoveTargets": lambda here: here.client("events").remove_targets(
-        Rule=here.stack["MailFeedbackRuleName"], Ids=["MailFeedbackQueue"]
+        Rule=here.stack["MailFeedbackRule"], Ids=["MailFeedbackQueue"]
     ),
     "DeleteRule": lambda here: here.client("events").delete_rule(
-        Name=here.stack["MailFeedbackRuleName"], Force=True
+        Name=here.stack["MailFeedbackRule"], Force=True
     ),
     "PurgeQueue": lambda here: here.client("sqs").purge_queue(
-        QueueUrl=here.stack["DeliverDeadLettersUrl"]
+        QueueUrl=here.stack["DeliverDeadLetters"]
     ),
     "SetQueueAttributes": lambda here: here.client("sqs").set_queue_attributes(
-        QueueUrl=here.stack["DeliverDeadLettersUrl"], Attributes={"DelaySeconds": "900"}
+        QueueUrl=here.stack["DeliverDeadLetters"], Attributes={"DelaySeconds": "900"}
     ),
     "DeleteQueue": lambda here: here.client("sqs").delete_queue(
-        QueueUrl=here.stack["SweepDeadLettersUrl"]
+        QueueUrl=here.stack["SweepDeadLetters"]
     ),
     "PutFunctionConcurrency20171031": lambda here: here.client("lambda").put_function_concurrency(
         FunctionName=here.parts["Remind"], ReservedConcurrentExecutions=0
@@ -154,12 +149,12 @@ CALLS: dict[str, Call] = {
     ).update_function_configuration(FunctionName=here.parts["Remind"], Timeout=3),
     "AddPermission20150331v2": lambda here: here.client("lambda").add_permission(
         FunctionName=here.parts["Remind"],
-        StatementId="stranger",
+        StatementId="outsider",
         Action="lambda:InvokeFunction",
         Principal="events.amazonaws.com",
     ),
     "RemovePermission20150331v2": lambda here: here.client("lambda").remove_permission(
-        FunctionName=here.parts["Remind"], StatementId="stranger"
+        FunctionName=here.parts["Remind"], StatementId="outsider"
     ),
     "UpdateEventSourceMapping20150331": lambda here: here.client(
         "lambda"
@@ -186,7 +181,7 @@ CALLS: dict[str, Call] = {
         PolicyArn=here.stack["GuardPolicyArn"], PolicyDocument=NOTHING
     ),
     "DetachGroupPolicy": lambda here: here.client("iam").detach_group_policy(
-        GroupName=here.stage.account.root.client("iam").list_entities_for_policy(
+        GroupName=here.sandbox.account.root.client("iam").list_entities_for_policy(
             PolicyArn=here.stack["GuardPolicyArn"]
         )["PolicyGroups"][0]["GroupName"],
         PolicyArn=here.stack["GuardPolicyArn"],
@@ -227,9 +222,9 @@ CALLS: dict[str, Call] = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_disturbance_is_alerted(deployed: Deployed, name: str) -> None:
-    before = len(deployed.stage.account.records(after=0))
+    before = len(deployed.sandbox.account.records(after=0))
     CALLS[name](deployed)
-    made = deployed.stage.account.records(after=before)
+    made = deployed.sandbox.account.records(after=before)
     [entry] = [one for one in made if one["record"]["eventName"] == name]
     assert entry["rules"], json.dumps(entry["record"])
     deadline = time.monotonic() + LONGEST_WAIT
@@ -239,37 +234,37 @@ def test_disturbance_is_alerted(deployed: Deployed, name: str) -> None:
 
 
 def test_the_canary_is_felt_and_silence_elsewhere_is_told(deployed: Deployed) -> None:
-    sqs = deployed.stage.account.root.client("sqs")
-    sqs.tag_queue(QueueUrl=deployed.stack["SignInQueueUrl"], Tags={"mfa-watcher-canary": "sings"})
+    sqs = deployed.sandbox.account.root.client("sqs")
+    sqs.tag_queue(QueueUrl=deployed.stack["SignInQueue"], Tags={"mfa-watcher-canary": "sings"})
     deadline = time.monotonic() + LONGEST_WAIT
     while len(seen := _heartbeats(deployed)) < 2:
         assert time.monotonic() < deadline, seen
         time.sleep(0.5)
     assert {sk.split("#", 1)[1] for sk in seen} >= {"us-east-1#sign_ins", "us-east-1#iam_changes"}
-    assert deployed.stage.run("WatchFunction")["silent"] == 0
+    assert deployed.sandbox.run("Watch")["silent"] == 0
     _long_ago(deployed, f"{ACCOUNT_ID}#eu-north-1#sign_ins")
     # Five ways of each account: the sign-ins of four regions, and the changes in IAM.
-    assert deployed.stage.run("WatchFunction") == {"expected": 10, "silent": 1, "alerts": 1}
+    assert deployed.sandbox.run("Watch") == {"expected": 10, "silent": 1, "alerts": 1}
 
 
 def _heartbeats(deployed: Deployed) -> set[str]:
-    deployed.stage.evidence.look()
+    deployed.sandbox.observations.update()
     return {
         item["sk"]
-        for item in deployed.stage.evidence.items
+        for item in deployed.sandbox.observations.items
         if item["pk"] == "HEARTBEAT" and "seen_at" in item
     }
 
 
 def _long_ago(deployed: Deployed, path: str) -> None:
     """Have a path be expected for a long time."""
-    deployed.stage.evidence.look()
+    deployed.sandbox.observations.update()
     [sk] = [
         item["sk"]
-        for item in deployed.stage.evidence.items
+        for item in deployed.sandbox.observations.items
         if item["pk"] == "HEARTBEAT" and item["sk"] == path
     ]
-    deployed.stage.account.root.client("dynamodb").update_item(
+    deployed.sandbox.account.root.client("dynamodb").update_item(
         TableName=deployed.stack["TableName"],
         Key={"pk": {"S": "HEARTBEAT"}, "sk": {"S": sk}},
         UpdateExpression="SET expected_since = :then",

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pytest
 
-from sandbox.evidence import Alert, Mail
+from sandbox.observations import Alert, Mail
 
 T = TypeVar("T")
 

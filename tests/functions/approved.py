@@ -7,13 +7,13 @@ from datetime import timedelta
 from moto.iam.models import iam_backends
 
 from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import ChangeRequest, Details, file_request
 from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import MfaStatus, User, UserKey
-from mfa_watcher.domain.users.user_state import Decision
 from tests.functions.product import Product
 from tests.support.account import Account
 from tests.support.builders import ACCOUNT, Json
@@ -86,7 +86,7 @@ def approved(
         request_id=request.id,
     )
     entry = HistoryEntry(About.REQUEST, request.id, now, "approved", "Approved", BOB.arn)
-    decision = Decision("approved", (entry,), user=user, request=request, renamed=True)
+    decision = UserDecision("approved", (entry,), user=user, request=request, renamed=True)
     store(account).commit(decision, now=now)
     account.calls.reset()
     return request

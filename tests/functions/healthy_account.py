@@ -16,9 +16,8 @@ from botocore.model import OperationModel
 from mfa_watcher.adapters.store import DynamoStore
 from mfa_watcher.cli import main
 from mfa_watcher.domain.health.heartbeats import expected_sources
-from mfa_watcher.domain.sweep.user_inventory import SweepResult, UserCounts
+from mfa_watcher.domain.sweep.user_inventory import SweepDecision, SweepResult, UserCounts
 from mfa_watcher.domain.users.user import MfaStatus, User, UserKey
-from mfa_watcher.domain.users.user_state import Decision
 from tests.support.account import REGION, TABLE, Account
 from tests.support.builders import ACCOUNT, SENDER, Json
 from tests.template.cloudformation import STACK, Template
@@ -81,7 +80,9 @@ class CheckedAccount:
     account: Account
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     parameters: dict[str, str] = field(
-        default_factory=lambda: {"SenderAddress": SENDER, "MailDomains": "example.com"}
+        default_factory=lambda: Template.read(
+            SenderAddress=SENDER, MailDomains="example.com"
+        ).values()
     )
     resources: dict[str, tuple[str, str]] = field(default_factory=dict)
     status: str = "UPDATE_COMPLETE"
@@ -131,7 +132,7 @@ class CheckedAccount:
 
     def deploy(self) -> None:
         """Create what the templates deploy, and what a person sets up in addition."""
-        template = Template.read()
+        template = _template()
         trust = json.dumps(template.properties("SweepRole")["AssumeRolePolicyDocument"])
         self.account.iam.create_role(RoleName="function", AssumeRolePolicyDocument=trust)
         rules, queues = template.of_type("AWS::Events::Rule"), template.of_type("AWS::SQS::Queue")
@@ -196,7 +197,8 @@ class CheckedAccount:
 
     def _guard(self, template: Template) -> None:
         iam = self.account.iam
-        document = template.resolve(template.properties("GuardPolicy")["PolicyDocument"])
+        nested = template.nested("Guard")
+        document = nested.resolve(nested.properties("GuardPolicy")["PolicyDocument"])
         made = iam.create_policy(PolicyName=f"{STACK}-guard", PolicyDocument=json.dumps(document))
         self.guard_arn = made["Policy"]["Arn"]
         iam.create_group(GroupName="people")
@@ -220,7 +222,7 @@ class CheckedAccount:
         """Record the last sweep of an account."""
         at = self.now - ago
         swept = SweepResult(account_id, "run", at, at, 9, 0, 0, UserCounts(users, protected=users))
-        self.store.commit(Decision(f"sweep-{account_id}-{at}", swept=swept), now=at)
+        self.store.commit(SweepDecision(f"sweep-{account_id}-{at}", result=swept), now=at)
 
     # What moto does not emulate ----------------------------------------------------------------
 
@@ -306,6 +308,11 @@ def _zip() -> bytes:
 
 
 _CODE = _zip()
+
+
+@cache
+def _template() -> Template:
+    return Template.read()
 
 
 @cache

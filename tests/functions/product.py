@@ -3,9 +3,10 @@
 import importlib.util
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from types import ModuleType
@@ -15,10 +16,11 @@ from warnings import catch_warnings, filterwarnings
 import pytest
 
 from mfa_watcher import bootstrap
+from mfa_watcher.adapters.items import key_of
 from mfa_watcher.domain.users.people import Person
 from tests.support.account import Account
 from tests.support.builders import ACCOUNT, SENDER, Json, envelope
-from tests.template.cloudformation import ROOT, STACK
+from tests.template.cloudformation import ROOT, STACK, Template
 from tools.wrap_event import QUEUES
 
 OBSERVING = ("on_sign_in", "on_iam_change")
@@ -27,8 +29,17 @@ VISIBILITY = timedelta(seconds=180)
 KEY_ID = "1234abcd-12ab-34cd-56ef-1234567890ab"
 SCP_ID = "p-examplescp1"
 OPERATOR = "Deployment"
-FULFIL_ROLE = f"{STACK}-FulfilRole-1A2B3C"
-MEMBER_FULFIL_ROLE = f"{STACK}-Fulfil"
+TEMPLATE = Template.read(
+    SenderAddress=SENDER,
+    SecurityAddress="security@example.com",
+    MailDomains="example.com",
+    OperatorRoles=OPERATOR,
+    BreakGlassRoles="Emergency",
+    ServiceDeskRoles="ServiceDesk",
+    GuardScpId=SCP_ID,
+)
+FULFIL_ROLE = TEMPLATE.environment("Fulfil")["FULFIL_ROLE"]
+MEMBER_FULFIL_ROLE = TEMPLATE.environment("Fulfil")["MEMBER_FULFIL_ROLE"]
 
 
 @cache
@@ -81,7 +92,6 @@ class Product:
     account: Account
     monkeypatch: pytest.MonkeyPatch
     running: str = ""
-    streamed: set[str] = field(default_factory=set)
     digest_seconds: int = 0
     mail_hours: str = "0-24"
     second_device_days: int = 0
@@ -134,10 +144,11 @@ class Product:
         return self.take("on_mail_feedback", *bodies, receives=receives)
 
     def new_intents(self) -> list[Json]:
-        """Give the stream's records of intents that were put into the table since last asked."""
-        new = [item for item in self.account.items("INTENT#") if item["pk"] not in self.streamed]
-        self.streamed |= {item["pk"] for item in new}
-        return [_inserted(item) for item in new]
+        """Return the stream's records of intents that were put into the table since last asked."""
+        inserted = self.account.stored.inserted
+        new = sorted(inserted)
+        inserted.clear()
+        return [_inserted(pk) for pk in new]
 
     def deliver(self, records: Iterable[Json] | None = None) -> list[str]:
         """Hand the stream's new records to deliver; gives those to try again."""
@@ -190,9 +201,9 @@ class Product:
         answer: dict[str, int] = self.invoke("expire", {}, milliseconds)
         return answer
 
-    def attend_to_quarantines(self) -> dict[str, str]:
-        """Run quarantine, as the schedule does; gives what was done, by user id."""
-        answer: dict[str, str] = self.invoke("quarantine", {})
+    def apply_quarantines(self, milliseconds: int = 30_000) -> dict[str, str]:
+        """Run quarantine, as the schedule does; return what was done, by user id."""
+        answer: dict[str, str] = self.invoke("quarantine", {}, milliseconds)
         return answer
 
     def call(
@@ -222,6 +233,7 @@ class Product:
             bootstrap.observe,
             bootstrap.mail_feedback,
             bootstrap.deliver,
+            bootstrap.redeliver,
             bootstrap.remind,
             bootstrap.expire,
             bootstrap.watch,
@@ -235,120 +247,52 @@ class Product:
         self.running = function
 
 
-_ADDRESSES = {
-    "SENDER_ADDRESS": SENDER,
-    "MAIL_DOMAINS": "example.com",
-    "ADDRESS_TAGS": "email",
-}
+@cache
+def _declared(function: str) -> dict[str, str]:
+    """Return the environment that template.yaml gives a function, by its folder's name."""
+    return TEMPLATE.environment(_logical_id(function))
 
 
-def _environment(  # noqa: C901, PLR0911 - a table
-    function: str, product: Product
-) -> dict[str, str]:
+@cache
+def _logical_id(function: str) -> str:
+    [name] = (
+        name
+        for name, declared in TEMPLATE.of_type("AWS::Serverless::Function").items()
+        if declared["Properties"]["CodeUri"] == f"functions/{function}"
+    )
+    return name
+
+
+def _environment(function: str, product: Product) -> dict[str, str]:
+    """Return a function's environment: the template's, with the names of the emulated account."""
     account = product.account
-    common = {
+    here = {
         "TABLE_NAME": account.table,
         "ACCOUNT_ID": ACCOUNT,
-        "PARTITION": "aws",
         "ORGANIZATION_ID": product.organization,
         "MEMBER_ACCOUNTS": product.members,
-        "READER_ROLE": f"{STACK}-Reader",
-        "RETENTION_DAYS": "400",
-    }
-    if function in OBSERVING:
-        queue = "SignInDeadLetters" if function == "on_sign_in" else "IamChangeDeadLetters"
-        return {
-            **common,
-            "DEAD_LETTER_QUEUE_URL": account.queue_urls[queue],
-            "MAX_RECEIVE_COUNT": str(MAX_RECEIVES),
-            "EVENTS": "sign_ins" if function == "on_sign_in" else "iam_changes",
-            "WATCHER_NAME": STACK,
-            "WATCHER_KEY": KEY_ID,
-            "GUARD_SCP_ID": SCP_ID,
-            "OPERATOR_ROLES": OPERATOR,
-            "BREAK_GLASS_ROLES": "Emergency",
-            "FULFIL_ROLE": FULFIL_ROLE,
-            "MEMBER_FULFIL_ROLE": MEMBER_FULFIL_ROLE,
-            "FIRST_SIGN_IN_GRACE_MINUTES": "60",
-            "ESCALATION_DAYS": "0,1,3,7,14",
-            "SECOND_DEVICE_DAYS": str(product.second_device_days),
-            "OFF_BOARDING_GRACE_MINUTES": "60",
-            **_ADDRESSES,
-        }
-    if function == "on_mail_feedback":
-        return {
-            **common,
-            "DEAD_LETTER_QUEUE_URL": account.queue_urls["MailFeedbackDeadLetters"],
-            "MAX_RECEIVE_COUNT": str(MAX_RECEIVES),
-        }
-    if function == "remind":
-        return {
-            **common,
-            "ESCALATION_DAYS": "0,1,3,7,14",
-            "SECOND_DEVICE_DAYS": str(product.second_device_days),
-            "OFF_BOARDING_GRACE_MINUTES": "60",
-            "MAIL_HOURS": product.mail_hours,
-            "QUARANTINE": product.quarantine,
-            "QUARANTINE_DAYS": "21",
-            "QUARANTINES_MEMBERS": product.quarantines_members,
-        }
-    if function == "sweep":
-        return {
-            **common,
-            "SWEEP_QUEUE_URL": account.queue_urls["SweepQueue"],
-            "DEAD_LETTER_QUEUE_URL": account.queue_urls["SweepDeadLetters"],
-            "MAX_RECEIVE_COUNT": str(MAX_RECEIVES),
-            "ESCALATION_DAYS": "0,1,3,7,14",
-            "SECOND_DEVICE_DAYS": str(product.second_device_days),
-            "LOST_EVENTS_ALERT_THRESHOLD": str(product.lost_events_alert_threshold),
-        }
-    if function == "change_desk":
-        return {**common, "SERVICE_DESK_ROLES": "ServiceDesk"}
-    if function == "approval_desk":
-        return {**common, "APPROVAL_WINDOW_HOURS": "24", "ENROLMENT_WINDOW_HOURS": "72"}
-    if function == "fulfil":
-        return {
-            **common,
-            "MEMBER_FULFIL_ROLE": MEMBER_FULFIL_ROLE,
-            "ACCOUNT_ALIAS": product.account_alias,
-            "ESCALATION_DAYS": "0,1,3,7,14",
-            "SECOND_DEVICE_DAYS": str(product.second_device_days),
-            "OFF_BOARDING_GRACE_MINUTES": "60",
-            "APPROVAL_WINDOW_HOURS": "24",
-            "ENROLMENT_WINDOW_HOURS": "72",
-        }
-    if function == "watch":
-        return {
-            **common,
-            "REGIONS": product.regions,
-            "IAM_REGION": "us-east-1",
-            "HEARTBEAT_HOURS": "13",
-        }
-    if function == "expire":
-        return {
-            **common,
-            "ESCALATION_DAYS": "0,1,3,7,14",
-            "SECOND_DEVICE_DAYS": str(product.second_device_days),
-            "OFF_BOARDING_GRACE_MINUTES": "60",
-        }
-    if function == "quarantine":
-        return {
-            **common,
-            "QUARANTINE_POLICY_ARN": product.quarantine_policy_arn,
-            "QUARANTINE_ROLE": f"{STACK}-Quarantine",
-            "MEMBER_QUARANTINE_POLICY": f"{STACK}-quarantine",
-        }
-    return {
-        **common,
-        **_ADDRESSES,
-        "DEFAULT_MAIL_DOMAIN": product.default_mail_domain,
+        "SECOND_DEVICE_DAYS": str(product.second_device_days),
         "MAIL_HOURS": product.mail_hours,
-        "ALERT_DIGEST_SECONDS": str(product.digest_seconds),
-        "SECURITY_CONTACT": "security@example.com",
+        "QUARANTINE": product.quarantine,
+        "QUARANTINES_MEMBERS": product.quarantines_members,
+        "LOST_EVENTS_ALERT_THRESHOLD": str(product.lost_events_alert_threshold),
+        "DEFAULT_MAIL_DOMAIN": product.default_mail_domain,
+        "WATCHER_KEY": KEY_ID,
         "ALERT_TOPIC_ARN": account.topic_arn,
-        "CONFIGURATION_SET": "",
+        "ALERT_DIGEST_SECONDS": str(product.digest_seconds),
+        "CONFIGURATION_SET": "",  # moto has none
         "ACCOUNT_ALIAS": product.account_alias,
+        "REGIONS": product.regions,
+        "QUARANTINE_POLICY_ARN": product.quarantine_policy_arn,
     }
+    declared = _declared(function)
+    # Queues are named in the emulated account as in the template.
+    queues = {
+        variable: account.queue_urls[re.sub(r".*/mfa-watcher-(\w+)-\w+", r"\1", url)]
+        for variable, url in declared.items()
+        if variable.endswith("_QUEUE_URL")
+    }
+    return declared | {name: one for name, one in here.items() if name in declared} | queues
 
 
 def url_event(method: str, path: str, by: Person, body: object = None) -> Json:
@@ -422,16 +366,16 @@ def _messages(function: str, bodies: Iterable[str], receives: int) -> list[Json]
     ]
 
 
-def _inserted(item: Json) -> Json:
+def _inserted(pk: str) -> Json:
     return {
-        "eventID": item["pk"],
+        "eventID": pk,
         "eventName": "INSERT",
         "eventVersion": "1.1",
         "eventSource": "aws:dynamodb",
         "awsRegion": "us-east-1",
         "dynamodb": {
-            "Keys": {"pk": {"S": item["pk"]}, "sk": {"S": item["sk"]}},
-            "SequenceNumber": item["pk"],
+            "Keys": key_of(pk),
+            "SequenceNumber": pk,
             "StreamViewType": "NEW_IMAGE",
         },
         "eventSourceARN": f"arn:aws:dynamodb:us-east-1:{ACCOUNT}:table/t/stream/s",

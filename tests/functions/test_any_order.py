@@ -25,6 +25,7 @@ from tests.support.builders import (
     sign_in,
     user_created,
 )
+from tests.support.examples import examples
 
 TIMES = 10
 
@@ -135,7 +136,9 @@ STORIES = {
 
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
 # An example takes a second, and a shuffled story cannot be made smaller.
-@settings(max_examples=2, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(
+    max_examples=examples(0.02), deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate]
+)
 @given(random=st.randoms())
 def test_ten_of_each_in_any_order_leave_one_finding_one_request_and_one_mail_of_each_kind(
     story: Story, random: Random

@@ -111,7 +111,7 @@ SIGNALS: dict[tuple[str, str], Callable[[Product], Json]] = {
     ("sign_in_failed", "any"): case(failed, known=True),
     ("any sign-in", "root"): lambda _: sign_in(ROOT),
     ("device_removal, denied", "known"): case(lambda who: denied_removal(who, "ana"), known=True),
-    ("device_removal, denied", "unknown, tried it himself"): case(
+    ("device_removal, denied", "unknown, tried it themselves"): case(
         lambda who: denied_removal(who, "ana"), known=False
     ),
     ("device_removal, denied", "unknown, another tried it"): case(
@@ -191,7 +191,7 @@ def test_each_signal_costs_the_calls_that_the_document_says(
             counts = (str(table["GetItem"]), str(table["TransactWriteItems"]))
             measured.append((signal, who, made(account, "iam:"), *counts))
             assert table.total() == table["GetItem"] + table["TransactWriteItems"]
-    assert documented("Judging") == measured, as_table(measured)
+    assert documented("Deciding") == measured, as_table(measured)
 
 
 def test_each_mail_and_alert_costs_the_calls_that_the_document_says(
@@ -267,7 +267,7 @@ def test_each_carrying_out_costs_the_calls_that_the_document_says(
             counts = (str(table["GetItem"]), str(table["TransactWriteItems"]))
             measured.append((case_, made(account, "iam:"), *counts))
             assert table.total() == table["GetItem"] + table["TransactWriteItems"]
-    assert documented("Carrying") == measured, as_table(measured)
+    assert documented("Fulfilling") == measured, as_table(measured)
 
 
 def test_a_duplicate_costs_what_the_event_did(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,7 +287,7 @@ def test_a_duplicate_costs_what_the_event_did(monkeypatch: pytest.MonkeyPatch) -
 def test_a_run_of_redeliver_with_nothing_due_costs_a_query_per_shard(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with opened(monkeypatch) as account:
+    with opened(monkeypatch, shards=DUE_SHARDS) as account:
         Product(account, monkeypatch).redeliver()
         assert account.calls.made == ["dynamodb:Query"] * DUE_SHARDS * 2
     assert f"{DUE_SHARDS * 2} `Query` calls" in DOCUMENT.read_text()
@@ -296,7 +296,7 @@ def test_a_run_of_redeliver_with_nothing_due_costs_a_query_per_shard(
 def test_a_run_of_expire_costs_a_query_per_shard_and_each_request_what_the_document_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with opened(monkeypatch) as account:
+    with opened(monkeypatch, shards=DUE_SHARDS) as account:
         product = Product(account, monkeypatch)
         ana = somebody(product, known=True)
         product.observe(denied_removal(ana, "ana"))
@@ -305,7 +305,7 @@ def test_a_run_of_expire_costs_a_query_per_shard_and_each_request_what_the_docum
         assert product.expire() == {"decided": 1}
         measured = [call for call in account.calls.made if call != "dynamodb:Query"]
         assert account.calls.tally("dynamodb")["Query"] == DUE_SHARDS
-    [row] = documented("Looking at")
+    [row] = documented("Evaluating")
     assert row == (
         "a request that is due",
         *(

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from mfa_watcher.adapters.store import DynamoStore
-from mfa_watcher.domain.users.user import MailKind, UserKey
+from mfa_watcher.cli.samples import FINAL_WARNING
+from mfa_watcher.domain.users.user import UserKey
 from tests.functions.product import MAX_RECEIVES, OBSERVING, Output, Product
 from tests.support.account import Account, Refusal, client
 from tests.support.builders import (
@@ -383,10 +385,15 @@ def test_the_managers_copy_goes_to_him_whatever_becomes_of_the_users_address(
     key = UserKey(ACCOUNT, ana["principalId"])
     warning = a_mail(
         "mail-final_warning-1",
-        kind=MailKind.FINAL_WARNING,
-        user=key,
-        user_name="ana",
-        finding_id=f"F-{event_id('sign-in')}",
+        replace(
+            FINAL_WARNING,
+            account_id=ACCOUNT,
+            user=key,
+            user_name="ana",
+            finding_id=f"F-{event_id('sign-in')}",
+            at=account.clock(),
+            escalation_step=0,
+        ),
     )
     store = DynamoStore(
         client("dynamodb"),
@@ -407,7 +414,7 @@ def test_the_managers_copy_goes_to_him_whatever_becomes_of_the_users_address(
     }
 
 
-def test_an_intent_that_raises_does_not_stop_the_others_of_a_sweep_and_is_told(
+def test_an_intent_that_fails_stays_due_and_is_logged_and_the_others_are_delivered(
     product: Product, account: Account, ana: Json, output: Reading
 ) -> None:
     product.observe(sign_in(ana))
@@ -417,8 +424,8 @@ def test_an_intent_that_raises_does_not_stop_the_others_of_a_sweep_and_is_told(
     with pytest.raises(ExceptionGroup):
         product.redeliver()
     assert account.calls.sent == {"mail guide": 1}
-    [warning] = [line for line in output().lines if line["level"] == "WARNING"]
-    assert warning["intent"].startswith("alert-")
+    [error] = [line for line in output().lines if line["level"] == "ERROR"]
+    assert error["intent"].startswith("alert-")
     account.calls.refused.clear()
     assert product.redeliver() == {"sent": 1}
 

@@ -24,6 +24,8 @@ from tests.support.builders import (
     user_created,
 )
 
+pytestmark = pytest.mark.moto
+
 
 def finding(account: Account) -> Json:
     [user] = account.items("USER#", "STATE")

@@ -152,7 +152,7 @@ def test_a_request_whose_user_iam_does_not_tell_of_stays_due_and_the_others_are_
     sent(product)
     account.clock.move(2 * DAY)
     account.calls.refused["iam:GetUser"] = Refusal("Throttling", naming='"UserName": "ana"')
-    with pytest.raises(ExceptionGroup, match="could not be looked at"):
+    with pytest.raises(ExceptionGroup, match="could not be evaluated"):
         product.expire()
     account.calls.refused.clear()
     assert sent(product) == {"mail request_needs_details": 1}

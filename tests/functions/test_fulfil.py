@@ -138,7 +138,7 @@ def test_a_device_that_iam_has_not_yet_let_go_of_is_deleted_by_the_next_call(
     request = approved(product)
     account.calls.refused["iam:DeleteVirtualMFADevice"] = Refusal("DeleteConflict", status=409)
     status, problem = fulfil(product, request)
-    assert (status, problem["title"]) == (503, "IAM did not do it now")
+    assert (status, problem["title"]) == (503, "IAM is temporarily unavailable")
     assert "Try again in a minute" in problem["detail"]
     assert f"Done so far: deactivated {PHONE}" in problem["detail"]
     account.calls.reset()
@@ -188,7 +188,7 @@ def test_the_user_and_security_are_told_once_each(product: Product, account: Acc
         {"mail request_fulfilled": 1, "alert request_fulfilled": 1}
     )
     [alert] = account.alerts()
-    assert alert["Subject"].endswith("A change request was carried out")
+    assert alert["Subject"].endswith("A change request was fulfilled")
     for fact in (request.id, CARLA.arn, BOB.arn, "2026-03-05 12:00 UTC", f"deleted {PHONE}"):
         assert fact in alert["Message"]
 
@@ -198,11 +198,11 @@ def test_the_history_tells_each_step_with_who_took_it(product: Product, account:
     fulfil(product, request)
     assert story(account, request) == [
         "Approved",
-        "Carrying out begun",
+        "Fulfilment started",
         f"Deactivated {PHONE}",
         f"Deleted {PHONE}",
         f"Deactivated {HARDWARE}",
-        "Request carried out",
+        "Request fulfilled",
     ]
     entries = account.items(f"REQUEST#{request.id}", "HISTORY#")[1:]
     assert {entry["actor"] for entry in entries} == {CARLA.arn}
@@ -261,7 +261,7 @@ def test_a_call_after_the_new_device_takes_nothing_from_the_user(
     account.clock.move(timedelta(minutes=2))
     status, problem = fulfil(product, request)
     assert status == 409
-    assert "ana has a new device already" in problem["detail"]
+    assert "ana already has a new device" in problem["detail"]
     assert Ana.of(account).devices == {serial}
     assert Ana.of(account).password == answer["password"]
 
@@ -298,13 +298,13 @@ def test_who_approved_a_request_may_carry_it_out(product: Product, by: Person) -
 )
 def test_whoever_is_involved_may_not(product: Product, account: Account, by: Person) -> None:
     status, problem = fulfil(product, approved(product), by)
-    assert (status, problem["title"]) == (403, "Somebody else must do this")
+    assert (status, problem["title"]) == (403, "Another person must do this")
     assert untouched(account)
 
 
 def test_a_request_that_is_not_there_is_not_found(product: Product) -> None:
     status, problem = product.call("fulfil", "POST", "/requests/PR-20260302-AAAAAAAA/fulfil", CARLA)
-    assert (status, problem["title"]) == (404, "There is no such request")
+    assert (status, problem["title"]) == (404, "Request not found")
 
 
 @pytest.mark.parametrize("path", ["/requests/" + "x" * 3000 + "/fulfil", "/requests//fulfil"])
@@ -357,7 +357,7 @@ def test_a_request_that_may_be_carried_out_in_part_cannot_be_rejected(
     request = approved(product)
     account.calls.unreachable.add("iam:DeactivateMFADevice")
     assert fulfil(product, request)[0] == 503
-    with pytest.raises(WrongStepError, match="being carried out"):
+    with pytest.raises(WrongStepError, match="being fulfilled"):
         request_now(account, request).rejected(BOB, "Not now", account.clock())
 
 
@@ -450,7 +450,7 @@ def test_whoever_was_renamed_is_whom_it_is_about_under_the_new_name_too(
     renamed = iam_user("anna", request.subject.user_id)
     product.observe(about("UpdateUser", "ana", renamed, newUserName="anna"))
     status, problem = fulfil(product, request, member("anna@example.com"))
-    assert (status, problem["title"]) == (403, "Somebody else must do this")
+    assert (status, problem["title"]) == (403, "Another person must do this")
     assert untouched(account)
     assert request_now(account, request).fulfilment is None
 
@@ -466,7 +466,7 @@ def test_nobody_else_carries_a_request_out_while_somebody_holds_it(
     assert fulfil(product, request)[0] == 503
     [(status, problem)] = heard
     assert status == 409
-    assert f"in the hands of {CARLA.arn}; try again after 12:02:00 UTC" in problem["detail"]
+    assert f"{CARLA.arn} is fulfilling it; try again after 12:02:00 UTC" in problem["detail"]
     account.calls.reset()
     assert fulfil(product, request, DORA)[0] == 200
 

@@ -136,11 +136,11 @@ def test_what_iam_refuses_is_a_problem_that_says_what_to_do_and_how_far_it_is(
         request = approved(product, (PHONE, HARDWARE))
         account.calls.refused[f"iam:{call}"] = Refusal(code, "secret words of IAM")
         status, problem = fulfil(product, request)
-        assert (status, problem["title"]) == (503, "IAM did not do it now")
+        assert (status, problem["title"]) == (503, "IAM is temporarily unavailable")
         assert f"IAM did not do {call}: {code}. {REFUSALS[code]}" in problem["detail"]
         assert "Done so far: " in problem["detail"]
         assert "secret words" not in problem["detail"]
-        assert story(account, request)[-1].startswith("Carrying out stopped: IAM did not do")
+        assert story(account, request)[-1].startswith("Fulfilment stopped: IAM did not do")
         account.calls.reset()
         answered = fulfil(product, request, DORA)  # who need not wait: it was let go of
         check_done(account, request, answered, call)
@@ -156,7 +156,7 @@ def test_what_iam_does_not_answer_is_one_too(call: str, monkeypatch: pytest.Monk
         request = approved(product)
         account.calls.refused[f"iam:{call}"] = Refusal("Throttling")
         status, problem = fulfil(product, request)
-        assert (status, problem["title"]) == (503, "IAM did not do it now")
+        assert (status, problem["title"]) == (503, "IAM is temporarily unavailable")
         assert f"IAM did not answer {call}: Throttling" in problem["detail"]
         account.calls.reset()
         check_done(account, request, fulfil(product, request, DORA), call)

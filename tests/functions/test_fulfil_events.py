@@ -92,7 +92,7 @@ def test_the_records_of_a_carrying_out_end_the_same_in_every_order(
             evidence = [
                 entry["event_id"]
                 for entry in account.items(f"REQUEST#{request.id}", "HISTORY#")
-                if any("a step in carrying out" in effect for effect in entry["effects"])
+                if any("a step of fulfilling" in effect for effect in entry["effects"])
             ]
             assert len(evidence) == 3, order
 

@@ -47,11 +47,11 @@ def test_no_log_table_mail_alert_metric_or_error_ever_holds_a_password(
     for said in (
         "OperationModel(name=GetUser)",  # botocore tells all it is asked
         "PR-20260302-",  # the function logs
-        "Carrying out stopped: IAM did not do UpdateLoginProfile: Throttling",  # the history
+        "Fulfilment stopped: IAM did not do UpdateLoginProfile: Throttling",  # the history
         "INTENT#mail-request_fulfilled",  # the table
         "As the runtime would log it",  # the errors
         "EmailTags",  # the mails
-        "A change request was carried out once more",  # the alerts
+        "A change request was fulfilled again",  # the alerts
     ):
         assert said in written
     assert ('"RequestsFulfilled"' in written) == (dev == "false")  # which also stops the metrics

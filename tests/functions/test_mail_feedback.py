@@ -11,9 +11,9 @@ import pytest
 
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.notifications.mail_feedback import MailOutcome
 from mfa_watcher.domain.users.user import User, UserKey
-from mfa_watcher.domain.users.user_state import Decision
 from mfa_watcher.ports.outbox import Claim
 from sandbox.mail_events import SentMail
 from tests.functions.product import MAX_RECEIVES, Output, Product
@@ -264,7 +264,7 @@ def test_a_report_that_loses_a_race_for_its_user_is_read_anew(
         for address in racers:
             assert user
             meanwhile = replace(user, bad_addresses=frozenset({address}))
-            store.commit(Decision("meanwhile", user=meanwhile), now=account.clock())
+            store.commit(UserDecision("meanwhile", user=meanwhile), now=account.clock())
         return user
 
     monkeypatch.setattr(DynamoStore, "user", raced)

@@ -312,7 +312,7 @@ def test_nobody_in_a_member_is_quarantined_unless_that_is_switched_on(
 ) -> None:
     product.observe(there(sign_in(mia)))
     assert go_on_for(product, 21) == {"mail reminder": 1}
-    assert product.attend_to_quarantines() == {}
+    assert product.apply_quarantines() == {}
     assert quarantined_names(member) == []
 
 
@@ -323,7 +323,7 @@ def test_a_member_who_does_not_enrol_is_shut_in_by_the_role_for_that_and_let_out
     product.observe(there(sign_in(mia)))
     assert go_on_for(product, 21) == {"mail quarantined": 1, "alert quarantined": 1}
     account.calls.reset()
-    assert list(product.attend_to_quarantines().values()) == ["shut in"]
+    assert list(product.apply_quarantines().values()) == ["quarantined"]
     assert quarantined_names(member) == [quarantine]
     assert roles_entered(account) == [
         READER,
@@ -333,7 +333,7 @@ def test_a_member_who_does_not_enrol_is_shut_in_by_the_role_for_that_and_let_out
     asked = {"userName": "mia", "serialNumber": serial}
     enrolled = iam_call("EnableMFADevice", mia, requestParameters=asked, at=account.clock())
     product.observe(there(enrolled))
-    assert list(product.attend_to_quarantines().values()) == ["let out"]
+    assert list(product.apply_quarantines().values()) == ["released"]
     assert quarantined_names(member) == []
 
 

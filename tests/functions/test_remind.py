@@ -110,7 +110,7 @@ def test_a_user_whom_iam_does_not_tell_of_stays_due_and_the_others_are_reminded(
     sent(product)
     account.clock.move(DAY)
     account.calls.refused["iam:GetUser"] = Refusal("Throttling", naming='"UserName": "ana"')
-    with pytest.raises(ExceptionGroup, match="could not be looked at"):
+    with pytest.raises(ExceptionGroup, match="could not be evaluated"):
         product.remind()
     assert sent(product) == {"mail reminder": 1}
     account.calls.refused.clear()
@@ -289,41 +289,52 @@ def go_on_for(product: Product, days: int) -> dict[str, int]:
     return last
 
 
-def test_who_does_not_enrol_is_shut_in_and_let_out_when_he_does(
+def test_a_user_who_does_not_enrol_is_quarantined_and_released_after_enrolling(
     product: Product, account: Account, ana: Json, quarantine_policy: str
 ) -> None:
     last = go_on_for(product, 21)
     assert last == {"mail quarantined": 1, "alert quarantined": 1}
-    assert list(product.attend_to_quarantines().values()) == ["shut in"]
+    assert list(product.apply_quarantines().values()) == ["quarantined"]
     assert attached(account) == [quarantine_policy]
     serial = account.enrol("ana")
     asked = {"userName": "ana", "serialNumber": serial}
     product.observe(iam_call("EnableMFADevice", ana, requestParameters=asked, at=account.clock()))
-    assert list(product.attend_to_quarantines().values()) == ["let out"]
+    assert list(product.apply_quarantines().values()) == ["released"]
     assert attached(account) == []
-    assert product.attend_to_quarantines() == {}
+    assert product.apply_quarantines() == {}
 
 
 @pytest.mark.usefixtures("ana", "quarantine_policy")
-def test_a_quarantine_that_meets_an_enrolment_shuts_nobody_in(
+def test_a_user_who_has_just_enrolled_is_not_quarantined(
     product: Product, account: Account
 ) -> None:
     go_on_for(product, 21)
     account.enrol("ana")
-    assert list(product.attend_to_quarantines().values()) == ["has enrolled"]
+    assert list(product.apply_quarantines().values()) == ["has enrolled"]
     assert attached(account) == []
 
 
 @pytest.mark.usefixtures("ana")
-def test_a_quarantine_that_iam_refuses_is_tried_again(
+def test_a_quarantine_that_iam_refuses_stays_due(
     product: Product, account: Account, quarantine_policy: str
 ) -> None:
     go_on_for(product, 21)
     account.calls.refused["iam:AttachUserPolicy"] = Refusal("Throttling")
-    with pytest.raises(ExceptionGroup, match="could not be attended to"):
-        product.attend_to_quarantines()
+    with pytest.raises(ExceptionGroup, match="whose quarantine could not be applied"):
+        product.apply_quarantines()
     account.calls.refused.clear()
-    assert list(product.attend_to_quarantines().values()) == ["shut in"]
+    assert list(product.apply_quarantines().values()) == ["quarantined"]
+    assert attached(account) == [quarantine_policy]
+
+
+@pytest.mark.usefixtures("ana")
+def test_quarantine_stops_before_its_time_is_over_and_the_next_run_continues(
+    product: Product, account: Account, quarantine_policy: str
+) -> None:
+    go_on_for(product, 21)
+    assert product.apply_quarantines(milliseconds=4_000) == {}
+    assert attached(account) == []
+    assert list(product.apply_quarantines().values()) == ["quarantined"]
     assert attached(account) == [quarantine_policy]
 
 
@@ -331,7 +342,7 @@ def test_a_quarantine_that_iam_refuses_is_tried_again(
 def test_a_dry_run_reports_once_and_changes_nothing(product: Product) -> None:
     product.quarantine = "dry_run"
     assert go_on_for(product, 21) == {"mail reminder": 1, "alert quarantined": 1}
-    assert product.attend_to_quarantines() == {}
+    assert product.apply_quarantines() == {}
     assert go_on_for(product, 7) == {"mail reminder": 1}
 
 

@@ -5,18 +5,21 @@ from datetime import timedelta
 
 import pytest
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.notifications.intents import Ending, Mail
+from mfa_watcher.domain.notifications.intents import intent
+from mfa_watcher.domain.notifications.mails import Ending, Mail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import ChangeRequest, Details, file_request
 from mfa_watcher.domain.requests.mails import decided, ended, fulfilled, needs_details, opened
 from mfa_watcher.domain.users.devices import Device, DeviceKind
 from mfa_watcher.domain.users.user import MfaStatus, User, UserKey
-from mfa_watcher.domain.users.user_state import Decision, intent
 from tests.functions.approved import BOB, CARLA, PHONE, SUE, store
 from tests.functions.product import Product
 from tests.support.account import Account, Refusal
 from tests.support.builders import ACCOUNT
+
+pytestmark = pytest.mark.moto
 
 POLICY = Policy()
 HOUR = timedelta(hours=1)
@@ -47,8 +50,8 @@ class Desk:
         event_id = f"desk-{self._steps}"
         entry = HistoryEntry(About.REQUEST, request.id, now, event_id, "A step")
         intents = tuple(intent(event_id, now, mail) for mail in mails)
-        decision = Decision(
-            event_id, (entry,), intents, self.user, request, renamed=self._steps == 1
+        decision = UserDecision(
+            event_id, (entry,), intents, user=self.user, request=request, renamed=self._steps == 1
         )
         store(self.account).commit(decision, now=now)
         self.user = replace(self.user, version=self.user.version + 1)
@@ -176,7 +179,7 @@ def test_what_was_left_half_done_is_told_at_once(desk: Desk) -> None:
     desk.product.mail_hours = "0-1"
     desk.commit(desk.approved())
     expired = desk.request.fulfilment_started(CARLA, desk.account.clock(), POLICY).expired()
-    mail = ended(expired, desk.user, desk.account.clock(), Ending.BROKEN_OFF)
+    mail = ended(expired, desk.user, desk.account.clock(), Ending.INTERRUPTED)
     desk.commit(expired, mail)
 
     assert desk.sent() == {"mail request_ended": 1}

@@ -34,7 +34,7 @@ MEMBER = "444455556666"
 
 @dataclass(frozen=True)
 class Said:
-    """How a command ended."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -49,17 +49,17 @@ class Said:
 
 @dataclass
 class Terminal:
-    """Somebody at a keyboard, or a script that nobody watches."""
+    """Standard input of a person at a terminal, or of a script."""
 
     lines: list[str]
     there: bool
 
     def isatty(self) -> bool:
-        """Tell whether somebody is there."""
+        """Return whether it is a terminal."""
         return self.there
 
     def readline(self) -> str:
-        """Give what he types."""
+        """Return the next line that was typed."""
         return self.lines.pop(0) + "\n" if self.lines else ""
 
 
@@ -74,7 +74,7 @@ def doors(product: Product) -> Iterator[Doors]:
 
 @pytest.fixture
 def run(doors: Doors, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command as somebody; ``typed`` is what he types, if he is at a terminal."""
+    """Run the command as somebody; ``typed`` is what they type, if they are at a terminal."""
     for door, function in FUNCTIONS.items():
         monkeypatch.setenv(door.variable, doors.url(function))
     monkeypatch.setenv("COLUMNS", "200")
@@ -98,12 +98,12 @@ def run(doors: Doors, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 # What AWS answers before any function ------------------------------------------------------------
 
 
-def test_whom_iam_lets_through_no_door_is_told_what_it_takes(run: Run, doors: Doors) -> None:
+def test_caller_whom_iam_denies_both_desks_is_told_what_they_need(run: Run, doors: Doors) -> None:
     doors.canned = [FORBIDDEN] * 2
     said = run(PETRA, "list")
     assert said.code == 1
-    assert "does not let you use the approval desk; it takes the approver's policy" in said.err
-    assert "does not let you use the change desk. It says: Forbidden." in said.err
+    assert "does not allow you to use the approval desk; it needs the approver policy" in said.err
+    assert "does not allow you to use the change desk. Its message: Forbidden." in said.err
 
 
 @pytest.mark.parametrize(
@@ -111,13 +111,13 @@ def test_whom_iam_lets_through_no_door_is_told_what_it_takes(run: Run, doors: Do
     [
         ((502, "application/json", b'{"message":"Internal Server Error"}'), "failed (502)"),
         ((429, "application/json", b'{"Message":"Rate Exceeded."}'), "try again in a moment"),
-        ((404, "text/html", b"<html>"), "answered 404, and nothing that it should"),
-        ((200, "text/html", b"<html>"), "answered 200, and nothing that it should"),
+        ((404, "text/html", b"<html>"), "answered 404, which is no answer of the API"),
+        ((200, "text/html", b"<html>"), "answered 200, which is no answer of the API"),
         (problem(409, title="Overtaken"), "Overtaken"),
-        (problem(409), "refused, without why"),
+        (problem(409), "refused without a reason"),
     ],
 )
-def test_whatever_comes_back_is_a_sentence_and_no_traceback(
+def test_any_answer_is_shown_as_a_sentence_and_not_as_a_traceback(
     run: Run, doors: Doors, answer: tuple[int, str, bytes], sentence: str
 ) -> None:
     doors.canned = [answer]
@@ -126,7 +126,9 @@ def test_whatever_comes_back_is_a_sentence_and_no_traceback(
     assert sentence in said.err
 
 
-def test_failure_midway_leaves_open_whether_it_was_done(run: Run, doors: Doors) -> None:
+def test_failure_during_a_change_names_the_command_that_shows_whether_it_was_done(
+    run: Run, doors: Doors
+) -> None:
     doors.canned = [(502, "application/json", b"{}")] * 2
     assert "`requests show` tells" in run(PETRA, "fulfil", ID, "--yes").err
     assert "`requests show` tells" not in run(PETRA, "show", ID).err
@@ -139,7 +141,7 @@ def test_problem_names_each_field_that_is_wrong(run: Run, doors: Doors) -> None:
     assert said.err == "mfa-watcher requests: Mend what is named.\n  body.reason: too short\n"
 
 
-def test_nothing_that_comes_back_drives_the_terminal(run: Run, doors: Doors) -> None:
+def test_no_answer_can_control_the_terminal(run: Run, doors: Doors) -> None:
     bad = "\x1b]0;owned\x07\x9b31m" + HOSTILE
     doors.canned = [
         problem(409, detail=bad, errors=[{"field": bad, "message": bad}]),
@@ -170,7 +172,7 @@ def test_desk_that_cannot_be_reached_is_named(run: Run, doors: Doors) -> None:
         ("acknowledge", ID, "--reason", "no"),
     ],
 )
-def test_script_that_does_not_say_yes_undoes_nothing(
+def test_script_without_yes_changes_nothing_that_cannot_be_undone(
     run: Run, doors: Doors, arguments: tuple[str, ...]
 ) -> None:
     said = run(PETRA, *arguments)
@@ -197,20 +199,22 @@ def test_script_that_does_not_say_yes_undoes_nothing(
         ("details", ID, "--reason", "lost it in the sea"),
     ],
 )
-def test_wrong_call_asks_nobody(run: Run, doors: Doors, arguments: tuple[str, ...]) -> None:
+def test_wrong_call_sends_no_request(run: Run, doors: Doors, arguments: tuple[str, ...]) -> None:
     assert run(PETRA, *arguments).code == 2
     assert not doors.asked
 
 
 @pytest.mark.parametrize("url", ["http://desk.example.com/", "ftp://127.0.0.1/", "desk"])
-def test_password_does_not_come_over_an_open_line(run: Run, doors: Doors, url: str) -> None:
+def test_url_without_https_is_refused_since_a_password_may_be_in_the_answer(
+    run: Run, doors: Doors, url: str
+) -> None:
     said = run(PETRA, "fulfil", ID, "--yes", "--fulfil-url", url)
     assert said.code == 1
     assert "is not https" in said.err
     assert not doors.asked
 
 
-def test_who_may_not_read_the_stack_is_told_how_to_name_the_desk(
+def test_caller_who_may_not_read_the_stack_is_told_how_to_give_the_url(
     run: Run, doors: Doors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(DeskEndpoint.FULFIL.variable)
@@ -222,7 +226,7 @@ def test_who_may_not_read_the_stack_is_told_how_to_name_the_desk(
     assert "--fulfil-url, or in MFA_WATCHER_FULFIL_URL" in said.err
 
 
-def test_who_has_no_credentials_is_told_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_caller_without_credentials_is_told_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(DeskEndpoint.FULFIL.variable)
     monkeypatch.setattr("boto3.Session.get_credentials", lambda _session: None)
     for command in (("fulfil", ID, "--yes"), ("approve", ID, "--reason", "true")):
@@ -252,7 +256,7 @@ def test_another_stack_is_not_taken_for_the_watchers(
 
 
 def _stack(outputs: dict[str, str]) -> tuple[int, str, bytes]:
-    """Give what CloudFormation says of a stack."""
+    """Return CloudFormation's description of a stack."""
     members = "".join(
         f"<member><OutputKey>{name}</OutputKey><OutputValue>{value}</OutputValue></member>"
         for name, value in outputs.items()
@@ -271,7 +275,7 @@ def _stack(outputs: dict[str, str]) -> tuple[int, str, bytes]:
 
 @pytest.fixture
 def carol(doors: Doors, account: Account) -> Person:
-    """A user with a phone, whom no policy lets through the approvers' doors."""
+    """A user with a virtual device, whom IAM denies the approvers' URLs."""
     person = _user(account, "carol")
     doors.people[CAROL] = person
     doors.shut |= {(CAROL, "approval_desk"), (CAROL, "fulfil")}
@@ -301,7 +305,7 @@ def _user(account: Account, name: str) -> Person:
 
 
 def filed(run: Run, *, who: str = CAROL, **details: str) -> str:
-    """File a request with details; gives its id."""
+    """File a request with details and return its id."""
     said = {"reason": "my phone fell into the sea", "wanted": "fido"} | details
     options = [text for name, value in said.items() for text in (f"--{name}", value)]
     answer = run(who, "open", *options, "--json")
@@ -310,7 +314,7 @@ def filed(run: Run, *, who: str = CAROL, **details: str) -> str:
 
 
 @pytest.mark.usefixtures("carol", "petra")
-def test_request_goes_its_way_and_its_history_tells_it(
+def test_request_is_filed_approved_and_fulfilled_and_its_history_shows_it(
     run: Run, product: Product, account: Account
 ) -> None:
     id_ = filed(run)
@@ -320,11 +324,11 @@ def test_request_goes_its_way_and_its_history_tells_it(
     assert "a decision" in waiting.out
 
     approved = run(PETRA, "approve", id_, "--reason", "called her back")
-    assert approved.out.startswith(f"{id_} about carol is approved and waits for its carrying out")
+    assert approved.out.startswith(f"{id_} about carol is approved and waits for fulfilment")
     done = run(PETRA, "fulfil", id_, typed=["y"])
     assert done.code == 0
     assert "This cannot be undone" in done.err
-    password = done.out.split("kept nowhere:")[1].split()[0]
+    password = done.out.split("is not stored:")[1].split()[0]
     assert len(password) >= 20
     assert account.iam.list_mfa_devices(UserName="carol")["MFADevices"] == []
 
@@ -339,7 +343,7 @@ def test_request_goes_its_way_and_its_history_tells_it(
 
 
 @pytest.mark.usefixtures("carol", "petra")
-def test_password_is_said_once_in_json_too(run: Run) -> None:
+def test_password_is_shown_once_in_json_too(run: Run) -> None:
     id_ = filed(run)
     run(PETRA, "approve", id_, "--reason", "called her back")
     done = run(PETRA, "fulfil", id_, "--yes", "--json")
@@ -350,12 +354,12 @@ def test_password_is_said_once_in_json_too(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("carol")
-def test_user_is_refused_what_is_others_and_told_why(run: Run, doors: Doors) -> None:
+def test_user_is_refused_the_steps_of_approvers_and_told_why(run: Run, doors: Doors) -> None:
     id_ = filed(run)
     doors.shut -= {(CAROL, "approval_desk"), (CAROL, "fulfil")}
     refused = run(CAROL, "approve", id_, "--reason", "I am sure")
     assert refused.code == 1
-    assert "arol is whom it is about, and may not approve." in refused.err
+    assert "arol is the subject of the request, and may not approve it." in refused.err
     for command in (("fulfil", id_, "--yes"), ("acknowledge", id_, "--yes", "--reason", "fine")):
         assert run(CAROL, *command).code == 1
 
@@ -374,7 +378,7 @@ def test_service_desk_files_for_a_user_and_sees_all(run: Run) -> None:
     opened_ = run(LENA, "open", "--user", "carol", *details)
     assert "about carol is submitted" in opened_.out
     assert "carol" in run(LENA, "list").out
-    assert "name in `user_name` whom it is for" in run(LENA, "open").err
+    assert "name the user in `user_name`" in run(LENA, "open").err
 
 
 @pytest.mark.usefixtures("carol")
@@ -390,7 +394,7 @@ def test_details_are_asked_for_at_a_terminal(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("carol", "petra")
-def test_no_is_taken_for_an_answer(run: Run) -> None:
+def test_answering_no_changes_nothing(run: Run) -> None:
     id_ = filed(run)
     for answer in ("n", "", "yes please"):
         said = run(PETRA, "reject", id_, "--reason", "not known here", typed=[answer])
@@ -402,7 +406,7 @@ def test_no_is_taken_for_an_answer(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("carol", "petra")
-def test_what_changed_while_one_was_asked_is_not_overrun(
+def test_request_that_changed_during_the_confirmation_is_not_changed(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     id_ = filed(run)
@@ -423,7 +427,7 @@ def test_what_changed_while_one_was_asked_is_not_overrun(
 
 
 @pytest.mark.usefixtures("carol", "petra")
-def test_approval_holds_for_what_was_read_alone(run: Run) -> None:
+def test_approval_applies_only_to_the_version_that_was_read(run: Run) -> None:
     id_ = filed(run)
     read = run(PETRA, "show", id_, "--json").json["request"]["version"]
     assert f"(version {read})" in run(PETRA, "show", id_).out
@@ -436,13 +440,13 @@ def test_approval_holds_for_what_was_read_alone(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("carol", "petra")
-def test_user_takes_back_what_he_asked_for(run: Run) -> None:
+def test_user_cancels_their_own_request(run: Run) -> None:
     id_ = filed(run)
     cancelled = run(CAROL, "cancel", id_, "--reason", "found it again", "--yes")
     assert cancelled.out == f"{id_} about carol is cancelled: found it again.\n"
 
 
-def test_service_desk_files_in_another_account_and_lists_then_say_which_is_meant(
+def test_service_desk_files_in_another_account_and_lists_then_show_the_account(
     run: Run, product: Product, doors: Doors, account: Account
 ) -> None:
     product.organization, product.members = "o-abcdefghij", MEMBER
@@ -466,7 +470,7 @@ def test_service_desk_files_in_another_account_and_lists_then_say_which_is_meant
 
 
 @pytest.mark.usefixtures("carol")
-def test_what_the_desk_finds_wrong_is_said_field_by_field(run: Run) -> None:
+def test_invalid_details_are_reported_field_by_field(run: Run) -> None:
     said = run(CAROL, "open", "--reason", "lost", "--wanted", "fido")
     assert said.code == 1
     assert "body.details.reason: " in said.err
@@ -491,17 +495,17 @@ def test_list_is_read_page_by_page_and_as_json_lines(
 
     assert listed() == names
     assert listed("--limit", "3") == names[:3]
-    assert "--limit shows them" in run(PETRA, "list", "--limit", "3").err
+    assert "Use --limit" in run(PETRA, "list", "--limit", "3").err
     assert listed("--user", "cleo") == ["cleo"]
     assert listed("--state", "open") == []
     assert listed("--state", "open", "--state", "submitted") == names
     assert listed("--older-than", "3") == ["ben", "ana"]
     assert listed("--from", "2026-03-03", "--to", "2026-03-04") == ["cleo", "ben"]
-    assert "There are no such requests" in run(PETRA, "list", "--state", "closed").out
+    assert "No matching requests" in run(PETRA, "list", "--state", "closed").out
 
 
 @pytest.mark.usefixtures("carol", "petra")
-def test_export_holds_each_request_with_its_whole_history(
+def test_export_has_each_request_with_its_whole_history(
     run: Run, product: Product, tmp_path: Path
 ) -> None:
     formula = '=HYPERLINK("http://x")'
@@ -533,7 +537,7 @@ def test_export_holds_each_request_with_its_whole_history(
 
 
 @pytest.mark.usefixtures("carol", "petra")
-def test_what_users_write_shows_as_text(run: Run) -> None:
+def test_text_of_users_is_shown_as_plain_text(run: Run) -> None:
     bad = "\x1b[31mred\x07 [bold]not bold[/] \u202e lost it"
     id_ = filed(run, reason=bad)
     for said in (
@@ -547,7 +551,7 @@ def test_what_users_write_shows_as_text(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("carol")
-def test_request_of_somebody_else_is_none(run: Run, doors: Doors, account: Account) -> None:
+def test_request_of_somebody_else_is_not_found(run: Run, doors: Doors, account: Account) -> None:
     id_ = filed(run)
     doors.people["BEN"] = _user(account, "ben")
     doors.shut.add(("BEN", "approval_desk"))
@@ -572,7 +576,7 @@ def test_command_waits_longer_than_any_function_may_take() -> None:
 # What CloudTrail's whole seconds do to the order -------------------------------------------------
 
 
-def test_story_is_told_in_the_order_of_the_states() -> None:
+def test_history_is_shown_in_the_order_of_the_states() -> None:
     def entry(at: str, what: str, before: str | None = None, after: str | None = None) -> Json:
         return {"at": f"2026-03-02T12:00:{at}Z", "what": what, "before": before, "after": after}
 

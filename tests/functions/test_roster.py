@@ -17,6 +17,8 @@ from tests.functions.test_sweep import fido, reporting
 from tests.support.account import Account
 from tests.support.builders import ACCOUNT
 
+pytestmark = pytest.mark.moto
+
 
 @pytest.fixture
 def swept(product: Product, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,9 +20,9 @@ from mfa_watcher.ports.iam import IamUser
 from mfa_watcher.ports.notifications import Message, RenderedMail
 from mfa_watcher.usecases.deliver import DeliverIntents, DeliveryResult
 from tests.functions.product import Output, Product
-from tests.simulation.dynamodb import MemoryDynamo
 from tests.support.account import TABLE, Account, Crash, Refusal, client, opened
 from tests.support.builders import ACCOUNT, NOW, ROOT, a_decision, a_mail, iam_user, later, sign_in
+from tests.support.dynamodb import MemoryDynamo
 
 KEEP = timedelta(days=400)
 MINUTE = timedelta(minutes=1)
@@ -43,7 +43,9 @@ def store_on(dynamodb: Any) -> DynamoStore:
 
 def alerts(count: int, severity: Severity = Severity.MEDIUM, name: str = "alert") -> list[Intent]:
     facts = (("User", "ana"), ("Account", ACCOUNT))
-    act = Alert(AlertKind.SIGN_IN_WITHOUT_MFA, severity, "Console sign-in without MFA", facts)
+    act = Alert(
+        AlertKind.SIGN_IN_WITHOUT_MFA, severity, "Console sign-in without MFA", facts, ACCOUNT
+    )
     return [Intent(f"{name}-{n}", f"e{n}", NOW, act) for n in range(count)]
 
 
@@ -141,7 +143,7 @@ def test_a_storm_of_urgent_alerts_is_one_too(stormy: Product, account: Account) 
 def test_more_alerts_than_fit_into_one_message_are_more_messages(
     stormy: Product, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mfa_watcher.entrypoints.outbox.MOST_IN_ONE", 20)
+    monkeypatch.setattr("mfa_watcher.entrypoints.outbox.MAX_IN_DIGEST", 20)
     committed(account, *alerts(50))
     account.clock.move(2 * MINUTE)
     assert stormy.redeliver() == {"sent": 50}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from mfa_watcher.domain.sweep.comparison import EVENT_DELAY
-from mfa_watcher.entrypoints.sweep import RETRY_DELAYS
-from mfa_watcher.usecases.sweep import MOST_WAITS, WAITS
+from mfa_watcher.entrypoints.queue import SWEEP_RETRY_DELAYS
+from mfa_watcher.usecases.sweep import MAX_REPORT_WAITS, REPORT_WAITS
 from tests.functions.product import Output, Product
 from tests.support.account import Account, Crash, Refusal, opened
 from tests.support.builders import ACCOUNT, Json, about, iam_user, sign_in, user_created
@@ -260,7 +260,7 @@ def test_who_enrols_between_sweep_and_mail_gets_none(product: Product, account: 
 
 
 @pytest.mark.usefixtures("reports")
-def test_users_whom_an_earlier_release_wrote_down_without_a_roster_come_into_it(
+def test_users_without_inventory_attributes_are_added_to_the_inventory(
     product: Product, account: Account
 ) -> None:
     for name, device in (("ana", False), ("bob", True)):
@@ -271,12 +271,12 @@ def test_users_whom_an_earlier_release_wrote_down_without_a_roster_come_into_it(
         account.dynamodb.update_item(
             TableName=account.table,
             Key={"pk": {"S": item["pk"]}, "sk": {"S": item["sk"]}},
-            UpdateExpression="REMOVE roster, roster_id",
+            UpdateExpression="REMOVE inventory, inventory_id",
         )
     before = {name: user["mfa_status"] for name, user in users(account).items()}
     product.sweep()
     assert mfa_statuses(account) == before == {"ana": "unprotected", "bob": "protected"}
-    assert all("roster" in user for user in users(account).values())
+    assert all("inventory" in user for user in users(account).values())
     assert sent(product) == {}
     account.calls.reset()
     account.clock.move(4 * HOURS)
@@ -305,7 +305,7 @@ def test_devices_that_no_list_shows_are_read_on_demand(
     fido(account, "bob")
     output()
     product.sweep(read_devices=True)
-    [swept] = [line for line in output().lines if line["message"] == "Swept"]
+    [swept] = [line for line in output().lines if line["message"] == "Account swept"]
     counted = {name: number for name, number in swept["users"].items() if number}
     assert counted == {
         "users": 3,
@@ -404,8 +404,8 @@ def test_a_report_that_never_comes_ends_among_the_dead_letters_with_the_reason(
     waited = -account.clock.time.timestamp()
     product.sweep()
     waited += account.clock.time.timestamp()
-    assert waited >= sum(one.total_seconds() for one in WAITS)
-    assert account.calls.tally("iam")["GetCredentialReport"] == MOST_WAITS + 1
+    assert waited >= sum(one.total_seconds() for one in REPORT_WAITS)
+    assert account.calls.tally("iam")["GetCredentialReport"] == MAX_REPORT_WAITS + 1
     [(body, attributes)] = account.parked("SweepDeadLetters")
     assert json.loads(body)["account_id"] == ACCOUNT
     assert "no credential report" in attributes["reason"]
@@ -442,7 +442,7 @@ def test_iam_that_never_answers_ends_among_the_dead_letters_with_the_reason(
     product.sweep()
     [(body, attributes)] = account.parked("SweepDeadLetters")
     assert f"{call}: AccessDenied" in attributes["reason"]
-    assert json.loads(body)["tries"] == len(RETRY_DELAYS)
+    assert json.loads(body)["tries"] == len(SWEEP_RETRY_DELAYS)
 
 
 @pytest.mark.usefixtures("reports")
@@ -479,7 +479,7 @@ def test_a_message_that_is_no_account_is_set_aside(
 ) -> None:
     assert product.take("sweep", body) == []
     [(_, attributes)] = account.parked("SweepDeadLetters")
-    assert attributes["reason"].startswith("not a sweep task")
+    assert attributes["reason"].startswith("not an account to sweep")
 
 
 # Crashes and others beside it --------------------------------------------------------------------
@@ -609,5 +609,5 @@ def enrol(product: Product, who: Json) -> None:
 
 
 def test_the_waits_grow_up_to_what_a_queue_allows() -> None:
-    assert list(WAITS) == sorted(WAITS)
-    assert max(*WAITS, *RETRY_DELAYS) <= timedelta(minutes=15)
+    assert list(REPORT_WAITS) == sorted(REPORT_WAITS)
+    assert max(*REPORT_WAITS, *SWEEP_RETRY_DELAYS) <= timedelta(minutes=15)

@@ -83,19 +83,19 @@ CASES = {
     ("unknown", "has no device"): Case(bare),
     ("known", "got a virtual device"): Case(lambda account: account.enrol("ana"), bare),
     ("known", "got a device of another kind"): Case(lambda account: fido(account, "ana"), bare),
-    ("known", "lost his virtual device"): Case(deactivate(PHONE), with_phone),
-    ("known", "lost his virtual device, old report"): Case(
+    ("known", "lost a virtual device"): Case(deactivate(PHONE), with_phone),
+    ("known", "lost a virtual device, old report"): Case(
         deactivate(PHONE), with_phone, old_report=True
     ),
-    ("known", "lost his device of another kind"): Case(deactivate(KEY), with_key),
-    ("known", "lost his device of another kind, old report"): Case(
+    ("known", "lost a device of another kind"): Case(deactivate(KEY), with_key),
+    ("known", "lost a device of another kind, old report"): Case(
         deactivate(KEY), with_key, old_report=True
     ),
     ("known", "got console access"): Case(give_password, without_access),
     ("known", "lost console access"): Case(take_password, bare),
     ("known", "has another name"): Case(rename, with_phone),
     ("known", "is gone"): Case(delete, bare),
-    ("known", "is gone, and another has his name"): Case(recreate, bare),
+    ("known", "is gone, and another user has the name"): Case(recreate, bare),
 }
 
 
@@ -104,7 +104,7 @@ def test_each_thing_that_happens_costs_the_calls_that_the_document_says(
 ) -> None:
     measured = []
     for (who, what), case in CASES.items():
-        with opened(monkeypatch) as account:
+        with opened(monkeypatch, shards=INVENTORY_SHARDS) as account:
             product = Product(account, monkeypatch)
             reporting(account, monkeypatch)
             if case.before:

@@ -291,7 +291,7 @@ def test_each_case_is_in_the_docs_once() -> None:
 # Attempts ---------------------------------------------------------------------------------------
 
 
-@case("a user tries to remove his device")
+@case("a user tries to remove their own device")
 def _(play: Play) -> None:
     play.tries()
 
@@ -358,7 +358,7 @@ def _(play: Play) -> None:
     play.removed(ADMIN)
 
 
-@case("a user removes his own, where no guard is")
+@case("a user removes their own, without a guard policy")
 def _(play: Play) -> None:
     play.removed(play.ana)
 
@@ -481,7 +481,7 @@ def _(play: Play) -> None:
     play.call("ResyncMFADevice", play.ana, userName="ana", serialNumber=PHONE)
 
 
-@case("a user is deleted while his request is open")
+@case("a user is deleted while their request is open")
 def _(play: Play) -> None:
     play.file()
     play.deleted()
@@ -490,7 +490,7 @@ def _(play: Play) -> None:
 # At the desks -----------------------------------------------------------------------------------
 
 
-@case("a user files for himself")
+@case("a user files for themselves")
 def _(play: Play) -> None:
     play.file(play.herself)
 
@@ -534,7 +534,7 @@ def _(play: Play) -> None:
     play.decide("reject", CARLA)
 
 
-@case("somebody approves his own request")
+@case("somebody approves their own request")
 def _(play: Play) -> None:
     play.file(play.herself, wanted="fido")
     play.decide("approve", play.herself, expect=403)
@@ -547,7 +547,7 @@ def _(play: Play) -> None:
     play.decide("approve", BOB, expect=403)
 
 
-@case("a user cancels his request")
+@case("a user cancels their request")
 def _(play: Play) -> None:
     play.file(play.herself)
     play.ask("change_desk", f"/{play.id}/cancel", play.herself, REASON)
@@ -574,7 +574,7 @@ def _(play: Play) -> None:
     play.fulfil()
 
 
-@case("the records of it come")
+@case("its CloudTrail records come")
 def _(play: Play) -> None:
     play.approved()
     play.fulfil()
@@ -584,7 +584,7 @@ def _(play: Play) -> None:
     assert play.request["attempt_count"] == 0
 
 
-@case("the records of it come when all is over")
+@case("the records of it come after the request was closed")
 def _(play: Play) -> None:
     play.approved()
     play.fulfil()
@@ -611,14 +611,14 @@ def _(play: Play) -> None:
     play.removed(FULFIL)
 
 
-@case("it dies midway and is called again")
+@case("the function stops midway and is called again")
 def _(play: Play) -> None:
     play.approved()
     play.die_midway()
     play.fulfil()
 
 
-@case("it dies midway and is never called again")
+@case("the function stops midway and is never called again")
 def _(play: Play) -> None:
     play.approved()
     play.die_midway()
@@ -697,7 +697,7 @@ def _(play: Play) -> None:
     play.wait(5 * DAY)
 
 
-@case("nobody carries an approval out")
+@case("nobody fulfils an approved request")
 def _(play: Play) -> None:
     play.approved()
     play.wait(DAY)

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from mfa_watcher.adapters.sweep_queue import read_task
 from mfa_watcher.domain.events.signals import Outcome, Signal, SignalKind, classify
 from mfa_watcher.domain.notifications.mail_feedback import MailOutcome
 from mfa_watcher.entrypoints.parsing.cloudtrail import DamagedEventError, parse_event
 from mfa_watcher.entrypoints.parsing.ses import parse_report
+from mfa_watcher.entrypoints.parsing.sweep_tasks import parse_task
 from mfa_watcher.ports.errors import UnactionableError
 from tools.wrap_event import unwrap, wrap
 
@@ -249,7 +249,7 @@ def test_account_to_be_swept_is_read_message_by_message(case: str) -> None:
     found: list[int | str] = []
     for body in bodies(case):
         try:
-            order = read_task(body)
+            order = parse_task(body)
         except UnactionableError:
             found.append(DAMAGED)
             continue

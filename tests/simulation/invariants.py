@@ -202,7 +202,7 @@ class Watchdog:
             until = before.window_until
             self.must(until and now < until, f"{after.id} is carried out after its window")
             self.leases.append((now, after.subject.user_id))
-        if any(item.get("what") == "Request carried out" for item in written):
+        if any(item.get("what") == "Request fulfilled" for item in written):
             self.carried_out[after.id] += 1
 
     def _judged(self, removal: Removal, requests: list[ChangeRequest], written: list[Json]) -> None:

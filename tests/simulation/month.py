@@ -22,8 +22,9 @@ from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.sending_rate import DynamoAlertCounter, DynamoSendingRate
 from mfa_watcher.adapters.store import DynamoStore
 from mfa_watcher.domain.events.tampering import Watcher
-from mfa_watcher.domain.notifications.intents import Alert, Intent, Mail
+from mfa_watcher.domain.notifications.intents import Alert, Intent
 from mfa_watcher.domain.notifications.mail_feedback import MailOutcome, MailReport
+from mfa_watcher.domain.notifications.mails import Mail, UnreachableUsersMail
 from mfa_watcher.domain.policy import MailHours, Policy
 from mfa_watcher.domain.users.addresses import AddressBook
 from mfa_watcher.domain.users.devices import Device
@@ -42,7 +43,6 @@ from mfa_watcher.usecases.deliver import DeliverIntents, DeliveryResult
 from mfa_watcher.usecases.mail_feedback import RecordMailFeedback
 from mfa_watcher.usecases.observe import ObserveEvents
 from mfa_watcher.usecases.remind import RemindUsers
-from tests.simulation.dynamodb import MemoryDynamo
 from tests.simulation.interleaving import Interleaver
 from tests.simulation.oracle import SECURITY, Letter
 from tests.simulation.user_histories import (
@@ -58,6 +58,7 @@ from tests.simulation.user_histories import (
     within,
 )
 from tests.support.builders import ACCOUNT, ADMIN, Json, envelope, iam_call, iam_user, sign_in
+from tests.support.dynamodb import MemoryDynamo
 
 AT_ONCE = 4
 """How many functions run at the same time, at most."""
@@ -220,13 +221,16 @@ class Words:
 
     def render(self, mail: Mail, language: str | None, *, alias: str | None) -> RenderedMail:
         """Give the mail."""
-        who = mail.user.user_id if mail.user else ""
-        head = json.dumps([who, mail.kind.value, mail.step, language or ""])
+        if isinstance(mail, UnreachableUsersMail):
+            who, name, listed = "", "", [user.user_name for user in mail.users]
+        else:
+            who, name, listed = mail.user.user_id, mail.user_name, []
+        head = json.dumps([who, mail.kind.value, getattr(mail, "step", 0), language or ""])
         if next(self._numbers) % self._one_in:
-            return RenderedMail(head, "", json.dumps([case.user_name for case in mail.cases]))
+            return RenderedMail(head, "", json.dumps(listed))
         words = self._real.render(mail, language, alias=alias)
-        assert mail.user_name in words.text
-        return RenderedMail(head, words.html, json.dumps([case.user_name for case in mail.cases]))
+        assert name in words.text
+        return RenderedMail(head, words.html, json.dumps(listed))
 
 
 class Month:
@@ -441,7 +445,7 @@ class Month:
             self._plan(self.clock(), self._round)
 
     def _made_rounds(self) -> None:
-        if not self.reminder.is_open():
+        if not self.reminder.is_mailing_time():
             return
         for key in self.reminder.due():
             with suppress(IamReadError):  # he stays due
@@ -495,7 +499,7 @@ class Month:
             self._plan(self.clock(), partial(self._read, report))
 
     def _have_read(self, report: MailReport) -> None:
-        self.postmaster.read(report)
+        self.postmaster.record(report)
 
     # What came of it ------------------------------------------------------------------------------
 

@@ -28,9 +28,9 @@ from mfa_watcher.adapters.items import from_wire
 from mfa_watcher.domain.users.people import Person
 from tests.functions import product as functions
 from tests.functions.product import Product, url_event
-from tests.simulation.dynamodb import MemoryDynamo
 from tests.support.account import CALLS, TABLE, Account, Clock, Crash
 from tests.support.builders import ACCOUNT, NOW, Json
+from tests.support.dynamodb import MemoryDynamo
 from tests.template.cloudformation import STACK
 
 # Powertools reads these when the functions' modules are imported, once per process.
@@ -211,22 +211,6 @@ class Table(MemoryDynamo):
 
 
 @dataclass
-class Town(Account):
-    """The account as ``Product`` wants it, around a table in memory."""
-
-    stored: Table = field(default_factory=Table)
-
-    def items(self, prefix: str, sort: str = "") -> list[dict[str, Any]]:
-        """Give the items whose keys begin so, in the order of their keys."""
-        found = sorted(
-            key
-            for key in self.stored.items
-            if key[0].startswith(prefix) and key[1].startswith(sort)
-        )
-        return [from_wire(self.stored.items[key]) for key in found]
-
-
-@dataclass
 class WarmProduct(Product):
     """The functions as they stay warm: their parts are built once, and not at each change."""
 
@@ -254,7 +238,9 @@ class Office:
         monkeypatch.setattr(bootstrap, "uuid4", lambda: UUID(int=next(self.numbers)))
         self._forget_parts()
         self.clock = Clock()
-        self.town = Town(self.clock, CALLS, "arn:aws:sns:us-east-1:1:t", _NoQueues(), TABLE)
+        self.town = Account(
+            self.clock, CALLS, "arn:aws:sns:us-east-1:1:t", _NoQueues(), Table(), TABLE
+        )
         self.product = WarmProduct(self.town, monkeypatch)
         # Thousands of runs log what nobody reads; what they may log is held elsewhere.
         monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
@@ -269,7 +255,6 @@ class Office:
         self.table = self.town.stored = Table()
         self.parked: list[str] = []
         self.numbers = count(1)
-        self.product.streamed.clear()
 
     def close(self) -> None:
         """Leave nothing behind for other tests."""

@@ -1,4 +1,8 @@
-"""The table in memory does what moto's does: each call of a short month is made to both."""
+"""The table in memory does what moto's does.
+
+Each call of a short month is made to both, and so is each call of the adapters' tests and of the
+tests of functions that are marked ``moto``. ``COMPARE_WITH_MOTO=1 make test`` does it with all.
+"""
 
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -10,7 +14,11 @@ from botocore.exceptions import ClientError
 
 from tests.simulation.month import Month
 from tests.simulation.user_histories import write
-from tests.support.account import TABLE, opened
+from tests.support.account import TABLE, Account, opened
+
+Wire = dict[str, Any]
+Call = tuple[str, dict[str, Any]]
+"""What is called, and with what."""
 
 CALLS = ("get_item", "put_item", "update_item", "transact_write_items")
 
@@ -89,8 +97,116 @@ class Mirrored(Month):
 
 
 def test_a_short_month_is_the_same_call_by_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    with opened(monkeypatch):
+    with opened(monkeypatch, moto=True):
         month = Mirrored(write(2, seed=3), seed=3)
         month.play()
     assert month.both.compared > 1000
     assert month.ses.sent
+
+
+# What is refused --------------------------------------------------------------------------------
+
+
+def key(pk: str = "a", sk: str = "b") -> Wire:
+    return {"pk": {"S": pk}, "sk": {"S": sk}}
+
+
+def put(**attributes: Wire) -> Call:
+    return "put_item", {"Item": key() | attributes}
+
+
+def put_if(condition: str, **asked: Wire) -> Call:
+    return "put_item", {"Item": key(), "ConditionExpression": condition, **asked}
+
+
+def update(expression: str, pk: str = "a", /, **asked: Wire) -> Call:
+    return "update_item", {"Key": key(pk), "UpdateExpression": expression, **asked}
+
+
+def query(condition: str, **asked: Any) -> Call:
+    return "query", {"KeyConditionExpression": condition, **asked}
+
+
+def puts(*items: Wire) -> Call:
+    return "transact_write_items", {
+        "TransactItems": [{"Put": {"TableName": TABLE, "Item": item}} for item in items]
+    }
+
+
+ONE, TEXT = {"N": "1"}, {"S": "x"}
+A_NUMBER = {"ExpressionAttributeValues": {":a": ONE}}
+A_TEXT = {"ExpressionAttributeValues": {":a": TEXT}}
+TWO = {"ExpressionAttributeValues": {":a": TEXT, ":b": TEXT}}
+LARGE = {"S": "é" * 205_000}
+REFUSED: dict[str, Call] = {
+    "a key without its sort key": ("get_item", {"Key": {"pk": TEXT}}),
+    "an empty partition key": ("put_item", {"Item": key("")}),
+    "a number as a key": put(pk=ONE),
+    "a partition key of 2049 bytes": ("put_item", {"Item": key("a" * 2049)}),
+    "a sort key of 1025 bytes": ("put_item", {"Item": key("a", "b" * 1025)}),
+    "an empty key of an index": put(due_shard={"S": ""}, due_at=TEXT),
+    "an item of more than 400 KB": put(text=LARGE),
+    "an item of more than 400 KB in a transaction": puts(key() | {"text": LARGE}),
+    "an item twice in a transaction": puts(key(), key()),
+    "a transaction of 101 writes": puts(*(key(str(number)) for number in range(101))),
+    "a value that no update uses": update("SET a = :a", **TWO),
+    "a value that is not given": update("SET a = :a, b = :b", **A_NUMBER),
+    "a name that no update uses": update(
+        "SET a = :a", ExpressionAttributeNames={"#b": "b"}, **A_NUMBER
+    ),
+    "a reserved word in an update": update("SET status = :a", **A_NUMBER),
+    "a reserved word in a condition": put_if("status = :a", **A_NUMBER),
+    "a reserved word in a function": put_if("attribute_not_exists(status)"),
+    "an update of a key": update("SET sk = :a", **A_TEXT),
+    "an update in no language": update("MAKE a :a", **A_NUMBER),
+    "adding a text": update("ADD a :a", **A_TEXT),
+    "adding to a text": update("ADD word :a", "there", **A_NUMBER),
+    "a sum with a text": update("SET a = word + :a", "there", **A_NUMBER),
+    "a sum with nothing": update("SET a = gone + :a", "there", **A_NUMBER),
+    "a query of no partition": query("sk = :a", **A_TEXT),
+    "another table": ("get_item", {"Key": key(), "TableName": "another"}),
+}
+REFUSED_BY_AWS_ALONE: dict[str, Call] = {
+    "reading by a key of 2049 bytes": ("get_item", {"Key": key("a" * 2049)}),
+    "a number as a key of an index": put(due_shard=TEXT, due_at=ONE),
+    "a name that is not given": update("SET #a = :a", **A_NUMBER),
+    "a value that is not given": put_if("a = :a"),
+    "a value that no condition uses": put_if("attribute_not_exists(pk)", **A_NUMBER),
+    "a value that no query uses": query("pk = :a", **TWO),
+    "an index that is not there": query("pk = :a", IndexName="another", **A_TEXT),
+}
+
+
+def make(account: Account, call: Call) -> None:
+    name, asked = call
+    account.dynamodb.put_item(TableName=TABLE, Item=key("there") | {"word": TEXT})
+    table = {} if name == "transact_write_items" else {"TableName": TABLE}
+    getattr(account.dynamodb, name)(**table | asked)
+
+
+@pytest.mark.parametrize("call", REFUSED.values(), ids=REFUSED)
+def test_what_moto_refuses_is_refused_with_the_same_code(
+    monkeypatch: pytest.MonkeyPatch, call: Call
+) -> None:
+    with opened(monkeypatch, moto=True) as account, pytest.raises(ClientError):
+        make(account, call)
+
+
+@pytest.mark.parametrize("call", REFUSED_BY_AWS_ALONE.values(), ids=REFUSED_BY_AWS_ALONE)
+def test_what_aws_refuses_and_moto_does_not_is_refused(
+    monkeypatch: pytest.MonkeyPatch, call: Call
+) -> None:
+    with opened(monkeypatch) as account, pytest.raises(ClientError, match="ValidationException"):
+        make(account, call)
+
+
+def differing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the table in memory have what moto's has not."""
+    with opened(monkeypatch, moto=True) as account:
+        account.stored.put_item(Item=key())
+        account.dynamodb.get_item(TableName=TABLE, Key=key())
+
+
+def test_another_answer_than_motos_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AssertionError, match="answers otherwise than moto"):
+        differing(monkeypatch)

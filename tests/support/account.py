@@ -1,6 +1,7 @@
 """An emulated AWS account for tests: what template.yaml puts into it, and every call made to it."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,19 +17,21 @@ from botocore.exceptions import ReadTimeoutError
 from botocore.model import OperationModel
 from moto import mock_aws
 from moto.core.utils import unix_time_millis
-from moto.dynamodb.models import dynamodb_backends
+from moto.sesv2.models import sesv2_backends
+from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
 
-from mfa_watcher.adapters.items import from_wire
+from mfa_watcher.adapters import items
+from tests.support.boto3_calls import answered_by, compared_with
 from tests.support.builders import ACCOUNT, NOW, SENDER
+from tests.support.dynamodb import LONG_PAGE, MemoryDynamo
+from tests.support.quick_moto import speed_up
 from tests.template.cloudformation import Template
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_iam import IAMClient
     from types_boto3_organizations import OrganizationsClient
-    from types_boto3_sesv2 import SESV2Client
-    from types_boto3_sns import SNSClient
     from types_boto3_sqs import SQSClient
 
 REGION = "us-east-1"
@@ -41,6 +44,10 @@ QUEUES = (
     "SweepDeadLetters",
     "Alerts",
 )
+
+QUEUE_URLS = {name: f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}" for name in QUEUES}
+
+speed_up()
 
 
 class Crash(BaseException):
@@ -224,6 +231,8 @@ class Account:
     calls: Calls
     topic_arn: str
     queue_urls: dict[str, str]
+    stored: MemoryDynamo
+    """What the table holds."""
     table: str = TABLE
     number: str = ACCOUNT
 
@@ -282,11 +291,8 @@ class Account:
 
     def items(self, prefix: str, sort: str = "") -> list[dict[str, Any]]:
         """Give the items whose keys begin so, in the order of their keys."""
-        # Past moto's API, which takes a third of the time of all tests.
-        stored = dynamodb_backends[ACCOUNT][REGION].tables[TABLE].all_items()
-        found = (from_wire(item.to_json()["Attributes"]) for item in stored)
-        chosen = (i for i in found if i["pk"].startswith(prefix) and i["sk"].startswith(sort))
-        return sorted(chosen, key=lambda item: (item["pk"], item["sk"]))
+        keys = (k for k in self.stored.items if k[0].startswith(prefix) and k[1].startswith(sort))
+        return [self.stored.plain(key) for key in sorted(keys)]
 
     def take_all(self, queue: str) -> list[str]:
         """Take a queue's messages out; the clock moves on for those that are held back."""
@@ -323,22 +329,32 @@ class Account:
 
 
 @contextmanager
-def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    """Open an empty account, watched and with the product's clients going there."""
+def opened(
+    monkeypatch: pytest.MonkeyPatch, *, moto: bool = False, shards: int = 1
+) -> Iterator[Account]:
+    """Open an empty account, watched and with the product's clients going there.
+
+    Its table is in memory, unless moto's is wanted: then moto answers, and the table in memory has
+    to answer the same. What is due and who is in an account are in so many shards of the indexes.
+    """
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    with mock_aws():
+    stored = MemoryDynamo(name=TABLE, stale=0, page=LONG_PAGE)
+    moto = moto or bool(os.environ.get("COMPARE_WITH_MOTO"))
+    with mock_aws(), compared_with(stored) if moto else answered_by(stored):
         monkeypatch.setattr(boto3, "client", client)
-        _create_table(_unwatched("dynamodb"))
-        sqs: SQSClient = _unwatched("sqs")
-        sns: SNSClient = _unwatched("sns")
-        ses: SESV2Client = _unwatched("sesv2")
-        queues = {name: sqs.create_queue(QueueName=name)["QueueUrl"] for name in QUEUES}
-        topic = sns.create_topic(Name="mfa-watcher-AlertTopic")["TopicArn"]
-        queue_arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:Alerts"
-        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue_arn)
-        ses.create_email_identity(EmailIdentity=SENDER)
+        monkeypatch.setattr(items, "DUE_SHARDS", shards)
+        monkeypatch.setattr(items, "ROSTER_SHARDS", shards)
+        if moto:
+            _create_table(_unwatched("dynamodb"))
+        # Past moto's API, which takes as long for these as for a short test.
+        sqs, sns = sqs_backends[ACCOUNT][REGION], sns_backends[ACCOUNT][REGION]
+        for name in QUEUES:
+            sqs.create_queue(name)
+        topic = sns.create_topic("mfa-watcher-AlertTopic").arn
+        sns.subscribe(topic, f"arn:aws:sqs:{REGION}:{ACCOUNT}:Alerts", "sqs")
+        sesv2_backends[ACCOUNT][REGION].create_email_identity(SENDER, None, None, None)
         CALLS.reset()
-        yield Account(Clock(), CALLS, topic, queues)
+        yield Account(Clock(), CALLS, topic, QUEUE_URLS, stored)
         CALLS.reset()
 
 

@@ -5,13 +5,14 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from mfa_watcher.domain.decision import Decision, RequestDecision, UserDecision
 from mfa_watcher.domain.events.signals import Outcome
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Mail, Severity
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Severity
+from mfa_watcher.domain.notifications.mails import GuideMail, Mail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import Attempt, ChangeRequest, open_request
-from mfa_watcher.domain.users.user import MailKind, User, UserKey
-from mfa_watcher.domain.users.user_state import Decision
+from mfa_watcher.domain.users.user import Cause, MailKind, User, UserKey
 
 ACCOUNT = "123456789012"  # moto's
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -167,18 +168,30 @@ def a_request(attempt: Attempt | None = None, user: User = ALICE) -> ChangeReque
     return open_request(user.key, user.name, attempt or an_attempt(), Policy(), violation=False)
 
 
-def a_mail(
-    seed: str = "mail-guide-F-1", *, kind: MailKind = MailKind.GUIDE, **fields: Any
+def a_mail(seed: str = "mail-guide-F-1", act: Mail | None = None, **fields: Any) -> Intent:
+    """Return a mail on its way out: a guide, if no other is given."""
+    values = {
+        "kind": MailKind.GUIDE,
+        "account_id": ACCOUNT,
+        "user": ALICE.key,
+        "user_name": ALICE.name,
+        "at": NOW,
+        "finding_id": "F-1",
+        "cause": Cause.SIGNED_IN_WITHOUT_MFA,
+        "done_by_user": False,
+    }
+    return Intent(seed, "e1", NOW, act or GuideMail(**{**values, **fields}))
+
+
+def an_alert(
+    seed: str = "alert-1",
+    *facts: tuple[str, str],
+    title: str = "It happened",
+    account_id: str = ACCOUNT,
 ) -> Intent:
-    """Give a mail on its way out."""
-    values = {"user": ALICE.key, "user_name": ALICE.name, "at": NOW, "finding_id": "F-1"}
-    return Intent(seed, "e1", NOW, Mail(kind, ACCOUNT, **{**values, **fields}))
-
-
-def an_alert(seed: str = "alert-1", *facts: tuple[str, str], title: str = "It happened") -> Intent:
-    """Give an alert on its way out."""
-    known = (("User", "alice"), ("Account", ACCOUNT))
-    act = Alert(AlertKind.REMOVAL_DENIED, Severity.MEDIUM, title, facts or known)
+    """Return an alert on its way out."""
+    known = (("User", "alice"), ("Account", account_id))
+    act = Alert(AlertKind.REMOVAL_DENIED, Severity.MEDIUM, title, facts or known, account_id)
     return Intent(seed, "e1", NOW, act)
 
 
@@ -194,10 +207,12 @@ def a_decision(
     entry = HistoryEntry(
         About.USER, f"{ACCOUNT}/AIDAALICE", at, seed, "It happened", "ada", ("it was noted",)
     )
-    new = user is not None and user.version == 0
-    return Decision(
-        seed, (entry,), intents, user, request, renamed=new if renamed is None else renamed
-    )
+    if user is None:
+        if request is None:
+            return Decision(seed, (entry,), intents)
+        return RequestDecision(seed, (entry,), intents, request=request)
+    new = user.version == 0 if renamed is None else renamed
+    return UserDecision(seed, (entry,), intents, user=user, request=request, renamed=new)
 
 
 def later(minutes: float) -> datetime:

@@ -1,10 +1,11 @@
 """What a user may try to put into a mail."""
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 from mfa_watcher.cli.samples import ACCOUNT
-from mfa_watcher.domain.notifications.intents import Mail
+from mfa_watcher.domain.notifications.mails import Mail
 
 HOSTILE = {
     "script": "<script>alert(1)</script>",
@@ -33,17 +34,25 @@ UNSEEN = re.compile(
 
 
 def with_hostile(mail: Mail, value: str) -> Mail:
-    """Put a value wherever one from outside can stand."""
+    """Return the mail with a value wherever one from outside can stand."""
     serial = f"arn:aws:iam::{ACCOUNT}:mfa/{value}"
-    return replace(
-        mail,
-        user_name=value,
-        serial=serial,
-        devices=tuple(serial for _ in mail.devices),
-        removed=tuple(serial for _ in mail.removed),
-        actor=f"arn:aws:sts::{ACCOUNT}:assumed-role/{value}/{value}",
-        source_ip=value or None,
-        reason=value or None,
-        done_by_user=False,
-        cases=tuple(replace(case, user_name=value, note=value) for case in mail.cases),
-    )
+
+    def serials(known: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(serial for _ in known)
+
+    changed: dict[str, Any] = {
+        "user_name": value,
+        "serial": serial,
+        "actor": f"arn:aws:sts::{ACCOUNT}:assumed-role/{value}/{value}",
+        "source_ip": value or None,
+        "reason": value or None,
+        "done_by_user": False,
+    }
+    for field in fields(mail):
+        known = getattr(mail, field.name)
+        if field.name in {"devices", "removed"}:
+            changed[field.name] = serials(known)
+        elif field.name == "users":
+            changed["users"] = tuple(replace(one, user_name=value, note=value) for one in known)
+    present = {field.name for field in fields(mail)}
+    return replace(mail, **{name: new for name, new in changed.items() if name in present})

@@ -25,8 +25,10 @@ KEY_ARN = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/{KEY_ID}"
 TOPIC = f"arn:aws:sns:us-east-1:{ACCOUNT}:mfa-watcher-AlertTopic-1A2B3C"
 SUBSCRIPTION = f"{TOPIC}:0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 LOGS = "/aws/lambda/mfa-watcher/on_sign_in"
-ALARM = "mfa-watcher-OnSignInErrorsAlarm-1A2B3C"
+ALARM = "mfa-watcher-Alarms-1A2B3C-OnSignInErrorsAlarm-1A2B3C"
 STACK_ARN = f"arn:aws:cloudformation:us-east-1:{ACCOUNT}:stack/mfa-watcher/0a1b2c3d"
+NESTED = "mfa-watcher-Alarms-1A2B3C"
+NESTED_ARN = f"arn:aws:cloudformation:us-east-1:{ACCOUNT}:stack/{NESTED}/4e5f6a7b"
 
 
 @dataclass(frozen=True)
@@ -247,8 +249,13 @@ CASES: list[Case] = [
     ),
     Case("organizations", "DisablePolicyType", Part.SCP, {"policyType": "SERVICE_CONTROL_POLICY"}),
     *(
-        Case("cloudformation", "DeleteStack", Part.STACK, {"stackName": name}, resource=STACK_ARN)
-        for name in ("mfa-watcher", STACK_ARN)
+        Case("cloudformation", "DeleteStack", Part.STACK, {"stackName": name}, resource=arn)
+        for name, arn in (
+            ("mfa-watcher", STACK_ARN),
+            (STACK_ARN, STACK_ARN),
+            (NESTED, NESTED_ARN),
+            (NESTED_ARN, NESTED_ARN),
+        )
     ),
 ]
 
@@ -277,5 +284,11 @@ OTHERS: list[tuple[str, str, dict[str, Any]]] = [
     ("organizations", "DetachPolicy", {"policyId": "p-another1"}),
     ("organizations", "DisablePolicyType", {"policyType": "TAG_POLICY"}),
     ("cloudformation", "DeleteStack", {"stackName": "orders"}),
+    ("cloudformation", "DeleteStack", {"stackName": "mfa-watchers-own"}),
+    (
+        "cloudformation",
+        "DeleteStack",
+        {"stackName": f"arn:aws:cloudformation:us-east-1:{ACCOUNT}:stack/not-mfa-watcher-1/4e5f"},
+    ),
 ]
 """What the same calls do to somebody else's resources."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,6 +44,7 @@ def _long_form(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
 _Loader.add_multi_constructor("!", _long_form)
 
 
+@cache
 def _body(file: str) -> dict[str, Any]:
     # A subclass of SafeLoader builds nothing but plain data.
     body: dict[str, Any] = yaml.load((ROOT / file).read_text(), Loader=_Loader)  # noqa: S506
@@ -56,7 +58,9 @@ class Template:
     body: dict[str, Any]
     parameters: dict[str, str] = field(default_factory=dict)
     place: dict[str, str] = field(default_factory=dict)
-    """Pseudo parameters that are not the hub's: another account, region or partition."""
+    """Pseudo parameters that are not the hub's: another account, region, partition or stack."""
+    prefix: str = STACK
+    """What the names begin with that CloudFormation gives to resources."""
 
     @classmethod
     def read(cls, **parameters: str) -> Self:
@@ -75,6 +79,32 @@ class Template:
             "AWS::StackName": "StackSet-forwarder-1a2b",
         }
         return cls(_body("forwarder.yaml"), {"HubAccountId": ACCOUNT, **parameters}, place)
+
+    def nested(self, name: str) -> Template:
+        """Return a nested template, with the parameters that this one passes on."""
+        properties = self.properties(name)
+        stack = f"{self.prefix}-{name}-1A2B3C"
+        return Template(
+            _body(properties["TemplateURL"]),
+            self.resolve(properties["Parameters"]),
+            self.place | {"AWS::StackName": stack},
+            stack,
+        )
+
+    def all(self) -> list[Template]:
+        """Return this template and those nested in it."""
+        return [self, *(self.nested(name) for name in self.of_type("AWS::CloudFormation::Stack"))]
+
+    def values(self) -> dict[str, str]:
+        """Return the values of all parameters, as CloudFormation keeps them of a deployed stack."""
+        declared = {name: one.get("Default", "") for name, one in self.body["Parameters"].items()}
+        return {name: str(value) for name, value in (declared | self.parameters).items()}
+
+    def environment(self, function: str) -> dict[str, str]:
+        """Return a function's whole environment: the variables of all, and its own."""
+        shared = self.body["Globals"]["Function"]["Environment"]["Variables"]
+        own = self.properties(function).get("Environment", {}).get("Variables", {})
+        return {name: str(value) for name, value in self.resolve(shared | own).items()}
 
     def made(self) -> set[str]:
         """Give the logical ids of what is made at all, as the conditions say."""
@@ -97,6 +127,16 @@ class Template:
         properties: dict[str, Any] = self.body["Resources"][name]["Properties"]
         return properties
 
+    def statements(self, role: str) -> list[dict[str, Any]]:
+        """Return what a role may do: its own statements, and those of the policies it attaches."""
+        properties = self.properties(role)
+        documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
+        documents += [
+            self.properties(attached["Ref"])["PolicyDocument"]
+            for attached in properties.get("ManagedPolicyArns", [])
+        ]
+        return [statement for document in documents for statement in document["Statement"]]
+
     def resolve(self, value: Any) -> Any:  # noqa: C901, PLR0911, PLR0912 - one case a function
         """Give the value as it is in the deployed stack."""
         match value:
@@ -104,6 +144,12 @@ class Template:
                 return self._reference(name)
             case {"Fn::GetAtt": [name, "Arn"]}:
                 return self._arn(name)
+            case {"Fn::GetAtt": [name, "QueueName"]}:
+                return self._name(name)
+            case {"Fn::GetAtt": [name, str(output)]} if output.startswith("Outputs."):
+                nested = self.nested(name)
+                outputs = nested.body["Outputs"]
+                return nested.resolve(outputs[output.removeprefix("Outputs.")]["Value"])
             case {"Fn::Sub": [text, variables]}:
                 return self._substitute(text, self.resolve(variables))
             case {"Fn::Sub": text}:
@@ -143,22 +189,26 @@ class Template:
             return value.split(",") if declared["Type"] == "CommaDelimitedList" else value
         match self.body["Resources"][name]["Type"]:
             case "AWS::SQS::Queue":
-                return f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{STACK}-{name}-1A2B3C"
+                return f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{self._name(name)}"
             case "AWS::IAM::ManagedPolicy" | "AWS::SNS::Topic":
                 return self._arn(name)
             case _:
-                return f"{STACK}-{name}-1A2B3C"
+                return self._name(name)
+
+    def _name(self, name: str) -> str:
+        """Return the name that CloudFormation gives to a resource."""
+        return f"{self.prefix}-{name}-1A2B3C"
 
     def _arn(self, name: str) -> str:
         resource = self.body["Resources"][name]
         match resource["Type"]:
             case "AWS::IAM::ManagedPolicy":
-                named = resource["Properties"].get("ManagedPolicyName", f"{STACK}-{name}-1A2B3C")
+                named = resource["Properties"].get("ManagedPolicyName", self._name(name))
                 account = (PSEUDO_PARAMETERS | self.place)["AWS::AccountId"]
                 return f"arn:aws:iam::{account}:policy/{self.resolve(named)}"
             case kind:
                 service = kind.split("::")[1].lower()
-                return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{STACK}-{name}-1A2B3C"
+                return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{self._name(name)}"
 
     def _substitute(self, text: str, variables: dict[str, str]) -> str:
         def value(found: re.Match[str]) -> str:

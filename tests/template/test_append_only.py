@@ -38,24 +38,16 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _statements(role: str) -> list[dict[str, Any]]:
-    """All statements that a role has: its own, of managed policies, of policies set apart."""
-    properties = TEMPLATE.properties(role)
-    documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
-    documents += [
-        TEMPLATE.properties(attached["Ref"])["PolicyDocument"]
-        for attached in properties.get("ManagedPolicyArns", [])
-    ]
-    documents += [
-        apart["Properties"]["PolicyDocument"]
-        for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
-        for apart in TEMPLATE.of_type(kind).values()
-        if {"Ref": role} in apart["Properties"].get("Roles", [])
-    ]
-    return [
+    """Return all that a role may do: its own statements, and those of policies apart from it."""
+    apart = [
         statement
-        for document in documents
-        for statement in _listed(TEMPLATE.resolve(document["Statement"]))
+        for kind in ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
+        for policy in TEMPLATE.of_type(kind).values()
+        if {"Ref": role} in policy["Properties"].get("Roles", [])
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
     ]
+    resolved: list[dict[str, Any]] = TEMPLATE.resolve([*TEMPLATE.statements(role), *apart])
+    return resolved
 
 
 def _allows(statement: dict[str, Any], action: str) -> bool:

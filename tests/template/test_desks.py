@@ -90,15 +90,14 @@ def test_requester_gets_through_without_mfa_since_his_device_may_be_lost() -> No
 
 @pytest.mark.parametrize("role", ["ChangeDeskRole", "ApprovalDeskRole"])
 def test_desk_reads_users_writes_decisions_and_can_do_nothing_else(role: str) -> None:
-    [policy] = TEMPLATE.properties(role)["Policies"]
     allowed = {
         statement["Sid"]: set(_listed(statement["Action"]))
-        for statement in policy["PolicyDocument"]["Statement"]
+        for statement in TEMPLATE.statements(role)
     }
     assert allowed == {
         "Log": {"logs:CreateLogStream", "logs:PutLogEvents"},
         "Trace": {"xray:PutTraceSegments", "xray:PutTelemetryRecords"},
-        "ReadUsers": {"iam:GetUser", "iam:ListMFADevices"},
+        "ReadDevices": {"iam:GetUser", "iam:ListMFADevices"},
         "Commit": {"dynamodb:GetItem", "dynamodb:PutItem"},
         "ReadHistory": {"dynamodb:Query"},
         "ListRequests": {"dynamodb:Query"},
@@ -107,8 +106,7 @@ def test_desk_reads_users_writes_decisions_and_can_do_nothing_else(role: str) ->
 
 @pytest.mark.parametrize("role", ["ChangeDeskRole", "ApprovalDeskRole"])
 def test_desk_reads_the_histories_of_requests_alone(role: str) -> None:
-    [policy] = TEMPLATE.properties(role)["Policies"]
-    [history] = [s for s in policy["PolicyDocument"]["Statement"] if s["Sid"] == "ReadHistory"]
+    [history] = [s for s in TEMPLATE.statements(role) if s["Sid"] == "ReadHistory"]
     assert history["Condition"] == {
         "ForAllValues:StringLike": {"dynamodb:LeadingKeys": "REQUEST#*"}
     }
@@ -127,12 +125,11 @@ def test_stack_tells_its_doors_and_their_policies() -> None:
     outputs = TEMPLATE.body["Outputs"]
     for door in DOORS:
         assert outputs[f"{door}Url"]["Value"] == {"Fn::GetAtt": [f"{door}Url", "FunctionUrl"]}
-        assert outputs[f"{door}Function"]["Value"] == {"Ref": door}
     for policy in POLICIES:
         assert outputs[f"{policy}Arn"]["Value"] == {"Ref": policy}
 
 
 def test_service_desk_roles_reach_the_change_desk_as_they_were_given() -> None:
     template = Template.read(ServiceDeskRoles="ServiceDesk,AWSReservedSSO_Desk_*")
-    variables = template.properties("ChangeDesk")["Environment"]["Variables"]
-    assert template.resolve(variables)["SERVICE_DESK_ROLES"] == "ServiceDesk,AWSReservedSSO_Desk_*"
+    variables = template.environment("ChangeDesk")
+    assert variables["SERVICE_DESK_ROLES"] == "ServiceDesk,AWSReservedSSO_Desk_*"

@@ -29,7 +29,7 @@ CANARIES = ((HUB, "SignInQueue"), (EVERYTHING, "DeadLetters"))
 ROLES = EVERYTHING.of_type("AWS::IAM::Role")
 FORWARDING = {
     "SignInRule",
-    "DisturbanceRule",
+    "TamperingRule",
     "DeadLetters",
     "DeadLettersPolicy",
     "ForwardRole",
@@ -75,10 +75,10 @@ def test_in_each_account_and_region_there_is_what_is_needed_there(
 
 def test_what_changes_iam_is_there_by_choice_alone() -> None:
     default = Template.forwarder(MEMBER, "us-east-1").made()
-    chosen = {"Fulfiller", "QuarantinePolicy", "Warden"}
+    chosen = {"FulfilmentRole", "QuarantinePolicy", "QuarantiningRole"}
     assert EVERYTHING.made() - default == {*chosen, "RequesterPolicy"}
     fulfils = Template.forwarder(MEMBER, "us-east-1", FulfilRole="yes").made()
-    assert fulfils - default == {"Fulfiller"}
+    assert fulfils - default == {"FulfilmentRole"}
 
 
 @pytest.mark.parametrize("rule", ["SignInRule", "IamChangeRule"])
@@ -107,16 +107,16 @@ HERE = {Part.TRAIL, Part.RULE, Part.QUEUE, Part.ROLE, Part.GUARD, Part.SCHEDULE,
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_a_disturbance_of_what_is_there_is_forwarded(case: Case) -> None:
     event = {"source": f"aws.{case.service}", "detail": case.record}
-    forwarded = "DisturbanceRule" in matching(event)
+    forwarded = "TamperingRule" in matching(event)
     assert forwarded is (case.part in HERE)
 
 
 @pytest.mark.parametrize("case", [one for one in CASES if one.part is Part.TRAIL], ids=str)
 def test_a_denied_attempt_at_the_trail_is_forwarded(case: Case) -> None:
-    assert matching({"source": "aws.cloudtrail", "detail": case.denied}) == {"DisturbanceRule"}
+    assert matching({"source": "aws.cloudtrail", "detail": case.denied}) == {"TamperingRule"}
 
 
-@pytest.mark.parametrize("rule", ["SignInRule", "IamChangeRule", "DisturbanceRule"])
+@pytest.mark.parametrize("rule", ["SignInRule", "IamChangeRule", "TamperingRule"])
 def test_whoever_switches_a_rule_off_is_seen_by_another(rule: str) -> None:
     name = EVERYTHING.resolve(EVERYTHING.properties(rule)["Name"])
     call = {"eventSource": "events.amazonaws.com", "eventName": "DisableRule"}
@@ -193,7 +193,7 @@ def test_dead_letters_are_refused_in_clear() -> None:
     assert denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-@pytest.mark.parametrize("role", ["ReaderRole", "Fulfiller", "Warden"])
+@pytest.mark.parametrize("role", ["ReaderRole", "FulfilmentRole", "QuarantiningRole"])
 @pytest.mark.parametrize("organization", ["", "o-abcdefghij"])
 def test_a_role_lets_in_roles_of_the_hubs_stack_alone(role: str, organization: str) -> None:
     there = Template.forwarder(MEMBER, "us-east-1", OrganizationId=organization)
@@ -203,7 +203,9 @@ def test_a_role_lets_in_roles_of_the_hubs_stack_alone(role: str, organization: s
     assert demanded["aws:PrincipalAccount"] == ACCOUNT
     assert demanded.get("aws:PrincipalOrgID", "") == organization
     [pattern] = trust["Condition"]["ArnLike"].values()
-    hubs_role = {"Fulfiller": "FulfilRole", "Warden": "QuarantineRole"}.get(role, "OnSignInRole")
+    hubs_role = {"FulfilmentRole": "FulfilRole", "QuarantiningRole": "QuarantineRole"}.get(
+        role, "OnSignInRole"
+    )
     assert fnmatchcase(f"arn:aws:iam::{ACCOUNT}:role/mfa-watcher-{hubs_role}-1A2B3C", pattern)
     assert not fnmatchcase(f"arn:aws:iam::{ACCOUNT}:role/Administrator", pattern)
     if role != "ReaderRole":
@@ -224,38 +226,26 @@ def test_the_role_that_reads_can_do_in_a_member_what_the_hub_does_at_home(
 ) -> None:
     at_home: set[str] = {"iam:ListAccountAliases"}
     for name in roles:
-        for policy in HUB.properties(name)["Policies"]:
-            for statement in policy["PolicyDocument"]["Statement"]:
-                action = statement["Action"]
-                at_home |= {action} if isinstance(action, str) else set(action)
+        for statement in HUB.statements(name):
+            action = statement["Action"]
+            at_home |= {action} if isinstance(action, str) else set(action)
     assert {action for action in at_home if action.startswith("iam:")} <= actions(role)
 
 
 def test_the_hub_enters_members_by_the_names_that_the_forwarder_gives_and_by_no_other() -> None:
-    environment = HUB.resolve(HUB.body["Globals"]["Function"]["Environment"]["Variables"])
-    assert (
-        EVERYTHING.resolve(EVERYTHING.properties("ReaderRole")["RoleName"])
-        == (environment["READER_ROLE"])
-    )
-    quarantine = HUB.resolve(HUB.properties("Quarantine")["Environment"]["Variables"])
-    assert (
-        EVERYTHING.resolve(EVERYTHING.properties("Warden")["RoleName"])
-        == (quarantine["QUARANTINE_ROLE"])
-    )
-    assert (
-        EVERYTHING.resolve(EVERYTHING.properties("QuarantinePolicy")["ManagedPolicyName"])
-        == (quarantine["MEMBER_QUARANTINE_POLICY"])
-    )
-    for function in ("Fulfil", "OnSignIn", "OnIamChange"):
-        told = HUB.resolve(HUB.properties(function)["Environment"]["Variables"])
-        assert (
-            EVERYTHING.resolve(EVERYTHING.properties("Fulfiller")["RoleName"])
-            == (told["MEMBER_FULFIL_ROLE"])
-        )
+    environment = HUB.environment("Quarantine")
+    for variable, resource, name in (
+        ("READER_ROLE", "ReaderRole", "RoleName"),
+        ("QUARANTINE_ROLE", "QuarantiningRole", "RoleName"),
+        ("MEMBER_FULFIL_ROLE", "FulfilmentRole", "RoleName"),
+        ("MEMBER_QUARANTINE_POLICY", "QuarantinePolicy", "ManagedPolicyName"),
+    ):
+        given = EVERYTHING.resolve(EVERYTHING.properties(resource)[name])
+        assert given == environment[variable]
     for policy, role in {
         "ReadMembers": "ReaderRole",
-        "QuarantineInMembers": "Warden",
-        "FulfilInMembers": "Fulfiller",
+        "QuarantineInMembers": "QuarantiningRole",
+        "FulfilInMembers": "FulfilmentRole",
     }.items():
         [grant] = HUB.resolve(HUB.properties(policy)["PolicyDocument"]["Statement"])
         name = EVERYTHING.resolve(EVERYTHING.properties(role)["RoleName"])
@@ -268,25 +258,26 @@ def test_the_quarantine_policy_is_the_hubs() -> None:
     assert EVERYTHING.properties("QuarantinePolicy")["PolicyDocument"] == hubs
 
 
-def test_the_warden_may_attach_and_detach_that_one_policy() -> None:
-    [statement] = statements("Warden")
+def test_the_role_that_quarantines_may_attach_and_detach_that_one_policy() -> None:
+    [statement] = statements("QuarantiningRole")
     assert set(statement["Action"]) == {"iam:AttachUserPolicy", "iam:DetachUserPolicy"}
     own = f"arn:aws:iam::{MEMBER}:policy/mfa-watcher-quarantine"
     assert statement["Condition"] == {"ArnEquals": {"iam:PolicyARN": own}}
 
 
 def test_the_guard_policy_lets_the_members_fulfil_role_pass_and_protects_the_rest() -> None:
-    guard = HUB.resolve(HUB.properties("GuardPolicy")["PolicyDocument"]["Statement"])
+    nested = HUB.nested("Guard")
+    guard = nested.resolve(nested.properties("GuardPolicy")["PolicyDocument"]["Statement"])
     by_sid = {statement["Sid"]: statement for statement in guard}
     removal = by_sid["DenyDeviceRemovalOutsideChangeRequest"]["Condition"]["ArnNotLikeIfExists"]
-    name = EVERYTHING.resolve(EVERYTHING.properties("Fulfiller")["RoleName"])
+    name = EVERYTHING.resolve(EVERYTHING.properties("FulfilmentRole")["RoleName"])
     fulfiller = f"arn:aws:iam::{MEMBER}:role/{name}"
     assert any(fnmatchcase(fulfiller, one) for one in removal["aws:PrincipalArn"])
     protected = by_sid["DenyTampering"]["Resource"]
     for logical_id, key, kind in (
         ("SignInRule", "Name", f"events:us-east-1:{MEMBER}:rule/"),
         ("IamChangeRule", "Name", f"events:us-east-1:{MEMBER}:rule/"),
-        ("DisturbanceRule", "Name", f"events:us-east-1:{MEMBER}:rule/"),
+        ("TamperingRule", "Name", f"events:us-east-1:{MEMBER}:rule/"),
         ("Canary", "Name", f"scheduler:us-east-1:{MEMBER}:schedule/default/"),
         ("DeadLetters", "QueueName", f"sqs:us-east-1:{MEMBER}:"),
         ("ReaderRole", "RoleName", f"iam::{MEMBER}:role/"),
@@ -318,7 +309,7 @@ def test_without_an_organization_nobody_may_send_and_nobody_is_entered() -> None
 def test_only_the_function_that_fulfils_enters_members_to_fulfil() -> None:
     assert HUB.properties("FulfilInMembers")["Roles"] == [{"Ref": "FulfilRole"}]
     [trust] = EVERYTHING.resolve(
-        EVERYTHING.properties("Fulfiller")["AssumeRolePolicyDocument"]["Statement"]
+        EVERYTHING.properties("FulfilmentRole")["AssumeRolePolicyDocument"]["Statement"]
     )
     assert trust["Condition"]["ArnLike"] == {
         "aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:role/mfa-watcher-Fulfil*"
@@ -372,10 +363,10 @@ def test_members_without_their_organization_are_refused_at_deployment() -> None:
     assert HUB.resolve(rule["Assertions"][0]["Assert"])
 
 
-@pytest.mark.parametrize("template", ["template.yaml", "forwarder.yaml"])
-def test_no_arn_names_a_partition(template: str) -> None:
-    body = (HUB if template == "template.yaml" else EVERYTHING).body
-
+@pytest.mark.parametrize(
+    "template", [*HUB.all(), EVERYTHING], ids=["template", "guard-policy", "alarms", "forwarder"]
+)
+def test_no_arn_names_a_partition(template: Template) -> None:
     def texts(value: Any) -> list[str]:
         match value:
             case dict():
@@ -386,4 +377,4 @@ def test_no_arn_names_a_partition(template: str) -> None:
                 return [value]
         return []
 
-    assert [text for text in texts(body) if re.search(r"arn:aws[\w-]*:", text)] == []
+    assert [text for text in texts(template.body) if re.search(r"arn:aws[\w-]*:", text)] == []

@@ -1,49 +1,39 @@
 from __future__ import annotations
 
+import json
 import re
+from datetime import time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.policy import MailHours, Policy, Quarantine
+from mfa_watcher.domain.users.addresses import AddressBook
 from mfa_watcher.settings import (
     ApprovalDeskSettings,
     ChangeDeskSettings,
     DeliverSettings,
     ExpireSettings,
-    FeedbackSettings,
     FulfilSettings,
+    MailFeedbackSettings,
     ObserveSettings,
+    PolicySettings,
     QuarantineSettings,
     RemindSettings,
     SweepSettings,
     WatchSettings,
 )
-from tests.template.cloudformation import ROOT, Template
+from tests.template.cloudformation import ACCOUNT, ROOT, Template
 
 TEMPLATE = Template.read()
 FUNCTIONS = TEMPLATE.of_type("AWS::Serverless::Function")
-SETTINGS: dict[
-    str,
-    type[
-        ObserveSettings
-        | DeliverSettings
-        | FeedbackSettings
-        | RemindSettings
-        | QuarantineSettings
-        | SweepSettings
-        | ChangeDeskSettings
-        | ApprovalDeskSettings
-        | FulfilSettings
-        | ExpireSettings
-        | WatchSettings
-    ],
-] = {
+SETTINGS: dict[str, type[PolicySettings]] = {
     "OnSignIn": ObserveSettings,
     "OnIamChange": ObserveSettings,
     "Deliver": DeliverSettings,
     "Redeliver": DeliverSettings,
-    "OnMailFeedback": FeedbackSettings,
+    "OnMailFeedback": MailFeedbackSettings,
     "Remind": RemindSettings,
     "Expire": ExpireSettings,
     "Quarantine": QuarantineSettings,
@@ -55,17 +45,9 @@ SETTINGS: dict[
 }
 ALL_ROLES = TEMPLATE.of_type("AWS::IAM::Role")
 ROLES = {name: role for name, role in ALL_ROLES.items() if name != "CanaryRole"}
-
-
-def _statements(role: str) -> list[dict[str, Any]]:
-    """What a role may do: its own statements, and those of the managed policies it attaches."""
-    properties = ROLES[role]["Properties"]
-    documents = [policy["PolicyDocument"] for policy in properties["Policies"]]
-    documents += [
-        TEMPLATE.properties(attached["Ref"])["PolicyDocument"]
-        for attached in properties.get("ManagedPolicyArns", [])
-    ]
-    return [statement for document in documents for statement in document["Statement"]]
+SHARED = {
+    attached["Ref"] for r in ROLES.values() for attached in r["Properties"]["ManagedPolicyArns"]
+}
 
 
 def _listed(value: Any) -> list[Any]:
@@ -90,6 +72,34 @@ def test_function_logs_to_a_group_that_forgets(name: str) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
+def test_role_attaches_no_policy_that_repeats_another(role: str) -> None:
+    attached = [attached["Ref"] for attached in ROLES[role]["Properties"]["ManagedPolicyArns"]]
+    assert len(attached) == len(set(attached)) <= 10  # as many as IAM allows by default
+    allowed = [
+        (action, json.dumps(s["Resource"]), json.dumps(s.get("Condition")))
+        for s in TEMPLATE.statements(role)
+        for action in _listed(s["Action"])
+    ]
+    assert len(allowed) == len(set(allowed))
+
+
+def test_a_shared_policy_is_shared() -> None:
+    users = {
+        policy: [
+            n for n, r in ROLES.items() if {"Ref": policy} in r["Properties"]["ManagedPolicyArns"]
+        ]
+        for policy in SHARED
+    }
+    assert {policy for policy, roles in users.items() if len(roles) < 2} == set()
+
+
+@pytest.mark.parametrize("policy", TEMPLATE.of_type("AWS::IAM::ManagedPolicy"))
+def test_managed_policy_fits_into_iams_limit(policy: str) -> None:
+    document = TEMPLATE.resolve(TEMPLATE.properties(policy)["PolicyDocument"])
+    assert len("".join(json.dumps(document).split())) <= 6144
+
+
+@pytest.mark.parametrize("role", ROLES)
 def test_role_is_assumed_by_lambda_alone(role: str) -> None:
     trust = ROLES[role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     assert [statement["Principal"] for statement in trust] == [{"Service": "lambda.amazonaws.com"}]
@@ -107,13 +117,13 @@ def test_the_canary_may_tag_one_queue_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_role_allows_no_wildcard_action(role: str) -> None:
-    actions = [action for s in _statements(role) for action in _listed(s["Action"])]
+    actions = [action for s in TEMPLATE.statements(role) for action in _listed(s["Action"])]
     assert [action for action in actions if "*" in action] == []
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_role_names_its_resources_except_for_tracing_which_has_none(role: str) -> None:
-    open_to_all = [s["Sid"] for s in _statements(role) if "*" in _listed(s["Resource"])]
+    open_to_all = [s["Sid"] for s in TEMPLATE.statements(role) if "*" in _listed(s["Resource"])]
     without_resources = {
         "Trace",
         "ReadSendingRate",
@@ -127,19 +137,19 @@ def test_role_names_its_resources_except_for_tracing_which_has_none(role: str) -
 
 @pytest.mark.parametrize("role", ROLES)
 def test_role_writes_to_its_own_log_group_alone(role: str) -> None:
-    written = [s["Resource"] for s in _statements(role) if s["Sid"] == "Log"]
+    written = [s["Resource"] for s in TEMPLATE.statements(role) if s["Sid"] == "Log"]
     assert written == [{"Fn::GetAtt": [f"{role.removesuffix('Role')}Logs", "Arn"]}]
 
 
 @pytest.mark.parametrize("role", sorted(set(ROLES) - {"QuarantineRole", "FulfilRole"}))
 def test_no_role_but_the_quarantines_and_fulfils_changes_anything_in_iam(role: str) -> None:
-    actions = [action for s in _statements(role) for action in _listed(s["Action"])]
+    actions = [action for s in TEMPLATE.statements(role) for action in _listed(s["Action"])]
     assert [a for a in actions if re.match(r"iam:(?!Get|List|GenerateCredentialReport)", a)] == []
 
 
 def test_the_quarantine_may_only_take_its_own_policy_off_unless_it_is_switched_on() -> None:
-    changes = [s for s in _statements("QuarantineRole") if s["Sid"] == "LetOut"]
-    added = TEMPLATE.of_type("AWS::IAM::Policy")["QuarantineShutsIn"]
+    changes = [s for s in TEMPLATE.statements("QuarantineRole") if s["Sid"] == "ReleaseUsers"]
+    added = TEMPLATE.of_type("AWS::IAM::Policy")["QuarantineUsers"]
     changes += added["Properties"]["PolicyDocument"]["Statement"]
     own = {"ArnEquals": {"iam:PolicyARN": {"Ref": "QuarantinePolicy"}}}
     assert added["Condition"] == "QuarantineOn"
@@ -152,7 +162,7 @@ def test_the_quarantine_may_only_take_its_own_policy_off_unless_it_is_switched_o
 def test_fulfil_may_change_what_a_request_needs_and_nothing_else() -> None:
     changes = {
         action: TEMPLATE.resolve(s["Resource"])
-        for s in _statements("FulfilRole")
+        for s in TEMPLATE.statements("FulfilRole")
         for action in _listed(s["Action"])
         if re.match(r"iam:(?!Get|List)", action)
     }
@@ -167,8 +177,7 @@ def test_the_guard_policy_and_the_watch_know_the_role_of_fulfil_by_its_name() ->
     name = TEMPLATE.resolve({"Ref": "FulfilRole"})
     assert name.startswith("mfa-watcher-Fulfil")
     for function in ("OnSignIn", "OnIamChange"):
-        environment = TEMPLATE.resolve(FUNCTIONS[function]["Properties"]["Environment"])
-        assert environment["Variables"]["FULFIL_ROLE"] == name
+        assert TEMPLATE.environment(function)["FULFIL_ROLE"] == name
 
 
 def test_a_call_of_fulfil_ends_before_another_may_take_its_request_over() -> None:
@@ -188,7 +197,7 @@ def test_only_who_iam_knows_gets_a_url_to_answer() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_no_role_can_delete_evidence(role: str) -> None:
-    actions = {action for s in _statements(role) for action in _listed(s["Action"])}
+    actions = {action for s in TEMPLATE.statements(role) for action in _listed(s["Action"])}
     assert actions.isdisjoint({"dynamodb:DeleteItem", "dynamodb:BatchWriteItem"})
 
 
@@ -207,13 +216,13 @@ def test_no_role_can_delete_evidence(role: str) -> None:
     ],
 )
 def test_deciding_sends_nothing(role: str) -> None:
-    actions = {action for s in _statements(role) for action in _listed(s["Action"])}
+    actions = {action for s in TEMPLATE.statements(role) for action in _listed(s["Action"])}
     assert actions.isdisjoint({"ses:SendEmail", "sns:Publish"})
 
 
 @pytest.mark.parametrize("role", ["DeliverRole", "RedeliverRole"])
 def test_delivering_mails_from_the_configured_sender_alone(role: str) -> None:
-    [mail] = [s for s in _statements(role) if s["Sid"] == "Mail"]
+    [mail] = [s for s in TEMPLATE.statements(role) if s["Sid"] == "Mail"]
     assert TEMPLATE.resolve(mail["Condition"]) == {
         "StringLikeIfExists": {"ses:FromAddress": ["mfa@example.com", "*<mfa@example.com>"]}
     }
@@ -228,12 +237,81 @@ def test_functions_are_traced_by_lambda_and_not_by_the_x_ray_sdk() -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_environment_is_what_the_functions_settings_read(name: str) -> None:
     settings = SETTINGS[name]
-    function = FUNCTIONS[name]["Properties"]
-    common = TEMPLATE.body["Globals"]["Function"]["Environment"]["Variables"]
-    environment = TEMPLATE.resolve(common | function["Environment"]["Variables"])
-    settings.from_environment({key: str(value) for key, value in environment.items()})
+    environment = TEMPLATE.environment(name)
+    settings.from_environment(environment)
     ours = {key for key in environment if not key.startswith("POWERTOOLS_")}
     assert ours == {field.alias for field in settings.model_fields.values()}
+
+
+def test_every_function_decides_by_the_policy_that_the_parameters_make() -> None:
+    """Whatever a parameter is set to, all functions have the same policy."""
+    template = Template.read(
+        EscalationDays="0,2,4,6,8",
+        SecondDeviceDays="5",
+        MailHours="9-17",
+        TimeZone="Europe/Berlin",
+        QuarantineMode="dry_run",
+        QuarantineDays="9",
+        FirstSignInGraceMinutes="11",
+        OffBoardingGraceMinutes="12",
+        LostEventsAlertThreshold="13",
+        ApprovalWindowHours="14",
+        EnrolmentWindowHours="15",
+        BreakGlassRoles="break-glass,path/rescue",
+        OperatorRoles="deployment",
+        ServiceDeskRoles="ServiceDesk",
+        MailDomains="example.org",
+        DefaultMailDomain="example.org",
+        AddressTags="mail,email",
+        ManagerTag="boss",
+        LanguageTag="tongue",
+    )
+    policies = [
+        settings.from_environment(template.environment(name)).policy
+        for name, settings in SETTINGS.items()
+    ]
+    berlin = ZoneInfo("Europe/Berlin")
+    assert policies == [
+        Policy(
+            escalation_schedule=tuple(timedelta(days=days) for days in (0, 2, 4, 6, 8)),
+            second_device_after=timedelta(days=5),
+            mail_hours=MailHours(time(9), time(17), berlin),
+            quarantine=Quarantine.DRY_RUN,
+            quarantine_after=timedelta(days=9),
+            first_sign_in_grace=timedelta(minutes=11),
+            off_boarding_grace=timedelta(minutes=12),
+            lost_events_alerted=13,
+            approval_window=timedelta(hours=14),
+            enrolment_window=timedelta(hours=15),
+            break_glass_roles=frozenset({"break-glass", "path/rescue"}),
+            operator_roles=frozenset({"deployment"}),
+            service_desk_roles=frozenset({"ServiceDesk"}),
+            fulfil_role=template.resolve({"Ref": "FulfilRole"}),
+            member_fulfil_role="mfa-watcher-Fulfil",
+            own_account=ACCOUNT,
+            addresses=AddressBook(
+                frozenset({"example.org"}), ("mail", "email"), "example.org", "boss", "tongue"
+            ),
+        )
+    ] * len(FUNCTIONS)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_function_takes_nothing_from_the_policy_into_an_environment_of_its_own(name: str) -> None:
+    shared = TEMPLATE.body["Globals"]["Function"]["Environment"]["Variables"]
+    own = TEMPLATE.properties(name).get("Environment", {}).get("Variables", {})
+    assert shared.keys() & own.keys() == set()
+    assert {field.alias for field in PolicySettings.model_fields.values()} <= shared.keys()
+
+
+def test_environments_fit_into_lambdas_four_kilobytes_with_a_hundred_accounts() -> None:
+    accounts = ",".join(str(111111111111 + number) for number in range(100))
+    template = Template.read(OrganizationId="o-abcdefghij", MemberAccounts=accounts)
+    sizes = {
+        name: sum(len(key) + len(value) for key, value in template.environment(name).items())
+        for name in FUNCTIONS
+    }
+    assert {name: size for name, size in sizes.items() if size > 4096} == {}
 
 
 @pytest.mark.parametrize(

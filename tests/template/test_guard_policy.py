@@ -9,7 +9,8 @@ import pytest
 from tests.template.cloudformation import ROOT, STACK, Template
 
 TEMPLATE = Template.read(BreakGlassRoles="break-glass", OperatorRoles="watcher-operators")
-GUARD = TEMPLATE.resolve(TEMPLATE.properties("GuardPolicy"))
+NESTED = TEMPLATE.nested("Guard")
+GUARD = NESTED.resolve(NESTED.properties("GuardPolicy"))
 STATEMENTS = GUARD["PolicyDocument"]["Statement"]
 BY_ID = {statement["Sid"]: statement for statement in STATEMENTS}
 ACTIONS = {action for statement in STATEMENTS for action in statement["Action"]}
@@ -20,10 +21,8 @@ LONG = "aws-reserved/sso.amazonaws.com/ap-southeast-2/AWSReservedSSO_{:_<32}_012
 
 
 def _document(**parameters: str) -> dict[str, Any]:
-    template = Template.read(**parameters)
-    document: dict[str, Any] = template.resolve(
-        template.properties("GuardPolicy")["PolicyDocument"]
-    )
+    nested = Template.read(**parameters).nested("Guard")
+    document: dict[str, Any] = nested.resolve(nested.properties("GuardPolicy")["PolicyDocument"])
     return document
 
 

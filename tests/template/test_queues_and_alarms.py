@@ -11,7 +11,11 @@ QUEUES = TEMPLATE.of_type("AWS::SQS::Queue")
 DEAD_LETTERS = [name for name in QUEUES if name.endswith("DeadLetters")]
 SOURCES = [name for name in QUEUES if name not in DEAD_LETTERS]
 FUNCTIONS = TEMPLATE.of_type("AWS::Serverless::Function")
-ALARMS = TEMPLATE.of_type("AWS::CloudWatch::Alarm")
+NESTED = TEMPLATE.nested("Alarms")
+ALARMS = {
+    name: NESTED.resolve(alarm["Properties"])
+    for name, alarm in NESTED.of_type("AWS::CloudWatch::Alarm").items()
+}
 TWO_WEEKS = 14 * 24 * 3600
 
 
@@ -27,12 +31,12 @@ def _consumer(queue: str) -> dict[str, Any]:
 
 
 def _alarmed(metric: str, on: Any) -> list[str]:
-    """The alarms on one metric of one queue or function."""
+    """Return the alarms on one metric of one queue or function."""
     return [
         name
         for name, alarm in ALARMS.items()
-        if alarm["Properties"].get("MetricName") == metric
-        and alarm["Properties"]["Dimensions"][0]["Value"] == on
+        if alarm.get("MetricName") == metric
+        and alarm["Dimensions"][0]["Value"] == TEMPLATE.resolve(on)
     ]
 
 
@@ -105,17 +109,17 @@ def test_what_needs_a_person_raises_an_alarm_under_the_service_that_powertools_r
     metric: str,
 ) -> None:
     variables = TEMPLATE.body["Globals"]["Function"]["Environment"]["Variables"]
-    alarm = TEMPLATE.properties(f"{metric}Alarm")
+    alarm = ALARMS[f"{metric}Alarm"]
     assert alarm["MetricName"] == metric
     assert alarm["Namespace"] == variables["POWERTOOLS_METRICS_NAMESPACE"]
     assert alarm["Dimensions"] == [
-        {"Name": "service", "Value": variables["POWERTOOLS_SERVICE_NAME"]}
+        {"Name": "service", "Value": TEMPLATE.resolve(variables["POWERTOOLS_SERVICE_NAME"])}
     ]
 
 
 @pytest.mark.parametrize("name", ALARMS)
 def test_alarm_reaches_the_alert_topic(name: str) -> None:
-    assert ALARMS[name]["Properties"]["AlarmActions"] == [{"Ref": "AlertTopic"}]
+    assert ALARMS[name]["AlarmActions"] == [TEMPLATE.resolve({"Ref": "AlertTopic"})]
 
 
 def test_alarms_may_publish_to_the_encrypted_topic() -> None:

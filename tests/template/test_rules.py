@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TEMPLATE = Template.read(GuardScpId=SCP_ID)
 RULES = TEMPLATE.of_type("AWS::Events::Rule")
 SIGN_IN, IAM_CHANGE = {"SignInRule"}, {"IamChangeRule"}
-DISTURBANCE = {"WatcherDisturbanceRule", "WatcherPartsRule"}
+DISTURBANCE = {"TamperingRule", "PartsTamperingRule"}
 MAIL_FEEDBACK = {"MailFeedbackRule"}
 QUEUES = {
     "on_sign_in": "SignInQueue",
@@ -163,6 +163,18 @@ def test_a_denied_attempt_to_disturb_the_watcher_is_caught(case: Case) -> None:
     assert DISTURBANCE & matching or case.part in {Part.BUS, Part.SCP} or "Create" in case.name
 
 
+def test_changing_any_of_the_watchers_policies_is_caught() -> None:
+    policies = {
+        template.resolve({"Ref": name})
+        for template in TEMPLATE.all()
+        for name in template.of_type("AWS::IAM::ManagedPolicy")
+    }
+    assert GUARD in policies
+    for policy in policies:
+        event = _event("iam", "CreatePolicyVersion", {"policyArn": policy})
+        assert _matching(event) == {"TamperingRule"}
+
+
 def _in_place(text: str, parts: dict[str, str]) -> str:
     """Put the names that the template's resources have in the tests for those of the case."""
     for ours, resolved in parts.items():
@@ -178,7 +190,7 @@ def test_whoever_switches_a_rule_off_is_seen_by_another_on_another_queue(
     event = _event("events", name, {"name": TEMPLATE.resolve({"Ref": rule})})
     others = _matching(event) - {rule}
     assert others
-    assert _matching(event) == SIGN_IN | {"WatcherDisturbanceRule"}
+    assert _matching(event) == SIGN_IN | {"TamperingRule"}
 
 
 def test_the_canary_comes_by_both_rules_of_events_and_only_if_it_is_ours() -> None:

@@ -46,8 +46,8 @@ ATTEMPT = an_attempt(actor=ADA.arn, serial=PHONE)
 OPEN = open_request(ALICE.key, "alice", ATTEMPT, POLICY, violation=False)
 SUBMITTED = OPEN.submitted(Details("lost", DESK.arn, NOW, DeviceKind.FIDO), POLICY)
 APPROVED = SUBMITTED.approved(OTTO, "known", NOW, POLICY, devices=(PHONE,), kept=())
-BEGUN = APPROVED.fulfilment_started(OTTO, NOW, POLICY)
-FULFILLED = BEGUN.fulfilled(NOW, POLICY)
+STARTED = APPROVED.fulfilment_started(OTTO, NOW, POLICY)
+FULFILLED = STARTED.fulfilled(NOW, POLICY)
 VIOLATION = APPROVED.with_attempt(
     an_attempt("e2", actor=ADA.arn, outcome=Outcome.SUCCEEDED), POLICY, violation=True
 )
@@ -56,7 +56,7 @@ REQUESTS = {
     "violation": VIOLATION,
     "submitted": SUBMITTED,
     "approved": APPROVED,
-    "begun": BEGUN,
+    "started": STARTED,
     "fulfilled": FULFILLED,
     "overdue": replace(FULFILLED, window_until=NOW).reminded(NOW, POLICY),
     "expired": APPROVED.expired(),
@@ -71,7 +71,7 @@ STEPS: dict[str, Callable[[ChangeRequest], ChangeRequest]] = {
     "cancel": lambda r: r.withdrawn("not needed"),
     "acknowledge": lambda r: r.acknowledged(OLGA, "talked to ada"),
     "reopen": lambda r: r.reopened(OLGA, "still needed", NOW, POLICY, kept=()),
-    "begin": lambda r: r.fulfilment_started(OTTO, NOW, POLICY),
+    "start": lambda r: r.fulfilment_started(OTTO, NOW, POLICY),
     "fulfil": lambda r: r.fulfilled(NOW, POLICY),
 }
 ALLOWED = {
@@ -83,9 +83,9 @@ ALLOWED = {
         "reject": "rejected",
         "cancel": "cancelled",
     },
-    "approved": {"reject": "rejected", "cancel": "cancelled", "begin": "approved"},
-    "begun": {"begin": "approved", "fulfil": "fulfilled"},
-    "fulfilled": {"begin": "fulfilled", "fulfil": "fulfilled"},
+    "approved": {"reject": "rejected", "cancel": "cancelled", "start": "approved"},
+    "started": {"start": "approved", "fulfil": "fulfilled"},
+    "fulfilled": {"start": "fulfilled", "fulfil": "fulfilled"},
     "overdue": {"reopen": "fulfilled", "fulfil": "fulfilled"},
     "expired": {"reopen": "approved"},
     "rejected": {},
@@ -96,7 +96,7 @@ ALLOWED = {
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("where", REQUESTS)
-def test_a_step_leads_where_the_table_says_or_is_refused(where: str, step: str) -> None:
+def test_a_step_leads_to_the_state_in_the_table_or_is_refused(where: str, step: str) -> None:
     request = REQUESTS[where]
     if step not in ALLOWED[where]:
         with pytest.raises(WrongStepError):
@@ -113,7 +113,7 @@ def test_a_step_leads_where_the_table_says_or_is_refused(where: str, step: str) 
 
 
 @pytest.mark.parametrize("where", REQUESTS)
-def test_a_violation_takes_every_active_request_back_to_open(where: str) -> None:
+def test_a_violation_sets_every_active_request_back_to_open(where: str) -> None:
     request = REQUESTS[where]
     if not request.state.is_active:
         return
@@ -125,7 +125,7 @@ def test_a_violation_takes_every_active_request_back_to_open(where: str) -> None
         after.fulfilment_started(OTTO, NOW, POLICY)
 
 
-# Four eyes ----------------------------------------------------------------------------------------
+# Segregation of duties ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -146,24 +146,24 @@ def test_a_violation_takes_every_active_request_back_to_open(where: str) -> None
     [
         ("approve", SUBMITTED),
         ("reject", SUBMITTED),
-        ("begin", APPROVED),
+        ("start", APPROVED),
         ("reopen", APPROVED.expired()),
     ],
 )
-def test_the_user_whoever_tried_and_whoever_asked_decide_nothing(
+def test_the_user_whoever_tried_and_whoever_asked_may_not_decide(
     who: Person, step: str, request_: ChangeRequest
 ) -> None:
     steps: dict[str, Callable[[], ChangeRequest]] = {
         "approve": lambda: request_.approved(who, "x", NOW, POLICY, devices=(), kept=()),
         "reject": lambda: request_.rejected(who, "x", NOW),
-        "begin": lambda: request_.fulfilment_started(who, NOW, POLICY),
+        "start": lambda: request_.fulfilment_started(who, NOW, POLICY),
         "reopen": lambda: request_.reopened(who, "x", NOW, POLICY, kept=()),
     }
     with pytest.raises(SegregationOfDutiesError):
         steps[step]()
 
 
-def test_whoever_removed_a_device_does_not_acknowledge_that() -> None:
+def test_whoever_removed_a_device_may_not_acknowledge_the_violation() -> None:
     with pytest.raises(SegregationOfDutiesError):
         VIOLATION.acknowledged(ADA, "it was me")
 
@@ -171,32 +171,32 @@ def test_whoever_removed_a_device_does_not_acknowledge_that() -> None:
 # Windows and hands --------------------------------------------------------------------------------
 
 
-def test_an_approval_is_good_until_its_window_is_over() -> None:
+def test_an_approval_is_valid_until_its_window_is_over() -> None:
     assert APPROVED.fulfilment_started(OTTO, NOW + DAY - MINUTE, POLICY).fulfilment is not None
     with pytest.raises(WrongStepError, match="window is over"):
         APPROVED.fulfilment_started(OTTO, NOW + DAY, POLICY)
 
 
-def test_nobody_else_carries_out_what_somebody_has_in_hand() -> None:
+def test_nobody_else_may_fulfil_a_request_while_somebody_is_fulfilling_it() -> None:
     with pytest.raises(WrongStepError, match="otto"):
-        BEGUN.fulfilment_started(OLGA, NOW + MINUTE, POLICY)
-    taken_over = BEGUN.fulfilment_started(OLGA, NOW + 2 * MINUTE, POLICY)
+        STARTED.fulfilment_started(OLGA, NOW + MINUTE, POLICY)
+    taken_over = STARTED.fulfilment_started(OLGA, NOW + 2 * MINUTE, POLICY)
     assert taken_over.fulfilment is not None
     assert (taken_over.fulfilment.by, taken_over.fulfilment.started_at) == (OLGA.arn, NOW)
 
 
-def test_what_is_begun_can_neither_be_rejected_nor_cancelled() -> None:
+def test_a_request_that_is_being_fulfilled_can_neither_be_rejected_nor_cancelled() -> None:
     for step in ("reject", "cancel"):
-        with pytest.raises(WrongStepError, match="being carried out"):
-            STEPS[step](BEGUN)
+        with pytest.raises(WrongStepError, match="being fulfilled"):
+            STEPS[step](STARTED)
 
 
-def test_a_fulfilled_request_can_be_carried_out_again_and_keeps_its_window() -> None:
+def test_a_fulfilled_request_can_be_fulfilled_again_and_keeps_its_window() -> None:
     again = FULFILLED.fulfilment_started(OLGA, NOW + HOUR, POLICY).fulfilled(NOW + HOUR, POLICY)
     assert again.window_until == FULFILLED.window_until == NOW + 3 * DAY
 
 
-def test_a_fulfilled_request_is_reopened_only_when_its_time_is_over_and_gets_another() -> None:
+def test_a_fulfilled_request_is_reopened_only_after_its_window_and_gets_another() -> None:
     with pytest.raises(WrongStepError, match="not over yet"):
         FULFILLED.reopened(OLGA, "lost the password", NOW + DAY, POLICY, kept=())
     later = NOW + 5 * DAY
@@ -208,9 +208,9 @@ def test_a_fulfilled_request_is_reopened_only_when_its_time_is_over_and_gets_ano
     )
 
 
-def test_a_carrying_out_that_touched_nothing_leaves_no_trace_when_it_is_let_go() -> None:
-    assert BEGUN.released(NOW, untouched=True) == APPROVED
-    held = BEGUN.released(NOW + MINUTE, untouched=False).fulfilment
+def test_a_fulfilment_that_changed_nothing_leaves_no_trace_when_it_is_released() -> None:
+    assert STARTED.released(NOW, untouched=True) == APPROVED
+    held = STARTED.released(NOW + MINUTE, untouched=False).fulfilment
     assert held is not None
     assert held.held_until == NOW + MINUTE
 
@@ -225,7 +225,7 @@ def test_a_carrying_out_that_touched_nothing_leaves_no_trace_when_it_is_let_go()
         ("violation", 7 * DAY),
         ("submitted", 2 * DAY),
         ("approved", DAY),
-        ("begun", DAY),
+        ("started", DAY),
         ("fulfilled", 3 * DAY),
         ("overdue", None),
         ("expired", None),
@@ -234,7 +234,7 @@ def test_a_carrying_out_that_touched_nothing_leaves_no_trace_when_it_is_let_go()
         ("cancelled", None),
     ],
 )
-def test_a_request_is_due_when_whoever_it_waits_for_has_had_his_time(
+def test_a_request_is_due_when_the_time_to_act_on_it_is_over(
     where: str, due: timedelta | None
 ) -> None:
     assert REQUESTS[where].due_at == (NOW + due if due else None)
@@ -248,13 +248,13 @@ def test_reminders_of_details_are_due_on_their_days_and_the_end_after_them() -> 
     assert days == [2, 7, 14, 30]
 
 
-def test_a_schedule_that_was_out_for_long_reminds_no_two_times_within_a_day() -> None:
+def test_a_schedule_that_was_late_does_not_remind_twice_within_a_day() -> None:
     late = OPEN.reminded(NOW + 20 * DAY, POLICY)
     assert late.due_at == NOW + 21 * DAY
 
 
-def test_a_user_who_comes_back_finds_his_request_where_it_was() -> None:
-    for where in ("open", "submitted", "approved", "begun", "fulfilled", "overdue"):
+def test_the_request_of_a_user_who_comes_back_is_restored_in_its_state() -> None:
+    for where in ("open", "submitted", "approved", "started", "fulfilled", "overdue"):
         request = REQUESTS[where]
         assert request.cancelled("gone").restored(POLICY, NOW) == request
 
@@ -280,7 +280,7 @@ def _take(request: ChangeRequest, step: str, by: Person, hours: int, seed: str) 
         "cancel": lambda: request.withdrawn("x"),
         "acknowledge": lambda: request.acknowledged(by, "x"),
         "reopen": lambda: request.reopened(by, "x", now, POLICY, kept=()),
-        "begin": lambda: request.fulfilment_started(by, now, POLICY),
+        "start": lambda: request.fulfilment_started(by, now, POLICY),
         "fulfil": lambda: request.fulfilled(now, POLICY),
     }
     return steps[step]() if step in steps else _happen(request, step, by, now, seed)
@@ -307,7 +307,7 @@ def _happen(
 
 
 @given(_WALKS)
-def test_however_it_goes_two_people_decide_and_a_violation_ends_by_acknowledgement_alone(
+def test_in_any_sequence_two_people_decide_and_only_acknowledgement_ends_a_violation(
     walk: list[tuple[str, Person, int]],
 ) -> None:
     request = file_request(ALICE.key, "alice", DESK, NOW, POLICY, event_id="desk-1")

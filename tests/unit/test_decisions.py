@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mfa_watcher.domain.decision import Decision, UserDecision
 from mfa_watcher.domain.events.decisions import decide, decide_for_account, facts_needed
 from mfa_watcher.domain.events.records import Identity, Record
 from mfa_watcher.domain.events.signals import Signal, classify
 from mfa_watcher.domain.history import About
-from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Mail, Severity
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity
+from mfa_watcher.domain.notifications.mails import EnrolledMail, Mail, RemovalDeniedMail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState
 from mfa_watcher.domain.users.devices import Device
@@ -24,7 +26,7 @@ from mfa_watcher.domain.users.user import (
     User,
     UserKey,
 )
-from mfa_watcher.domain.users.user_state import Decision, Fact, Situation
+from mfa_watcher.domain.users.user_state import Fact, Situation
 
 ACCOUNT = "111122223333"
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -94,12 +96,12 @@ def after(  # noqa: PLR0913 - each part of a situation, with its usual value
     at: datetime = NOON,
     request: ChangeRequest | None = None,
     policy: Policy | None = None,
-) -> Decision:
+) -> UserDecision:
     event_id = what.record.event_id or ""
     return decide(Situation(event_id, at, what, user, policy or Policy(), request, iam_state), what)
 
 
-def user_of(decision: Decision) -> User:
+def user_of(decision: UserDecision) -> User:
     assert decision.user is not None
     return replace(decision.user, version=decision.user.version + 1)
 
@@ -126,7 +128,7 @@ def test_a_sign_in_without_mfa_opens_a_finding_guides_the_user_and_alerts() -> N
     assert alerts(decision) == [AlertKind.SIGN_IN_WITHOUT_MFA]
 
 
-def test_a_second_sign_in_the_same_day_says_nothing_twice() -> None:
+def test_a_second_sign_in_on_the_same_day_causes_no_second_mail_or_alert() -> None:
     first = after(sign_in())
     second = after(sign_in(event_id="e2"), user_of(first), at=NOON + timedelta(hours=2))
     assert not second.intents
@@ -140,14 +142,14 @@ def test_a_sign_in_on_another_day_alerts_again_but_mails_no_second_guide() -> No
     assert alerts(second) == [AlertKind.SIGN_IN_WITHOUT_MFA]
 
 
-def test_who_enrolled_since_the_sign_in_gets_no_finding() -> None:
+def test_a_user_who_enrolled_since_the_sign_in_gets_no_finding() -> None:
     decision = after(sign_in(), iam_state=PROTECTED)
     assert user_of(decision).finding is None
     assert user_of(decision).mfa_status is MfaStatus.PROTECTED
     assert not decision.intents
 
 
-def test_the_first_sign_in_of_a_new_user_is_expected_for_the_time_of_grace() -> None:
+def test_the_first_sign_in_of_a_new_user_is_expected_within_the_grace_time() -> None:
     granted = after(access_granted())
     early = after(sign_in(event_id="e2"), user_of(granted), at=NOON + timedelta(minutes=59))
     late = after(sign_in(event_id="e2"), user_of(granted), at=NOON + timedelta(minutes=60))
@@ -168,7 +170,7 @@ def test_console_access_opens_a_finding_and_welcomes_the_user() -> None:
     assert alerts(decision) == []
 
 
-def test_a_password_that_may_be_kept_is_told_to_security() -> None:
+def test_a_password_that_need_not_be_changed_is_alerted() -> None:
     decision = after(access_granted(reset=False))
     assert alerts(decision) == [AlertKind.PASSWORD_KEPT]
 
@@ -183,7 +185,7 @@ def test_enrolment_closes_the_finding_and_thanks_for_the_device_that_was_enabled
     assert finding.closure is Closure.ENROLLED
     assert finding.due_at is None
     (intent,) = decision.intents
-    assert isinstance(intent.act, Mail)
+    assert isinstance(intent.act, EnrolledMail)
     assert (intent.act.kind, intent.act.serial) == (MailKind.ENROLLED, KEY.serial)
 
 
@@ -195,7 +197,7 @@ def test_a_further_device_of_a_protected_user_is_history_only() -> None:
     assert user_of(decision).devices == (PHONE, KEY)
 
 
-def test_losing_console_access_closes_the_finding_without_a_word() -> None:
+def test_losing_console_access_closes_the_finding_without_notification() -> None:
     unprotected = user_of(after(sign_in()))
     removed = signal("DeleteLoginProfile", ADMIN, user_name="alice", event_id="e2")
     iam_state = IamState(exists=True, name="alice", console_access=False)
@@ -211,7 +213,7 @@ def test_a_user_without_password_has_no_finding() -> None:
     assert user_of(after(sign_in(), iam_state=NO_PASSWORD)).finding is None
 
 
-def test_deletion_ends_finding_and_request_quietly() -> None:
+def test_deletion_ends_finding_and_request_without_notification() -> None:
     opened = after(denied(), user_of(after(sign_in())), iam_state=None)
     deleted = signal("DeleteUser", ADMIN, user_name="alice", event_id="e3")
     decision = after(deleted, user_of(opened), GONE, request=opened.request)
@@ -221,7 +223,7 @@ def test_deletion_ends_finding_and_request_quietly() -> None:
     assert decision.request.state is RequestState.CANCELLED
 
 
-def test_a_rename_seen_late_takes_the_end_of_finding_and_request_back() -> None:
+def test_a_rename_seen_late_restores_finding_and_request() -> None:
     opened = after(denied(), user_of(after(sign_in())), iam_state=None)
     lost = after(sign_in(event_id="e3"), user_of(opened), GONE, request=opened.request)
     renamed = signal("UpdateUser", ADMIN, user_name="alice", new_user_name="alina", event_id="e4")
@@ -239,14 +241,14 @@ def test_a_rename_seen_late_takes_the_end_of_finding_and_request_back() -> None:
 # Removals ----------------------------------------------------------------------------------------
 
 
-def test_a_denied_removal_opens_a_request_tells_the_user_and_alerts() -> None:
+def test_a_denied_removal_opens_a_request_mails_the_user_and_alerts() -> None:
     decision = after(denied(), iam_state=None)
     request = decision.request
     assert request is not None
     assert (request.state, request.violation) == (RequestState.OPEN, False)
     assert user_of(decision).request_id == request.id
     mail, alert = decision.intents
-    assert isinstance(mail.act, Mail)
+    assert isinstance(mail.act, RemovalDeniedMail)
     assert (mail.act.kind, mail.act.request_id) == (MailKind.REMOVAL_DENIED, request.id)
     assert mail.act.done_by_user
     assert isinstance(alert.act, Alert)
@@ -280,7 +282,7 @@ def test_deactivation_and_deletion_are_one_attempt_and_one_alert() -> None:
     assert not second.intents
 
 
-def test_deleting_a_device_that_no_open_request_is_about_accuses_nobody() -> None:
+def test_deleting_a_device_without_an_open_request_changes_nothing() -> None:
     deletion = removal(ME, call="DeleteVirtualMFADevice")
     decision = after(deletion, ALICE, None)
     assert decision.request is None
@@ -297,7 +299,7 @@ def test_a_later_attempt_joins_the_open_request_and_alerts_but_mails_no_second_t
     assert alerts(second) == [AlertKind.REMOVAL_DENIED]
 
 
-def test_a_success_after_a_denial_makes_the_request_a_violation_even_within_the_moment() -> None:
+def test_a_removal_right_after_a_denial_makes_the_request_a_violation() -> None:
     first = after(denied(), iam_state=None)
     second = after(removal(ME, event_id="e2"), user_of(first), UNPROTECTED, request=first.request)
     assert second.request is not None
@@ -323,24 +325,24 @@ def test_a_removal_by_a_break_glass_role_is_alerted_as_such_and_opens_no_request
         (None, False),
     ],
 )
-def test_break_glass_roles_are_known_as_the_guard_policy_knows_them(
+def test_break_glass_roles_match_as_in_the_guard_policy(
     role: str | None, *, is_break_glass: bool
 ) -> None:
     names = {"Emergency", "aws-reserved/sso.amazonaws.com/AWSReservedSSO_Security_*"}
     assert Policy(break_glass_roles=frozenset(names)).is_break_glass(role) is is_break_glass
 
 
-def test_removals_of_a_user_without_console_access_are_left_alone() -> None:
+def test_removals_from_a_user_without_console_access_are_only_recorded() -> None:
     decision = after(removal(), iam_state=NO_PASSWORD)
     assert decision.request is None
     assert not decision.intents
 
 
-def test_removals_of_a_user_who_is_gone_are_offboarding() -> None:
+def test_removals_from_a_user_who_is_gone_are_offboarding() -> None:
     assert not after(removal(), iam_state=GONE).intents
 
 
-def test_a_removal_before_a_rename_is_told_once_when_the_user_turns_up() -> None:
+def test_a_removal_before_a_rename_is_alerted_once_when_the_user_is_found_again() -> None:
     lost = after(removal(), iam_state=GONE)
     assert lost.request is not None
     assert (lost.request.state, lost.request.violation) == (RequestState.CANCELLED, True)
@@ -350,17 +352,17 @@ def test_a_removal_before_a_rename_is_told_once_when_the_user_turns_up() -> None
     back = after(renamed, user_of(lost), iam_state, request=lost.request)
     assert back.request is not None
     assert (back.request.state, back.request.violation) == (RequestState.OPEN, True)
-    (told,) = (i for i in back.intents if isinstance(i.act, Alert))
-    assert isinstance(told.act, Alert)
-    assert (told.id, told.act.severity) == ("alert-removal_unapproved-e1", Severity.HIGH)
-    assert {("Device", PHONE.serial), ("Who", ADMIN.arn)} <= set(told.act.facts)
+    (alerted,) = (i for i in back.intents if isinstance(i.act, Alert))
+    assert isinstance(alerted.act, Alert)
+    assert (alerted.id, alerted.act.severity) == ("alert-removal_unapproved-e1", Severity.HIGH)
+    assert {("Device", PHONE.serial), ("Actor", ADMIN.arn)} <= set(alerted.act.facts)
     gone = after(removal(event_id="e3"), user_of(back), GONE, request=back.request)
     assert not gone.intents
     again = after(renamed, user_of(gone), iam_state, request=gone.request)
     assert alerts(again) == []
 
 
-def test_a_second_removal_joins_the_held_one_and_voids_an_approval() -> None:
+def test_a_second_removal_joins_the_unreported_one_and_revokes_an_approval() -> None:
     opened = after(denied(), iam_state=None)
     first = after(removal(event_id="e2"), user_of(opened), GONE, request=opened.request)
     second = after(removal(ME, event_id="e3"), user_of(first), GONE, request=first.request)
@@ -374,9 +376,12 @@ def test_a_second_removal_joins_the_held_one_and_voids_an_approval() -> None:
 
 
 def test_a_removal_from_an_unknown_user_who_is_not_found_is_alerted() -> None:
-    (told,) = decide_for_account("e1", NOON, ACCOUNT, removal(), Policy()).intents
-    assert isinstance(told.act, Alert)
-    assert (told.act.kind, told.act.severity) == (AlertKind.REMOVAL_UNAPPROVED, Severity.MEDIUM)
+    (alerted,) = decide_for_account("e1", NOON, ACCOUNT, removal(), Policy()).intents
+    assert isinstance(alerted.act, Alert)
+    assert (alerted.act.kind, alerted.act.severity) == (
+        AlertKind.REMOVAL_UNAPPROVED,
+        Severity.MEDIUM,
+    )
 
 
 def test_a_removal_that_failed_is_evidence_only() -> None:
@@ -403,14 +408,14 @@ def test_a_removal_that_failed_is_evidence_only() -> None:
         (signal("DeactivateMFADevice", ROOT, user_name="AWS ROOT USER"), Severity.CRITICAL),
     ],
 )
-def test_every_act_of_root_is_alerted(what: Signal, severity: Severity) -> None:
+def test_every_action_of_root_is_alerted(what: Signal, severity: Severity) -> None:
     decision = decide_for_account("e1", NOON, ACCOUNT, what, Policy())
     (intent,) = decision.intents
     assert isinstance(intent.act, Alert)
     assert (intent.act.kind, intent.act.severity) == (AlertKind.ROOT_ACTIVITY, severity)
 
 
-def test_root_acting_on_a_user_is_alerted_besides_what_it_means_for_the_user() -> None:
+def test_root_acting_on_a_user_is_alerted_besides_the_consequences_for_the_user() -> None:
     decision = after(replace_actor(access_granted(), ROOT))
     assert mails(decision) == [MailKind.WELCOME]
     assert alerts(decision) == [AlertKind.ROOT_ACTIVITY]
@@ -437,11 +442,13 @@ def replace_actor(what: Signal, who: Identity) -> Signal:
         (signal("DeleteLoginProfile", ADMIN, user_name="alice"), {Fact.CONSOLE_ACCESS}),
     ],
 )
-def test_iam_is_asked_only_what_the_record_cannot_say(what: Signal, facts: set[Fact]) -> None:
+def test_iam_is_asked_only_for_what_the_record_does_not_show(
+    what: Signal, facts: set[Fact]
+) -> None:
     assert facts_needed(what, ALICE) == facts
 
 
-def test_a_sign_in_with_mfa_is_looked_into_only_while_a_finding_is_open() -> None:
+def test_a_sign_in_with_mfa_makes_iam_read_only_while_a_finding_is_open() -> None:
     unprotected = user_of(after(sign_in()))
     assert facts_needed(sign_in(mfa="Yes"), unprotected)
 

@@ -83,7 +83,7 @@ def test_user_clause_names_the_user_whatever_the_reason(name: str, reason: str) 
 
 @pytest.mark.parametrize("reason", REASONS)
 @pytest.mark.parametrize("name", WORDS_OF_THE_SENTENCE)
-def test_a_user_may_be_called_like_any_word_of_the_sentence(name: str, reason: str) -> None:
+def test_a_user_may_be_named_like_any_word_of_the_sentence(name: str, reason: str) -> None:
     message = denial(f" on resource: user {name}", reason, caller=ADMIN_SESSION)
 
     assert target_of(message) == Target(user=name)
@@ -151,7 +151,7 @@ def test_a_short_text_without_a_name_is_about_the_caller(message: str) -> None:
 @pytest.mark.parametrize("reason", REASONS)
 @pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov", "aws-eusc"])
 @pytest.mark.parametrize("path", ["", "staff/phones/"])
-def test_a_virtual_device_is_named_but_its_name_is_nobody(
+def test_a_virtual_device_is_named_but_its_name_is_no_user(
     partition: str, path: str, reason: str
 ) -> None:
     """A virtual device's name is free text: called "bob", it may be anybody's."""
@@ -199,7 +199,7 @@ def test_a_callers_name_is_never_taken_for_the_subjects() -> None:
     assert target_of(message) == Target(user="bob")
 
 
-def test_a_caller_called_like_a_part_of_the_sentence_does_not_mislead() -> None:
+def test_a_caller_named_like_a_part_of_the_sentence_does_not_mislead() -> None:
     caller = f"arn:aws:iam::{ACCOUNT}:user/on/resource/user/carol"
 
     assert target_of(denial(" on resource: user bob", REASONS[1], caller=caller)).user == "bob"
@@ -250,7 +250,7 @@ def test_wherever_a_text_is_cut_it_never_yields_a_wrong_name(
 
 
 @pytest.mark.parametrize(("clause", "name"), CLAUSES, ids=[clause for clause, _ in CLAUSES])
-def test_a_cut_behind_the_resource_still_yields_the_name(clause: str, name: str | None) -> None:
+def test_a_cut_after_the_resource_still_yields_the_name(clause: str, name: str | None) -> None:
     full = denial(clause, REASONS[7], caller=ALICE)
     behind = len(denial(clause, caller=ALICE)) + len(" with an")
 
@@ -271,7 +271,7 @@ def test_a_cut_text_that_names_nobody_never_yields_a_name(clause: str, reason: s
     assert not named
 
 
-def test_a_text_cut_before_the_resource_is_about_nobody_known() -> None:
+def test_a_text_cut_before_the_resource_has_no_target() -> None:
     assert target_of(f"User: arn:aws:iam::{ACCOUNT}:user/{'x' * MESSAGE_LIMIT}") == UNKNOWN
 
 
@@ -359,11 +359,15 @@ def test_no_text_of_familiar_pieces_makes_it_raise(message: str) -> None:
     target_of(message)
 
 
-def test_names_of_the_sentence_are_told_apart_from_reasons_for_each_pair() -> None:
+def test_names_that_are_words_of_the_sentence_are_distinguished_from_reasons_for_each_pair() -> (
+    None
+):
     """An empty name before "because …" and a user called "because" read almost alike."""
-    told = {
+    targets = {
         (name, reason): target_of(denial(f" on resource: user {name}", reason))
         for name, reason in product(("because", "with", ""), REASONS[1:])
     }
 
-    assert told == {(name, reason): Target(user=name) if name else CALLER for name, reason in told}
+    assert targets == {
+        (name, reason): Target(user=name) if name else CALLER for name, reason in targets
+    }

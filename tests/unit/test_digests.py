@@ -2,11 +2,11 @@ import pytest
 
 from mfa_watcher.domain.notifications.digests import by_severity, highest_severity, is_sent_at_once
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Severity
-from tests.support.builders import later
+from tests.support.builders import ACCOUNT, later
 
 
 def an_alert_of(severity: Severity, name: str = "alert-1", minutes: float = 0) -> Intent:
-    act = Alert(AlertKind.REMOVAL_DENIED, severity, "It happened", (("User", "ana"),))
+    act = Alert(AlertKind.REMOVAL_DENIED, severity, "It happened", (("User", "ana"),), ACCOUNT)
     return Intent(name, "e1", later(minutes), act)
 
 
@@ -34,7 +34,7 @@ def test_the_first_of_a_window_goes_at_once_and_more_of_the_urgent_ones(
     assert is_sent_at_once(act, number) is at_once
 
 
-def test_what_is_told_together_is_told_by_severity_and_then_by_time() -> None:
+def test_a_digest_is_sorted_by_severity_and_then_by_time() -> None:
     late, low, high, early = (
         an_alert_of(Severity.MEDIUM, "late", 2),
         an_alert_of(Severity.LOW, "low", 0),

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.events.signals import Outcome
 from mfa_watcher.domain.history import About
-from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Ending, Mail, Severity
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity
+from mfa_watcher.domain.notifications.mails import Ending, Mail, RequestEndedMail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import (
     ChangeRequest,
@@ -22,7 +24,7 @@ from mfa_watcher.domain.requests.expiry import decide_request_due
 from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import Exemption, IamState, MailKind, User
-from mfa_watcher.domain.users.user_state import Decision, Situation
+from mfa_watcher.domain.users.user_state import Situation
 from tests.support.builders import ACCOUNT, ALICE, NOW, an_attempt
 
 POLICY = Policy()
@@ -48,8 +50,8 @@ GONE = IamState(exists=False)
 OPEN = file_request(ALICE.key, "alice", DESK, NOW, POLICY, event_id="desk-1")
 SUBMITTED = OPEN.submitted(Details("lost", DESK.arn, NOW), POLICY)
 APPROVED = SUBMITTED.approved(OTTO, "known", NOW, POLICY, devices=(PHONE,), kept=(TABLET,))
-BEGUN = APPROVED.fulfilment_started(OTTO, NOW, POLICY).with_step(f"deactivated {PHONE}")
-FULFILLED = BEGUN.fulfilled(NOW, POLICY)
+STARTED = APPROVED.fulfilment_started(OTTO, NOW, POLICY).with_step(f"deactivated {PHONE}")
+FULFILLED = STARTED.fulfilled(NOW, POLICY)
 VIOLATION = open_request(
     ALICE.key,
     "alice",
@@ -59,13 +61,13 @@ VIOLATION = open_request(
 )
 
 
-def look(
+def evaluate(
     request: ChangeRequest,
     iam_state: IamState = living(PHONE, TABLET),  # noqa: B008 - frozen
     *,
     at: datetime | None = None,
     user: User | None = None,
-) -> Decision:
+) -> UserDecision:
     devices = (Device(PHONE), Device(TABLET))
     known = user or replace(ALICE, version=4, devices=devices, request_id=request.id)
     moment = at or request.due_at
@@ -73,16 +75,16 @@ def look(
     return decide_request_due(Situation("due-1", moment, None, known, POLICY, request, iam_state))
 
 
-def alerts(decision: Decision) -> list[tuple[AlertKind, Severity]]:
+def alerts(decision: UserDecision) -> list[tuple[AlertKind, Severity]]:
     return [(i.act.kind, i.act.severity) for i in decision.intents if isinstance(i.act, Alert)]
 
 
-def mails(decision: Decision) -> list[MailKind]:
+def mails(decision: UserDecision) -> list[MailKind]:
     return [i.act.kind for i in decision.intents if isinstance(i.act, Mail)]
 
 
 @pytest.mark.parametrize(
-    ("request_", "iam_state", "state", "told", "mailed"),
+    ("request_", "iam_state", "state", "alerted", "mailed"),
     [
         pytest.param(
             OPEN,
@@ -126,12 +128,12 @@ def mails(decision: Decision) -> list[MailKind]:
             id="window over",
         ),
         pytest.param(
-            BEGUN,
+            STARTED,
             living(TABLET),
             RequestState.EXPIRED,
             [(AlertKind.REQUEST_EXPIRED, Severity.HIGH)],
             [MailKind.REQUEST_ENDED],
-            id="window over, half carried out",
+            id="window over, partly fulfilled",
         ),
         pytest.param(
             FULFILLED,
@@ -152,34 +154,34 @@ def mails(decision: Decision) -> list[MailKind]:
         pytest.param(FULFILLED, GONE, RequestState.CANCELLED, [], [], id="user gone meanwhile"),
     ],
 )
-def test_a_request_that_is_due_moves_as_the_table_says(
+def test_a_due_request_changes_as_in_the_table(
     request_: ChangeRequest,
     iam_state: IamState,
     state: RequestState,
-    told: list[tuple[AlertKind, Severity]],
+    alerted: list[tuple[AlertKind, Severity]],
     mailed: list[MailKind],
 ) -> None:
-    decision = look(request_, iam_state)
+    decision = evaluate(request_, iam_state)
     request = decision.request
     assert request is not None
     assert (request.state, request.violation) == (state, request_.violation)
-    assert alerts(decision) == told
+    assert alerts(decision) == alerted
     assert mails(decision) == mailed
     [entry] = [entry for entry in decision.history if entry.about is About.REQUEST]
     assert (entry.before, entry.after) == (request_.state, state)
 
 
 def test_an_unanswered_request_is_reminded_three_times_and_cancelled_on_day_thirty() -> None:
-    request, days, told = OPEN, list[int](), list[str]()
+    request, days, intent_ids = OPEN, list[int](), list[str]()
     while request.state is RequestState.OPEN:
         assert request.due_at is not None
         days.append((request.due_at - NOW).days)
-        decision = look(request)
+        decision = evaluate(request)
         assert decision.request is not None
         request = decision.request
-        told += [intent.id for intent in decision.intents]
+        intent_ids += [intent.id for intent in decision.intents]
     assert days == [2, 7, 14, 30]
-    assert told == [
+    assert intent_ids == [
         *(f"mail-request_needs_details-{number}-{request.id}" for number in (1, 2, 3)),
         "mail-request_ended-due-1",
     ]
@@ -190,7 +192,7 @@ def test_a_late_schedule_reminds_before_it_cancels_and_not_twice_a_day() -> None
     request, moments, at = OPEN, list[timedelta](), NOW + 40 * DAY
     while request.state is RequestState.OPEN:
         if request.due_at and request.due_at <= at:
-            decision = look(request, at=at)
+            decision = evaluate(request, at=at)
             assert decision.request is not None
             request = decision.request
             moments.append(at - NOW)
@@ -201,46 +203,46 @@ def test_a_late_schedule_reminds_before_it_cancels_and_not_twice_a_day() -> None
 @pytest.mark.parametrize(
     ("request_", "every"), [(SUBMITTED, 2 * DAY), (VIOLATION, 7 * DAY)], ids=["decision", "word"]
 )
-def test_security_is_reminded_of_what_waits_for_it_until_it_acts(
+def test_security_is_reminded_of_a_waiting_request_until_they_act(
     request_: ChangeRequest, every: timedelta
 ) -> None:
     request = request_
     for number in range(1, 6):
         assert request.due_at == NOW + number * every
-        decision = look(request)
+        decision = evaluate(request)
         assert len(alerts(decision)) == 1
         assert decision.request is not None
         request = decision.request
 
 
-def test_a_window_that_ends_under_somebodys_hands_waits_until_they_let_go() -> None:
+def test_a_window_that_ends_during_a_fulfilment_waits_for_its_release() -> None:
     assert APPROVED.window_until is not None
     end = APPROVED.window_until
     held = APPROVED.fulfilment_started(OTTO, end - timedelta(seconds=1), POLICY)
-    waiting = look(held, living(TABLET), at=end).request
+    waiting = evaluate(held, living(TABLET), at=end).request
     assert waiting is not None
     assert (waiting.state, waiting.due_at) == (
         RequestState.APPROVED,
         held.fulfilment and held.fulfilment.held_until,
     )
     assert waiting.fulfilled(end, POLICY).state is RequestState.FULFILLED
-    after = look(waiting, living(TABLET))
+    after = evaluate(waiting, living(TABLET))
     assert after.request is not None
     assert after.request.state is RequestState.EXPIRED
 
 
-def test_what_was_done_of_a_request_that_expired_half_way_is_named() -> None:
-    decision = look(BEGUN, living(TABLET))
-    [told] = [i.act for i in decision.intents if isinstance(i.act, Alert)]
-    assert ("Steps done", f"deactivated {PHONE}") in told.facts
-    assert ("Begun by", OTTO.arn) in told.facts
-    [mail] = [i.act for i in decision.intents if isinstance(i.act, Mail)]
-    assert mail.ending is Ending.BROKEN_OFF
+def test_the_steps_done_for_a_request_that_expired_partly_fulfilled_are_named() -> None:
+    decision = evaluate(STARTED, living(TABLET))
+    [alerted] = [i.act for i in decision.intents if isinstance(i.act, Alert)]
+    assert ("Steps done", f"deactivated {PHONE}") in alerted.facts
+    assert ("Started by", OTTO.arn) in alerted.facts
+    [mail] = [i.act for i in decision.intents if isinstance(i.act, RequestEndedMail)]
+    assert mail.ending is Ending.INTERRUPTED
     assert any(PHONE in effect for effect in decision.effects)
 
 
-def test_security_is_told_once_of_a_user_who_does_not_enrol_and_the_ladder_goes_on() -> None:
-    decision = look(FULFILLED, living())
+def test_security_is_alerted_once_of_a_missing_enrolment_and_the_escalation_continues() -> None:
+    decision = evaluate(FULFILLED, living())
     assert decision.user is not None
     assert decision.request is not None
     assert decision.user.open_finding is not None
@@ -252,7 +254,7 @@ def test_security_is_told_once_of_a_user_who_does_not_enrol_and_the_ladder_goes_
 def test_an_exempt_user_needs_no_new_device() -> None:
     exemption = Exemption("robot", OTTO.arn, NOW, NOW + 90 * DAY)
     user = replace(ALICE, version=4, exemption=exemption, request_id=FULFILLED.id)
-    decision = look(FULFILLED, living(), user=user)
+    decision = evaluate(FULFILLED, living(), user=user)
     assert decision.request is not None
     assert decision.request.ended_because == "the user is exempt"
     assert decision.intents == ()
@@ -262,14 +264,14 @@ _LIVES = [living(), living(PHONE, TABLET), living(TABLET), living(NEW), living(a
 
 
 @given(
-    st.sampled_from([OPEN, VIOLATION, SUBMITTED, APPROVED, BEGUN, FULFILLED]),
+    st.sampled_from([OPEN, VIOLATION, SUBMITTED, APPROVED, STARTED, FULFILLED]),
     st.lists(st.tuples(st.sampled_from(_LIVES), st.integers(0, 2000)), max_size=12),
 )
-def test_whatever_the_clock_finds_a_request_moves_on_or_waits_for_a_later_day(
+def test_a_due_request_always_changes_or_is_due_later(
     request: ChangeRequest, looks: list[tuple[IamState, int]]
 ) -> None:
     user = replace(ALICE, version=4, request_id=request.id)
-    at, told = NOW, list[str]()
+    at, intent_ids = NOW, list[str]()
     for number, (iam_state, hours) in enumerate(looks):
         at += hours * HOUR
         if request.due_at is None or request.due_at > at:
@@ -279,9 +281,9 @@ def test_whatever_the_clock_finds_a_request_moves_on_or_waits_for_a_later_day(
         assert decision.request is not None  # or it would be looked at again and again
         assert decision.user is not None
         assert decision.request.due_at is None or decision.request.due_at > at
-        told += [intent.id for intent in decision.intents]
+        intent_ids += [intent.id for intent in decision.intents]
         request, user = decision.request, decision.user
-    assert len(told) == len(set(told))
+    assert len(intent_ids) == len(set(intent_ids))
     if request.state.is_active and request.due_at is None:
         assert request.state is RequestState.FULFILLED
-        assert any("enrolment_overdue" in intent for intent in told)
+        assert any("enrolment_overdue" in intent for intent in intent_ids)

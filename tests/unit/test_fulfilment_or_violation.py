@@ -1,4 +1,4 @@
-"""Whose removal of a device is the carrying out of a request, and whose is a violation."""
+"""Which removal of a device is the fulfilment of a request, and which is a violation."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.events.decisions import decide, facts_needed
 from mfa_watcher.domain.events.records import Identity, Record
 from mfa_watcher.domain.events.signals import Signal, classify
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Mail, Severity
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity
+from mfa_watcher.domain.notifications.mails import Mail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import (
     ChangeRequest,
@@ -22,7 +24,7 @@ from mfa_watcher.domain.requests.change_request import (
 from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import Cause, IamState, MailKind, User
-from mfa_watcher.domain.users.user_state import Decision, Situation, is_fulfil_role_acting
+from mfa_watcher.domain.users.user_state import Situation, is_fulfil_role_acting
 from tests.support.builders import ACCOUNT, ALICE, NOW
 
 PHONE = f"arn:aws:iam::{ACCOUNT}:mfa/phone"
@@ -73,10 +75,10 @@ SUBMITTED = OPEN.submitted(Details("a new phone", SERVICE_DESK.arn, NOW - HOUR),
 APPROVED = SUBMITTED.approved(
     APPROVER, "known", NOW - HOUR, POLICY, devices=(PHONE,), kept=(TABLET,)
 )
-BEGUN = APPROVED.fulfilment_started(APPROVER, NOW, POLICY)
-FULFILLED = BEGUN.fulfilled(NOW + MINUTE, POLICY)
+STARTED = APPROVED.fulfilment_started(APPROVER, NOW, POLICY)
+FULFILLED = STARTED.fulfilled(NOW + MINUTE, POLICY)
 CLOSED = FULFILLED.closed("new device: fido")
-EXPIRED = BEGUN.expired()
+EXPIRED = STARTED.expired()
 CANCELLED = FULFILLED.cancelled("the user was deleted")
 
 
@@ -131,7 +133,7 @@ def after(  # noqa: PLR0913 - each part of a situation, with its usual value
     at: datetime = NOW,
     user: User | None = None,
     earlier: ChangeRequest | None = None,
-) -> Decision:
+) -> UserDecision:
     known = user or user_of(request, PHONE)
     asked = iam_state if facts_needed(what, known) else None
     situation = Situation(
@@ -140,29 +142,29 @@ def after(  # noqa: PLR0913 - each part of a situation, with its usual value
     return decide(situation, what)
 
 
-def alerts(decision: Decision) -> list[AlertKind]:
+def alerts(decision: UserDecision) -> list[AlertKind]:
     return [i.act.kind for i in decision.intents if isinstance(i.act, Alert)]
 
 
-def mails(decision: Decision) -> list[MailKind]:
+def mails(decision: UserDecision) -> list[MailKind]:
     return [i.act.kind for i in decision.intents if isinstance(i.act, Mail)]
 
 
-def entries(decision: Decision, request: ChangeRequest) -> list[HistoryEntry]:
+def entries(decision: UserDecision, request: ChangeRequest) -> list[HistoryEntry]:
     return [e for e in decision.history if e.about is About.REQUEST and e.subject_id == request.id]
 
 
 # Who, what, when, and in which state --------------------------------------------------------------
 
 AS_IT_WAS = [
-    pytest.param(request, id=request.state if request is not BEGUN else "begun")
-    for request in (BEGUN, FULFILLED, CLOSED, EXPIRED, CANCELLED)
+    pytest.param(request, id=request.state if request is not STARTED else "started")
+    for request in (STARTED, FULFILLED, CLOSED, EXPIRED, CANCELLED)
 ]
 
 
 @pytest.mark.parametrize("request_", AS_IT_WAS)
 @pytest.mark.parametrize("what", [removal(FULFIL), deletion(FULFIL)], ids=["deactivate", "delete"])
-def test_a_removal_in_carrying_out_a_request_is_evidence_for_it_however_late_it_is_heard_of(
+def test_a_removal_that_fulfils_a_request_is_evidence_for_it_however_late_its_record_is(
     request_: ChangeRequest, what: Signal
 ) -> None:
     decision = after(what, request_)
@@ -196,24 +198,22 @@ WITH_MEMBERS = replace(POLICY, member_fulfil_role="watcher-Fulfil", own_account=
         (MEMBER, "999999999999", "watcher-Fulfil", False),
     ],
 )
-def test_in_each_account_it_is_one_role_of_that_account_that_fulfils(
+def test_in_each_account_one_role_of_that_account_fulfils(
     account: str, role_account: str, name: str, *, fulfils: bool
 ) -> None:
     who = Identity("AssumedRole", issuer_arn=f"arn:aws:iam::{role_account}:role/{name}")
     assert is_fulfil_role_acting(removal(who), account, WITH_MEMBERS) is fulfils
 
 
-def test_without_a_name_for_members_nobody_fulfils_there() -> None:
+def test_without_a_role_name_for_members_nobody_fulfils_there() -> None:
     alone = replace(POLICY, own_account=ACCOUNT)
     nobody = Identity("AssumedRole")
     assert not is_fulfil_role_acting(removal(HUBS_IN_MEMBER), MEMBER, alone)
     assert not is_fulfil_role_acting(removal(nobody), MEMBER, alone)
 
 
-def test_a_removal_in_carrying_out_is_that_even_if_a_violation_has_voided_the_request_since() -> (
-    None
-):
-    voided = after(removal(ADMIN, TABLET), BEGUN, living()).request
+def test_a_removal_is_fulfilment_even_if_the_request_became_a_violation_since() -> None:
+    voided = after(removal(ADMIN, TABLET), STARTED, living()).request
     assert voided is not None
     assert voided.violation
     decision = after(removal(FULFIL, seed="e2"), voided)
@@ -222,7 +222,7 @@ def test_a_removal_in_carrying_out_is_that_even_if_a_violation_has_voided_the_re
     assert entries(decision, voided)
 
 
-def test_a_removal_in_carrying_out_is_that_even_if_the_user_has_another_request_since() -> None:
+def test_a_removal_is_fulfilment_even_if_the_user_has_another_request_since() -> None:
     newer = after(denied(), CLOSED).request
     assert newer is not None
     assert newer.previous == CLOSED.id
@@ -236,24 +236,26 @@ def test_a_removal_in_carrying_out_is_that_even_if_the_user_has_another_request_
 @pytest.mark.parametrize(
     ("what", "request_", "at"),
     [
-        pytest.param(removal(ADMIN), BEGUN, NOW, id="by another"),
-        pytest.param(removal(ME), BEGUN, NOW, id="by the user himself"),
-        pytest.param(removal(NAMESAKE), BEGUN, NOW, id="by a role of the same name elsewhere"),
-        pytest.param(removal(FULFIL, TABLET), BEGUN, NOW, id="of a device to be kept"),
-        pytest.param(removal(FULFIL), BEGUN, NOW - 2 * MINUTE, id="before it was begun"),
-        pytest.param(removal(FULFIL), BEGUN, NOW + 5 * MINUTE, id="when nobody had it in hand"),
+        pytest.param(removal(ADMIN), STARTED, NOW, id="by another"),
+        pytest.param(removal(ME), STARTED, NOW, id="by the user"),
+        pytest.param(removal(NAMESAKE), STARTED, NOW, id="by a role of the same name elsewhere"),
+        pytest.param(removal(FULFIL, TABLET), STARTED, NOW, id="of a device to be kept"),
+        pytest.param(removal(FULFIL), STARTED, NOW - 2 * MINUTE, id="before it was started"),
+        pytest.param(
+            removal(FULFIL), STARTED, NOW + 5 * MINUTE, id="when nobody was fulfilling it"
+        ),
         pytest.param(removal(FULFIL), FULFILLED, NOW + 5 * MINUTE, id="when it was done"),
-        pytest.param(removal(FULFIL), APPROVED, NOW, id="approved, but not begun"),
+        pytest.param(removal(FULFIL), APPROVED, NOW, id="approved, but not started"),
         pytest.param(removal(FULFIL), SUBMITTED, NOW, id="not approved"),
         pytest.param(removal(ADMIN), APPROVED, NOW, id="approved, but by another"),
         pytest.param(removal(ADMIN), FULFILLED, NOW, id="fulfilled, and by another"),
         pytest.param(removal(ADMIN), SUBMITTED, NOW, id="submitted"),
         pytest.param(removal(ADMIN), OPEN, NOW, id="open"),
-        pytest.param(deletion(ADMIN, TABLET), BEGUN, NOW, id="deletion of a device to be kept"),
-        pytest.param(deletion(ADMIN), APPROVED, NOW, id="deletion before it was begun"),
+        pytest.param(deletion(ADMIN, TABLET), STARTED, NOW, id="deletion of a device to be kept"),
+        pytest.param(deletion(ADMIN), APPROVED, NOW, id="deletion before it was started"),
     ],
 )
-def test_any_other_removal_takes_the_request_back_to_open_as_a_violation(
+def test_any_other_removal_sets_the_request_back_to_open_as_a_violation(
     what: Signal, request_: ChangeRequest, at: datetime
 ) -> None:
     decision = after(what, request_, at=at)
@@ -286,8 +288,8 @@ def test_without_an_active_request_a_removal_opens_one_as_a_violation(
     assert [entry.before for entry in entries(decision, request)] == [None]
 
 
-@pytest.mark.parametrize("request_", [None, OPEN, APPROVED, BEGUN, FULFILLED], ids=repr)
-def test_a_break_glass_removal_is_alerted_and_noted_but_no_violation(
+@pytest.mark.parametrize("request_", [None, OPEN, APPROVED, STARTED, FULFILLED], ids=repr)
+def test_a_break_glass_removal_is_alerted_and_recorded_but_no_violation(
     request_: ChangeRequest | None,
 ) -> None:
     decision = after(removal(EMERGENCY), request_)
@@ -299,24 +301,24 @@ def test_a_break_glass_removal_is_alerted_and_noted_but_no_violation(
         assert (quiet.request, alerts(quiet)) == (None, [])
 
 
-def test_whoever_clears_away_what_the_request_has_deactivated_removes_nothing() -> None:
+def test_deleting_a_device_that_the_request_deactivated_is_no_removal() -> None:
     decision = after(deletion(ADMIN), FULFILLED, at=NOW + 10 * MINUTE)
     assert (decision.request, decision.intents) == (None, ())
     assert entries(decision, FULFILLED)
 
 
-def test_a_removal_without_console_access_is_left_alone_whatever_the_request() -> None:
+def test_a_removal_without_console_access_is_only_recorded_whatever_the_request() -> None:
     for request in (OPEN, APPROVED, FULFILLED):
         decision = after(removal(), request, living(access=False))
         assert (decision.request, decision.intents) == (None, ())
 
 
-def test_a_carrying_out_that_iam_denies_is_told_to_security_and_not_to_the_user() -> None:
-    decision = after(denied(FULFIL), BEGUN)
+def test_a_fulfilment_that_iam_denies_is_alerted_and_not_mailed_to_the_user() -> None:
+    decision = after(denied(FULFIL), STARTED)
     assert decision.request is None
     assert alerts(decision) == [AlertKind.REMOVAL_DENIED]
     assert mails(decision) == []
-    assert entries(decision, BEGUN)
+    assert entries(decision, STARTED)
 
 
 def test_the_new_password_is_evidence_for_the_request_that_it_was_set_for() -> None:
@@ -329,12 +331,12 @@ def test_the_new_password_is_evidence_for_the_request_that_it_was_set_for() -> N
 
 
 @pytest.mark.parametrize(
-    "request_", [BEGUN, FULFILLED, EXPIRED], ids=["fulfilment_started", "done", "expired"]
+    "request_", [STARTED, FULFILLED, EXPIRED], ids=["started", "done", "expired"]
 )
 @pytest.mark.parametrize(
     "what", [removal(FULFIL), signal("EnableMFADevice", ME)], ids=["removal", "any look"]
 )
-def test_who_has_no_device_because_of_his_request_gets_a_finding_that_says_so_and_no_mail_of_a_loss(
+def test_a_user_without_a_device_after_fulfilment_gets_a_finding_but_no_mail_of_a_loss(
     request_: ChangeRequest, what: Signal
 ) -> None:
     decision = after(what, request_)
@@ -345,15 +347,15 @@ def test_who_has_no_device_because_of_his_request_gets_a_finding_that_says_so_an
     assert mails(decision) == []
 
 
-def test_who_loses_his_last_device_to_another_meanwhile_is_told_of_the_loss() -> None:
-    decision = after(removal(ADMIN, TABLET), BEGUN)
+def test_a_user_whose_last_device_somebody_else_removes_meanwhile_is_mailed() -> None:
+    decision = after(removal(ADMIN, TABLET), STARTED)
     assert decision.user is not None
     assert decision.user.finding is not None
     assert decision.user.finding.cause is Cause.DEVICE_REMOVED
     assert mails(decision) == [MailKind.DEVICE_LOST]
 
 
-def test_the_first_sign_in_with_the_new_password_is_expected_for_the_time_of_grace() -> None:
+def test_the_first_sign_in_with_the_new_password_is_expected_within_the_grace_time() -> None:
     fulfilled = after(removal(FULFIL), FULFILLED).user
     assert fulfilled is not None
     what = classify(
@@ -411,8 +413,8 @@ def test_a_fulfilled_request_is_closed_by_a_new_device_wherever_iam_is_read(
     assert (entry.before, entry.after) == (RequestState.FULFILLED, RequestState.CLOSED)
 
 
-@pytest.mark.parametrize("request_", [OPEN, SUBMITTED, APPROVED, BEGUN], ids=repr)
-def test_a_further_device_closes_no_request_that_is_not_carried_out(
+@pytest.mark.parametrize("request_", [OPEN, SUBMITTED, APPROVED, STARTED], ids=repr)
+def test_a_further_device_closes_no_request_that_is_not_fulfilled(
     request_: ChangeRequest,
 ) -> None:
     decision = after(enabled(NEW), request_, living(PHONE, NEW))
@@ -429,7 +431,7 @@ def test_a_violation_is_not_closed_by_a_new_device() -> None:
     ("who", "expected"),
     [(ME, []), (ADMIN, [AlertKind.DEVICE_ADDED]), (FULFIL, [AlertKind.DEVICE_ADDED])],
 )
-def test_a_device_that_somebody_else_added_is_told(
+def test_a_device_that_somebody_else_added_is_alerted(
     who: Identity, expected: list[AlertKind]
 ) -> None:
     decision = after(signal("EnableMFADevice", who, serial=NEW), None, living(PHONE, NEW))
@@ -439,8 +441,8 @@ def test_a_device_that_somebody_else_added_is_told(
 # Attempts -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("request_", [SUBMITTED, APPROVED, BEGUN, FULFILLED], ids=repr)
-def test_a_denied_attempt_joins_an_active_request_and_leaves_it_where_it_is(
+@pytest.mark.parametrize("request_", [SUBMITTED, APPROVED, STARTED, FULFILLED], ids=repr)
+def test_a_denied_attempt_joins_an_active_request_and_keeps_its_state(
     request_: ChangeRequest,
 ) -> None:
     decision = after(denied(), request_)
@@ -483,7 +485,7 @@ def violated(at: datetime = NOW) -> tuple[ChangeRequest, User]:
     ("minutes", "state"),
     [(0, "cancelled"), (59, "cancelled"), (60, "cancelled"), (61, "open"), (3000, "open")],
 )
-def test_a_violation_ends_quietly_only_if_its_user_goes_within_the_grace_of_an_off_boarding(
+def test_a_violation_ends_without_notification_only_if_its_user_is_off_boarded(
     minutes: int, state: str
 ) -> None:
     request, user = violated()
@@ -506,15 +508,15 @@ def test_a_late_record_of_a_user_who_is_gone_does_not_excuse_a_violation() -> No
     assert decision.user is not None
     late = after(enabled(PHONE, "e3"), request, GONE, at=NOW + 20 * MINUTE, user=decision.user)
     assert late.request is None
-    # His deletion says when he went, also if we knew already that he had.
+    # The deletion shows when the user went, even if that was known already.
     deleted = signal("DeleteUser", seed="e4", serial=None)
     known = after(deleted, request, GONE, at=NOW + 15 * MINUTE, user=decision.user)
     assert known.request is not None
     assert known.request.state is RequestState.CANCELLED
 
 
-@pytest.mark.parametrize("request_", [OPEN, SUBMITTED, APPROVED, BEGUN, FULFILLED], ids=repr)
-def test_a_request_ends_with_its_user_and_goes_on_where_it_was_if_he_only_seemed_gone(
+@pytest.mark.parametrize("request_", [OPEN, SUBMITTED, APPROVED, STARTED, FULFILLED], ids=repr)
+def test_a_request_ends_with_its_user_and_is_restored_if_they_only_seemed_gone(
     request_: ChangeRequest,
 ) -> None:
     gone = after(signal("DeleteUser", serial=None), request_, GONE)
@@ -536,7 +538,7 @@ def test_a_request_ends_with_its_user_and_goes_on_where_it_was_if_he_only_seemed
 
 _PEOPLE = st.sampled_from([ADMIN, ME, NAMESAKE, EMERGENCY, FULFIL])
 _REQUESTS = st.sampled_from(
-    [None, OPEN, SUBMITTED, APPROVED, BEGUN, FULFILLED, CLOSED, EXPIRED, CANCELLED]
+    [None, OPEN, SUBMITTED, APPROVED, STARTED, FULFILLED, CLOSED, EXPIRED, CANCELLED]
 )
 _MOMENTS = st.integers(-600, 600).map(lambda seconds: NOW + timedelta(seconds=seconds))
 _SERIALS = st.sampled_from([PHONE, TABLET, NEW])
@@ -548,13 +550,13 @@ def test_a_removal_is_fulfilment_break_glass_or_a_violation_and_by_others_never_
 ) -> None:
     decision = after(removal(who, serial), request, iam_state, at=at)
     violation = decision.request is not None and decision.request.violation
-    carried_out = any("carrying out" in effect for effect in decision.effects)
+    is_fulfilment = any("fulfilling" in effect for effect in decision.effects)
     emergency = AlertKind.REMOVAL_BREAK_GLASS in alerts(decision)
-    assert [violation, carried_out, emergency].count(True) == 1
-    assert carried_out <= (who is FULFIL and serial == PHONE)
+    assert [violation, is_fulfilment, emergency].count(True) == 1
+    assert is_fulfilment <= (who is FULFIL and serial == PHONE)
     assert emergency == (who is EMERGENCY)
     assert violation == (AlertKind.REMOVAL_UNAPPROVED in alerts(decision))
-    if carried_out:
+    if is_fulfilment:
         assert request is not None
         assert request.fulfilment is not None
 
@@ -572,7 +574,7 @@ def test_a_removal_is_fulfilment_break_glass_or_a_violation_and_by_others_never_
     ),
     _REQUESTS,
 )
-def test_no_state_of_a_request_comes_about_without_a_history_entry_that_leads_to_it(
+def test_each_state_of_a_request_has_a_history_entry_that_leads_to_it(
     story: list[tuple[str, Identity, str, IamState, int]], first: ChangeRequest | None
 ) -> None:
     user = user_of(first, PHONE)

@@ -57,18 +57,18 @@ def test_one_person_is_recognised_as_user_and_session_whatever_case_domain_role_
 
 
 @pytest.mark.parametrize("arn", OTHERS)
-def test_somebody_else_is_not_taken_for_him(arn: str) -> None:
+def test_different_people_are_not_taken_for_one(arn: str) -> None:
     assert not may_be_same_person(BOB, arn)
     assert not may_be_same_person(arn, BOB)
 
 
 @pytest.mark.parametrize("arn", [*SAME, *OTHERS])
-def test_everybody_is_himself(arn: str) -> None:
+def test_everybody_may_be_themselves(arn: str) -> None:
     assert may_be_same_person(arn, arn)
 
 
 @given(st.text(), st.text())
-def test_any_two_texts_are_compared_without_an_error_and_either_way_round(
+def test_any_two_texts_are_compared_without_an_error_and_in_either_order(
     one: str, other: str
 ) -> None:
     assert may_be_same_person(one, other) == may_be_same_person(other, one)
@@ -79,7 +79,7 @@ def test_any_two_texts_are_compared_without_an_error_and_either_way_round(
     st.sampled_from(["Security", "Admins"]),
     st.sampled_from(["Developers", "bob"]),
 )
-def test_session_names_hide_nobody_in_another_role(name: str, role: str, other: str) -> None:
+def test_a_person_is_recognised_in_another_role(name: str, role: str, other: str) -> None:
     sessions = (f"{STS}:assumed-role/{role}/{name}", f"{STS}:assumed-role/{other}/{name.upper()}")
     assert may_be_same_person(*sessions)
     assert may_be_same_person(sessions[0], f"{IAM}:user/{name}")
@@ -111,7 +111,7 @@ def test_only_users_and_sessions_have_a_name() -> None:
 
 
 @pytest.mark.parametrize("arn", SAME)
-def test_whoever_tried_is_refused_in_all_his_forms(arn: str) -> None:
+def test_whoever_tried_is_refused_under_each_of_their_identities(arn: str) -> None:
     request = a_request(an_attempt(actor=BOB))
     with pytest.raises(SegregationOfDutiesError, match="tried to remove"):
         request.refuse_involved_person(Person(arn, "AROAX:bob", ACCOUNT), "approve")
@@ -129,7 +129,9 @@ def test_whoever_tried_is_refused_in_all_his_forms(arn: str) -> None:
         (None, False),
     ],
 )
-def test_service_desk_is_who_has_one_of_the_named_roles(role: str | None, *, is_one: bool) -> None:
+def test_sessions_of_the_named_roles_are_the_service_desk(
+    role: str | None, *, is_one: bool
+) -> None:
     policy = Policy(service_desk_roles=frozenset({"ServiceDesk", "AWSReservedSSO_Helpdesk_*"}))
     assert policy.is_service_desk(role) is is_one
     assert not Policy().is_service_desk(role)

@@ -114,7 +114,9 @@ def test_whatever_is_not_yes_is_a_sign_in_without_mfa(
 
 
 @pytest.mark.parametrize("additional", [None, {}, "none", [], {"LoginTo": "https://x"}])
-def test_a_sign_in_that_says_nothing_of_mfa_is_one_without_and_says_so(additional: object) -> None:
+def test_a_sign_in_without_the_mfa_field_counts_as_without_mfa_and_why_says_so(
+    additional: object,
+) -> None:
     found = signal(sign_in(additionalEventData=additional))
 
     assert found.kind is SignalKind.SIGN_IN_WITHOUT_MFA
@@ -122,16 +124,16 @@ def test_a_sign_in_that_says_nothing_of_mfa_is_one_without_and_says_so(additiona
 
 
 @pytest.mark.parametrize("event_type", ["AwsConsoleSignIn", "AwsConsoleSignin", None, 7])
-def test_event_type_decides_nothing(event_type: object) -> None:
+def test_event_type_does_not_change_the_signal(event_type: object) -> None:
     assert signal(sign_in(eventType=event_type)).kind is SignalKind.SIGN_IN_WITHOUT_MFA
 
 
 @pytest.mark.parametrize("region", ["global", "ap-southeast-2", "eu-west-2r", None, {}])
-def test_region_decides_nothing(region: object) -> None:
+def test_region_does_not_change_the_signal(region: object) -> None:
     assert signal(sign_in(awsRegion=region)).kind is SignalKind.SIGN_IN_WITHOUT_MFA
 
 
-def test_the_accounts_alias_is_no_name_of_root() -> None:
+def test_the_account_alias_is_not_taken_for_the_root_users_name() -> None:
     found = signal(sign_in(ROOT | {"userName": "acme-prod"}))
 
     assert (found.subject, found.root, found.subject_is_root) == ("root", True, True)
@@ -147,16 +149,16 @@ def test_an_iam_user_called_root_is_not_root() -> None:
 @pytest.mark.parametrize(
     "kind", ["AssumedRole", "FederatedUser", "SAMLUser", "IdentityCenterUser", "Unknown", None]
 )
-def test_a_sign_in_through_somebody_elses_door_is_not_judged(kind: str | None, mfa: str) -> None:
+def test_a_sign_in_through_an_identity_provider_is_not_judged(kind: str | None, mfa: str) -> None:
     found = signal(sign_in(CAROL | {"type": kind}, mfa))
 
     assert found.kind is SignalKind.SIGN_IN_NOT_JUDGED
     assert found.subject is None
-    assert "means nothing" in found.why
+    assert "not meaningful" in found.why
 
 
 @pytest.mark.parametrize("answer", ["Failure", "failure", "FAILURE"])
-def test_a_failed_sign_in_is_told_by_the_response_not_by_an_error_code(answer: str) -> None:
+def test_a_failed_sign_in_is_recognised_by_the_response_not_by_an_error_code(answer: str) -> None:
     found = signal(
         sign_in(
             responseElements={"ConsoleLogin": answer},
@@ -169,7 +171,7 @@ def test_a_failed_sign_in_is_told_by_the_response_not_by_an_error_code(answer: s
     assert "Failed authentication" in found.why
 
 
-def test_a_failure_without_a_word_of_why_is_a_failure_too() -> None:
+def test_a_failed_sign_in_without_a_reason_is_a_failed_sign_in() -> None:
     found = signal(sign_in(responseElements={"ConsoleLogin": "Failure"}))
 
     assert found.kind is SignalKind.SIGN_IN_FAILED
@@ -206,7 +208,7 @@ def test_an_unknown_user_has_no_name() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, {}, {"ConsoleLogin": None}, {"ConsoleLogin": "..."}])
-def test_a_sign_in_without_an_answer_is_ignored(answer: object) -> None:
+def test_a_sign_in_without_a_response_is_ignored(answer: object) -> None:
     assert signal(sign_in(responseElements=answer)).kind is SignalKind.IGNORED
 
 
@@ -225,7 +227,7 @@ def test_a_sign_in_without_an_answer_is_ignored(answer: object) -> None:
         "consolelogin",
     ],
 )
-def test_what_else_comes_from_sign_in_is_no_sign_in(name: str) -> None:
+def test_other_events_of_the_sign_in_service_are_no_sign_ins(name: str) -> None:
     assert signal(sign_in(eventName=name)).kind is SignalKind.IGNORED
 
 
@@ -246,7 +248,7 @@ def test_a_deactivation_is_a_removal_of_the_user_in_the_request() -> None:
     assert not found.subject_acted
 
 
-def test_the_request_goes_before_the_serial_number_and_before_the_caller() -> None:
+def test_the_user_in_the_request_is_preferred_to_the_serial_number_and_the_caller() -> None:
     found = signal(
         record(
             "DeactivateMFADevice", BOB, requestParameters={"userName": "dave", "serialNumber": FIDO}
@@ -383,7 +385,7 @@ def test_a_denial_without_a_text_is_about_the_caller(message: object) -> None:
     assert (found.outcome, found.subject) == (Outcome.DENIED, "alice")
 
 
-def test_a_denial_cut_before_the_name_accuses_nobody() -> None:
+def test_a_denial_cut_before_the_name_has_no_subject() -> None:
     who = ALICE | {"arn": f"arn:aws:iam::{ACCOUNT}:user/{'x' * 900}/alice"}
     raw = denied("DeactivateMFADevice", who, " on resource: user bob")
     found = signal(raw | {"errorMessage": raw["errorMessage"][:1024]})
@@ -416,7 +418,7 @@ def test_a_removal_that_failed_for_another_reason_says_which(code: str) -> None:
     assert code in found.why
 
 
-def test_who_acted_on_himself_is_told_without_regard_to_case() -> None:
+def test_the_subject_is_compared_with_the_caller_without_regard_to_case() -> None:
     found = signal(record("DeactivateMFADevice", ALICE, requestParameters={"userName": "Alice"}))
 
     assert found.subject_acted
@@ -523,7 +525,7 @@ def test_other_iam_calls_are_ignored(name: str) -> None:
     assert signal(record(name)).kind is SignalKind.IGNORED
 
 
-def test_the_created_user_is_the_one_that_iam_answers_with() -> None:
+def test_the_created_user_is_the_one_in_iams_response() -> None:
     found = signal(
         record(
             "CreateUser",
@@ -537,7 +539,7 @@ def test_the_created_user_is_the_one_that_iam_answers_with() -> None:
     assert found.record.response_user_id == "AIDAEXAMPLEDAVE000001"
 
 
-def test_access_granted_without_a_name_is_granted_to_whom_iam_answers_with() -> None:
+def test_access_granted_without_a_name_is_granted_to_the_user_in_iams_response() -> None:
     found = signal(
         record(
             "CreateLoginProfile",
@@ -561,7 +563,7 @@ def test_a_flag_is_read_as_boolean_or_as_text(written: object, read: bool | None
     assert found.record.password_reset_required is read
 
 
-def test_a_new_path_is_no_new_name() -> None:
+def test_a_change_of_the_path_is_no_rename() -> None:
     found = signal(
         record("UpdateUser", CAROL, requestParameters={"userName": "dave", "newPath": "/staff/"})
     )
@@ -574,13 +576,13 @@ def test_a_new_path_is_no_new_name() -> None:
 cases = pytest.mark.parametrize("case", CASES, ids=IDS)
 
 
-def test_each_way_to_disturb_the_watcher_is_told_what_it_disturbs_and_what_to_do() -> None:
+def test_each_kind_of_tampering_has_a_meaning_and_a_remedy() -> None:
     assert {case.part for case in CASES} == set(Part)
 
 
 @cases
-def test_the_watcher_notices_what_disturbs_it(case: Case) -> None:
-    found = disturbed(case.record)
+def test_tampering_with_the_watcher_is_recognised(case: Case) -> None:
+    found = signal_of(case.record)
 
     assert found.kind is SignalKind.WATCHER_DISTURBED
     assert found.tampering
@@ -592,10 +594,10 @@ def test_the_watcher_notices_what_disturbs_it(case: Case) -> None:
 
 
 @cases
-def test_an_attempt_to_disturb_it_that_was_denied_is_noticed_by_the_denials_text(
+def test_a_denied_attempt_at_tampering_is_recognised_by_the_denials_text(
     case: Case,
 ) -> None:
-    found = disturbed(case.denied)
+    found = signal_of(case.denied)
 
     assert found.kind is SignalKind.WATCHER_DISTURBED
     assert found.tampering
@@ -605,11 +607,11 @@ def test_an_attempt_to_disturb_it_that_was_denied_is_noticed_by_the_denials_text
 
 
 @cases
-def test_a_disturbance_that_failed_is_ignored(case: Case) -> None:
-    found = disturbed({**case.record, "errorCode": "ResourceNotFoundException"})
+def test_tampering_that_failed_is_ignored(case: Case) -> None:
+    found = signal_of({**case.record, "errorCode": "ResourceNotFoundException"})
 
     assert found.kind is SignalKind.IGNORED
-    assert "as it was" in found.why
+    assert "nothing changed" in found.why
 
 
 @cases
@@ -617,7 +619,7 @@ def test_a_denied_call_on_somebody_elses_resource_is_ignored(case: Case) -> None
     if not case.resource:
         return  # its text names nobody's
     message = case.denied["errorMessage"].replace("mfa-watcher", "orders").replace(KEY_ID, "9-9")
-    found = disturbed({**case.denied, "errorMessage": message})
+    found = signal_of({**case.denied, "errorMessage": message})
 
     # Of a trail nobody can say whether it is the one that feeds the watcher.
     of_a_trail = case.part is Part.TRAIL
@@ -630,18 +632,18 @@ def test_a_denied_call_on_somebody_elses_resource_is_ignored(case: Case) -> None
     ("service", "name"),
     [("iam", "DetachUserPolicy"), ("lambda", "UpdateEventSourceMapping20150331")],
 )
-def test_a_denial_that_names_no_resource_is_of_the_watcher_only_if_a_policy_forbade_it(
+def test_a_denial_without_a_resource_is_tampering_only_if_a_policy_denied_it_explicitly(
     service: str, name: str
 ) -> None:
     denied = Case(service, name, Part.GUARD).denied
     none_allowed = denied["errorMessage"].replace("with an explicit deny", "because no policy")
 
-    assert disturbed(denied).kind is SignalKind.WATCHER_DISTURBED
-    assert disturbed({**denied, "errorMessage": none_allowed}).kind is SignalKind.IGNORED
+    assert signal_of(denied).kind is SignalKind.WATCHER_DISTURBED
+    assert signal_of({**denied, "errorMessage": none_allowed}).kind is SignalKind.IGNORED
 
 
 @pytest.mark.parametrize(("service", "name", "parameters"), OTHERS)
-def test_what_happens_to_other_peoples_resources_is_ignored(
+def test_changes_of_other_resources_are_ignored(
     service: str, name: str, parameters: dict[str, Any]
 ) -> None:
     assert tampering(service, name, parameters).kind is SignalKind.IGNORED
@@ -657,36 +659,36 @@ def test_what_happens_to_other_peoples_resources_is_ignored(
         ("kms", "DisableKey", {"keyId": 7}),
     ],
 )
-def test_a_call_that_disturbs_nothing_is_ignored(
+def test_a_call_that_is_no_tampering_is_ignored(
     service: str, name: str, parameters: dict[str, Any] | None
 ) -> None:
     assert tampering(service, name, parameters).kind is SignalKind.IGNORED
 
 
 @pytest.mark.parametrize("part", [Part.KEY, Part.SCP])
-def test_without_its_id_a_nameless_part_is_taken_for_somebody_elses(part: Part) -> None:
+def test_a_part_without_a_name_is_recognised_only_by_its_id(part: Part) -> None:
     for case in CASES:
         if case.part is part:
             assert classify(parse_record(record("x") | case.record)).kind is SignalKind.IGNORED
 
 
-def test_the_canary_is_known_for_what_it_is_and_means_nothing_else() -> None:
+def test_the_canary_is_recognised_and_is_no_signal() -> None:
     found = tampering("sqs", "TagQueue", {"queueUrl": QUEUE, "tags": {"a": "b"}})
 
     assert found.kind is SignalKind.IGNORED
     assert "canary" in found.why
 
 
-def disturbed(call: dict[str, Any]) -> Signal:
+def signal_of(call: dict[str, Any]) -> Signal:
     return classify(parse_record(record("x", CAROL) | call), OURS)
 
 
 def tampering(service: str, name: str, parameters: dict[str, Any] | None) -> Signal:
     source = f"{service}.amazonaws.com"
-    return disturbed({"eventSource": source, "eventName": name, "requestParameters": parameters})
+    return signal_of({"eventSource": source, "eventName": name, "requestParameters": parameters})
 
 
-def test_a_watcher_of_another_name_knows_its_own() -> None:
+def test_a_watcher_with_another_name_recognises_its_own_resources() -> None:
     raw = record(
         "DisableRule",
         CAROL,

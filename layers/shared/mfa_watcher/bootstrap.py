@@ -1,4 +1,4 @@
-"""The only place that builds clients and puts the parts together."""
+"""The only place that builds clients, and that connects the parts of each function."""
 
 import time
 from datetime import UTC, datetime
@@ -19,15 +19,15 @@ from mfa_watcher.adapters.dead_letters import SqsDeadLetters
 from mfa_watcher.adapters.iam import BotoIamReader
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
-from mfa_watcher.domain.policy import Policy
 from mfa_watcher.settings import (
     ApprovalDeskSettings,
     ChangeDeskSettings,
     DeliverSettings,
     ExpireSettings,
-    FeedbackSettings,
     FulfilSettings,
+    MailFeedbackSettings,
     ObserveSettings,
+    PolicySettings,
     QuarantineSettings,
     RemindSettings,
     SweepSettings,
@@ -42,27 +42,26 @@ if TYPE_CHECKING:
     from types_boto3_sts.type_defs import CredentialsTypeDef
 
     from mfa_watcher.entrypoints.api.desk_api import DeskApi
-    from mfa_watcher.entrypoints.outbox import Deliver
-    from mfa_watcher.entrypoints.queue import QueueConsumer
+    from mfa_watcher.entrypoints.outbox import Deliver, Redeliver
+    from mfa_watcher.entrypoints.queue import MailFeedback, Observe, Sweep
     from mfa_watcher.entrypoints.schedule import Expire, Quarantine, Remind, Watch
-    from mfa_watcher.entrypoints.sweep import Sweep
     from mfa_watcher.ports.accounts import Accounts
     from mfa_watcher.ports.iam import IamReaderFactory
+    from mfa_watcher.usecases.deliver import DeliverIntents
 
-# Short enough that retries fit into a function's 30 seconds, and the queue or the schedule can
-# try again later.
+# Short enough that retries fit into a function's 30 seconds. The queue or the schedule can try
+# again later.
 _CONFIG = Config(
     connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3}
 )
 SESSION_NAME = "mfa-watcher"
-"""What a member's own CloudTrail says of the watcher that reads there."""
+"""The session name under which a member's own CloudTrail records the watcher."""
 
-# What sends is asked once: after a lost answer a second try would send again. The outbox tries
-# again later, and knows how often it did.
+# Sending is not retried here: after a lost answer a second call would send again. The outbox
+# retries later, and counts how often.
 _NO_RETRY = _CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
 
-
-# The sweep has minutes, and asks about many users at a time: it slows down with IAM.
+# The sweep has minutes, and reads many users at a time: it slows down when IAM throttles.
 _SLOW = _CONFIG.merge(
     Config(
         read_timeout=20,
@@ -73,7 +72,7 @@ _SLOW = _CONFIG.merge(
 
 
 class _LazyClient:
-    """A boto3 client that is built when it is first used: each costs a cold start 12 to 90 ms."""
+    """A boto3 client that is built on first use: each adds 12 to 90 ms to a cold start."""
 
     def __init__(self, service: str, config: Config) -> None:
         self._service = service
@@ -100,12 +99,12 @@ def now() -> datetime:
 
 
 def sleep(seconds: float) -> None:
-    """Wait, in the deployed product."""
+    """Wait, in the deployed product (tests replace this)."""
     time.sleep(seconds)
 
 
 class _MemberClient:
-    """A member's IAM client, entered when it is first used and anew before its session ends."""
+    """A member's IAM client; its role is assumed on first use, and again before the session ends."""
 
     def __init__(self, sessions: MemberSessions, account_id: str) -> None:
         self._sessions = sessions
@@ -118,10 +117,10 @@ class _MemberClient:
 def _iam_client_factory(
     settings: TableSettings, *, role: str = "", config: Config = _CONFIG
 ) -> "Callable[[str], IAMClient]":
-    """Give what gives an account's IAM client: our own, or a member's by a role of the watcher's.
+    """Return a factory of accounts' IAM clients: our own, or a member's by a role of the watcher.
 
-    Nothing is asked of a member before the client is used, and then it may be out of reach. The
-    role is the one that reads, unless another is named.
+    A member's role is assumed only when its client is used; that may fail. The role is the one
+    that reads, unless another is named.
     """
 
     def build(credentials: "CredentialsTypeDef") -> "IAMClient":
@@ -152,11 +151,11 @@ def _iam_client_factory(
 
 
 def _iam_reader_factory(settings: TableSettings) -> "IamReaderFactory":
-    """Give what gives an account's reader."""
+    """Return a factory of accounts' IAM readers."""
     return _reader_factory(_iam_client_factory(settings))
 
 
-def _reader_factory(client_of: "Callable[[str], IAMClient]") -> "IamReaderFactory":
+def _reader_factory(client_of: "Callable[[str], IAMClient]") -> "Callable[[str], BotoIamReader]":
     return lambda account_id: BotoIamReader(client_of(account_id))
 
 
@@ -166,11 +165,11 @@ def _accounts(settings: TableSettings) -> "Accounts":
     return NamedAccounts(settings.account_id, settings.member_accounts)
 
 
-def _store(settings: TableSettings, config: Config = _CONFIG) -> DynamoStore:
+def _store(settings: PolicySettings, config: Config = _CONFIG) -> DynamoStore:
     return DynamoStore(
         _client("dynamodb", config),
         table_name=settings.table_name,
-        remember_events=Policy().remember_events,
+        remember_events=settings.policy.remember_events,
         keep_evidence=settings.keep_evidence,
     )
 
@@ -182,74 +181,57 @@ def _outbox(settings: TableSettings) -> DynamoOutbox:
 
 
 @cache
-def observe() -> "QueueConsumer":
-    """The parts of on_sign_in and on_iam_change. Raises SettingsError."""
-    from mfa_watcher.entrypoints.queue import QueueConsumer, observe_message
+def observe() -> "Observe":
+    """Return the parts of on_sign_in and on_iam_change. Raises SettingsError."""
+    from mfa_watcher.entrypoints.queue import Observe, UnusableMessages
     from mfa_watcher.usecases.observe import ObserveEvents
-    from mfa_watcher.usecases.watch import RecordHeartbeat
+    from mfa_watcher.usecases.record_heartbeat import RecordHeartbeat
 
     settings = ObserveSettings.from_environment()
-    accounts = _accounts(settings)
-    observer = ObserveEvents(
+    accounts, store = _accounts(settings), _store(settings)
+    events = ObserveEvents(
         accounts=accounts,
         watcher=settings.watcher,
-        store=_store(settings),
+        store=store,
         iam_of=_iam_reader_factory(settings),
         policy=settings.policy,
         clock=now,
     )
     dead_letters = SqsDeadLetters(_client("sqs"), queue_url=settings.dead_letter_queue_url)
-    heartbeats = RecordHeartbeat(accounts, observer.store, settings.path)
-    return QueueConsumer(
-        observe_message(observer, heartbeats), dead_letters, max_receives=settings.max_receive_count
+    return Observe(
+        events,
+        RecordHeartbeat(accounts, store, settings.path),
+        UnusableMessages(dead_letters, settings.max_receive_count, "Events"),
     )
 
 
 @cache
-def mail_feedback() -> "QueueConsumer":
-    """The parts of on_mail_feedback. Raises SettingsError."""
-    from mfa_watcher.entrypoints.queue import QueueConsumer, feedback_message
+def mail_feedback() -> "MailFeedback":
+    """Return the parts of on_mail_feedback. Raises SettingsError."""
+    from mfa_watcher.entrypoints.queue import MailFeedback, UnusableMessages
     from mfa_watcher.usecases.mail_feedback import RecordMailFeedback
 
-    settings = FeedbackSettings.from_environment()
-    use_case = RecordMailFeedback(_store(settings), _outbox(settings), Policy(), now)
+    settings = MailFeedbackSettings.from_environment()
     dead_letters = SqsDeadLetters(_client("sqs"), queue_url=settings.dead_letter_queue_url)
-    return QueueConsumer(
-        feedback_message(use_case), dead_letters, max_receives=settings.max_receive_count
+    return MailFeedback(
+        RecordMailFeedback(_store(settings), _outbox(settings), settings.policy, now),
+        UnusableMessages(dead_letters, settings.max_receive_count, "Events"),
     )
-
-
-@cache
-def remind() -> "Remind":
-    """The parts of remind. Raises SettingsError."""
-    from mfa_watcher.entrypoints.schedule import Remind
-    from mfa_watcher.usecases.remind import RemindUsers
-
-    settings = RemindSettings.from_environment()
-    reminder = RemindUsers(
-        settings.account_id,
-        _store(settings),
-        _iam_reader_factory(settings),
-        settings.policy,
-        now,
-        quarantines_members=settings.quarantines_members,
-    )
-    return Remind(reminder)
 
 
 @cache
 def sweep() -> "Sweep":
-    """The parts of sweep. Raises SettingsError."""
+    """Return the parts of sweep. Raises SettingsError."""
     from mfa_watcher.adapters.account_lists import BotoAccountListReader
     from mfa_watcher.adapters.sweep_queue import SqsSweepQueue
-    from mfa_watcher.entrypoints.sweep import Sweep
+    from mfa_watcher.entrypoints.queue import Sweep, UnusableMessages
     from mfa_watcher.usecases.sweep import SweepAccounts
 
     settings = SweepSettings.from_environment()
     client_of = _iam_client_factory(settings, config=_SLOW)
     sqs = _client("sqs")
     queue = SqsSweepQueue(sqs, queue_url=settings.sweep_queue_url)
-    sweeper = SweepAccounts(
+    accounts = SweepAccounts(
         accounts=_accounts(settings).ids,
         store=_store(settings, config=_SLOW),
         iam_of=_reader_factory(client_of),
@@ -259,42 +241,44 @@ def sweep() -> "Sweep":
         clock=now,
     )
     dead_letters = SqsDeadLetters(sqs, queue_url=settings.dead_letter_queue_url)
-    return Sweep(sweeper, queue, dead_letters, max_receives=settings.max_receive_count)
+    return Sweep(
+        accounts, queue, UnusableMessages(dead_letters, settings.max_receive_count, "Sweeps")
+    )
 
 
 @cache
-def watch() -> "Watch":
-    """The parts of watch. Raises SettingsError."""
-    from mfa_watcher.entrypoints.schedule import Watch
-    from mfa_watcher.usecases.watch import WatchHeartbeats
+def remind() -> "Remind":
+    """Return the parts of remind. Raises SettingsError."""
+    from mfa_watcher.entrypoints.schedule import Remind
+    from mfa_watcher.usecases.remind import RemindUsers
 
-    settings = WatchSettings.from_environment()
-    watchman = WatchHeartbeats(
-        accounts=_accounts(settings).ids,
-        regions=tuple(settings.regions),
-        iam_region=settings.iam_region,
-        store=_store(settings),
-        silence_threshold=settings.silence_threshold,
-        clock=now,
+    settings = RemindSettings.from_environment()
+    return Remind(
+        RemindUsers(
+            settings.account_id,
+            _store(settings),
+            _iam_reader_factory(settings),
+            settings.policy,
+            now,
+            quarantines_members=settings.quarantines_members,
+        )
     )
-    return Watch(watchman)
 
 
 @cache
 def expire() -> "Expire":
-    """The parts of expire. Raises SettingsError."""
+    """Return the parts of expire. Raises SettingsError."""
     from mfa_watcher.entrypoints.schedule import Expire
     from mfa_watcher.usecases.expire import ExpireRequests
 
     settings = ExpireSettings.from_environment()
-    return Expire(
-        ExpireRequests(_store(settings), _iam_reader_factory(settings), settings.policy, now)
-    )
+    iam_of = _iam_reader_factory(settings)
+    return Expire(ExpireRequests(_store(settings), iam_of, settings.policy, now))
 
 
 @cache
 def quarantine() -> "Quarantine":
-    """The parts of quarantine. Raises SettingsError."""
+    """Return the parts of quarantine. Raises SettingsError."""
     from mfa_watcher.adapters.iam import BotoIamQuarantine
     from mfa_watcher.entrypoints.schedule import Quarantine
     from mfa_watcher.usecases.quarantine import QuarantineUsers
@@ -306,14 +290,32 @@ def quarantine() -> "Quarantine":
         policy_arn = settings.policy_arn_in(account_id)
         return BotoIamQuarantine(client_of(account_id), policy_arn=policy_arn)
 
-    return Quarantine(
-        QuarantineUsers(_store(settings), _iam_reader_factory(settings), quarantine_of, now)
+    iam_of = _iam_reader_factory(settings)
+    return Quarantine(QuarantineUsers(_store(settings), iam_of, quarantine_of, now))
+
+
+@cache
+def watch() -> "Watch":
+    """Return the parts of watch. Raises SettingsError."""
+    from mfa_watcher.entrypoints.schedule import Watch
+    from mfa_watcher.usecases.watch import WatchHeartbeats
+
+    settings = WatchSettings.from_environment()
+    return Watch(
+        WatchHeartbeats(
+            accounts=_accounts(settings).ids,
+            regions=tuple(settings.regions),
+            iam_region=settings.iam_region,
+            store=_store(settings),
+            silence_threshold=settings.silence_threshold,
+            clock=now,
+        )
     )
 
 
 @cache
 def change_desk() -> "DeskApi":
-    """The parts of change_desk. Raises SettingsError."""
+    """Return the API of change_desk. Raises SettingsError."""
     from mfa_watcher.entrypoints.api.routes import change_desk_api
     from mfa_watcher.usecases.change_desk import ChangeDesk
 
@@ -325,14 +327,14 @@ def change_desk() -> "DeskApi":
         iam_of=_iam_reader_factory(settings),
         policy=settings.policy,
         clock=now,
-        new_id=lambda: f"desk-{uuid4()}",
+        new_id=_new_call_id,
     )
     return change_desk_api(desk)
 
 
 @cache
 def approval_desk() -> "DeskApi":
-    """The parts of approval_desk. Raises SettingsError."""
+    """Return the API of approval_desk. Raises SettingsError."""
     from mfa_watcher.entrypoints.api.routes import approval_desk_api
     from mfa_watcher.usecases.approval_desk import ApprovalDesk
 
@@ -343,49 +345,67 @@ def approval_desk() -> "DeskApi":
         iam_of=_iam_reader_factory(settings),
         policy=settings.policy,
         clock=now,
-        new_id=lambda: f"desk-{uuid4()}",
+        new_id=_new_call_id,
     )
     return approval_desk_api(desk)
 
 
 @cache
 def fulfil() -> "DeskApi":
-    """The parts of fulfil. Raises SettingsError."""
+    """Return the API of fulfil. Raises SettingsError."""
     import secrets
 
     from mfa_watcher.adapters.iam import BotoIamReset
+    from mfa_watcher.entrypoints.api.fulfil import fulfil_api
     from mfa_watcher.usecases.fulfil import FulfilRequest
 
     settings = FulfilSettings.from_environment()
     client_of = _iam_client_factory(settings, role=settings.member_fulfil_role)
-    fulfiller = FulfilRequest(
+    own_alias = {settings.account_id: settings.account_alias}
+    use_case = FulfilRequest(
         store=_store(settings),
         iam_of=_reader_factory(client_of),
         reset_of=lambda account_id: BotoIamReset(client_of(account_id)),
         policy=settings.policy,
-        aliases=IamAliases(
-            client_of, clock=now, set_by_hand={settings.account_id: settings.account_alias}
-        ),
+        aliases=IamAliases(client_of, clock=now, set_by_hand=own_alias),
         randomness=secrets.SystemRandom(),
         clock=now,
-        new_id=lambda: f"desk-{uuid4()}",
+        new_id=_new_call_id,
     )
-    return fulfil(fulfiller, settings.account_id)
+    return fulfil_api(use_case, settings.account_id)
+
+
+def _new_call_id() -> str:
+    return f"desk-{uuid4()}"
 
 
 @cache
 def deliver() -> "Deliver":
-    """The parts of deliver and redeliver. Raises SettingsError."""
+    """Return the parts of deliver. Raises SettingsError."""
+    from mfa_watcher.entrypoints.outbox import Deliver
+
+    return Deliver(_deliver_intents())
+
+
+@cache
+def redeliver() -> "Redeliver":
+    """Return the parts of redeliver. Raises SettingsError."""
+    from mfa_watcher.entrypoints.outbox import Redeliver
+
+    intents = _deliver_intents()
+    return Redeliver(intents, intents.outbox, now)
+
+
+def _deliver_intents() -> "DeliverIntents":
     from mfa_watcher.adapters.sending_rate import DynamoAlertCounter, DynamoSendingRate
     from mfa_watcher.adapters.ses import SesMailer, SesRate
     from mfa_watcher.adapters.sns import SnsAlerter
-    from mfa_watcher.entrypoints.outbox import Deliver
     from mfa_watcher.mail.rendering import JinjaMailRenderer, MailContext
     from mfa_watcher.usecases.deliver import DeliverIntents
 
     settings = DeliverSettings.from_environment()
     dynamodb, client_of = _client("dynamodb"), _iam_client_factory(settings)
-    outbox = _outbox(settings)
+    own_alias = {settings.account_id: settings.account_alias}
     renderer = JinjaMailRenderer(
         MailContext(
             partition=settings.partition,
@@ -395,15 +415,11 @@ def deliver() -> "Deliver":
             address_tag=settings.address_tags[0],
         )
     )
-    deliverer = DeliverIntents(
-        outbox=outbox,
+    return DeliverIntents(
+        outbox=_outbox(settings),
         store=_store(settings),
         iam_of=_reader_factory(client_of),
-        aliases=IamAliases(
-            client_of,
-            clock=now,
-            set_by_hand={settings.account_id: settings.account_alias},
-        ),
+        aliases=IamAliases(client_of, clock=now, set_by_hand=own_alias),
         mailer=SesMailer(
             _client("sesv2", _NO_RETRY),
             sender=settings.sender_address,
@@ -413,7 +429,7 @@ def deliver() -> "Deliver":
         renderer=renderer,
         addresses=settings.addresses,
         security_address=settings.security_contact,
-        mail_hours=settings.hours,
+        mail_hours=settings.policy.mail_hours,
         sending_rate=DynamoSendingRate(
             dynamodb,
             table_name=settings.table_name,
@@ -426,4 +442,3 @@ def deliver() -> "Deliver":
         ),
         clock=now,
     )
-    return Deliver(deliverer, outbox, clock=now)

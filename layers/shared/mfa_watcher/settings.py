@@ -1,4 +1,8 @@
-"""What each function is told by its environment, checked on first use."""
+"""What each function reads from its environment, checked when the function starts.
+
+Every variable is required: a function that lacks one does not start, and says which one. Some may
+be empty, which then means "none".
+"""
 
 import os
 from collections.abc import Mapping
@@ -13,6 +17,10 @@ from mfa_watcher.domain.events.tampering import Watcher
 from mfa_watcher.domain.health.heartbeats import EventPath
 from mfa_watcher.domain.policy import MailHours, Policy, Quarantine
 from mfa_watcher.domain.users.addresses import AddressBook
+
+_HOURS_A_DAY = 24
+_STEPS = 5
+"""Guide, two reminders, final warning, case for security: the mails' words say what comes next."""
 
 
 class SettingsError(Exception):
@@ -53,16 +61,16 @@ def _zone(value: object) -> object:
         ) from error
 
 
-_HOURS_A_DAY = 24
-_STEPS = 5
-"""Guide, two reminders, final warning, case for security: the mails' words say what comes next."""
-
-Listed = BeforeValidator(_split)
-Optional = BeforeValidator(lambda value: value or None)
+Text = Annotated[str, Field(min_length=1)]
+TextOrNone = Annotated[str | None, BeforeValidator(lambda value: value or None)]
+Texts = Annotated[list[str], BeforeValidator(_split)]
+Arn = Annotated[str, Field(pattern=r"^arn:")]
+Count = Annotated[int, Field(ge=0)]
+CountFromOne = Annotated[int, Field(ge=1)]
 
 
 class TableSettings(BaseModel):
-    """What every function is told: the account, and the table with all that is known of it."""
+    """The accounts that are watched, and the table with all that is known of their users."""
 
     model_config = ConfigDict(
         extra="ignore",
@@ -71,17 +79,17 @@ class TableSettings(BaseModel):
         alias_generator=lambda name: to_snake(name).upper(),
     )
 
-    table_name: str = Field(min_length=1)
+    table_name: Text
     account_id: str = Field(pattern=r"^\d{12}$")
-    retention_days: int = Field(default=400, ge=1)
-    partition: str = "aws"
-    organization_id: Annotated[str | None, Optional] = None
-    member_accounts: Annotated[list[str], Listed] = []
-    reader_role: str = "mfa-watcher-Reader"
+    partition: Text
+    organization_id: TextOrNone
+    member_accounts: Texts
+    reader_role: Text
+    retention_days: CountFromOne
 
     @property
     def asks_organization(self) -> bool:
-        """Tell whether the organization says who its members are, since nobody named them."""
+        """Whether the organization says who its members are, since nobody named them."""
         return self.organization_id is not None and not self.member_accounts
 
     @property
@@ -91,7 +99,10 @@ class TableSettings(BaseModel):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
-        """Read the environment. Raises SettingsError, which names each variable at fault."""
+        """Return the settings in the environment.
+
+        Raises SettingsError, which names each variable that is missing or cannot be read.
+        """
         try:
             return cls.model_validate(dict(os.environ if environment is None else environment))
         except ValidationError as error:
@@ -102,19 +113,45 @@ class TableSettings(BaseModel):
             raise SettingsError(f"the function's environment is not usable: {faults}") from error
 
 
-class _AddressSettings(TableSettings):
-    """Where users may be written to."""
+class PolicySettings(TableSettings):
+    """The security team's choices: each parameter of the stack that is part of the policy.
 
+    Every function has all of them, so that none decides by other rules than its neighbours.
+    """
+
+    # When users are written to, and when more than that happens.
+    escalation_days: Annotated[list[int], BeforeValidator(_split), AfterValidator(_rising)]
+    second_device_days: Count
+    mail_hours: Annotated[tuple[time, time], BeforeValidator(_hours)]
+    time_zone: Annotated[ZoneInfo, BeforeValidator(_zone)]
+    quarantine: Quarantine
+    quarantine_days: CountFromOne
+    first_sign_in_grace_minutes: Count
+    off_boarding_grace_minutes: Count
+    lost_events_alert_threshold: Count
+
+    # Change requests.
+    approval_window_hours: CountFromOne
+    enrolment_window_hours: CountFromOne
+
+    # Who may do what.
+    break_glass_roles: Texts
+    operator_roles: Texts
+    service_desk_roles: Texts
+    fulfil_role: TextOrNone
+    member_fulfil_role: Text
+
+    # Where users may be written to.
     sender_address: str = Field(min_length=3)
-    mail_domains: Annotated[list[str], Listed] = []
-    default_mail_domain: Annotated[str | None, Optional] = None
-    address_tags: Annotated[list[str], Listed, Field(min_length=1)] = ["email"]
-    manager_tag: str = "manager"
-    language_tag: str = "language"
+    mail_domains: Texts
+    default_mail_domain: TextOrNone
+    address_tags: Annotated[Texts, Field(min_length=1)]
+    manager_tag: Text
+    language_tag: Text
 
     @property
     def addresses(self) -> AddressBook:
-        """How users' addresses are found; without a list, only the sender's own domain."""
+        """How users' addresses are found; without a list, only in the sender's own domain."""
         domains = self.mail_domains or [self.sender_address.rsplit("@", 1)[-1]]
         return AddressBook(
             frozenset(domain.casefold() for domain in domains),
@@ -124,234 +161,123 @@ class _AddressSettings(TableSettings):
             self.language_tag,
         )
 
-
-class _EscalationSettings(TableSettings):
-    """How a user's case is settled, and when he is reminded.
-
-    The ladder's days must rise, from day 0 on.
-    """
-
-    escalation_days: Annotated[list[int], Listed, AfterValidator(_rising)] = [0, 1, 3, 7, 14]
-    second_device_days: int = Field(default=0, ge=0)
-    off_boarding_grace_minutes: int = Field(default=60, ge=0)
-
-    @property
-    def off_boarding_grace(self) -> timedelta:
-        """How long after a removal the user may be deleted to count as off-boarded."""
-        return timedelta(minutes=self.off_boarding_grace_minutes)
-
-    @property
-    def second_device_after(self) -> timedelta | None:
-        """When a second device is advised; 0 days: never."""
-        return timedelta(days=self.second_device_days) or None
-
-    @property
-    def escalation_schedule(self) -> tuple[timedelta, ...]:
-        """The ladder's steps."""
-        return tuple(timedelta(days=days) for days in self.escalation_days)
-
-
-class _RequestSettings(TableSettings):
-    """How long a change request's windows stand open."""
-
-    approval_window_hours: int = Field(default=24, ge=1)
-    enrolment_window_hours: int = Field(default=72, ge=1)
-
-    @property
-    def approval_window(self) -> timedelta:
-        """For how long an approved request may be fulfilled."""
-        return timedelta(hours=self.approval_window_hours)
-
-    @property
-    def enrolment_window(self) -> timedelta:
-        """How long after the fulfilment the new device may take."""
-        return timedelta(hours=self.enrolment_window_hours)
-
-
-class FeedbackSettings(TableSettings):
-    """The environment of on_mail_feedback."""
-
-    dead_letter_queue_url: str = Field(min_length=1)
-    max_receive_count: int = Field(default=5, ge=1)
-
-
-class ObserveSettings(_AddressSettings, _EscalationSettings):
-    """The environment of on_sign_in and on_iam_change."""
-
-    dead_letter_queue_url: str = Field(min_length=1)
-    max_receive_count: int = Field(default=5, ge=1)
-    path: Annotated[EventPath, Field(alias="EVENTS")] = EventPath.IAM_CHANGES
-    watcher_name: str = Field(min_length=1)
-    watcher_key: Annotated[str | None, Optional] = None
-    guard_scp_id: Annotated[str | None, Optional] = None
-    operator_roles: Annotated[list[str], Listed] = []
-    break_glass_roles: Annotated[list[str], Listed] = []
-    fulfil_role: Annotated[str | None, Optional] = None
-    member_fulfil_role: Annotated[str | None, Optional] = None
-    first_sign_in_grace_minutes: int = Field(default=60, ge=0)
-
-    @property
-    def watcher(self) -> Watcher:
-        """What is the watcher's own."""
-        return Watcher(self.watcher_name, self.watcher_key, self.guard_scp_id)
-
     @property
     def policy(self) -> Policy:
-        """The security team's choices."""
+        """The policy that these choices make."""
         return Policy(
-            escalation_schedule=self.escalation_schedule,
-            second_device_after=self.second_device_after,
+            escalation_schedule=tuple(timedelta(days=days) for days in self.escalation_days),
+            second_device_after=timedelta(days=self.second_device_days) or None,
+            mail_hours=MailHours(*self.mail_hours, self.time_zone),
+            quarantine=self.quarantine,
+            quarantine_after=timedelta(days=self.quarantine_days),
             first_sign_in_grace=timedelta(minutes=self.first_sign_in_grace_minutes),
+            off_boarding_grace=timedelta(minutes=self.off_boarding_grace_minutes),
+            lost_events_alerted=self.lost_events_alert_threshold,
+            approval_window=timedelta(hours=self.approval_window_hours),
+            enrolment_window=timedelta(hours=self.enrolment_window_hours),
             break_glass_roles=frozenset(self.break_glass_roles),
             operator_roles=frozenset(self.operator_roles),
+            service_desk_roles=frozenset(self.service_desk_roles),
             fulfil_role=self.fulfil_role,
             member_fulfil_role=self.member_fulfil_role,
             own_account=self.account_id,
-            off_boarding_grace=self.off_boarding_grace,
             addresses=self.addresses,
         )
 
 
-class _HoursSettings(TableSettings):
-    """When reminders go out, and in which time zone dates are written."""
+class ObserveSettings(PolicySettings):
+    """The environment of on_sign_in and on_iam_change."""
 
-    mail_hours: Annotated[tuple[time, time], BeforeValidator(_hours)] = (time(8), time(18))
-    time_zone: Annotated[ZoneInfo, BeforeValidator(_zone)] = ZoneInfo("UTC")
+    dead_letter_queue_url: Text
+    max_receive_count: CountFromOne
+    path: Annotated[EventPath, Field(alias="EVENTS")]
+    watcher_name: Text
+    watcher_key: Text
+    guard_scp_id: TextOrNone
 
     @property
-    def hours(self) -> MailHours:
-        """The mail hours in the account's time zone."""
-        return MailHours(*self.mail_hours, self.time_zone)
+    def watcher(self) -> Watcher:
+        """What belongs to the watcher itself."""
+        return Watcher(self.watcher_name, self.watcher_key, self.guard_scp_id)
 
 
-class RemindSettings(_EscalationSettings, _HoursSettings):
+class MailFeedbackSettings(PolicySettings):
+    """The environment of on_mail_feedback."""
+
+    dead_letter_queue_url: Text
+    max_receive_count: CountFromOne
+
+
+class DeliverSettings(PolicySettings):
+    """The environment of deliver and redeliver."""
+
+    security_contact: Text
+    default_language: Text
+    alert_topic_arn: Arn
+    alert_digest_seconds: Count
+    configuration_set: TextOrNone
+    account_alias: TextOrNone
+
+    @property
+    def alert_digest(self) -> timedelta:
+        """How long alerts are gathered after a first one; 0: each is sent by itself."""
+        return timedelta(seconds=self.alert_digest_seconds)
+
+
+class RemindSettings(PolicySettings):
     """The environment of remind."""
 
-    quarantine: Quarantine = Quarantine.OFF
-    quarantine_days: int = Field(default=21, ge=1)
-    quarantines_members: bool = False
-
-    @property
-    def policy(self) -> Policy:
-        """The security team's choices."""
-        return Policy(
-            escalation_schedule=self.escalation_schedule,
-            second_device_after=self.second_device_after,
-            mail_hours=self.hours,
-            quarantine=self.quarantine,
-            quarantine_after=timedelta(days=self.quarantine_days),
-            off_boarding_grace=self.off_boarding_grace,
-        )
+    quarantines_members: bool
 
 
-class ChangeDeskSettings(TableSettings):
-    """The environment of change_desk."""
-
-    service_desk_roles: Annotated[list[str], Listed] = []
-
-    @property
-    def policy(self) -> Policy:
-        """The security team's choices."""
-        return Policy(service_desk_roles=frozenset(self.service_desk_roles))
-
-
-class ApprovalDeskSettings(_RequestSettings):
-    """The environment of approval_desk."""
-
-    @property
-    def policy(self) -> Policy:
-        """The security team's choices."""
-        return Policy(approval_window=self.approval_window, enrolment_window=self.enrolment_window)
-
-
-class FulfilSettings(_EscalationSettings, _RequestSettings):
-    """The environment of fulfil."""
-
-    member_fulfil_role: str = "mfa-watcher-Fulfil"
-    account_alias: Annotated[str | None, Optional] = None
-
-    @property
-    def policy(self) -> Policy:
-        """The security team's choices."""
-        return Policy(
-            escalation_schedule=self.escalation_schedule,
-            second_device_after=self.second_device_after,
-            off_boarding_grace=self.off_boarding_grace,
-            approval_window=self.approval_window,
-            enrolment_window=self.enrolment_window,
-        )
-
-
-class ExpireSettings(_EscalationSettings):
+class ExpireSettings(PolicySettings):
     """The environment of expire."""
 
-    @property
-    def policy(self) -> Policy:
-        """The security team's choices."""
-        return Policy(
-            escalation_schedule=self.escalation_schedule,
-            second_device_after=self.second_device_after,
-            off_boarding_grace=self.off_boarding_grace,
-        )
+
+class SweepSettings(PolicySettings):
+    """The environment of sweep."""
+
+    sweep_queue_url: Text
+    dead_letter_queue_url: Text
+    max_receive_count: CountFromOne
 
 
-class WatchSettings(TableSettings):
+class WatchSettings(PolicySettings):
     """The environment of watch."""
 
-    regions: Annotated[list[str], Listed] = []
-    iam_region: str = Field(min_length=1)
-    heartbeat_hours: int = Field(default=13, ge=1)
+    regions: Texts
+    iam_region: Text
+    heartbeat_hours: CountFromOne
 
     @property
     def silence_threshold(self) -> timedelta:
-        """For how long nothing may come from a region before that is told."""
+        """How long no event may come from a region before security is alerted."""
         return timedelta(hours=self.heartbeat_hours)
 
 
-class SweepSettings(_EscalationSettings):
-    """The environment of sweep."""
-
-    sweep_queue_url: str = Field(min_length=1)
-    dead_letter_queue_url: str = Field(min_length=1)
-    max_receive_count: int = Field(default=5, ge=1)
-    lost_events_alert_threshold: int = Field(default=3, ge=0)
-
-    @property
-    def policy(self) -> Policy:
-        """The security team's choices."""
-        return Policy(
-            escalation_schedule=self.escalation_schedule,
-            second_device_after=self.second_device_after,
-            off_boarding_grace=self.off_boarding_grace,
-            lost_events_alerted=self.lost_events_alert_threshold,
-        )
-
-
-class QuarantineSettings(TableSettings):
+class QuarantineSettings(PolicySettings):
     """The environment of quarantine."""
 
-    quarantine_policy_arn: str = Field(pattern=r"^arn:")
-    quarantine_role: str = "mfa-watcher-Quarantine"
-    member_quarantine_policy: str = "mfa-watcher-quarantine"
+    quarantine_policy_arn: Arn
+    quarantine_role: Text
+    member_quarantine_policy: Text
 
     def policy_arn_in(self, account_id: str) -> str:
-        """Give the policy that shuts in: our own, or the one that a member's forwarder made."""
+        """Return the quarantine policy's ARN: our own, or that of a member's forwarder."""
         if account_id == self.account_id:
             return self.quarantine_policy_arn
         return f"arn:{self.partition}:iam::{account_id}:policy/{self.member_quarantine_policy}"
 
 
-class DeliverSettings(_AddressSettings, _HoursSettings):
-    """The environment of deliver and redeliver."""
+class ChangeDeskSettings(PolicySettings):
+    """The environment of change_desk."""
 
-    security_contact: str = ""
-    default_language: str = "en"
-    alert_topic_arn: str = Field(pattern=r"^arn:")
-    alert_digest_seconds: int = Field(default=60, ge=0)
-    configuration_set: Annotated[str | None, Optional] = None
-    account_alias: Annotated[str | None, Optional] = None
 
-    @property
-    def alert_digest(self) -> timedelta:
-        """How long alerts are gathered that come after a first one; not at all: each is told."""
-        return timedelta(seconds=self.alert_digest_seconds)
+class ApprovalDeskSettings(PolicySettings):
+    """The environment of approval_desk."""
+
+
+class FulfilSettings(PolicySettings):
+    """The environment of fulfil."""
+
+    account_alias: TextOrNone

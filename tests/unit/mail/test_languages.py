@@ -1,5 +1,6 @@
 """The languages: a folder of words each, and nothing missing from any."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 def missing_from(words: Path) -> list[str]:
-    """Give the files that one language has and another has not."""
+    """Return the files that one language has and another has not."""
     files = {folder.name: {f.name for f in folder.iterdir()} for folder in words.iterdir()}
     wanted = set.union(*files.values(), {f"{kind}.jinja" for kind in MailKind})
     return sorted(f"{code}/{name}" for code, there in files.items() for name in wanted - there)
@@ -37,6 +38,55 @@ def missing_from(words: Path) -> list[str]:
 
 def test_every_language_has_every_file() -> None:
     assert missing_from(WORDS) == []
+
+
+SAME_AS_ENGLISH = frozenset({"security_case.jinja: (mfa-watcher exemptions grant)."})
+"""Lines of words, as ``<file>: <line>``, that are rightly the same in another language."""
+
+
+def untranslated(words: Path) -> list[str]:
+    """Return the lines of text that a language has exactly as English has them."""
+    found = []
+    for path in sorted(words.glob("*/*.jinja")):
+        if path.parent.name == "en":
+            continue
+        english = sentences(words / "en" / path.name)
+        same = [line for line in sentences(path) if line in english]
+        found += [f"{path.parent.name}/{path.name}: {line}" for line in same]
+    return [one for one in found if one.split("/", 1)[1] not in SAME_AS_ENGLISH]
+
+
+def sentences(path: Path) -> set[str]:
+    """Return the lines of a file that have at least three words outside of Jinja's syntax."""
+    if not path.is_file():
+        return set()
+    syntax = re.compile(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}", re.DOTALL)
+    text = syntax.sub("…", path.read_text(encoding="utf-8"))
+    lines = {line.strip() for line in text.splitlines()}
+    return {line for line in lines if len(re.findall(r"[^\W\d_]{2,}", line)) >= 3}
+
+
+def test_no_language_has_lines_that_are_still_english() -> None:
+    assert untranslated(WORDS) == []
+
+
+def test_a_line_that_is_still_english_is_named(elsewhere: Path) -> None:
+    shutil.copytree(elsewhere / "en", elsewhere / "xx")
+
+    files = {one.split(":")[0] for one in untranslated(elsewhere)}
+
+    assert {"xx/guide.jinja", "xx/reminder.jinja", "xx/request_opened.jinja"} <= files
+
+
+@pytest.mark.parametrize("code", sorted(set(languages()) - {"en"}))
+def test_phrases_of_a_language_are_not_still_english(code: str) -> None:
+    language, english = languages()[code], languages()["en"]
+    for table in ("mails", "devices", "causes", "notes", "actors"):
+        own, others = getattr(language, table), getattr(english, table)
+        same = {key: text for key, text in own.items() if text == others.get(key)}
+        long = {key: text for key, text in same.items() if len(text.split()) >= 3}
+        assert long == {}, f"{code}/language.toml [{table}] is still English"
+    assert language.weekdays != english.weekdays
 
 
 def test_a_file_that_a_language_lacks_is_named(elsewhere: Path) -> None:
@@ -50,7 +100,6 @@ def test_a_file_that_a_language_lacks_is_named(elsewhere: Path) -> None:
 def test_a_language_names_everything_there_is(code: str) -> None:
     language = languages()[code]
 
-    assert set(language.mails) == set(MailKind)
     assert set(language.devices) == set(DeviceKind)
     assert set(language.causes) == set(Cause)
     assert set(language.actors) == ACTORS
@@ -74,26 +123,26 @@ def test_english_and_german_are_there() -> None:
 
 
 def test_adding_a_language_is_adding_its_files(elsewhere: Path) -> None:
-    shutil.copytree(elsewhere / "en", elsewhere / "fr")
+    shutil.copytree(elsewhere / "en", elsewhere / "xx")
 
-    assert choose("fr-CA", "en").code == "fr"
+    assert choose("xx-CA", "en").code == "xx"
     assert missing_from(elsewhere) == []
 
 
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
-        (None, "the language 'fr' has no language.toml"),
-        ('name = "Français"', "fr/language.toml: 'weekdays'"),
-        ("name = ", "fr/language.toml: "),
+        (None, "the language 'xx' has no language.toml"),
+        ('name = "Nobody speaks it"', "xx/language.toml: 'weekdays'"),
+        ("name = ", "xx/language.toml: "),
     ],
 )
-def test_a_language_without_its_facts_is_told_by_name(
+def test_the_error_names_a_language_without_its_facts(
     elsewhere: Path, facts: str | None, said: str
 ) -> None:
-    (elsewhere / "fr").mkdir()
+    (elsewhere / "xx").mkdir()
     if facts is not None:
-        (elsewhere / "fr" / "language.toml").write_text(facts, encoding="utf-8")
+        (elsewhere / "xx" / "language.toml").write_text(facts, encoding="utf-8")
 
     with pytest.raises(LanguageError, match=said):
         languages()

@@ -1,73 +1,80 @@
 """The mails: what they say, and that nothing from outside gets into them as markup."""
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
 from html.parser import HTMLParser
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import Environment
 
-from mfa_watcher.cli.samples import ACCOUNT, CAROL, FIDO, REQUEST, SAMPLES, TOKEN, VIRTUAL
-from mfa_watcher.domain.notifications.intents import Case, Mail
+from mfa_watcher.cli.samples import ACCOUNT, CAROL, FIDO, GUIDE, REQUEST, SAMPLES, TOKEN, VIRTUAL
+from mfa_watcher.domain.notifications.mails import Mail, RequestNeedsDetailsMail, UnreachableUser
 from mfa_watcher.domain.users.devices import DeviceKind
 from mfa_watcher.domain.users.user import Cause, MailKind, UserKey
 from mfa_watcher.mail.languages import LanguageError, languages, moment
 from mfa_watcher.mail.rendering import (
-    CASES_SHOWN,
     LONGEST_VALUE,
     TEXT_WIDTH,
+    USERS_SHOWN,
     JinjaMailRenderer,
     MailContext,
     one_line,
 )
 from mfa_watcher.ports.notifications import RenderedMail
 from tests.support.hostile import HOSTILE, UNSEEN, with_hostile
+from tests.support.languages import every_language
 
 CONTEXT = MailContext("aws", "security@acme.example")
 ALIAS = "acme-prod"
 LONGEST_TITLE = 60
 """What a mailbox shows of a subject on a desktop, less the account."""
 
-PLAIN = SAMPLES["guide"]
 DENIED = SAMPLES["removal-denied"]
 LONGEST_SUBJECT = 160
 """With a user's name and an account's alias, each as long as they may be."""
 BUTTONS = ("Sign in to AWS", "Bei AWS anmelden")
 
 
-def by_carol(mail: Mail) -> Mail:
-    return replace(mail, actor=CAROL, done_by_user=False)
+def sample(name: str, **changes: Any) -> Mail:
+    return replace(SAMPLES[name], **changes)
+
+
+def with_least_known(mail: Mail) -> Mail:
+    """Return the mail without all that a mail of its kind may lack."""
+    least: dict[str, Any] = {"devices": (), "removed": (), "users": (), "done_by_user": False}
+    least |= {field.name: None for field in fields(mail) if field.default is None}
+    changes: dict[str, Any] = {
+        one.name: least[one.name] for one in fields(mail) if one.name in least
+    }
+    return replace(mail, **changes)
 
 
 EVERY_MAIL = {
     **SAMPLES,
-    **{f"guide, {cause}": replace(PLAIN, cause=cause) for cause in (*Cause, None)},
+    **{f"guide, {cause}": replace(GUIDE, cause=cause) for cause in Cause},
     **{
-        f"enrolled, {serial}": replace(SAMPLES["enrolled"], serial=serial)
-        for serial in ("GAKT12345678", f"arn:aws:iam::{ACCOUNT}:sms-mfa/a", None)
+        f"enrolled, {serial}": sample("enrolled", serial=serial)
+        for serial in ("GAKT12345678", f"arn:aws:iam::{ACCOUNT}:sms-mfa/a")
     },
-    "denied, by root": replace(DENIED, actor=f"arn:aws:iam::{ACCOUNT}:root", done_by_user=False),
-    **{
-        f"{kind}, nothing known": Mail(
-            kind, ACCOUNT, PLAIN.at, user_name="" if kind is MailKind.UNREACHABLE else "alice"
-        )
-        for kind in MailKind
-    },
+    "denied, by root": sample(
+        "removal-denied", actor=f"arn:aws:iam::{ACCOUNT}:root", done_by_user=False
+    ),
+    **{f"{mail.kind}, least known": with_least_known(mail) for mail in SAMPLES.values()},
 }
 
-TO_USERS = {
-    name: mail for name, mail in EVERY_MAIL.items() if not (mail.kind.to_security or mail.dry_run)
+TO_USERS = {name: mail for name, mail in EVERY_MAIL.items() if not mail.kind.to_security}
+WITH_SOMETHING_TO_FOLLOW = {
+    name: mail for name, mail in EVERY_MAIL.items() if getattr(mail, "next_at", None)
 }
-WITH_SOMETHING_TO_FOLLOW = {name: mail for name, mail in EVERY_MAIL.items() if mail.next_at}
 
 every_mail = pytest.mark.parametrize("mail", EVERY_MAIL.values(), ids=EVERY_MAIL.keys())
 every_mail_to_a_user = pytest.mark.parametrize("mail", TO_USERS.values(), ids=TO_USERS.keys())
-every_language = pytest.mark.parametrize("language", languages())
 
 
 @cache
@@ -123,8 +130,13 @@ class Page(HTMLParser):
         return not self._open
 
 
+@cache
+def page_of(html: str) -> Page:
+    return Page(html)
+
+
 def words_of(text: str) -> str:
-    """Give a text part's words, without what sets it."""
+    """Return a text part's words without its layout."""
     return " ".join(text.split())
 
 
@@ -135,32 +147,32 @@ def test_there_is_a_sample_of_each_kind_of_mail() -> None:
     assert {mail.kind for mail in SAMPLES.values()} == set(MailKind)
 
 
-@every_language
 @every_mail
+@every_language
 def test_every_mail_comes_in_both_parts(mail: Mail, language: str) -> None:
     result = rendered(mail, language)
 
     assert result.html.startswith("<!DOCTYPE html>")
-    assert Page(result.html).is_whole
+    assert page_of(result.html).is_whole
     assert result.subject.endswith(result.text.splitlines()[0])
 
 
-@every_language
 @every_mail
+@every_language
 def test_both_parts_name_the_user_and_the_account(mail: Mail, language: str) -> None:
     result = rendered(mail, language)
 
-    for words in (Page(result.html).words, words_of(result.text)):
-        assert mail.user_name in words
+    for words in (page_of(result.html).words, words_of(result.text)):
+        assert getattr(mail, "user_name", "") in words
         assert "acme-prod (111122223333)" in words
 
 
-@every_language
 @every_mail
+@every_language
 def test_both_parts_are_of_the_same_words(mail: Mail, language: str) -> None:
     """But for the button, which the text has no use for, and what sets headings and lists."""
     result = rendered(mail, language)
-    html = Page(result.html).words
+    html = page_of(result.html).words
     for button in BUTTONS:
         html = html.replace(button, "")
 
@@ -176,15 +188,15 @@ def test_a_mail_says_the_same_in_every_language(mail: Mail) -> None:
     """As far as its build can tell: headings, points, facts, notes, buttons and links."""
 
     def build(language: str) -> list[str]:
-        page = Page(rendered(mail, language).html)
+        page = page_of(rendered(mail, language).html)
         return [tag for tag in page.tags if tag in {"h1", "h2", "li", "dt", "td", "a", "p"}]
 
     for language in languages():
         assert build(language) == build("en")
 
 
-@every_language
 @every_mail
+@every_language
 def test_subject_is_one_short_line_that_names_the_account(mail: Mail, language: str) -> None:
     subject = rendered(mail, language).subject
     prefix, title = subject.split("] ", 1)
@@ -195,18 +207,21 @@ def test_subject_is_one_short_line_that_names_the_account(mail: Mail, language: 
     assert (language != "en") or subject.isascii()
 
 
-@every_language
 @every_mail_to_a_user
+@every_language
 def test_nothing_from_outside_is_in_a_subject_to_a_user(mail: Mail, language: str) -> None:
-    other = replace(mail, user_name="x", serial="y", actor="z", reason="q", devices=(), removed=())
+    changes: dict[str, Any] = (
+        {"done_by_user": mail.done_by_user} if hasattr(mail, "done_by_user") else {}
+    )
+    other = replace(with_hostile(mail, "x"), **changes)
 
     assert rendered(mail, language).subject == rendered(other, language).subject
 
 
-@every_language
 @every_mail
+@every_language
 def test_html_brings_all_it_needs_along(mail: Mail, language: str) -> None:
-    page = Page(rendered(mail, language).html)
+    page = page_of(rendered(mail, language).html)
 
     assert not {"img", "script", "link", "iframe", "form"} & set(page.tags)
     assert not [name for name, _ in page.attributes if name == "src" or name.startswith("on")]
@@ -215,10 +230,10 @@ def test_html_brings_all_it_needs_along(mail: Mail, language: str) -> None:
     assert "url(" not in rendered(mail, language).html
 
 
-@every_language
 @every_mail
+@every_language
 def test_links_lead_to_the_accounts_sign_in_and_to_security_only(mail: Mail, language: str) -> None:
-    links = Page(rendered(mail, language).html).links
+    links = page_of(rendered(mail, language).html).links
 
     assert links <= {
         "https://acme-prod.signin.aws.amazon.com/console",
@@ -226,8 +241,8 @@ def test_links_lead_to_the_accounts_sign_in_and_to_security_only(mail: Mail, lan
     }
 
 
-@every_language
 @every_mail
+@every_language
 def test_text_has_lines_that_any_client_shows(mail: Mail, language: str) -> None:
     text = rendered(mail, language).text
 
@@ -238,48 +253,49 @@ def test_text_has_lines_that_any_client_shows(mail: Mail, language: str) -> None
     assert not re.search(r"\w[.,;:][A-ZÄÖÜ][a-zäöü]", text)
 
 
-@every_language
 @every_mail
+@every_language
 def test_no_mail_promises_what_the_product_does_not_do_yet(mail: Mail, language: str) -> None:
     words = words_of(rendered(mail, language).text).casefold()
 
     assert not re.search(r"change desk|answer this|auf diese mail", words)
 
 
-@every_language
 @every_mail_to_a_user
-def test_a_user_is_told_whom_to_ask(mail: Mail, language: str) -> None:
+@every_language
+def test_a_mail_to_a_user_says_whom_to_ask(mail: Mail, language: str) -> None:
     result = rendered(mail, language)
     without = rendered(mail, language, replace(CONTEXT, security_contact=""))
 
-    for words in (Page(result.html).words, words_of(result.text)):
+    for words in (page_of(result.html).words, words_of(result.text)):
         assert "security@acme.example" in words
     assert re.search(r"your security team|Sicherheitsteam", words_of(without.text))
     assert "mailto:" not in without.html
 
 
-@every_language
 @pytest.mark.parametrize(
     "mail", WITH_SOMETHING_TO_FOLLOW.values(), ids=WITH_SOMETHING_TO_FOLLOW.keys()
 )
-def test_whoever_has_to_act_is_told_by_when(mail: Mail, language: str) -> None:
-    assert mail.next_at
+@every_language
+def test_a_mail_that_asks_for_something_says_by_when(
+    mail: RequestNeedsDetailsMail, language: str
+) -> None:
     result = rendered(mail, language)
     following = moment(mail.next_at, UTC, languages()[language])
 
-    for words in (Page(result.html).words, words_of(result.text)):
+    for words in (page_of(result.html).words, words_of(result.text)):
         assert following.date in words
 
 
 @every_mail
 def test_a_mail_says_what_to_refer_to(mail: Mail) -> None:
-    reference = mail.request_id or mail.finding_id
+    reference = getattr(mail, "request_id", None) or getattr(mail, "finding_id", None)
 
     assert (f"Reference: {reference}" if reference else "") in rendered(mail).text
 
 
-@every_language
 @every_mail
+@every_language
 def test_no_mail_blames(mail: Mail, language: str) -> None:
     words = words_of(rendered(mail, language).text).casefold()
 
@@ -315,10 +331,10 @@ def test_no_mail_blames(mail: Mail, language: str) -> None:
     ],
 )
 def test_guide_opens_with_what_happened(cause: Cause, opening: str) -> None:
-    result = rendered(replace(PLAIN, cause=cause))
+    result = rendered(replace(GUIDE, cause=cause))
 
     assert opening in words_of(result.text)
-    assert opening in Page(result.html).words
+    assert opening in page_of(result.html).words
 
 
 @pytest.mark.parametrize(
@@ -334,7 +350,7 @@ def test_guide_leads_from_the_choice_of_a_device_to_the_last_step(name: str) -> 
         "Hardware TOTP token",
         "Sign in at https://acme-prod.signin.aws.amazon.com/console as alice",
         "Security recommendations, choose Add MFA",
-        "Name the device",
+        "Give the device a name",
         "Choose the type and follow the instructions",
         "AWS asks for MFA at every sign-in",
         "up to 8",
@@ -347,10 +363,10 @@ def test_guide_leads_from_the_choice_of_a_device_to_the_last_step(name: str) -> 
     assert all(earlier < later for earlier, later in pairwise(places))
 
 
-def test_only_who_gets_a_password_is_told_to_change_it() -> None:
+def test_only_users_with_a_new_password_are_asked_to_change_it() -> None:
     welcome = words_of(rendered(SAMPLES["welcome"]).text)
     fulfilled = words_of(rendered(SAMPLES["request-fulfilled"]).text)
-    guide = words_of(rendered(PLAIN).text)
+    guide = words_of(rendered(GUIDE).text)
 
     assert "with the credentials that you received" in welcome
     assert "with the password that you got from the security team" in fulfilled
@@ -371,15 +387,15 @@ def test_only_who_gets_a_password_is_told_to_change_it() -> None:
 def test_thank_you_names_the_device_and_its_kind_and_suggests_a_second(
     serial: str, named: str
 ) -> None:
-    mail = replace(SAMPLES["enrolled"], serial=serial)
+    mail = sample("enrolled", serial=serial)
 
-    for words in (words_of(rendered(mail).text), Page(rendered(mail).html).words):
+    for words in (words_of(rendered(mail).text), page_of(rendered(mail).html).words):
         assert named in words
         assert "add a second device" in words
 
 
 def test_denied_removal_says_what_was_tried_when_from_where_and_which_request_is_open() -> None:
-    for words in (words_of(rendered(DENIED).text), Page(rendered(DENIED).html).words):
+    for words in (words_of(rendered(DENIED).text), page_of(rendered(DENIED).html).words):
         assert "you tried to remove an MFA device" in words
         assert "24 November 2026, 08:05 UTC" in words
         assert "203.0.113.17" in words
@@ -390,7 +406,7 @@ def test_denied_removal_says_what_was_tried_when_from_where_and_which_request_is
 
 def test_denied_removal_has_other_words_for_somebody_elses_doing() -> None:
     own = words_of(rendered(DENIED).text)
-    other = words_of(rendered(by_carol(DENIED)).text)
+    other = words_of(rendered(sample("removal-denied", actor=CAROL, done_by_user=False)).text)
 
     assert "That was not you? Then somebody else uses your access" in own
     assert (
@@ -415,7 +431,7 @@ def test_denied_removal_has_other_words_for_somebody_elses_doing() -> None:
     ],
 )
 def test_denied_removal_says_in_words_who_tried(actor: str | None, said: str) -> None:
-    mail = replace(DENIED, actor=actor, done_by_user=False)
+    mail = sample("removal-denied", actor=actor, done_by_user=False)
 
     assert f"UTC {said} to remove" in words_of(rendered(mail).text)
 
@@ -434,7 +450,7 @@ def test_who_has_two_devices_is_thanked_and_asked_for_nothing() -> None:
         (
             2,
             "Second reminder:",
-            "the final warning follows that day, and your manager, where known to us, gets",
+            "the final warning follows that day, and your manager, if known to us, gets",
         ),
         (3, "The security team is now involved", "the security team has your case now"),
         (4, "Still open:", "the next reminder comes on Friday, 27 November 2026"),
@@ -442,7 +458,7 @@ def test_who_has_two_devices_is_thanked_and_asked_for_nothing() -> None:
     ],
 )
 def test_each_reminder_has_words_of_its_own(step: int, subject: str, said: str) -> None:
-    result = rendered(replace(SAMPLES["reminder-1"], step=step))
+    result = rendered(sample("reminder-1", step=step))
 
     assert subject in result.subject
     assert said in words_of(result.text)
@@ -460,10 +476,10 @@ def test_each_reminder_has_words_of_its_own(step: int, subject: str, said: str) 
         (Cause.FOUND_UNPROTECTED, "without MFA. This has been open since 24 November 2026."),
     ],
 )
-def test_reminder_has_words_for_a_new_user_and_for_one_who_lost_his_device(
+def test_reminder_has_words_for_a_new_user_and_for_one_who_lost_their_device(
     cause: Cause, said: str
 ) -> None:
-    assert said in words_of(rendered(replace(SAMPLES["reminder-1"], cause=cause)).text)
+    assert said in words_of(rendered(sample("reminder-1", cause=cause)).text)
 
 
 def test_later_reminders_are_shorter() -> None:
@@ -478,23 +494,16 @@ def test_final_warning_says_what_happens_when() -> None:
     assert result.subject.endswith("Final warning: please add MFA before 8 December")
     words = words_of(result.text)
     assert "What happens on Tuesday, 8 December 2026: the security team gets your case" in words
-    assert "Your manager, where known to us, has a copy of this mail." in words
+    assert "Your manager, if known to us, gets a copy of this mail." in words
 
 
-def test_quarantined_user_is_shown_the_way_that_is_left_to_him() -> None:
+def test_quarantined_user_reads_how_to_end_the_quarantine() -> None:
     words = words_of(rendered(SAMPLES["quarantined"]).text)
 
-    assert "All else is refused until then, also to your access keys." in words
-    assert "the limit goes away by itself, within minutes" in words
+    assert "Everything else is denied until then, also for your access keys." in words
+    assert "the limit is removed automatically within minutes" in words
     assert "Security recommendations" not in words  # that page reads more than is allowed now
     assert "choose Assign MFA device" in words
-
-
-def test_dry_run_of_a_quarantine_speaks_to_security_of_what_would_be() -> None:
-    words = words_of(rendered(SAMPLES["quarantine-dry-run"]).text)
-
-    assert "Nothing was changed." in words
-    assert "Hello alice" not in words
 
 
 @pytest.mark.parametrize(
@@ -510,7 +519,7 @@ def test_dry_run_of_a_quarantine_speaks_to_security_of_what_would_be() -> None:
 def test_second_device_is_to_be_of_a_kind_that_the_user_lacks(
     devices: tuple[str, ...], offered: str
 ) -> None:
-    words = words_of(rendered(replace(SAMPLES["second-device"], devices=devices)).text)
+    words = words_of(rendered(sample("second-device", devices=devices)).text)
     points = {
         "F": "- Passkey or security key (FIDO)",
         "V": "- Authenticator app (virtual device)",
@@ -527,11 +536,13 @@ def test_second_device_is_to_be_of_a_kind_that_the_user_lacks(
 def test_who_is_asked_for_details_reads_which_how_until_when_and_what_follows(name: str) -> None:
     result = rendered(SAMPLES[name])
 
-    for words in (words_of(result.text), Page(result.html).words):
-        assert f"name {REQUEST}, and say in one sentence why, which device is to go" in words
+    for words in (words_of(result.text), page_of(result.html).words):
+        assert (
+            f"name {REQUEST}, and say in one sentence why, which device is to be removed" in words
+        )
         assert f"mfa-watcher requests details {REQUEST}" in words
         assert "Never send a password or a code. There is no web page for this" in words
-        assert "Somebody of the security team, never yourself, approves the request" in words
+        assert "A member of the security team, never you, approves or rejects the request" in words
         assert (
             "Please answer before Thursday, 24 December 2026. Otherwise the request is closed"
             in words
@@ -556,23 +567,23 @@ def test_later_pleas_for_details_say_in_the_subject_that_they_are_later() -> Non
     assert "Still open: your change request needs a few details" in second
 
 
-def test_who_tries_again_while_security_has_his_request_is_asked_for_nothing() -> None:
+def test_a_user_who_tries_again_while_security_has_the_request_is_asked_for_nothing() -> None:
     words = words_of(rendered(SAMPLES["removal-denied-again"]).text)
 
     assert f"Yours, {REQUEST}, is with the security team already." in words
-    assert "There is nothing more to do for it" in words
+    assert "There is nothing more that you have to do" in words
     assert "What to do now" not in words
     assert "requests details" not in words
 
 
 def test_a_request_filed_by_another_says_whose_doing_it_is_before_anything_is_changed() -> None:
-    own = rendered(replace(SAMPLES["request-opened"], next_at=None))
+    own = rendered(sample("request-opened", next_at=None))
     other = rendered(SAMPLES["request-opened-by-service-desk"])
 
     assert own.subject.endswith("Your change request is filed")
     assert "On 24 November 2026, 08:05 UTC you filed" in words_of(own.text)
     assert other.subject.endswith("A change request was filed for you")
-    for words in (words_of(other.text), Page(other.html).words):
+    for words in (words_of(other.text), page_of(other.html).words):
         assert "somebody in the role ServiceDesk (session dora@acme.example) filed" in words
         assert "Nothing was changed yet" in words
         assert "To be removed: alice-phone" in words or "To be removed alice-phone" in words
@@ -598,11 +609,11 @@ def test_a_request_filed_by_another_says_whose_doing_it_is_before_anything_is_ch
         (
             "expired",
             "The approval of your change request has ended",
-            "They can approve the same request once more.",
+            "They can approve the same request again.",
         ),
         (
-            "broken-off",
-            "Your change request was carried out in part",
+            "interrupted",
+            "Your change request was fulfilled in part",
             "You cannot sign in, or a device is missing: talk to the security team",
         ),
     ],
@@ -615,18 +626,18 @@ def test_an_ended_request_says_why_and_what_it_leaves_to_do(
 
     assert result.subject.endswith(subject)
     assert said in words
-    assert ("Nothing was changed:" in words) is (name != "broken-off")
-    assert ("Some of it may be done:" in words) is (name == "broken-off")
+    assert ("Nothing was changed:" in words) is (name != "interrupted")
+    assert ("Some of it may be done:" in words) is (name == "interrupted")
     assert "there is nothing" in words.casefold()
 
 
-def test_a_decision_is_told_with_its_reason_and_what_follows() -> None:
+def test_the_mail_about_a_decision_has_its_reason_and_what_follows() -> None:
     approved = rendered(SAMPLES["request-approved"])
     rejected = rendered(SAMPLES["request-rejected"])
 
     assert approved.subject.endswith("Your change request was approved")
-    assert "by another way than mail" in words_of(approved.text)
-    assert "good until 26 November 2026, 08:05 UTC" in words_of(approved.text)
+    assert "in another way than by mail" in words_of(approved.text)
+    assert "valid until 26 November 2026, 08:05 UTC" in words_of(approved.text)
     assert "Reason given: Phone replaced, confirmed by phone" in words_of(approved.text)
     assert rejected.subject.endswith("Your change request was not approved")
     assert "Nothing was changed" in words_of(rejected.text)
@@ -647,15 +658,15 @@ def test_who_keeps_a_device_and_wants_no_other_has_only_a_password_to_set() -> N
     words = words_of(result.text)
 
     assert result.subject.endswith("Done: sign in with your new password")
-    assert "Stays: blue-key-GZXQ4T2VKYAEXAMPLE" in words
+    assert "Kept: blue-key-GZXQ4T2VKYAEXAMPLE" in words
     assert "that password and the device that stays" in words
     assert "Then there is nothing more to do." in words
     assert "Add MFA" not in words
     assert "password alone" not in words
 
 
-def test_who_wants_another_device_of_the_kind_he_keeps_is_offered_that_kind() -> None:
-    mail = replace(SAMPLES["request-fulfilled-two"], wanted=DeviceKind.FIDO)
+def test_a_user_who_wants_another_device_of_the_kind_they_keep_is_offered_that_kind() -> None:
+    mail = sample("request-fulfilled-two", wanted=DeviceKind.FIDO)
 
     assert "Passkey or security key (FIDO): take this one" in words_of(rendered(mail).text)
 
@@ -672,29 +683,20 @@ def test_who_keeps_a_device_and_wants_another_is_not_called_unprotected() -> Non
 def test_ending_exemption_says_whose_since_when_why_and_how_to_prolong_it() -> None:
     words = words_of(rendered(SAMPLES["exemption-ending"]).text)
 
-    assert "build-monitor may do without MFA" in words
+    assert "build-monitor may sign in without MFA" in words
     assert "until Tuesday, 1 December 2026" in words
     assert "Wall display in the control room" in words
     assert CAROL in words
     assert "mfa-watcher exemptions grant --help" in words
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("security-case", "Mails so far: guide, 2 reminders, final warning"),
-        ("security-case-dates", "Final warning (1 December 2026)"),
-    ],
-)
-def test_security_case_says_since_when_which_mails_went_out_and_what_can_be_done(
-    name: str, said: str
-) -> None:
-    result = rendered(SAMPLES[name])
+def test_security_case_says_since_when_which_mails_went_out_and_what_can_be_done() -> None:
+    result = rendered(SAMPLES["security-case"])
     words = words_of(result.text)
 
     assert result.subject.endswith("MFA case: alice has no device since 24 November")
-    assert said in words
-    for part in ("Talk to the user", "Grant an exemption", "Take the console access away"):
+    assert "Mails so far: guide, 2 reminders, final warning" in words
+    for part in ("Talk to the user", "Grant an exemption", "Remove the console access"):
         assert part in words
 
 
@@ -709,23 +711,23 @@ def test_unreachable_users_are_listed_with_the_reason_and_the_cure() -> None:
 
 
 def test_one_unreachable_user_is_one() -> None:
-    mail = replace(SAMPLES["unreachable"], cases=SAMPLES["unreachable"].cases[:1])
+    mail = sample("unreachable", users=(UnreachableUser("mia", GUIDE.at, "no_address"),))
 
     assert rendered(mail).subject.endswith("1 user cannot be reached by mail")
 
 
 def test_a_list_of_users_ends_before_a_mail_client_cuts_it() -> None:
-    cases = tuple(Case(f"user-{n}", PLAIN.at, "no_address") for n in range(5000))
-    result = rendered(replace(SAMPLES["unreachable"], cases=cases))
+    users = tuple(UnreachableUser(f"user-{n}", GUIDE.at, "no_address") for n in range(5000))
+    result = rendered(sample("unreachable", users=users))
 
     assert result.subject.endswith("5000 users cannot be reached by mail")
-    assert f"And {5000 - CASES_SHOWN} more" in words_of(result.text)
+    assert f"And {5000 - USERS_SHOWN} more" in words_of(result.text)
     assert len(result.html.encode()) < 102_000  # Gmail shows no more
 
 
 def test_times_are_in_the_accounts_zone_whatever_the_zone_they_come_in() -> None:
     tokyo = timezone(timedelta(hours=9))
-    mail = replace(DENIED, at=datetime(2026, 11, 24, 2, 30, tzinfo=tokyo))
+    mail = sample("removal-denied", at=datetime(2026, 11, 24, 2, 30, tzinfo=tokyo))
     in_berlin = replace(CONTEXT, time_zone="Europe/Berlin")
 
     assert "23 November 2026, 17:30 UTC" in words_of(rendered(mail).text)
@@ -757,7 +759,7 @@ def test_language_is_the_wanted_one_or_else_the_accounts(
 ) -> None:
     renderer = JinjaMailRenderer(replace(CONTEXT, default_language=default))
 
-    assert greeting in renderer.render(PLAIN, wanted).text
+    assert greeting in renderer.render(GUIDE, wanted).text
 
 
 @pytest.mark.parametrize(
@@ -768,7 +770,7 @@ def test_language_is_the_wanted_one_or_else_the_accounts(
         ({"time_zone": "../etc/passwd"}, "no time zone '../etc/passwd'"),
     ],
 )
-def test_an_account_with_a_language_or_zone_that_is_not_there_is_told_at_once(
+def test_an_account_with_a_language_or_zone_that_is_not_there_is_an_error_at_once(
     change: dict[str, str], said: str
 ) -> None:
     context = MailContext("aws", "", **change)
@@ -790,24 +792,24 @@ def test_sign_in_link_is_the_accounts_own_in_its_partition(
     partition: str, alias: str | None, url: str
 ) -> None:
     context = MailContext(partition, "security@acme.example")
-    result = rendered(PLAIN, "en", context, alias)
+    result = rendered(GUIDE, "en", context, alias)
 
-    assert url in Page(result.html).links
+    assert url in page_of(result.html).links
     assert url in result.text
 
 
 def test_a_mail_is_about_the_account_of_its_user_and_of_no_other() -> None:
-    mail = replace(PLAIN, account_id="444455556666", user=UserKey("444455556666", "AIDAMEMBER"))
+    mail = replace(GUIDE, account_id="444455556666", user=UserKey("444455556666", "AIDAMEMBER"))
     result = rendered(mail, "en", alias="acme-lab")
 
     assert result.subject.startswith("[AWS acme-lab] ")
     assert "acme-lab (444455556666)" in words_of(result.text)
-    assert "https://acme-lab.signin.aws.amazon.com/console" in Page(result.html).links
+    assert "https://acme-lab.signin.aws.amazon.com/console" in page_of(result.html).links
     assert ACCOUNT not in result.html + result.text
 
 
 def test_an_account_without_an_alias_is_named_by_its_number() -> None:
-    text = rendered(PLAIN, "en", alias=None).text
+    text = rendered(GUIDE, "en", alias=None).text
 
     assert "AWS account 111122223333 with a password alone" in words_of(text)
 
@@ -817,16 +819,16 @@ def test_an_account_without_an_alias_is_named_by_its_number() -> None:
 hostile = pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE.keys())
 
 
-@every_language
 @every_mail
+@every_language
 def test_hostile_values_come_out_as_words(mail: Mail, language: str) -> None:
     expected = {
-        empty: Page(rendered(with_hostile(mail, "" if empty else "harmless"), language).html)
+        empty: page_of(rendered(with_hostile(mail, "" if empty else "harmless"), language).html)
         for empty in (True, False)
     }
     for name, value in HOSTILE.items():
         result = rendered(with_hostile(mail, value), language)
-        page, as_it_should_be = Page(result.html), expected[not value]
+        page, as_it_should_be = page_of(result.html), expected[not value]
 
         assert page.is_whole, name
         assert page.tags == as_it_should_be.tags, name
@@ -844,7 +846,7 @@ def test_hostile_values_come_out_as_words(mail: Mail, language: str) -> None:
 
 @hostile
 def test_a_hostile_name_is_shown_as_it_is(value: str) -> None:
-    assert f"Hello {one_line(value)}," in Page(rendered(with_hostile(PLAIN, value)).html).words
+    assert f"Hello {one_line(value)}," in page_of(rendered(with_hostile(GUIDE, value)).html).words
 
 
 @pytest.mark.parametrize("value", ["ali\nce", "a\u202eb", "a\x00b", "a\u200bb"])
@@ -862,11 +864,11 @@ def test_any_value_fits_a_sentence(value: str) -> None:
     assert line == one_line(line)
 
 
-@given(st.from_regex(r"[\w+=,.@-]{1,64}", fullmatch=True).filter(str.isascii))
+@given(st.from_regex(r"[A-Za-z0-9_+=,.@-]{1,64}", fullmatch=True))
 def test_a_legal_user_name_comes_out_as_it_is(name: str) -> None:
-    result = rendered(replace(PLAIN, user_name=name))
+    result = rendered(replace(GUIDE, user_name=name))
 
-    assert f"Hello {name}," in Page(result.html).words
+    assert f"Hello {name}," in page_of(result.html).words
     assert f" as {name}." in words_of(result.text)
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -24,9 +25,12 @@ class BotoIamReader:
     def __init__(self, client: "IAMClient") -> None:
         """Take an IAM client of the account to read."""
         self._client = client
+        self._lock = Lock()
+        self.calls = 0
 
     def user(self, name: str) -> IamUser | None:
         """Call GetUser."""
+        self._count()
         found = _read("GetUser", lambda: self._client.get_user(UserName=name))
         if found is None:
             return None
@@ -39,6 +43,7 @@ class BotoIamReader:
 
         One page is enough: IAM allows eight devices and returns a hundred per page (IAM quotas).
         """
+        self._count()
         found = _read("ListMFADevices", lambda: self._client.list_mfa_devices(UserName=name))
         if found is None:
             return None
@@ -46,8 +51,13 @@ class BotoIamReader:
 
     def has_console_access(self, name: str) -> bool:
         """Call GetLoginProfile; IAM's answer is the same if the user does not exist."""
+        self._count()
         found = _read("GetLoginProfile", lambda: self._client.get_login_profile(UserName=name))
         return found is not None
+
+    def _count(self) -> None:
+        with self._lock:  # the sweep reads several users at the same time
+            self.calls += 1
 
 
 def _read(call: str, read: Callable[[], Answer]) -> Answer | None:

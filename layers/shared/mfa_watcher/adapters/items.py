@@ -1,4 +1,4 @@
-"""How the domain's values lie in the table. See docs/decisions.md, "One table"."""
+"""How the domain's values are stored in the table. See docs/decisions.md, "One table"."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -9,7 +9,8 @@ from pydantic import TypeAdapter
 
 from mfa_watcher.domain.health.heartbeats import EventPath, Heartbeat, HeartbeatSource
 from mfa_watcher.domain.history import HistoryEntry
-from mfa_watcher.domain.notifications.intents import Alert, Case, Intent
+from mfa_watcher.domain.notifications.intents import Alert, Intent
+from mfa_watcher.domain.notifications.mails import UnreachableUser
 from mfa_watcher.domain.requests.change_request import ChangeRequest
 from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepResult
 from mfa_watcher.domain.users.user import User, UserKey
@@ -20,7 +21,7 @@ STATE: Final = "STATE"
 DUE_INDEX: Final = "due"
 REQUESTS_INDEX: Final = "requests"
 DUE_SHARDS: Final = 8
-"""What is due is spread over this many keys of the index, so that a storm does not meet at one (a
+"""What is due is spread over this many keys of the index, so that a storm is not limited by one (a
 partition takes 1,000 writes a second)."""
 
 DUE_INTENTS: Final = "DUE"
@@ -39,7 +40,7 @@ HEARTBEATS: Final = "HEARTBEAT"
 and read together."""
 
 SWEEP_RESULT_SK: Final = "SWEEP"
-"""Next to an account's history lies what is kept of its last sweep."""
+"""The result of an account's last sweep is stored next to its history."""
 
 USER: Final = TypeAdapter(User)
 INVENTORY_ENTRY: Final = TypeAdapter(InventoryEntry)
@@ -47,7 +48,7 @@ SWEEP_RESULT: Final = TypeAdapter(SweepResult)
 HEARTBEAT: Final = TypeAdapter(Heartbeat)
 REQUEST: Final = TypeAdapter(ChangeRequest)
 INTENT: Final = TypeAdapter(Intent)
-CASE: Final = TypeAdapter(Case)
+UNREACHABLE_USER: Final = TypeAdapter(UnreachableUser)
 HISTORY: Final = TypeAdapter(HistoryEntry)
 
 _serializer = TypeSerializer()
@@ -55,78 +56,78 @@ _deserializer = TypeDeserializer()
 
 
 def user_pk(key: UserKey) -> str:
-    """Give the partition key of a user."""
+    """Return the partition key of a user."""
     return f"USER#{key.account_id}#{key.user_id}"
 
 
 def name_pk(account_id: str, name: str) -> str:
-    """Give the partition key under which a name leads to a user id; IAM ignores a name's case."""
+    """Return the partition key of the item that maps a name to a user id; case does not matter."""
     return f"NAME#{account_id}#{name.casefold()}"
 
 
 def device_pk(account_id: str, serial: str) -> str:
-    """Give the partition key under which a removed device leads to the id of its user."""
+    """Return the partition key of the item that maps a removed device to its user's id."""
     return f"DEVICE#{account_id}#{serial}"
 
 
 def quarantine_pk(key: UserKey) -> str:
-    """Give the partition key of the note that a user is to be shut in or let out."""
+    """Return the partition key of the mark that a user is to be quarantined or released."""
     return f"QUARANTINE#{key.account_id}#{key.user_id}"
 
 
 def unreachable_pk(key: UserKey) -> str:
-    """Give the partition key of the note that a user is out of reach."""
+    """Return the partition key of the mark that a user is unreachable."""
     return f"UNREACHABLE#{key.account_id}#{key.user_id}"
 
 
 def request_pk(request_id: str) -> str:
-    """Give the partition key of a change request."""
+    """Return the partition key of a change request."""
     return f"REQUEST#{request_id}"
 
 
 def intent_pk(intent_id: str) -> str:
-    """Give the partition key of an intent."""
+    """Return the partition key of an intent."""
     return f"INTENT#{intent_id}"
 
 
 def event_pk(event_id: str) -> str:
-    """Give the partition key that tells an event was decided."""
+    """Return the partition key of the mark that an event was decided."""
     return f"EVENT#{event_id}"
 
 
 def history_pk(entry: HistoryEntry) -> str:
-    """Give the partition key of a history entry: that of what it is about."""
+    """Return the partition key of a history entry: that of its subject."""
     return f"{entry.about.upper()}#{entry.subject_id.replace('/', '#')}"
 
 
 def history_sk(entry: HistoryEntry, part: str = "") -> str:
-    """Give the sort key of a history entry: by time, and one per event and part."""
+    """Return the sort key of a history entry: by time, and one per event and part."""
     return f"HISTORY#{timestamp(entry.at)}#{entry.event_id}{part}"
 
 
 def timestamp(moment: datetime) -> str:
-    """Write a moment so that texts sort as moments do."""
+    """Return a moment as text that sorts by time."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def epoch(moment: datetime) -> int:
-    """Write a moment as DynamoDB's TTL wants it: whole seconds."""
+    """Return a moment in whole seconds, as DynamoDB's TTL needs it."""
     return int(moment.timestamp())
 
 
 def due_prefix(intent: Intent) -> str:
-    """Give the part of the index for an intent: alerts are found together, to be told together."""
+    """Return the part of the index for an intent: alerts have their own."""
     return DUE_ALERTS if isinstance(intent.act, Alert) else DUE_INTENTS
 
 
 def due(prefix: str, id_: str, at: datetime) -> Item:
-    """Give the attributes that put an item into the sparse index of what is due."""
+    """Return the attributes that put an item into the sparse index of what is due."""
     shard = sum(id_.encode()) % DUE_SHARDS
     return {"due_shard": f"{prefix}#{shard}", "due_at": timestamp(at)}
 
 
 def inventory(user: User) -> Item:
-    """Give the attributes that put a user into the roster, where nobody is who is gone."""
+    """Return the attributes that put a user into the inventory; none for a user who is gone."""
     if user.gone_at:
         return {}
     key = user.key
@@ -135,29 +136,29 @@ def inventory(user: User) -> Item:
 
 
 def inventory_pk(account_id: str, shard: int) -> str:
-    """Give the index's partition key of a part of an account's users."""
+    """Return the index's partition key of a shard of an account's users."""
     return f"{account_id}#{shard}"
 
 
 def account_pk(account_id: str) -> str:
-    """Give the partition key of what belongs to an account."""
+    """Return the partition key of an account's items."""
     return f"ACCOUNT#{account_id}"
 
 
 def heartbeat_sk(source: HeartbeatSource) -> str:
-    """Give the sort key of a heartbeat."""
+    """Return the sort key of a heartbeat."""
     return f"{source.account_id}#{source.region}#{source.path}"
 
 
 def heartbeat(item: Mapping[str, Any]) -> Heartbeat:
-    """Read a heartbeat."""
+    """Return the heartbeat of an item."""
     account_id, region, path = item["sk"].split("#")
     source = HeartbeatSource(account_id, region, EventPath(path))
     return HEARTBEAT.validate_python({**item, "source": source})
 
 
 def listed(request: ChangeRequest) -> Item:
-    """Give the attributes that list a request by its state and age, and those it is found by."""
+    """Return the attributes by which requests are listed and found."""
     return {
         "request_state": request.state.value,
         "request_order": f"{timestamp(request.opened_at)}#{request.id}",
@@ -166,21 +167,21 @@ def listed(request: ChangeRequest) -> Item:
 
 
 def key_of(pk: str, sk: str = STATE) -> Item:
-    """Give an item's key in DynamoDB's form."""
+    """Return an item's key in DynamoDB's form."""
     return to_wire({"pk": pk, "sk": sk})
 
 
 def to_wire(item: Mapping[str, Any]) -> Item:
-    """Turn plain values into DynamoDB's form."""
+    """Return plain values in DynamoDB's form."""
     return {name: _serializer.serialize(value) for name, value in item.items()}
 
 
 def from_wire(item: Mapping[str, Any]) -> Item:
-    """Turn DynamoDB's form into plain values (numbers are Decimals)."""
+    """Return DynamoDB's form as plain values (numbers are Decimals)."""
     return {name: _deserializer.deserialize(value) for name, value in item.items()}
 
 
 def dump(adapter: TypeAdapter[Any], value: object) -> Item:
-    """Turn a domain value into plain values, leaving out what is None."""
+    """Return a domain value as plain values, without those that are None."""
     plain: Item = adapter.dump_python(value, mode="json", exclude_none=True)
     return plain

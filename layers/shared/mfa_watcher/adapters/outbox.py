@@ -1,4 +1,4 @@
-"""The outbox in DynamoDB: claims, and what became of each intent."""
+"""The outbox in DynamoDB: claims, and the outcome of each intent."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,9 +9,9 @@ from mfa_watcher.adapters import items
 from mfa_watcher.adapters.items import Item, dump, from_wire, key_of, to_wire
 from mfa_watcher.adapters.store import history_item
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.notifications.intents import Alert, Case, Intent, IntentStatus, Mail
+from mfa_watcher.domain.notifications.intents import Alert, Intent, IntentStatus
 from mfa_watcher.domain.notifications.mail_feedback import MailOutcome
-from mfa_watcher.domain.users.user import UserKey
+from mfa_watcher.domain.notifications.mails import MailAboutUser, UnreachableUser, UserMail
 from mfa_watcher.ports.errors import LostRaceError
 from mfa_watcher.ports.outbox import Claim, SentIntent
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
-CLAIM_HOLDS = timedelta(minutes=2)
-"""How long a claim keeps others away: longer than a function may run."""
+CLAIM_DURATION = timedelta(minutes=2)
+"""How long nobody else may claim the intent: longer than a function may run."""
 
 
 class DynamoOutbox:
-    """Intents lie in the same table as the state they were decided with."""
+    """Intents, in the same table as the state that they were decided with."""
 
     def __init__(
         self, client: "DynamoDBClient", *, table_name: str, keep_evidence: timedelta
@@ -35,10 +35,10 @@ class DynamoOutbox:
         self._keep_evidence = keep_evidence
 
     def claim(self, intent_id: str, *, now: datetime) -> Claim | None:
-        """Take an intent that is pending, or whose last claim ran out without an end.
+        """Claim an intent that is pending, or whose last claim ran out without an outcome.
 
-        One that was put back waits for its time, even if the stream hands it over again (it does
-        so with all records behind one that failed); a new one need not wait.
+        An intent that was put back waits until it is due, even if the stream delivers it again (as
+        it does with all records after one that failed). A new one need not wait.
         """
         try:
             answer = self._client.update_item(
@@ -53,7 +53,7 @@ class DynamoOutbox:
                     {
                         ":pending": IntentStatus.PENDING.value,
                         ":claimed": IntentStatus.CLAIMED.value,
-                        ":until": items.timestamp(now + CLAIM_HOLDS),
+                        ":until": items.timestamp(now + CLAIM_DURATION),
                         ":now": items.timestamp(now),
                         ":none": 0,
                         ":one": 1,
@@ -66,30 +66,30 @@ class DynamoOutbox:
         return _claim(from_wire(answer["Attributes"]))
 
     def mark_sent(self, claim: Claim, *, receipt: str, to: str, now: datetime) -> None:
-        """Record that it went out, in the intent and in its user's history."""
-        outcome = f"{_what(claim.intent)} sent to {to}"
+        """Record that it was sent, in the intent and in its user's history."""
+        outcome = f"{_label(claim.intent)} sent to {to}"
         self._finish(claim, IntentStatus.SENT, now, outcome, {"receipt": receipt, "sent_to": to})
 
     def mark_skipped(self, claim: Claim, *, reason: str, now: datetime) -> None:
-        """Record that it is not wanted any more."""
-        outcome = f"{_what(claim.intent)} not sent: {reason}"
+        """Record that it is not sent, because it is not relevant any more."""
+        outcome = f"{_label(claim.intent)} not sent: {reason}"
         self._finish(claim, IntentStatus.SKIPPED, now, outcome, {"reason": reason})
 
     def mark_failed(self, claim: Claim, *, reason: str, now: datetime) -> None:
-        """Give it up, but keep it with the reason."""
-        outcome = f"{_what(claim.intent)} failed: {reason}"
+        """Record that it cannot be sent, and why; it can be reopened."""
+        outcome = f"{_label(claim.intent)} failed: {reason}"
         self._finish(claim, IntentStatus.FAILED, now, outcome, {"reason": reason})
 
     def put_back(
         self, claim: Claim, *, reason: str, due_at: datetime, waited: bool = False
     ) -> None:
-        """Leave it for later."""
+        """Make it due later."""
         self._client.update_item(
             TableName=self._table,
             Key=key_of(items.intent_pk(claim.intent.id)),
             UpdateExpression="SET #status = :pending, reason = :reason, due_at = :due"
             " ADD waits :waits, put_backs :one",
-            ConditionExpression=_STILL_OURS,
+            ConditionExpression=_STILL_CLAIMED,
             ExpressionAttributeNames={"#status": "status"},
             ExpressionAttributeValues=to_wire(
                 {
@@ -98,20 +98,18 @@ class DynamoOutbox:
                     ":due": items.timestamp(due_at),
                     ":waits": int(waited),
                     ":one": 1,
-                    **_ours(claim),
+                    **_claim_values(claim),
                 }
             ),
         )
 
-    def record_unreachable(self, mail: Mail, *, why: str, now: datetime) -> None:
-        """Put a user on the list of those whom no address leads to, unless he is on it."""
-        if mail.user is None:
-            return
-        case = dump(items.CASE, Case(mail.user_name, now, why))
+    def record_unreachable(self, mail: MailAboutUser, *, why: str, now: datetime) -> None:
+        """Put a user without a usable address on the list to report, unless they are on it."""
+        user = dump(items.UNREACHABLE_USER, UnreachableUser(mail.user_name, now, why))
         item = {
             "pk": items.unreachable_pk(mail.user),
             "sk": items.STATE,
-            **case,
+            **user,
             "due_shard": items.DUE_UNREACHABLE,
             "due_at": items.timestamp(now),
         }
@@ -123,7 +121,7 @@ class DynamoOutbox:
             )
 
     def reopen(self, intent_id: str, *, now: datetime) -> bool:
-        """Make a failed intent due again, its attempts forgotten."""
+        """Make a failed intent due again, without its attempts; return whether it was failed."""
         found = self.look_up(intent_id)
         if found is None:
             return False
@@ -152,7 +150,7 @@ class DynamoOutbox:
         return True
 
     def look_up(self, intent_id: str) -> SentIntent | None:
-        """Give an intent, whatever has become of it."""
+        """Return an intent, whatever its status."""
         found = self._client.get_item(
             TableName=self._table, Key=key_of(items.intent_pk(intent_id)), ConsistentRead=True
         )
@@ -163,7 +161,7 @@ class DynamoOutbox:
         return SentIntent(items.INTENT.validate_python(item), item.get("sent_to"), unmarked)
 
     def record_outcome(self, intent_id: str, outcome: MailOutcome, *, at: datetime) -> bool:
-        """Note how a sent mail ended; False if as much or more is known."""
+        """Record the outcome of a sent mail; return False if as much or more is known."""
         try:
             self._client.update_item(
                 TableName=self._table,
@@ -184,11 +182,11 @@ class DynamoOutbox:
         return True
 
     def due(self, *, now: datetime) -> Iterator[str]:
-        """Give the ids of mails whose time has come, page by page, shard by shard."""
+        """Return the ids of due mails, page by page, shard by shard."""
         yield from self._due(items.DUE_INTENTS, now)
 
     def due_alerts(self, *, now: datetime) -> Iterator[str]:
-        """Give the ids of such alerts."""
+        """Return the ids of due alerts, page by page, shard by shard."""
         yield from self._due(items.DUE_ALERTS, now)
 
     def _due(self, prefix: str, now: datetime) -> Iterator[str]:
@@ -213,14 +211,14 @@ class DynamoOutbox:
         outcome: str,
         details: dict[str, str],
     ) -> None:
-        """End an intent and write its outcome into the history, in one transaction."""
+        """Set an intent's final status and add it to the history, in one transaction."""
         names = {"#status": "status", **{f"#{name}": name for name in details}}
         values: dict[str, Any] = {
             ":status": status.value,
             ":now": items.timestamp(now),
             ":expires": items.epoch(now + self._keep_evidence),
             **{f":{name}": value for name, value in details.items()},
-            **_ours(claim),
+            **_claim_values(claim),
         }
         sets = ", ".join(f"#{name} = :{name}" for name in details)
         history = history_item(
@@ -229,8 +227,8 @@ class DynamoOutbox:
             keep=self._keep_evidence,
             part=f"#{claim.intent.id}#{claim.attempts}",
         )
-        # What went out is sent, even if its answer was lost and it waits to be tried again.
-        condition = _LAST_TRIED if status is IntentStatus.SENT else _STILL_OURS
+        # A mail that was sent is marked so, even if the response was lost and it is pending again.
+        condition = _STILL_LAST_ATTEMPT if status is IntentStatus.SENT else _STILL_CLAIMED
         if status is IntentStatus.SENT:
             values[":pending"] = IntentStatus.PENDING.value
         self._transact(
@@ -262,12 +260,12 @@ class DynamoOutbox:
         except self._client.exceptions.TransactionCanceledException as error:
             reasons = error.response["CancellationReasons"]
             if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
-                raise LostRaceError("somebody else has taken or ended the intent") from error
+                raise LostRaceError("another run has claimed or finished the intent") from error
             raise
 
 
-_STILL_OURS = "#status = :claimed AND attempts = :attempts"
-_LAST_TRIED = "(#status = :claimed OR #status = :pending) AND attempts = :attempts"
+_STILL_CLAIMED = "#status = :claimed AND attempts = :attempts"
+_STILL_LAST_ATTEMPT = "(#status = :claimed OR #status = :pending) AND attempts = :attempts"
 _UNDELIVERED = frozenset({IntentStatus.PENDING.value, IntentStatus.CLAIMED.value})
 
 
@@ -278,21 +276,19 @@ def _claim(item: Item) -> Claim:
     return Claim(intent, attempts, int(item.get("waits", 0)), lapses)
 
 
-def _ours(claim: Claim) -> Item:
-    """A claim is ours until we end it, or somebody counts another attempt."""
+def _claim_values(claim: Claim) -> Item:
+    """Return the values for a condition: a claim ends with an outcome or with another attempt."""
     return {":claimed": IntentStatus.CLAIMED.value, ":attempts": claim.attempts}
 
 
-def _what(intent: Intent) -> str:
+def _label(intent: Intent) -> str:
     return f"{'alert' if isinstance(intent.act, Alert) else 'mail'} {intent.act.kind}"
 
 
 def _entry(intent: Intent, outcome: str, now: datetime) -> HistoryEntry:
     match intent.act:
-        case Mail(user=UserKey(account_id=account, user_id=user_id)):
-            about, subject = About.USER, f"{account}/{user_id}"
-        case Mail(account_id=account):
-            about, subject = About.ACCOUNT, account
+        case UserMail(user=user):
+            about, subject = About.USER, f"{user.account_id}/{user.user_id}"
         case act:
-            about, subject = About.ACCOUNT, dict(act.facts).get("Account", "unknown")
+            about, subject = About.ACCOUNT, act.account_id or "unknown"
     return HistoryEntry(about, subject, now, intent.event_id, outcome)

@@ -17,7 +17,7 @@ _SUBJECT_LENGTH = 100
 _VALUE_LENGTH = 1024
 _LINE_BYTES = 400
 
-_LINE_FACTS = ("User", "Change request", "Account", "Who", "When")
+_LINE_FACTS = ("User", "Change request", "Account", "Actor", "Time")
 """The facts of an alert that its line in a digest shows; the end of a long line is cut."""
 
 _REFUSED = frozenset({"InvalidParameter", "ParameterValueInvalid", "ValidationException"})

@@ -1,6 +1,6 @@
 """State and decisions in DynamoDB."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from heapq import merge
@@ -12,13 +12,19 @@ from botocore.exceptions import ClientError
 
 from mfa_watcher.adapters import items
 from mfa_watcher.adapters.items import STATE, Item, dump, from_wire, key_of, to_wire
-from mfa_watcher.domain.health.heartbeats import Heartbeat, HeartbeatSource
+from mfa_watcher.domain.decision import (
+    Decision,
+    RequestDecision,
+    UnreachableUsersDecision,
+    UserDecision,
+)
+from mfa_watcher.domain.health.heartbeats import Heartbeat, HeartbeatDecision, HeartbeatSource
 from mfa_watcher.domain.history import HistoryEntry
-from mfa_watcher.domain.notifications.intents import Case, Intent, IntentStatus
+from mfa_watcher.domain.notifications.intents import Intent, IntentStatus
+from mfa_watcher.domain.notifications.mails import UnreachableUser
 from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState
-from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepResult
+from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepDecision, SweepResult
 from mfa_watcher.domain.users.user import User, UserKey
-from mfa_watcher.domain.users.user_state import Decision
 from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
 from mfa_watcher.ports.store import RequestPage, RequestSearch
 
@@ -27,25 +33,25 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 STREAM_HEAD_START = timedelta(minutes=2)
-"""How long the stream has to deliver a new intent before the schedule looks after it."""
+"""How long the stream has to deliver a new intent before the schedule does."""
 
 DEVICE_REMEMBERED = timedelta(days=1)
-"""How long a removed device leads to its user: the deletion of a virtual device follows its
+"""How long the user of a removed device is kept: the deletion of a virtual device follows its
 deactivation within seconds, but events may be late."""
 
-CASES_PER_MAIL = 50
-"""How many users out of reach one mail tells of: they are noted as told in its transaction, which
-takes at most a hundred writes."""
+USERS_PER_MAIL = 50
+"""How many unreachable users one mail reports: its transaction marks them as reported, and takes
+at most a hundred writes."""
 
-_NOTES_AT_ONCE = 50
-"""Two writes a user, and a transaction takes a hundred."""
+_NEW_USERS_AT_ONCE = 50
+"""There are two writes a user, and a transaction takes a hundred."""
 
 _LONGEST_KEY = 2048
 """Bytes (DynamoDB quotas). A failed call's record may hold any text as the user's name."""
 
 
 class DynamoStore:
-    """The table, as the use cases need it. Reads are strongly consistent."""
+    """The table, as the use cases need it. Reads are strongly consistent, except by an index."""
 
     def __init__(
         self,
@@ -62,25 +68,25 @@ class DynamoStore:
         self._keep_evidence = keep_evidence
 
     def user(self, key: UserKey) -> User | None:
-        """Give the user's record."""
+        """Return the user's record."""
         item = self._get(items.user_pk(key))
         return items.USER.validate_python(item) if item else None
 
     def user_id_named(self, account_id: str, name: str) -> str | None:
-        """Give the id of the user last known under a name."""
-        return self._pointed_at(items.name_pk(account_id, name))
+        """Return the id of the user last known under a name."""
+        return self._user_id_at(items.name_pk(account_id, name))
 
     def user_id_of_removed_device(self, account_id: str, serial: str) -> str | None:
-        """Give the id of the user from whom a device was lately removed, or tried to be."""
-        return self._pointed_at(items.device_pk(account_id, serial))
+        """Return the id of the user whose device was lately removed, or was to be removed."""
+        return self._user_id_at(items.device_pk(account_id, serial))
 
     def request(self, request_id: str) -> ChangeRequest | None:
-        """Give a change request."""
+        """Return a change request."""
         item = self._get(items.request_pk(request_id))
         return items.REQUEST.validate_python(item) if item else None
 
     def request_history(self, request_id: str) -> list[HistoryEntry]:
-        """Give all that is recorded of a request, the oldest first."""
+        """Return the history of a request, the oldest entry first."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             ConsistentRead=True,
@@ -96,7 +102,7 @@ class DynamoStore:
         ]
 
     def requests(self, search: RequestSearch) -> RequestPage:
-        """Give a page of the requests that are searched for, the newest first.
+        """Return a page of the matching requests, the newest first.
 
         The index follows the table within moments.
         """
@@ -121,7 +127,7 @@ class DynamoStore:
             ScanIndexForward=False,
             KeyConditionExpression="request_state = :state"
             " AND request_order BETWEEN :low AND :high",
-            **_whose(search, {":state": state.value, ":low": low, ":high": high}),
+            **_filtered(search, {":state": state.value, ":low": low, ":high": high}),
         )
         for page in pages:
             for item in map(from_wire, page["Items"]):
@@ -129,36 +135,36 @@ class DynamoStore:
                     yield item
 
     def due_users(self, *, now: datetime) -> Iterator[UserKey]:
-        """Give the users whom the schedule is to look at, page by page, shard by shard."""
+        """Return the due users, page by page, shard by shard."""
         for shard in range(items.DUE_SHARDS):
             for pk in self._due(f"{items.DUE_USERS}#{shard}", now):
                 _, account_id, user_id = pk.split("#")
                 yield UserKey(account_id, user_id)
 
     def due_requests(self, *, now: datetime) -> Iterator[str]:
-        """Give the ids of the requests that the schedule is to look at, as for users."""
+        """Return the ids of the due requests, page by page, shard by shard."""
         for shard in range(items.DUE_SHARDS):
             for pk in self._due(f"{items.DUE_REQUESTS}#{shard}", now):
                 yield pk.removeprefix(items.request_pk(""))
 
-    def unreachable(self, *, now: datetime) -> list[tuple[UserKey, Case]]:
-        """Give users out of reach whom security has not been told of, as many as fit one mail."""
+    def unreachable(self, *, now: datetime) -> list[tuple[UserKey, UnreachableUser]]:
+        """Return unreachable users who were not reported yet, as many as fit into one mail."""
         found = []
-        for pk in islice(self._due(items.DUE_UNREACHABLE, now), CASES_PER_MAIL):
+        for pk in islice(self._due(items.DUE_UNREACHABLE, now), USERS_PER_MAIL):
             if item := self._get(pk):
                 _, account_id, user_id = pk.split("#")
-                case = items.CASE.validate_python(item)
-                found.append((UserKey(account_id, user_id), case))
+                user = items.UNREACHABLE_USER.validate_python(item)
+                found.append((UserKey(account_id, user_id), user))
         return found
 
     def due_quarantines(self, *, now: datetime) -> Iterator[UserKey]:
-        """Give the users who are to be shut in or let out."""
+        """Return the users who are to be quarantined or released."""
         for pk in self._due(items.DUE_QUARANTINE, now):
             _, account_id, user_id = pk.split("#")
             yield UserKey(account_id, user_id)
 
     def quarantine_done(self, key: UserKey, *, decided_at: datetime) -> None:
-        """Take a user off that list, unless there was a decision after the given moment."""
+        """Remove a user from that list, unless there was a decision after the given moment."""
         with suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.update_item(
                 TableName=self._table,
@@ -169,7 +175,7 @@ class DynamoStore:
             )
 
     def inventory(self, account_id: str) -> Iterator[InventoryEntry]:
-        """Give all users of an account who are not gone, from the index."""
+        """Return all users of an account who are not gone, from the index."""
         query = self._client.get_paginator("query")
         for shard in range(items.INVENTORY_SHARDS):
             pages = query.paginate(
@@ -186,14 +192,16 @@ class DynamoStore:
                     yield items.INVENTORY_ENTRY.validate_python({**item, "key": key})
 
     def add_users(self, users: Sequence[User]) -> tuple[User, ...]:
-        """Write records of users nobody knew; gives those who are known after all."""
+        """Write records of users who were not known; return those who are known by now."""
         known: list[User] = []
         waiting = list(users)
         while waiting:
-            batch, waiting = waiting[:_NOTES_AT_ONCE], waiting[_NOTES_AT_ONCE:]
+            batch, waiting = waiting[:_NEW_USERS_AT_ONCE], waiting[_NEW_USERS_AT_ONCE:]
             try:
-                refused = self._transact([write for user in batch for write in self._noted(user)])
-            except LostRaceError:  # an event about one of them is being decided right now
+                refused = self._transact(
+                    [write for user in batch for write in (self._user(user), self._name(user))]
+                )
+            except LostRaceError:  # an event about one of them is being decided now
                 known += batch
                 continue
             if refused:
@@ -204,12 +212,12 @@ class DynamoStore:
         return tuple(known)
 
     def last_sweep(self, account_id: str) -> SweepResult | None:
-        """Give what is kept of an account's last sweep."""
+        """Return the result of an account's last sweep."""
         item = self._get(items.account_pk(account_id), items.SWEEP_RESULT_SK)
         return items.SWEEP_RESULT.validate_python(item) if item else None
 
     def record_heartbeat(self, source: HeartbeatSource, at: datetime) -> None:
-        """Note when an event happened that came by a path, unless a later one is noted."""
+        """Record when an event happened that came by a path, unless there is a later one."""
         with suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.update_item(
                 TableName=self._table,
@@ -220,7 +228,7 @@ class DynamoStore:
             )
 
     def expect_heartbeat(self, source: HeartbeatSource, now: datetime) -> None:
-        """Note since when events are expected by a path, unless that is noted."""
+        """Record since when events are expected by a path, unless that is known."""
         with suppress(self._client.exceptions.ConditionalCheckFailedException):
             self._client.update_item(
                 TableName=self._table,
@@ -231,7 +239,7 @@ class DynamoStore:
             )
 
     def heartbeats(self) -> Iterator[Heartbeat]:
-        """Give all heartbeats, of whatever was ever seen or expected."""
+        """Return the heartbeats of all sources that were ever seen or expected."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             ConsistentRead=True,
@@ -242,7 +250,7 @@ class DynamoStore:
             yield from (items.heartbeat(from_wire(item)) for item in page["Items"])
 
     def exempted(self) -> Iterator[User]:
-        """Give all users with an exemption, by reading the whole table."""
+        """Return all users with an exemption, by reading the whole table."""
         pages = self._client.get_paginator("scan").paginate(
             TableName=self._table,
             FilterExpression="begins_with(pk, :user) AND sk = :state"
@@ -259,20 +267,14 @@ class DynamoStore:
             writes = [
                 self._remember(decision, now),
                 *(self._history(entry, now) for entry in decision.history),
-                *self._user(decision),
-                *self._request(decision, now),
-                *self._quarantine(decision, now),
-                *self._swept(decision),
-                *(self._reported(key, now) for key in decision.reported),
-                *(self._told(beat, now, silent=True) for beat in decision.fell_silent),
-                *(self._told(beat, now, silent=False) for beat in decision.came_back),
+                *self._state(decision, now),
                 *(self._intent(intent, now) for intent in intents),
             ]
             refused = self._transact(writes)
             if not refused:
                 return
-            # An intent's id says what it may happen once for: one that is there was decided
-            # before, so the rest of the decision goes in without it.
+            # An intent's id says for what it happens once. If it exists, it was decided before, so
+            # the rest of the decision is written without it.
             kept = tuple(
                 intent
                 for intent, position in zip(
@@ -288,7 +290,7 @@ class DynamoStore:
             intents = kept
 
     def _transact(self, writes: list["TransactWriteItemTypeDef"]) -> set[int]:
-        """Write all or nothing; give the positions whose condition did not hold."""
+        """Write all or nothing; return the positions of failed conditions."""
         try:
             self._client.transact_write_items(TransactItems=writes)
         except self._client.exceptions.TransactionCanceledException as error:
@@ -296,11 +298,11 @@ class DynamoStore:
             if "ConditionalCheckFailed" in codes:
                 return {at for at, code in enumerate(codes) if code == "ConditionalCheckFailed"}
             if "TransactionConflict" in codes:
-                raise LostRaceError("another transaction is at the same item") from error
+                raise LostRaceError("another transaction is writing the same item") from error
             raise
         except ClientError as error:
             if error.response["Error"]["Code"] == "TransactionConflictException":
-                raise LostRaceError("another transaction is at the same item") from error
+                raise LostRaceError("another transaction is writing the same item") from error
             raise
         return set()
 
@@ -317,42 +319,51 @@ class DynamoStore:
     def _history(self, entry: HistoryEntry, now: datetime) -> "TransactWriteItemTypeDef":
         return self._put_new(history_item(entry, now=now, keep=self._keep_evidence))
 
-    def _user(self, decision: Decision) -> Iterable["TransactWriteItemTypeDef"]:
-        user = decision.user
-        if user is None:
-            return
+    def _state(self, decision: Decision, now: datetime) -> Iterator["TransactWriteItemTypeDef"]:
+        """Yield the writes of the state that the decision's type changes."""
+        match decision:
+            case UserDecision(user=user, request=request):
+                yield self._user(user)
+                if decision.renamed:
+                    yield self._name(user)
+                if request:
+                    yield from self._request(request, now)
+                if decision.quarantine:
+                    yield self._quarantine(user.key, now)
+            case RequestDecision(request=request):
+                yield from self._request(request, now)
+            case SweepDecision(result=result):
+                yield self._sweep_result(result)
+            case UnreachableUsersDecision(users=users):
+                yield from (self._reported(key, now) for key in users)
+            case HeartbeatDecision(silent=silent, recovered=recovered):
+                yield from (self._alerted(beat, now, silent=True) for beat in silent)
+                yield from (self._alerted(beat, now, silent=False) for beat in recovered)
+
+    def _user(self, user: User) -> "TransactWriteItemTypeDef":
         item = dump(items.USER, user) | items.inventory(user)
         if user.due_at:
             item |= items.due(items.DUE_USERS, user.key.user_id, user.due_at)
-        yield self._put_next(items.user_pk(user.key), item, user.version)
-        if decision.renamed:
-            yield self._name(user)
-
-    def _noted(self, user: User) -> Iterable["TransactWriteItemTypeDef"]:
-        item = dump(items.USER, user) | items.inventory(user)
-        yield self._put_next(items.user_pk(user.key), item, 0)
-        yield self._name(user)
+        return self._put_next(items.user_pk(user.key), item, user.version)
 
     def _name(self, user: User) -> "TransactWriteItemTypeDef":
         name = items.name_pk(user.key.account_id, user.name)
         return self._put({"pk": name, "sk": STATE, "user_id": user.key.user_id})
 
-    def _swept(self, decision: Decision) -> Iterable["TransactWriteItemTypeDef"]:
-        if swept := decision.swept:
-            pk = items.account_pk(swept.account_id)
-            yield self._put(
-                {"pk": pk, "sk": items.SWEEP_RESULT_SK, **dump(items.SWEEP_RESULT, swept)}
-            )
+    def _sweep_result(self, result: SweepResult) -> "TransactWriteItemTypeDef":
+        pk = items.account_pk(result.account_id)
+        return self._put(
+            {"pk": pk, "sk": items.SWEEP_RESULT_SK, **dump(items.SWEEP_RESULT, result)}
+        )
 
-    def _request(self, decision: Decision, now: datetime) -> Iterable["TransactWriteItemTypeDef"]:
-        request = decision.request
-        if request is None:
-            return
+    def _request(
+        self, request: ChangeRequest, now: datetime
+    ) -> Iterator["TransactWriteItemTypeDef"]:
         item = dump(items.REQUEST, request) | items.listed(request)
         if request.due_at:
             item |= items.due(items.DUE_REQUESTS, request.id, request.due_at)
         yield self._put_next(items.request_pk(request.id), item, request.version)
-        # A virtual device's deletion names no user: these lead from its serial number to him.
+        # The deletion of a virtual device names no user: these items name the user of a serial.
         tried = {attempt.serial for attempt in request.attempts[-1:] if attempt.serial}
         taken = set(request.devices) if request.fulfilment else set()
         for serial in sorted(tried | taken):
@@ -377,18 +388,15 @@ class DynamoStore:
             }
         )
 
-    def _quarantine(
-        self, decision: Decision, now: datetime
-    ) -> Iterable["TransactWriteItemTypeDef"]:
-        if decision.quarantine and decision.user:
-            yield self._put(
-                {
-                    "pk": items.quarantine_pk(decision.user.key),
-                    "sk": STATE,
-                    "due_shard": items.DUE_QUARANTINE,
-                    "due_at": items.timestamp(now),
-                }
-            )
+    def _quarantine(self, key: UserKey, now: datetime) -> "TransactWriteItemTypeDef":
+        return self._put(
+            {
+                "pk": items.quarantine_pk(key),
+                "sk": STATE,
+                "due_shard": items.DUE_QUARANTINE,
+                "due_at": items.timestamp(now),
+            }
+        )
 
     def _reported(self, key: UserKey, now: datetime) -> "TransactWriteItemTypeDef":
         return {
@@ -401,8 +409,10 @@ class DynamoStore:
             }
         }
 
-    def _told(self, beat: Heartbeat, now: datetime, *, silent: bool) -> "TransactWriteItemTypeDef":
-        """Note that security is told of a silence, or of its end, if nobody else told of it."""
+    def _alerted(
+        self, beat: Heartbeat, now: datetime, *, silent: bool
+    ) -> "TransactWriteItemTypeDef":
+        """Record an alert about a silence or its end, unless another run has alerted it."""
         values = {":since": items.timestamp(beat.since or now), ":now": items.timestamp(now)}
         before = {":before": items.timestamp(beat.alerted_at)} if beat.alerted_at else {}
         return {
@@ -452,28 +462,29 @@ class DynamoStore:
         found = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
         return from_wire(found["Item"]) if "Item" in found else None
 
-    def _pointed_at(self, pk: str) -> str | None:
+    def _user_id_at(self, pk: str) -> str | None:
         if len(pk.encode()) > _LONGEST_KEY:
             return None
         item = self._get(pk)
         return str(item["user_id"]) if item else None
 
 
-def _whose(search: RequestSearch, values: Item) -> Item:
-    """Give the values of a search, and its filter by subject if it has one."""
-    wanted = []
+def _filtered(search: RequestSearch, values: Item) -> Item:
+    """Return the values of a search, with a filter if it is for a user."""
+    conditions = []
     if search.subject:
-        wanted.append("subject.account_id = :account AND subject.user_id = :user")
+        conditions.append("subject.account_id = :account AND subject.user_id = :user")
         values |= {":account": search.subject.account_id, ":user": search.subject.user_id}
     if search.subject_name:
-        wanted.append("request_subject = :name")
+        conditions.append("request_subject = :name")
         values |= {":name": search.subject_name.casefold()}
-    narrowed = {"FilterExpression": " OR ".join(f"({one})" for one in wanted)} if wanted else {}
-    return {**narrowed, "ExpressionAttributeValues": to_wire(values)}
+    expression = " OR ".join(f"({condition})" for condition in conditions)
+    filter_ = {"FilterExpression": expression} if conditions else {}
+    return {**filter_, "ExpressionAttributeValues": to_wire(values)}
 
 
 def history_item(entry: HistoryEntry, *, now: datetime, keep: timedelta, part: str = "") -> Item:
-    """Give a history entry's item: written once, never changed."""
+    """Return a history entry's item: written once, never changed."""
     return {
         "pk": items.history_pk(entry),
         "sk": items.history_sk(entry, part),

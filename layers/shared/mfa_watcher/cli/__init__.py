@@ -10,7 +10,7 @@ from mfa_watcher.cli import addresses, doctor, exemptions, mail, replay, request
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; gives the exit code."""
+    """Run one command and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="mfa-watcher",
         description="Makes sure everybody who can sign in to the AWS console has an MFA device.",
@@ -29,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever reads our output (head, less) has had enough. What is still buffered must not
-        # raise again when the interpreter closes the stream.
+        # The reader of our output (head, less) has closed it. What is still buffered must not raise
+        # again when the interpreter closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""``mfa-watcher addresses``: where a user is reached, if his tags and name do not say it."""
+"""``mfa-watcher addresses``: set a user's mail address, if their tags and name do not give it."""
 
 import argparse
 import sys
@@ -15,16 +15,18 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "addresses",
         help="set a user's mail address by hand",
         description=(
-            "An address set here comes before the user's tags and name. It lies in the watcher's"
-            " table, so it takes write access to that."
+            "An address set here is used before the user's tags and name. It is stored in the"
+            " watcher's table, so you need write access to the table."
         ),
         epilog="Exit code: 0; 1 if it could not be done; 2 for a wrong call.",
     )
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
-    setting = actions.add_parser("set", help="write to this address from now on")
+    setting = actions.add_parser("set", help="send the user's mails to this address from now on")
     setting.add_argument("user", metavar="USER", help="IAM user name")
-    setting.add_argument("address", metavar="ADDRESS", help="in a domain that the stack allows")
-    clearing = actions.add_parser("clear", help="leave it to the user's tags and name again")
+    setting.add_argument(
+        "address", metavar="ADDRESS", help="an address in one of the stack's MailDomains"
+    )
+    clearing = actions.add_parser("clear", help="use the user's tags and name again")
     clearing.add_argument("user", metavar="USER", help="IAM user name")
     clearing.set_defaults(address=None)
     for action in (setting, clearing):
@@ -33,12 +35,12 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Set or clear one address; gives the exit code."""
+    """Set or clear one address and return the exit code."""
     try:
         user = administer_users(options).set_address(options.user, options.address)
     except (AccountError, AddressError, NoSuchUserError, ExternalServiceError) as error:
         sys.stderr.write(f"mfa-watcher addresses: {error}\n")
         return 1
-    where = f"is written to at {user.address}" if user.address else "is left to tags and name"
-    sys.stdout.write(f"{user.name} {where} from now on.\n")
+    where = user.address or "the address that the tags or the user name give"
+    sys.stdout.write(f"Mails for {user.name} go to {where} from now on.\n")
     return 0

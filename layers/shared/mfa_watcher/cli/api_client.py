@@ -1,7 +1,7 @@
-"""The doors of a deployed change desk, as a signed caller goes through them.
+"""A client of the deployed change desk API, which signs its calls.
 
-A Function URL of AuthType AWS_IAM takes requests signed (SigV4) for the service ``lambda``. What
-the desk itself refuses comes as problem details (RFC 9457), what IAM refuses does not.
+A Function URL of AuthType AWS_IAM takes calls signed (SigV4) for the service ``lambda``. What the
+API refuses is answered with problem details (RFC 9457), what IAM refuses is not.
 """
 
 import argparse
@@ -26,47 +26,47 @@ Json = dict[str, Any]
 Send = Callable[["AWSPreparedRequest"], "AWSResponse"]
 
 SECONDS_TO_ANSWER = 75
-"""Longer than any function behind a door may take."""
+"""Longer than the timeout of any function behind a URL."""
 
 
 class DeskEndpoint(Enum):
-    """One Function URL: what it is called here, in the stack's outputs and in the environment."""
+    """One Function URL: its title, its name in the stack's outputs and its environment variable."""
 
     CHANGE = ("change desk", "ChangeDeskUrl", "MFA_WATCHER_CHANGE_DESK_URL")
     APPROVAL = ("approval desk", "ApprovalDeskUrl", "MFA_WATCHER_APPROVAL_DESK_URL")
     FULFIL = ("fulfilment", "FulfilUrl", "MFA_WATCHER_FULFIL_URL")
 
     def __init__(self, title: str, output: str, variable: str) -> None:
-        """Take the names of the door."""
+        """Store the names."""
         self.title = title
         self.output = output
         self.variable = variable
 
 
 class DeskCallError(Exception):
-    """The desk did not do as asked; the text says why and what to do."""
+    """The API refused or failed. The text says why and what to do."""
 
 
 class AccessDeniedError(DeskCallError):
-    """IAM does not let the caller through this door."""
+    """IAM does not allow the caller to use this URL."""
 
 
 def add_desk_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which desk is meant."""
+    """Add the options that name the URLs."""
     add_account_options(parser, members=False)
-    for door in DeskEndpoint:
+    for endpoint in DeskEndpoint:
         parser.add_argument(
-            f"--{_option(door).replace('_', '-')}",
+            f"--{_option(endpoint).replace('_', '-')}",
             metavar="URL",
-            help=f"the {door.title}'s URL, if not from ${door.variable} or the stack's outputs",
+            help=f"URL of the {endpoint.title} (default: ${endpoint.variable}, else the stack's)",
         )
 
 
 @dataclass(slots=True)
 class DeskClient:
-    """Asks a deployed desk with the caller's own credentials.
+    """Calls a deployed API with the caller's own credentials.
 
-    ``known`` are the URLs that the caller named. Any other is read from the stack, once.
+    ``known`` has the URLs that the caller named. The others are read from the stack, once.
     """
 
     session: "boto3.Session"
@@ -75,23 +75,24 @@ class DeskClient:
     known: Mapping[DeskEndpoint, str]
     send: Send
     _found: Mapping[str, str] | None = field(default=None, init=False)
-    _entered: DeskEndpoint | None = field(default=None, init=False)
+    _chosen: DeskEndpoint | None = field(default=None, init=False)
 
     def ask(
         self,
-        door: DeskEndpoint,
+        endpoint: DeskEndpoint,
         method: str,
         path: str,
         *,
         query: Sequence[tuple[str, str]] = (),
         body: Json | None = None,
     ) -> Json:
-        """Ask at one door; gives the answer.
+        """Call one URL and return the answer.
 
-        Raises AccountError if there is no way to it, AccessDeniedError, or DeskCallError.
+        Raises AccountError if the URL or credentials are not known, AccessDeniedError, or
+        DeskCallError.
         """
-        url = self._url(door).rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
-        return _answer(door, method, self._send(door, method, url, body))
+        url = self._url(endpoint).rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
+        return _answer(endpoint, method, self._send(endpoint, method, url, body))
 
     def ask_either(
         self,
@@ -101,22 +102,27 @@ class DeskClient:
         query: Sequence[tuple[str, str]] = (),
         body: Json | None = None,
     ) -> Json:
-        """Ask the approval desk, which sees all, or else the change desk. Raises as ``ask``."""
-        if self._entered:
-            return self.ask(self._entered, method, path, query=query, body=body)
+        """Call the approval desk, which sees everything, or else the change desk.
+
+        Raises the errors of ``ask``.
+        """
+        if self._chosen:
+            return self.ask(self._chosen, method, path, query=query, body=body)
         try:
             answer = self.ask(DeskEndpoint.APPROVAL, method, path, query=query, body=body)
-        except (AccountError, AccessDeniedError) as shut:
+        except (AccountError, AccessDeniedError) as denied:
             try:
                 answer = self.ask(DeskEndpoint.CHANGE, method, path, query=query, body=body)
             except AccessDeniedError as error:
-                raise AccessDeniedError(f"{shut}\n{error}") from error
-            self._entered = DeskEndpoint.CHANGE
+                raise AccessDeniedError(f"{denied}\n{error}") from error
+            self._chosen = DeskEndpoint.CHANGE
         else:
-            self._entered = DeskEndpoint.APPROVAL
+            self._chosen = DeskEndpoint.APPROVAL
         return answer
 
-    def _send(self, door: DeskEndpoint, method: str, url: str, body: Json | None) -> "AWSResponse":
+    def _send(
+        self, endpoint: DeskEndpoint, method: str, url: str, body: Json | None
+    ) -> "AWSResponse":
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
         from botocore.exceptions import BotoCoreError
@@ -129,47 +135,48 @@ class DeskClient:
             return self.send(request.prepare())
         except BotoCoreError as error:
             raise DeskCallError(
-                f"the {door.title} did not answer ({plain(str(error))}){_doubt(method)}"
+                f"the {endpoint.title} did not answer ({plain(str(error))}){_uncertainty(method)}"
             ) from error
 
     def _keys(self) -> Any:  # noqa: ANN401 - botocore's signer wants more than it uses
-        """Give the caller's credentials of this moment. Raises AccountError."""
+        """Return the caller's current credentials. Raises AccountError."""
         from botocore.exceptions import BotoCoreError
 
         try:
             credentials = self.session.get_credentials()
             if credentials is None:
-                raise AccountError("there are no AWS credentials: name a --profile, or sign in")
+                raise AccountError("there are no AWS credentials: use --profile, or sign in")
             return credentials.get_frozen_credentials()
         except BotoCoreError as error:
             raise AccountError(f"{error}") from error
 
-    def _url(self, door: DeskEndpoint) -> str:
-        url = self.known.get(door) or self._outputs(door).get(door.output)
+    def _url(self, endpoint: DeskEndpoint) -> str:
+        url = self.known.get(endpoint) or self._outputs(endpoint).get(endpoint.output)
         if not url:
             raise AccountError(
-                f"the stack {self.stack!r} has no output {door.output}: is it the watcher's?"
+                f"the stack {self.stack!r} has no output {endpoint.output}:"
+                " is it a stack of MFA Watcher?"
             )
         if not _is_safe(url):
-            raise AccountError(f"the {door.title}'s URL is not https: {url}")
+            raise AccountError(f"the {endpoint.title}'s URL is not https: {url}")
         return url
 
-    def _outputs(self, door: DeskEndpoint) -> Mapping[str, str]:
+    def _outputs(self, endpoint: DeskEndpoint) -> Mapping[str, str]:
         if self._found is None:
-            self._keys()  # without any, the reason is not the stack
+            self._keys()  # without credentials, the stack is not the reason
             try:
                 self._found = stack_outputs(self.session, self.stack)
             except AccountError as error:
                 raise AccountError(
-                    f"the {door.title}'s URL could not be read from the stack {self.stack!r}"
-                    f" ({error}). Whoever deployed it can tell it to you: name it with"
-                    f" --{_option(door).replace('_', '-')}, or in {door.variable}"
+                    f"the {endpoint.title}'s URL could not be read from the stack {self.stack!r}"
+                    f" ({error}). Ask whoever deployed the stack for the URL, and give it with"
+                    f" --{_option(endpoint).replace('_', '-')}, or in {endpoint.variable}"
                 ) from error
         return self._found
 
 
 def desk_client(options: argparse.Namespace) -> DeskClient:
-    """Give the desk that the options name. Raises AccountError."""
+    """Return a client for what the options name. Raises AccountError."""
     import boto3
     from botocore.exceptions import BotoCoreError
     from botocore.httpsession import URLLib3Session
@@ -179,26 +186,26 @@ def desk_client(options: argparse.Namespace) -> DeskClient:
     except BotoCoreError as error:
         raise AccountError(f"{error}") from error
     known = {
-        door: url
-        for door in DeskEndpoint
-        if (url := getattr(options, _option(door)) or os.environ.get(door.variable))
+        endpoint: url
+        for endpoint in DeskEndpoint
+        if (url := getattr(options, _option(endpoint)) or os.environ.get(endpoint.variable))
     }
     transport = URLLib3Session(timeout=SECONDS_TO_ANSWER)
     return DeskClient(session, options.stack, options.region, known, transport.send)
 
 
-def _option(door: DeskEndpoint) -> str:
-    return door.variable.removeprefix("MFA_WATCHER_").lower()
+def _option(endpoint: DeskEndpoint) -> str:
+    return endpoint.variable.removeprefix("MFA_WATCHER_").lower()
 
 
 def _region_of(url: str) -> str | None:
-    """Give the region that a Function URL names: ``ID.lambda-url.REGION.on.aws``."""
+    """Return the region that a Function URL names: ``ID.lambda-url.REGION.on.aws``."""
     _, is_function_url, rest = (urlsplit(url).hostname or "").partition(".lambda-url.")
     return rest.split(".", 1)[0] if is_function_url else None
 
 
 def _is_safe(url: str) -> bool:
-    """Tell whether nobody on the way can read along: a password may come back."""
+    """Return whether nobody in between can read the answer, which may contain a password."""
     parts = urlsplit(url)
     try:
         this_machine = ip_address(parts.hostname or "").is_loopback
@@ -207,12 +214,12 @@ def _is_safe(url: str) -> bool:
     return parts.scheme == "https" or (parts.scheme == "http" and this_machine)
 
 
-def _doubt(method: str) -> str:
-    return "" if method == "GET" else ". Whether it was done, `requests show` tells"
+def _uncertainty(method: str) -> str:
+    return "" if method == "GET" else ". `requests show` tells whether it was done"
 
 
-def _answer(door: DeskEndpoint, method: str, response: "AWSResponse") -> Json:
-    """Read an answer. Raises AccessDeniedError or DeskCallError."""
+def _answer(endpoint: DeskEndpoint, method: str, response: "AWSResponse") -> Json:
+    """Return the JSON of an answer. Raises AccessDeniedError or DeskCallError."""
     try:
         said = json.loads(response.content)
     except ValueError:
@@ -227,28 +234,34 @@ def _answer(door: DeskEndpoint, method: str, response: "AWSResponse") -> Json:
     match status:
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             needs = (
-                "" if door is DeskEndpoint.CHANGE else "; it takes the approver's policy and MFA"
+                "" if endpoint is DeskEndpoint.CHANGE else "; it needs the approver policy and MFA"
             )
             raise AccessDeniedError(
-                f"IAM does not let you use the {door.title}{needs}."
-                + (f" It says: {message}." if message else "")
+                f"IAM does not allow you to use the {endpoint.title}{needs}."
+                + (f" Its message: {message}." if message else "")
             )
         case HTTPStatus.TOO_MANY_REQUESTS:
-            raise DeskCallError(f"the {door.title} is busy: try again in a moment")
+            raise DeskCallError(f"the {endpoint.title} is busy: try again in a moment")
         case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise DeskCallError(
-                f"the {door.title} failed ({status}), its log says why{_doubt(method)}"
+                f"the {endpoint.title} failed ({status}); its log says why{_uncertainty(method)}"
             )
         case _:
             raise DeskCallError(
-                f"the {door.title} answered {status}"
-                + (f": {message}" if message else ", and nothing that it should: is the URL right?")
+                f"the {endpoint.title} answered {status}"
+                + (
+                    f": {message}"
+                    if message
+                    else ", which is no answer of the API: is the URL right?"
+                )
             )
 
 
 def _problem(answer: Json) -> str:
-    """Put problem details into sentences."""
-    said = plain(str(answer.get("detail") or answer.get("title") or "it was refused, without why"))
+    """Return problem details as sentences."""
+    said = plain(
+        str(answer.get("detail") or answer.get("title") or "it was refused without a reason")
+    )
     wrong = [one for one in answer.get("errors") or () if isinstance(one, dict)]
     lines = [
         f"  {plain(str(one.get('field') or 'body'))}: {plain(str(one.get('message') or 'wrong'))}"

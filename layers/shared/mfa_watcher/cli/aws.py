@@ -1,19 +1,16 @@
-"""What a command needs of the caller's AWS account: who he is, and the deployed stack."""
+"""Access to a deployed stack with the caller's own AWS credentials."""
 
 import argparse
 import os
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.users.addresses import AddressBook
 from mfa_watcher.ports.errors import InspectionError, MissingPermissionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import boto3
     from types_boto3_cloudformation.type_defs import StackTypeDef
@@ -21,23 +18,24 @@ if TYPE_CHECKING:
     from mfa_watcher.adapters.inspection import BuildClient
     from mfa_watcher.domain.health.readings import Stack as CheckedStack
     from mfa_watcher.ports.accounts import Accounts
+    from mfa_watcher.settings import PolicySettings
     from mfa_watcher.usecases.administer import AdministerUsers
     from mfa_watcher.usecases.health_check import HealthCheck
 
 TABLE_OUTPUT = "TableName"
 
-_HEALTH_CHECK_OUTPUTS = (TABLE_OUTPUT, "AlertTopicArn", "GuardPolicyArn", "SignInRegions")
+_PARAMETERS = {"QUARANTINE": "QuarantineMode", "RETENTION_DAYS": "EvidenceRetentionDays"}
+"""The parameters of variables whose name differs from the parameter's."""
 
-EVIDENCE_KEPT = timedelta(days=400)
-"""As the template's default; what a person writes is kept as long as what the functions write."""
+_HEALTH_CHECK_OUTPUTS = (TABLE_OUTPUT, "AlertTopicArn", "GuardPolicyArn", "SignInRegions")
 
 
 class AccountError(Exception):
-    """The account cannot be used as asked; the text says why and what to do."""
+    """The account cannot be used as asked. The text says why and what to do."""
 
 
 def add_stack_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which deployment is meant."""
+    """Add the options that name the deployment."""
     parser.add_argument(
         "--stack", default="mfa-watcher", metavar="NAME", help="the stack's name (%(default)s)"
     )
@@ -51,7 +49,7 @@ def add_stack_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_account_options(parser: argparse.ArgumentParser, *, members: bool = True) -> None:
-    """Add the options that say which deployment is meant, and which of its accounts."""
+    """Add the options that name the deployment and one of its accounts."""
     add_stack_options(parser)
     if members:
         parser.add_argument(
@@ -62,7 +60,7 @@ def add_account_options(parser: argparse.ArgumentParser, *, members: bool = True
 
 
 def administer_users(options: argparse.Namespace) -> "AdministerUsers":
-    """Open the desk of a deployed watcher with the caller's credentials. Raises AccountError."""
+    """Return AdministerUsers for a deployed stack, as the caller. Raises AccountError."""
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -73,7 +71,7 @@ def administer_users(options: argparse.Namespace) -> "AdministerUsers":
     try:
         session = boto3.Session(profile_name=options.profile, region_name=options.region)
         caller = session.client("sts").get_caller_identity()
-        stack = _stack(session, options.stack)
+        found = _described(session, options.stack)
     except ClientError as error:
         said = error.response["Error"]
         raise AccountError(f"{said['Code']}: {said.get('Message', '')}") from error
@@ -81,12 +79,14 @@ def administer_users(options: argparse.Namespace) -> "AdministerUsers":
         raise AccountError(f"{error}") from error
     own = caller["Account"]
     account_id = options.account or own
-    policy = Policy()
+    partition = caller["Arn"].split(":")[1]
+    settings = _settings(options.stack, own, partition, _parameters(found), _outputs(found))
+    policy = settings.policy
     store = DynamoStore(
         session.client("dynamodb"),
-        table_name=stack.table_name,
+        table_name=settings.table_name,
         remember_events=policy.remember_events,
-        keep_evidence=EVIDENCE_KEPT,
+        keep_evidence=settings.keep_evidence,
     )
     return AdministerUsers(
         account_id,
@@ -94,14 +94,14 @@ def administer_users(options: argparse.Namespace) -> "AdministerUsers":
         store,
         BotoIamReader(session.client("iam")) if account_id == own else None,
         policy,
-        stack.addresses,
+        settings.addresses,
         lambda: datetime.now(UTC),
         lambda: f"desk-{uuid4()}",
     )
 
 
 def health_check(options: argparse.Namespace) -> "HealthCheck":
-    """Have a deployed watcher examined with the caller's credentials. Raises AccountError."""
+    """Return the health check of a deployed stack, as the caller. Raises AccountError."""
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
@@ -127,7 +127,7 @@ def health_check(options: argparse.Namespace) -> "HealthCheck":
     try:
         stack = inspector.stack(options.stack)
     except MissingPermissionError as error:
-        raise AccountError(f"{error} is denied, and without it nothing can be looked at") from error
+        raise AccountError(f"{error} is denied, and without it nothing can be checked") from error
     except InspectionError as error:
         raise AccountError(f"{error}") from error
     for output in _HEALTH_CHECK_OUTPUTS:
@@ -136,11 +136,14 @@ def health_check(options: argparse.Namespace) -> "HealthCheck":
                 f"the stack {options.stack!r} has no output {output}: is it the watcher's, and was"
                 " it deployed with this version?"
             )
+    settings = _settings(
+        stack.name, stack.account_id, stack.partition, stack.parameters, stack.outputs
+    )
     store = DynamoStore(
         build("dynamodb"),
-        table_name=stack.outputs[TABLE_OUTPUT],
-        remember_events=Policy().remember_events,
-        keep_evidence=EVIDENCE_KEPT,
+        table_name=settings.table_name,
+        remember_events=settings.policy.remember_events,
+        keep_evidence=settings.keep_evidence,
     )
     return HealthCheck(
         stack,
@@ -165,7 +168,7 @@ def _accounts(stack: "CheckedStack", build: "BuildClient") -> "Accounts":
 
 
 def stack_outputs(session: "boto3.Session", name: str) -> dict[str, str]:
-    """Give the outputs of a deployed stack. Raises AccountError."""
+    """Return the outputs of a deployed stack. Raises AccountError."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -177,25 +180,58 @@ def stack_outputs(session: "boto3.Session", name: str) -> dict[str, str]:
         raise AccountError(f"{error}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Stack:
-    table_name: str
-    addresses: AddressBook
+def _settings(
+    stack: str,
+    account_id: str,
+    partition: str,
+    parameters: "Mapping[str, str]",
+    outputs: "Mapping[str, str]",
+) -> "PolicySettings":
+    """Return the settings of a deployed stack's functions, as far as a command needs them.
+
+    A command must decide by the same policy as the functions, and what it writes must be kept as
+    long. Raises AccountError.
+    """
+    from pydantic.alias_generators import to_pascal
+
+    from mfa_watcher.settings import PolicySettings, SettingsError
+
+    if not outputs.get(TABLE_OUTPUT):
+        raise AccountError(
+            f"the stack {stack!r} has no output {TABLE_OUTPUT}: is it a stack of MFA Watcher?"
+        )
+    environment = {
+        "TABLE_NAME": outputs[TABLE_OUTPUT],
+        "ACCOUNT_ID": account_id,
+        "PARTITION": partition,
+        "READER_ROLE": f"{stack}-Reader",
+        "MEMBER_FULFIL_ROLE": f"{stack}-Fulfil",
+        "FULFIL_ROLE": "",  # no command needs to know who removed a device
+    }
+    missing = []
+    for field in PolicySettings.model_fields.values():
+        variable = field.alias or ""
+        parameter = _PARAMETERS.get(variable) or to_pascal(variable.lower())
+        if parameter in parameters:
+            environment[variable] = parameters[parameter]
+        elif variable not in environment:
+            missing.append(parameter)
+    if missing:
+        raise AccountError(
+            f"the stack {stack!r} has no parameter {', '.join(missing)}: deploy it again from this"
+            " version"
+        )
+    try:
+        return PolicySettings.from_environment(environment)
+    except SettingsError as error:
+        raise AccountError(f"the parameters of the stack {stack!r}: {error}") from error
 
 
-def _stack(session: "boto3.Session", name: str) -> _Stack:
-    found = _described(session, name)
-    given = {
-        one.get("ParameterKey"): one.get("ParameterValue", "")
+def _parameters(found: "StackTypeDef") -> dict[str, str]:
+    return {
+        one.get("ParameterKey", ""): one.get("ParameterValue", "")
         for one in found.get("Parameters", [])
     }
-    table_name = _outputs(found).get(TABLE_OUTPUT)
-    if not table_name:
-        raise AccountError(f"the stack {name!r} has no output {TABLE_OUTPUT}: is it the watcher's?")
-    # As for the functions: without a list, only the sender's own domain.
-    domains = given.get("MailDomains") or given.get("SenderAddress", "").rsplit("@", 1)[-1]
-    allowed = frozenset(domain.strip().casefold() for domain in domains.split(","))
-    return _Stack(table_name, AddressBook(allowed))
 
 
 def _described(session: "boto3.Session", name: str) -> "StackTypeDef":

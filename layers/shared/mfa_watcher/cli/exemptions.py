@@ -1,4 +1,4 @@
-"""``mfa-watcher exemptions``: who may go without MFA, until when, why, and by whose word."""
+"""``mfa-watcher exemptions``: who may go without MFA, until when, why, and who granted it."""
 
 import argparse
 import json
@@ -17,23 +17,26 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Add the command to the command line."""
     parser = commands.add_parser(
         "exemptions",
-        help="list, grant and take back exemptions",
+        help="list, grant and revoke exemptions",
         description=(
-            "Exemptions are granted by the security team, with a reason and an end. They lie in the"
-            " watcher's table, so it takes write access to that; a tag on a user grants nothing."
+            "Exemptions are granted by the security team, with a reason and an end. They are stored"
+            " in the watcher's table, so you need write access to the table. A tag on a user"
+            " grants nothing."
         ),
         epilog="Exit code: 0; 1 if it could not be done; 2 for a wrong call.",
     )
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
-    listing = actions.add_parser("list", help="all exemptions, the next to end first")
+    listing = actions.add_parser("list", help="list all exemptions, the next one to end first")
     listing.add_argument("--json", action="store_true", help="one JSON line per exemption")
     granting = actions.add_parser("grant", help="exempt a user")
     granting.add_argument("user", metavar="USER", help="IAM user name")
     granting.add_argument(
         "--until", required=True, type=_day, metavar="YYYY-MM-DD", help="the last day"
     )
-    granting.add_argument("--reason", required=True, metavar="TEXT", help="why, for the auditor")
-    revoking = actions.add_parser("revoke", help="take an exemption back")
+    granting.add_argument(
+        "--reason", required=True, metavar="TEXT", help="the reason, for the auditor"
+    )
+    revoking = actions.add_parser("revoke", help="revoke an exemption")
     revoking.add_argument("user", metavar="USER", help="IAM user name")
     for action, do in ((listing, _list), (granting, _grant), (revoking, _revoke)):
         add_account_options(action)
@@ -41,7 +44,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do one action; gives the exit code."""
+    """Do one action and return the exit code."""
     try:
         options.do(administer_users(options), options)
     except (AccountError, ExemptionError, NoSuchUserError, ExternalServiceError) as error:
@@ -57,7 +60,7 @@ def _list(desk: AdministerUsers, options: argparse.Namespace) -> None:
             sys.stdout.write(json.dumps(_line(user)) + "\n")
         return
     if not users:
-        sys.stdout.write("Nobody is exempt.\n")
+        sys.stdout.write("No user is exempt.\n")
         return
     from rich.table import Table
     from rich.text import Text
@@ -81,14 +84,16 @@ def _grant(desk: AdministerUsers, options: argparse.Namespace) -> None:
 
 def _revoke(desk: AdministerUsers, options: argparse.Namespace) -> None:
     user = desk.revoke(options.user)
-    sys.stdout.write(f"{user.name} is not exempt any more; the watcher looks within the hour.\n")
+    sys.stdout.write(
+        f"{user.name} is no longer exempt. The watcher evaluates them within an hour.\n"
+    )
 
 
 def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"not a day as YYYY-MM-DD: {text!r}") from error
+        raise argparse.ArgumentTypeError(f"not a date as YYYY-MM-DD: {text!r}") from error
 
 
 def _ends_at(user: User) -> datetime:

@@ -1,4 +1,4 @@
-"""``mfa-watcher mail preview``: every mail in every language, to look at."""
+"""``mfa-watcher mail preview``: writes every mail in every language into a folder."""
 
 import argparse
 import sys
@@ -11,25 +11,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from mfa_watcher.domain.notifications.intents import Mail
+    from mfa_watcher.domain.notifications.mails import Mail
     from mfa_watcher.mail.languages import Language
     from mfa_watcher.ports.notifications import RenderedMail
 
 DEFAULT_FOLDER = Path("mail-preview")
 INDEX = "index.html"
 MANIFEST = ".mfa-watcher-mail-preview"
-"""Lists what a preview wrote, by which the next one knows what it may replace."""
+"""The list of files that a preview wrote, which the next one may replace."""
 
 _NAMES_SHOWN = 3
 
 
 class PreviewError(Exception):
-    """The preview cannot be written there. The text says why, and what to do."""
+    """The preview cannot be written to the folder. The text says why, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """One sample in one language. Its files are called ``stem`` and what they are."""
+    """One sample in one language. Its files are named ``stem`` plus their type."""
 
     name: str
     language: "Language"
@@ -38,13 +38,13 @@ class Preview:
 
     @property
     def stem(self) -> str:
-        """Give the name of its files, without what comes after the last dot."""
+        """Return the name of its files without the last extension."""
         return f"{self.name}.{self.language.code}"
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the command line."""
-    parser = commands.add_parser("mail", help="look at the mails")
+    parser = commands.add_parser("mail", help="preview the mails")
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
     preview = actions.add_parser(
         "preview",
@@ -69,7 +69,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the preview; gives the exit code."""
+    """Write the preview and return the exit code."""
     try:
         index = write(options.folder)
     except PreviewError as error:
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def previews() -> list[Preview]:
-    """Render every sample in every language."""
+    """Return every sample, rendered in every language."""
     from mfa_watcher.cli.samples import ALIAS, CONTEXT, SAMPLES
     from mfa_watcher.mail.languages import languages
     from mfa_watcher.mail.rendering import JinjaMailRenderer
@@ -96,16 +96,16 @@ def previews() -> list[Preview]:
 
 
 def write(folder: Path) -> Path:
-    """Write the preview into a folder, and give its page. Raises PreviewError.
+    """Write the preview into a folder, and return its page. Raises PreviewError.
 
-    Files of an earlier preview are replaced, and go if they are no more. A folder that holds
-    anything else is left alone.
+    Files of an earlier preview are replaced, or removed if they are not written any more. A folder
+    that holds anything else is left alone.
     """
     files = _files(previews())
     try:
         folder.mkdir(parents=True, exist_ok=True)
         earlier = _written_earlier(folder)
-        # First, so that a preview that is broken off can be written again.
+        # First, so that an interrupted preview can be written again.
         listed = "\n".join(sorted({*files, *earlier}))
         (folder / MANIFEST).write_text(f"{listed}\n", encoding="utf-8")
         for name, content in files.items():
@@ -119,14 +119,14 @@ def write(folder: Path) -> Path:
 
 
 def eml(preview: Preview) -> EmailMessage:
-    """Give the message as it would go out: made from what the adapter tells SES."""
+    """Return the message as it would be sent: made from what the adapter passes to SES."""
     from mfa_watcher.adapters.ses import SesMailer
     from mfa_watcher.cli.samples import MANAGER, SENDER, address_of
     from mfa_watcher.domain.users.user import MailKind
     from mfa_watcher.ports.notifications import Message
 
     mail, words = preview.mail, preview.rendered
-    client = _SesThatOnlyListens()
+    client = _RecordingSes()
     SesMailer(cast("Any", client), sender=SENDER, configuration_set=None).send(
         Message(
             to=address_of(mail),
@@ -134,18 +134,18 @@ def eml(preview: Preview) -> EmailMessage:
             html=words.html,
             text=words.text,
             cc=MANAGER if mail.kind is MailKind.FINAL_WARNING else None,
-            thread=mail.request_id or mail.finding_id,
+            thread=mail.reference,
         )
     )
-    notification = client.notified
-    content = notification["Content"]["Simple"]
+    request = client.request
+    content = request["Content"]["Simple"]
     message = EmailMessage()
-    message["From"] = notification["FromEmailAddress"]
-    message["To"] = ", ".join(notification["Destination"]["ToAddresses"])
-    if copies := notification["Destination"].get("CcAddresses"):
+    message["From"] = request["FromEmailAddress"]
+    message["To"] = ", ".join(request["Destination"]["ToAddresses"])
+    if copies := request["Destination"].get("CcAddresses"):
         message["Cc"] = ", ".join(copies)
     message["Subject"] = str(make_header(decode_header(content["Subject"]["Data"])))
-    # These two are SES's own.
+    # SES adds these two itself.
     message["Date"] = format_datetime(mail.at)
     message["Message-ID"] = f"<{preview.stem}@email.amazonses.com>"
     for header in content.get("Headers", ()):
@@ -156,13 +156,13 @@ def eml(preview: Preview) -> EmailMessage:
     return message
 
 
-class _SesThatOnlyListens:
-    """Stands where the SES client would, and keeps what it is told to send."""
+class _RecordingSes:
+    """Takes the place of the SES client, and keeps what it should send."""
 
-    notification: dict[str, Any]
+    request: dict[str, Any]
 
     def send_email(self, **request: Any) -> dict[str, str]:  # noqa: ANN401 - SES's own shape
-        self.notified = request
+        self.request = request
         return {"MessageId": "preview"}
 
 
@@ -192,7 +192,7 @@ def _page(shown: list[Preview]) -> str:
 
 
 def _written_earlier(folder: Path) -> set[str]:
-    """Give the names an earlier preview wrote. Raises PreviewError if there is more in there."""
+    """Return the files of an earlier preview. Raises PreviewError if there are other files."""
     manifest = folder / MANIFEST
     names = set(manifest.read_text(encoding="utf-8").split()) if manifest.is_file() else set()
     found = {entry.name: entry for entry in folder.iterdir()}
@@ -204,6 +204,6 @@ def _written_earlier(folder: Path) -> set[str]:
     if foreign:
         some = ", ".join(foreign[:_NAMES_SHOWN]) + (", …" if foreign[_NAMES_SHOWN:] else "")
         raise PreviewError(
-            f"{folder} holds what is not from a preview ({some}): name a new or empty folder"
+            f"{folder} holds files that are not from a preview ({some}): name a new or empty folder"
         )
     return names & found.keys()

@@ -1,4 +1,4 @@
-"""``mfa-watcher replay``: what the watcher would have seen in records of the past."""
+"""``mfa-watcher replay``: what the watcher would have seen in past records."""
 
 import argparse
 import json
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _BAR_FROM_BYTES = 2_000_000
-"""Input shorter than this is read in about a second: no progress bar."""
+"""Shorter input is read in about a second and needs no progress bar."""
 
 _NAMES_SHOWN = 3
-_WORTH_A_LOOK = 10
+_RECENT_SHOWN = 10
 _MINUTE = len("2026-01-31T12:00")
 
-_LOUD = frozenset(
+_IMPORTANT = frozenset(
     {
         SignalKind.SIGN_IN_WITHOUT_MFA,
         SignalKind.DEVICE_REMOVAL,
@@ -39,10 +39,10 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Add the command to the command line."""
     parser = commands.add_parser(
         "replay",
-        help="read CloudTrail records and say what the watcher would have seen",
+        help="show what the watcher would have seen in past CloudTrail records",
         description=(
             "Reads CloudTrail log files (.json, .json.gz with Records), JSON lines of records, or"
-            " EventBridge events, and says what each means to the watcher, and why. Touches"
+            " EventBridge events, and shows what each means to the watcher, and why. It changes"
             " nothing and needs no AWS account."
         ),
         epilog="Exit code: 0; 1 if anything in the input was damaged; 2 for a wrong call.",
@@ -58,19 +58,21 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--json", action="store_true", help="one JSON line per record instead of a table"
     )
     parser.add_argument(
-        "--all", action="store_true", help="with --json: records that mean nothing to us, too"
+        "--all",
+        action="store_true",
+        help="with --json: also the records that mean nothing to the watcher",
     )
     parser.add_argument(
         "--watcher-name",
         default="mfa-watcher",
         metavar="NAME",
-        help="the stack's name, by which acts on the watcher itself are known (%(default)s)",
+        help="the stack's name; it identifies changes to the watcher itself (%(default)s)",
     )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Replay; gives the exit code."""
+    """Replay the files and return the exit code."""
     try:
         files = files_in(options.paths)
     except FileNotFoundError as error:
@@ -84,14 +86,14 @@ def run(options: argparse.Namespace) -> int:
     if not options.json:
         _print_summary(totals, files)
     if totals.damaged:
-        things = "thing was" if totals.damaged == 1 else "things were"
-        _complain(f"mfa-watcher replay: {totals.damaged} {things} damaged and skipped")
+        items = "item was" if totals.damaged == 1 else "items were"
+        _complain(f"mfa-watcher replay: {totals.damaged} {items} damaged and skipped")
     return 1 if totals.damaged else 0
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What was seen of one kind of signal."""
+    """The records of one kind of signal."""
 
     count: int = 0
     users: Counter[str] = field(default_factory=Counter)
@@ -103,7 +105,7 @@ class _Totals:
     records: int = 0
     damaged: int = 0
     seen: dict[str, _Seen] = field(default_factory=dict)
-    worth_a_look: deque[Signal] = field(default_factory=lambda: deque(maxlen=_WORTH_A_LOOK))
+    recent: deque[Signal] = field(default_factory=lambda: deque(maxlen=_RECENT_SHOWN))
 
 
 def _take(found: Found | Damage, totals: _Totals, options: argparse.Namespace) -> None:
@@ -122,12 +124,12 @@ def _take(found: Found | Damage, totals: _Totals, options: argparse.Namespace) -
     seen.last = max(seen.last, signal.record.event_time or "")
     if signal.subject:
         seen.users[signal.subject] += 1
-    if signal.kind in _LOUD:
-        totals.worth_a_look.append(signal)
+    if signal.kind in _IMPORTANT:
+        totals.recent.append(signal)
 
 
 def line_of(signal: Signal) -> dict[str, object]:
-    """Give the replay contract's object: exactly these keys, in this order."""
+    """Return the object of the replay contract: exactly these keys, in this order."""
     record = signal.record
     return {
         "event_id": record.event_id,
@@ -151,7 +153,7 @@ def _print_summary(totals: _Totals, files: list[Path]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    # Cells are Text, not markup: a user's name must not be able to colour or link anything.
+    # Cells are Text, not markup, so that a user's name cannot add colours or links.
     screen = console()
     counts = Table(
         title=f"{totals.records} records in {len(files)} {'file' if len(files) == 1 else 'files'}"
@@ -165,12 +167,12 @@ def _print_summary(totals: _Totals, files: list[Path]) -> None:
         more = len(seen.users) - len(names)
         users = ", ".join(names) + (f" and {more} more" if more > 0 else "")
         cells = (row, str(seen.count), users, plain(seen.last)[:_MINUTE])
-        style = "red" if row.split()[0] in _LOUD else ""
+        style = "red" if row.split()[0] in _IMPORTANT else ""
         counts.add_row(*(Text(cell, style=style) for cell in cells))
     screen.print(counts)
-    if totals.worth_a_look:
-        screen.print(f"\nThe last {len(totals.worth_a_look)} that deserve a look:")
-    for signal in totals.worth_a_look:
+    if totals.recent:
+        screen.print(f"\nThe last {len(totals.recent)} that need attention:")
+    for signal in totals.recent:
         when = plain(signal.record.event_time or "(no time)")
         screen.print(Text(f"  {when}  {plain(signal.why)}"), soft_wrap=True)
     screen.print("\n--json gives one line per record, with its reason.")
@@ -182,7 +184,7 @@ def _complain(text: str) -> None:
 
 @contextmanager
 def _progress(files: list[Path]) -> "Iterator[Callable[[int], object]]":
-    """Show a bar on a terminal's standard error while long input is read."""
+    """Show a progress bar on standard error, if it is a terminal, while long input is read."""
     stored = [path.stat().st_size for path in files if path != STANDARD_INPUT]
     total = sum(stored) if len(stored) == len(files) else None
     short = total is not None and total < _BAR_FROM_BYTES

@@ -1,8 +1,8 @@
 """All requests of a period with their history, for an auditor: as JSON, or as CSV.
 
-JSON holds all that is known. CSV is one line per history entry, made to be opened in a spreadsheet:
-a cell that it would take for a formula begins with an apostrophe, and characters that no cell can
-show are replaced.
+JSON has everything that is known. CSV has one line per history entry and is meant for a
+spreadsheet: a cell that would be taken for a formula begins with an apostrophe, and characters that
+cannot be shown are replaced.
 """
 
 import csv
@@ -18,7 +18,7 @@ from mfa_watcher.cli.terminal import plain
 COLUMNS: Final = (
     "request", "account", "user", "user_id", "opened_at", "opened_by", "state", "violation",
     "attempts", "wanted", "reason", "details_by", "decision", "decided_by", "decided_at",
-    "decision_reason", "carried_out_by", "ended_because",
+    "decision_reason", "fulfilled_by", "ended_because",
     "entry", "at", "what", "actor", "before", "after", "event_id", "effects",
 )  # fmt: skip
 
@@ -26,12 +26,12 @@ _FORMULA_BEGINS_WITH: Final = ("=", "+", "-", "@")
 
 
 def as_json(first: date, last: date, exported: Iterable[Json]) -> str:
-    """Write the requests and their histories as one JSON document."""
+    """Return the requests and their histories as one JSON document."""
     return json.dumps({"from": f"{first}", "to": f"{last}", "requests": list(exported)}, indent=2)
 
 
 def as_csv(exported: Iterable[Json]) -> str:
-    """Write a line for each history entry, with its request in front (RFC 4180)."""
+    """Return a line per history entry, with its request in the first columns (RFC 4180)."""
     written = io.StringIO()
     lines = csv.DictWriter(written, COLUMNS)
     lines.writeheader()
@@ -42,7 +42,7 @@ def as_csv(exported: Iterable[Json]) -> str:
 
 
 def cell(value: object) -> str:
-    """Write a value so that a spreadsheet shows it, and does nothing else with it."""
+    """Return a value as text that a spreadsheet shows and does not evaluate."""
     text = "" if value is None else plain(str(value))
     return f"'{text}" if text.lstrip().startswith(_FORMULA_BEGINS_WITH) else text
 
@@ -68,22 +68,16 @@ def _lines(request: Json, history: list[Json]) -> Iterator[Json]:
         "decided_by": verdict.get("by"),
         "decided_at": verdict.get("at"),
         "decision_reason": verdict.get("reason"),
-        "carried_out_by": fulfilment.get("by"),
+        "fulfilled_by": fulfilment.get("by"),
         "ended_because": request.get("ended_because"),
     }
     for number, entry in enumerate(history, 1):
-        notification = {
-            name: entry.get(name) for name in ("at", "what", "actor", "before", "after")
-        }
+        copied = ("at", "what", "actor", "before", "after", "event_id")
         effects = "; ".join(map(str, entry.get("effects") or ()))
         yield (
             known
-            | notification
-            | {
-                "entry": number,
-                "event_id": entry.get("event_id"),
-                "effects": effects,
-            }
+            | {name: entry.get(name) for name in copied}
+            | {"entry": number, "effects": effects}
         )
     if not history:
         yield known

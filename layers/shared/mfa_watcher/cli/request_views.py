@@ -1,6 +1,6 @@
-"""Change requests and their history as a person reads them.
+"""Show change requests and their history on a terminal.
 
-All texts in them are others': user names, reasons, user agents. They are shown as plain text only.
+User names, reasons and user agents are text of unknown origin, so they are shown as plain text.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ _STYLES = {
 
 
 def table_of(requests: Sequence[Json]) -> "Table":
-    """Lay requests out in a table, each with what it waits for."""
+    """Return a table of requests, each with what it waits for."""
     from rich.table import Table
     from rich.text import Text
 
@@ -56,7 +56,7 @@ def table_of(requests: Sequence[Json]) -> "Table":
 
 
 def next_step(request: Json) -> str:
-    """Say what a request waits for, or why it ended."""
+    """Return what a request waits for, or why it ended."""
     until = moment(request.get("window_until"))
     match request.get("state"):
         case RequestState.OPEN if request.get("violation"):
@@ -66,7 +66,7 @@ def next_step(request: Json) -> str:
         case RequestState.SUBMITTED:
             return "a decision"
         case RequestState.APPROVED:
-            return f"its carrying out, until {until}"
+            return f"fulfilment, until {until}"
         case RequestState.FULFILLED:
             return f"a new device, until {until}"
         case _:
@@ -74,7 +74,7 @@ def next_step(request: Json) -> str:
 
 
 def card_of(request: Json) -> "Iterator[Text]":
-    """Describe one request, a line for each thing that is known of it."""
+    """Yield one request, a line per fact."""
     from rich.text import Text
 
     subject = request.get("subject") or {}
@@ -89,7 +89,7 @@ def card_of(request: Json) -> "Iterator[Text]":
 
 
 def story_of(request: Json, history: Sequence[Json]) -> "Iterator[Text]":
-    """Tell a request's history: day by day who did what, and what followed from it."""
+    """Yield a request's history: who did what on each day, and what followed."""
     from rich.text import Text
 
     day = ""
@@ -106,15 +106,16 @@ def story_of(request: Json, history: Sequence[Json]) -> "Iterator[Text]":
 
 
 def in_order(history: Sequence[Json]) -> list[Json]:
-    """Put a history into the order in which things happened, as far as that is known.
+    """Return the entries in the order in which things happened, as far as it is known.
 
-    CloudTrail's times are whole seconds, the desk's are not. So within a second an entry comes when
-    the request is in the state that it begins with, and mere evidence after all else.
+    CloudTrail's times are whole seconds, those of the API are not. So entries of the same second
+    are sorted by state: each follows the entry that led to the state it begins with. Entries that
+    change no state come last.
     """
     seconds: dict[str, list[Json]] = {}
     for entry in history:
         seconds.setdefault(str(entry.get("at"))[: len("2026-01-31T12:00:00")], []).append(entry)
-    notification: list[Json] = []
+    ordered: list[Json] = []
     state: object = None
     for entries in seconds.values():
         while entries:
@@ -122,19 +123,19 @@ def in_order(history: Sequence[Json]) -> list[Json]:
             moves = [one for one in entries if one.get("after")]
             first = min(fits or moves or entries, key=_at)
             entries.remove(first)
-            notification.append(first)
+            ordered.append(first)
             state = first.get("after") or state
-    return notification
+    return ordered
 
 
 def moment(text: object) -> str:
-    """Write one of the desk's moments for a reader."""
+    """Return one of the API's times in a readable form."""
     at = _parsed(text)
     return f"{at:%Y-%m-%d %H:%M} UTC" if at else ""
 
 
 def who(arn: object) -> str:
-    """Say who stands behind an ARN, and as what he called."""
+    """Return the name behind an ARN, with the role it was used in."""
     text = plain(str(arn))
     name = principal_name(text)
     if name is None:
@@ -145,7 +146,7 @@ def who(arn: object) -> str:
 
 def _facts(request: Json) -> Iterator[tuple[str, str]]:
     opened_by = request.get("opened_by")
-    by = who(opened_by) if opened_by else "what CloudTrail saw"
+    by = who(opened_by) if opened_by else "a CloudTrail event"
     yield "opened", f"{moment(request.get('opened_at'))} by {by}"
     attempts = request.get("attempts") or ()
     for attempt in attempts:
@@ -155,9 +156,9 @@ def _facts(request: Json) -> Iterator[tuple[str, str]]:
         yield "tried", f"{moment(attempt.get('at'))}  {what}: {by}{where}"
         if attempt.get("serial"):
             yield "", _said(attempt, "serial")
-    untold = int(request.get("attempt_count") or 0) - len(attempts)
-    if untold > 0:
-        yield "", f"and {untold} more times before"
+    not_listed = int(request.get("attempt_count") or 0) - len(attempts)
+    if not_listed > 0:
+        yield "", f"and {not_listed} earlier attempts"
     if details := request.get("details"):
         wanted = WANTED.get(str(details.get("wanted") or "none"), _said(details, "wanted"))
         yield "wants", f"{wanted} instead" if details.get("wanted") else wanted
@@ -169,7 +170,10 @@ def _facts(request: Json) -> Iterator[tuple[str, str]]:
     for serial in request.get("devices") or ():
         yield "device", plain(str(serial))
     if fulfilment := request.get("fulfilment"):
-        yield "begun", f"{moment(fulfilment.get('started_at'))} by {who(fulfilment.get('by', ''))}"
+        yield (
+            "started",
+            f"{moment(fulfilment.get('started_at'))} by {who(fulfilment.get('by', ''))}",
+        )
         for step in fulfilment.get("done") or ():
             yield "done", plain(str(step))
     active = request.get("state") in [state for state in RequestState if state.is_active]
@@ -177,13 +181,13 @@ def _facts(request: Json) -> Iterator[tuple[str, str]]:
 
 
 def _around(request: Json, entry: Json) -> Iterator[tuple[str, str]]:
-    """Give what stands around a line of history: the new state, the effects, who, the evidence."""
+    """Yield the lines below a history entry: new state, effects, actor, evidence."""
     before, after = entry.get("before"), entry.get("after")
     if after and before != after:
         yield plain(f"{before} → {after}" if before else f"→ {after}"), "cyan"
     here = f"request {request.get('id')}"
     for effect in map(str, entry.get("effects") or ()):
-        # That the state changed was said; what else is said of this request needs no id.
+        # The change of state was shown above; other effects on this request need no id.
         if not effect.startswith(f"{here}: "):
             yield plain(f"· {effect.replace(here, 'the request')}"), ""
     source = str(entry.get("event_id") or "")

@@ -30,20 +30,20 @@ from mfa_watcher.cli.terminal import console, plain
 from mfa_watcher.domain.requests.change_request import RequestState
 
 _PAGE = 100
-"""As many as the desk gives at once."""
+"""The number of requests that the API returns per page."""
 
 _LISTED = 100
-"""As many as one looks at, if nothing else is said."""
+"""The number of requests that ``list`` shows by default."""
 
 Do = Callable[[DeskClient, argparse.Namespace], None]
 
 
 class WrongCallError(Exception):
-    """The call cannot be meant; the text says how it can be."""
+    """The call is wrong. The text says what a correct call needs."""
 
 
 class NotConfirmedError(Exception):
-    """The caller thought better of it."""
+    """The caller did not confirm."""
 
 
 class ExportError(Exception):
@@ -54,17 +54,17 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Add the command to the command line."""
     parser = commands.add_parser(
         "requests",
-        help="the change desk: see, file, decide and carry out change requests",
+        help="the change desk: see, file, decide and fulfil change requests",
         description=(
-            "A Password Reset change request is how an MFA device is switched. It is filed by the"
-            " user or by a service desk, decided by somebody else, carried out, and ends when the"
-            " new device is there. Calls are signed with your own AWS credentials, which also say"
-            " who you are. The desk's URLs are read from the stack's outputs, or given by option"
-            " or environment."
+            "To replace an MFA device, a Password Reset change request is needed. The user or a"
+            " service desk files it, somebody else decides, it is fulfilled, and it is closed when"
+            " the new device is enabled. Calls are signed with your own AWS credentials, which also"
+            " identify you. The URLs are read from the stack's outputs, or given as an option or in"
+            " the environment."
         ),
         epilog=(
             "Exit code: 0; 1 if it was refused or could not be done; 2 for a wrong call."
-            f" Environment: {', '.join(door.variable for door in DeskEndpoint)}."
+            f" Environment: {', '.join(endpoint.variable for endpoint in DeskEndpoint)}."
         ),
     )
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
@@ -73,9 +73,9 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do one action; gives the exit code."""
+    """Do one action and return the exit code."""
     try:
-        _refuse_to_guess(options)
+        _require_confirmation(options)
         options.do(desk_client(options), options)
     except WrongCallError as error:
         sys.stderr.write(f"mfa-watcher requests: {error}\n")
@@ -86,53 +86,62 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-# What there is to call ----------------------------------------------------------------------------
+# The options ----------------------------------------------------------------------------
 
 
 def _add_reading(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    listing = _action(actions, "list", _list, "requests, the newest first")
+    listing = _action(actions, "list", _list, "list requests, the newest first")
     listing.add_argument(
         "--state",
         action="append",
         choices=[state.value for state in RequestState],
-        help="in this state; may be given more than once",
+        help="only requests in this state; may be repeated",
     )
+    listing.add_argument("--active", action="store_true", help="only requests that have not ended")
+    listing.add_argument("--user", metavar="NAME", help="only requests about this IAM user")
     listing.add_argument(
-        "--active", action="store_true", help="those for which something is still to happen"
-    )
-    listing.add_argument("--user", metavar="NAME", help="about this IAM user")
-    listing.add_argument(
-        "--older-than", type=_count, metavar="DAYS", help="opened at least so many days ago"
+        "--older-than",
+        type=_count,
+        metavar="DAYS",
+        help="only requests opened at least this many days ago",
     )
     _add_period(listing, required=False)
     listing.add_argument(
-        "--limit", type=_count, default=_LISTED, metavar="N", help="at most so many (%(default)s)"
+        "--limit",
+        type=_count,
+        default=_LISTED,
+        metavar="N",
+        help="show at most this many (%(default)s)",
     )
     listing.add_argument("--json", action="store_true", help="one JSON line per request")
 
-    showing = _action(actions, "show", _show, "one request, and what happened to it")
+    showing = _action(actions, "show", _show, "show one request and its history")
     _add_id(showing)
-    showing.add_argument("--history", action="store_true", help="tell all that happened, in order")
+    showing.add_argument(
+        "--history", action="store_true", help="show everything that happened, in order"
+    )
     _add_json(showing)
 
-    exporting = _action(actions, "export", _export, "all requests of a period, with their history")
+    exporting = _action(
+        actions, "export", _export, "export all requests of a period with their history"
+    )
     _add_period(exporting, required=True)
     exporting.add_argument("--format", choices=("csv", "json"), default="csv", help="(%(default)s)")
     exporting.add_argument(
-        "--output", metavar="FILE", type=Path, help="where to write, if not to standard output"
+        "--output", metavar="FILE", type=Path, help="the file to write (default: standard output)"
     )
 
 
 def _add_asking(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     opening = _action(actions, "open", _open, "file a request, for yourself or for a user")
     opening.add_argument(
-        "--user", metavar="NAME", help="the IAM user it is about; without it, yourself"
+        "--user", metavar="NAME", help="the IAM user it is about (default: yourself)"
     )
     opening.add_argument(
         "--account",
         metavar="ID",
         type=_account,
-        help="the account that this user is of, if it is not the watcher's own",
+        help="the user's account, if it is not the watcher's own",
     )
     _add_details(opening)
     _add_json(opening)
@@ -141,7 +150,7 @@ def _add_asking(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         actions,
         "details",
         _details,
-        "say what is wanted instead, and why; asks for what is missing",
+        "give the reason and the kind of new device; asks for what is missing",
     )
     _add_id(detailing)
     _add_details(detailing)
@@ -149,7 +158,7 @@ def _add_asking(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _add_json(detailing)
 
     cancelling = _action(
-        actions, "cancel", _cancel, "withdraw a request that nobody has begun to carry out"
+        actions, "cancel", _cancel, "withdraw a request whose fulfilment has not started"
     )
     _add_id(cancelling)
     _add_reason(cancelling)
@@ -159,10 +168,10 @@ def _add_asking(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _add_deciding(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     for name, undoable, text in (
-        ("approve", False, "let the devices be removed, within a window"),
-        ("reject", True, "turn a request down, or take an approval back"),
-        ("acknowledge", True, "close a violation, with security's word on it"),
-        ("reopen", False, "approve once more what was not carried out in time"),
+        ("approve", False, "approve the removal of the devices, within a time window"),
+        ("reject", True, "reject a request, or take an approval back"),
+        ("acknowledge", True, "close a violation, with the reason of the security team"),
+        ("reopen", False, "approve again a request that was not fulfilled in time"),
     ):
         deciding = _action(actions, name, _decide, text)
         _add_id(deciding)
@@ -176,7 +185,7 @@ def _add_deciding(actions: "argparse._SubParsersAction[argparse.ArgumentParser]"
         actions,
         "fulfil",
         _fulfil,
-        "carry an approved request out: remove its devices, and set a new password",
+        "fulfil an approved request: remove its devices and set a new password",
     )
     _add_id(fulfilling)
     _add_yes(fulfilling)
@@ -202,11 +211,13 @@ def _add_id(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="the desk's answer as JSON")
+    parser.add_argument("--json", action="store_true", help="print the API's answer as JSON")
 
 
 def _add_reason(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--reason", required=True, metavar="TEXT", help="why, for the auditor")
+    parser.add_argument(
+        "--reason", required=True, metavar="TEXT", help="the reason, for the auditor"
+    )
     _add_seen(parser)
 
 
@@ -215,27 +226,27 @@ def _add_seen(parser: argparse.ArgumentParser) -> None:
         "--seen",
         type=_count,
         metavar="N",
-        help="the version that you read, as `show` says: if it has changed since, nothing is done",
+        help="the version that you read, as `show` prints it: if it has changed, nothing is done",
     )
 
 
 def _add_yes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--yes", action="store_true", help="do not ask whether it is meant")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     parser.set_defaults(undoable=True)
 
 
 def _add_details(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--reason", metavar="TEXT", help="why the device has to go")
+    parser.add_argument("--reason", metavar="TEXT", help="why the device has to be removed")
     parser.add_argument(
         "--wanted",
         choices=tuple(WANTED),
-        help="the kind of the new device; none: another one is kept",
+        help="the kind of the new device; none: the user keeps another device",
     )
     parser.add_argument(
         "--device",
         action="append",
         metavar="SERIAL",
-        help="the device to remove, if not all; may be given more than once",
+        help="the device to remove (default: all); may be repeated",
     )
 
 
@@ -262,12 +273,12 @@ def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"not a day as YYYY-MM-DD: {text!r}") from error
+        raise argparse.ArgumentTypeError(f"not a date as YYYY-MM-DD: {text!r}") from error
 
 
 def _account(text: str) -> str:
     if not (text.isascii() and text.isdecimal() and len(text) == len("111122223333")):
-        raise argparse.ArgumentTypeError(f"not an account's number: {text!r}")
+        raise argparse.ArgumentTypeError(f"not an account id of 12 digits: {text!r}")
     return text
 
 
@@ -277,7 +288,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-# What is done -------------------------------------------------------------------------------------
+# The actions -------------------------------------------------------------------------------------
 
 
 def _list(at: DeskClient, options: argparse.Namespace) -> None:
@@ -294,9 +305,9 @@ def _list(at: DeskClient, options: argparse.Namespace) -> None:
     elif found:
         console().print(table_of(found))
     else:
-        sys.stdout.write("There are no such requests.\n")
+        sys.stdout.write("No matching requests.\n")
     if more:
-        sys.stderr.write(f"There are more than these {len(found)}: --limit shows them.\n")
+        sys.stderr.write(f"There are more than these {len(found)}. Use --limit to see more.\n")
 
 
 def _show(at: DeskClient, options: argparse.Namespace) -> None:
@@ -312,13 +323,13 @@ def _show(at: DeskClient, options: argparse.Namespace) -> None:
         screen.print()
         for line in story_of(found["request"], found["history"]):
             screen.print(line, soft_wrap=True)
-        _say_what_is_left_out([found])
+        _report_omissions([found])
 
 
 def _export(at: DeskClient, options: argparse.Namespace) -> None:
     requests = sorted(_all(at, options), key=lambda request: str(request.get("opened_at")))
     exported = [at.ask_either("GET", _path(str(request["id"]))) for request in requests]
-    _say_what_is_left_out(exported)
+    _report_omissions(exported)
     if options.format == "json":
         written = as_json(options.first, options.last, exported) + "\n"
     else:
@@ -337,7 +348,7 @@ def _export(at: DeskClient, options: argparse.Namespace) -> None:
 def _open(at: DeskClient, options: argparse.Namespace) -> None:
     given = (options.reason, options.wanted)
     if any(given) != all(given) or (options.device and not all(given)):
-        raise WrongCallError("details are a --reason and what is --wanted, both")
+        raise WrongCallError("details need both --reason and --wanted")
     if options.account and not options.user:
         raise WrongCallError("--account says where a --user is; your own is known")
     body: Json = {"user_name": options.user} if options.user else {}
@@ -345,57 +356,57 @@ def _open(at: DeskClient, options: argparse.Namespace) -> None:
         body["account_id"] = options.account
     if all(given):
         body["details"] = _details_of(options)
-    _tell(at.ask(DeskEndpoint.CHANGE, "POST", "/requests", body=body), options)
+    _report(at.ask(DeskEndpoint.CHANGE, "POST", "/requests", body=body), options)
 
 
 def _details(at: DeskClient, options: argparse.Namespace) -> None:
     _ask_for_what_is_missing(options)
     body = _details_of(options) | _seen(options)
-    _tell(at.ask(DeskEndpoint.CHANGE, "POST", _path(options.id, "details"), body=body), options)
+    _report(at.ask(DeskEndpoint.CHANGE, "POST", _path(options.id, "details"), body=body), options)
 
 
 def _cancel(at: DeskClient, options: argparse.Namespace) -> None:
-    seen = _confirm(at, options, "It ends without a decision.")
+    seen = _confirm(at, options, "The request ends without a decision.")
     body = {"reason": options.reason} | seen
-    _tell(at.ask_either("POST", _path(options.id, "cancel"), body=body), options)
+    _report(at.ask_either("POST", _path(options.id, "cancel"), body=body), options)
 
 
 def _decide(at: DeskClient, options: argparse.Namespace) -> None:
-    seen = _confirm(at, options, "It ends with this.") if options.undoable else _seen(options)
+    seen = _confirm(at, options, "This ends the request.") if options.undoable else _seen(options)
     body = {"reason": options.reason} | seen
-    _tell(
+    _report(
         at.ask(DeskEndpoint.APPROVAL, "POST", _path(options.id, options.step), body=body), options
     )
 
 
 def _fulfil(at: DeskClient, options: argparse.Namespace) -> None:
-    _confirm(at, options, "Its devices are removed, and a new password is set.")
+    _confirm(at, options, "The devices of the request are removed, and a new password is set.")
     done = at.ask(DeskEndpoint.FULFIL, "POST", _path(options.id, "fulfil"), body={})
     if options.json:
         sys.stdout.write(json.dumps(done, indent=2) + "\n")
         return
     name = plain(str(done.get("user_name")))
-    sys.stdout.write(f"Done for {name} in account {plain(str(done.get('account')))}:\n")
+    sys.stdout.write(f"Fulfilled for {name} in account {plain(str(done.get('account')))}:\n")
     for step in done.get("steps") or ():
         sys.stdout.write(f"  {plain(str(step))}\n")
     sys.stdout.write(
         f"""
-The new password, shown this once and kept nowhere:
+The new password. It is shown only once and is not stored:
 
   {plain(str(done.get("password")))}
 
-Hand it to {name} and to nobody else. It is for one sign-in, which asks for another password, at
+Give it to {name} and to nobody else. At the first sign-in {name} must choose another password:
 {plain(str(done.get("sign_in_url")))}
-The new device has to be there by {moment(done.get("new_device_until"))}.
+The new device must be enabled by {moment(done.get("new_device_until"))}.
 """
     )
 
 
-# How it is done -----------------------------------------------------------------------------------
+# Shared steps -----------------------------------------------------------------------------------
 
 
 def _all(at: DeskClient, options: argparse.Namespace) -> Iterator[Json]:
-    """Give all requests that the options ask for, page by page."""
+    """Yield all requests that match the options, page by page."""
     states = list(getattr(options, "state", None) or ())
     if getattr(options, "active", False):
         states += [state.value for state in RequestState if state.is_active]
@@ -410,8 +421,8 @@ def _all(at: DeskClient, options: argparse.Namespace) -> Iterator[Json]:
         query.append(("opened_before", _midnight(options.last + timedelta(days=1)).isoformat()))
     cursor: str | None = None
     while True:
-        turned = [("cursor", cursor)] if cursor else []
-        page = at.ask_either("GET", "/requests", query=[*query, ("limit", str(_PAGE)), *turned])
+        next_page = [("cursor", cursor)] if cursor else []
+        page = at.ask_either("GET", "/requests", query=[*query, ("limit", str(_PAGE)), *next_page])
         yield from page["requests"]
         cursor = page.get("cursor")
         if not cursor:
@@ -435,21 +446,21 @@ def _details_of(options: argparse.Namespace) -> Json:
 
 
 def _ask_for_what_is_missing(options: argparse.Namespace) -> None:
-    """Ask for details at the terminal. Raises WrongCallError if there is none."""
+    """Ask for missing details at the terminal. Raises WrongCallError without a terminal."""
     if options.reason and options.wanted:
         return
     if not sys.stdin.isatty():
-        raise WrongCallError("details are a --reason and what is --wanted, both")
+        raise WrongCallError("details need both --reason and --wanted")
     if not options.reason:
-        options.reason = _asked("Why does the device have to go?\n> ")
+        options.reason = _asked("Why does the device have to be removed?\n> ")
     if not options.wanted:
         for number, means in enumerate(WANTED.values(), 1):
             sys.stderr.write(f"  {number}  {means}\n")
         kinds = dict(enumerate(WANTED, 1))
-        answer = _asked(f"What is wanted instead? [1-{len(kinds)}] ")
+        answer = _asked(f"Which device is wanted instead? [1-{len(kinds)}] ")
         options.wanted = kinds.get(int(answer)) if answer.isdecimal() else None
         if options.wanted is None:
-            raise NotConfirmedError(f"{answer!r} is none of these; nothing was done")
+            raise NotConfirmedError(f"{answer!r} is not one of these; nothing was done")
 
 
 def _asked(question: str) -> str:
@@ -458,7 +469,7 @@ def _asked(question: str) -> str:
     return sys.stdin.readline().strip()
 
 
-def _tell(answer: Json, options: argparse.Namespace) -> None:
+def _report(answer: Json, options: argparse.Namespace) -> None:
     if options.json:
         sys.stdout.write(json.dumps(answer, indent=2) + "\n")
         return
@@ -472,16 +483,18 @@ def _tell(answer: Json, options: argparse.Namespace) -> None:
     )
 
 
-def _refuse_to_guess(options: argparse.Namespace) -> None:
-    """Refuse what cannot be undone, and cannot be asked about. Raises WrongCallError."""
+def _require_confirmation(options: argparse.Namespace) -> None:
+    """Refuse what cannot be undone if nobody can confirm it. Raises WrongCallError."""
     if options.undoable and not options.yes and not sys.stdin.isatty():
-        raise WrongCallError("this cannot be undone, and no terminal is there to ask at: say --yes")
+        raise WrongCallError(
+            "this cannot be undone, and there is no terminal to confirm it at: use --yes"
+        )
 
 
 def _confirm(at: DeskClient, options: argparse.Namespace, what: str) -> Json:
-    """Show what it is about and ask, unless told not to. Raises NotConfirmedError.
+    """Show the request and ask for confirmation, unless ``--yes``. Raises NotConfirmedError.
 
-    Gives the version that was shown, in the desk's words: it does nothing to any other.
+    Return the version that was shown, as a part of the call: another version is not changed.
     """
     if options.yes:
         return _seen(options)
@@ -489,7 +502,7 @@ def _confirm(at: DeskClient, options: argparse.Namespace, what: str) -> Json:
     screen = console(stderr=True)
     for line in card_of(found["request"]):
         screen.print(line, soft_wrap=True)
-    answer = _asked(f"\n{what} This cannot be undone. Do it? [y/N] ")
+    answer = _asked(f"\n{what} This cannot be undone. Continue? [y/N] ")
     if answer.casefold() not in {"y", "yes"}:
         raise NotConfirmedError("nothing was done")
     return {"version": found["request"]["version"]}
@@ -500,8 +513,8 @@ def _seen(options: argparse.Namespace) -> Json:
     return {"version": seen} if seen else {}
 
 
-def _say_what_is_left_out(shown: list[Json]) -> None:
+def _report_omissions(shown: list[Json]) -> None:
     for one in shown:
         if left_out := one.get("history_left_out"):
             id_ = plain(str(one["request"]["id"]))
-            sys.stderr.write(f"{id_}: {left_out} older entries of its history lie in the table.\n")
+            sys.stderr.write(f"{id_}: {left_out} older history entries are only in the table.\n")

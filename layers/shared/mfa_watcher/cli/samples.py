@@ -1,9 +1,29 @@
-"""One realistic mail of each kind and wording: what ``mail preview`` shows, and the tests check."""
+"""One realistic mail of each kind and wording, for ``mail preview`` and the tests."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TypedDict
 
-from mfa_watcher.domain.notifications.intents import Case, Ending, Mail
+from mfa_watcher.domain.notifications.mails import (
+    Ending,
+    EnrolledMail,
+    ExemptionEndingMail,
+    GuideMail,
+    Mail,
+    QuarantinedMail,
+    ReminderMail,
+    RemovalDeniedMail,
+    RequestDecidedMail,
+    RequestEndedMail,
+    RequestFulfilledMail,
+    RequestNeedsDetailsMail,
+    RequestOpenedMail,
+    SecondDeviceMail,
+    SecurityCaseMail,
+    UnreachableUser,
+    UnreachableUsersMail,
+    WelcomeMail,
+)
 from mfa_watcher.domain.users.devices import DeviceKind
 from mfa_watcher.domain.users.user import Cause, MailKind, UserKey
 from mfa_watcher.mail.rendering import MailContext
@@ -28,69 +48,122 @@ REQUEST = "PR-20261124-Q7K3MZ2A"
 FINDING = "F-7f6e0d1c-5a0b-4f5e-9d5a-2f1e8c6b7a90"
 
 _DAY_0 = datetime(2026, 11, 24, 8, 5, tzinfo=UTC)
-_USER = UserKey(ACCOUNT, "AIDAEXAMPLEALICE00001")
+_ALICE = UserKey(ACCOUNT, "AIDAEXAMPLEALICE00001")
 
 
 def _day(days: int) -> datetime:
     return _DAY_0 + timedelta(days=days)
 
 
-GUIDE = Mail(
+class _About(TypedDict):
+    """What the samples about one user have in common."""
+
+    account_id: str
+    user: UserKey
+    user_name: str
+
+
+class _AboutFinding(_About):
+    """What the samples about a finding have in common."""
+
+    finding_id: str
+
+
+class _AboutRequest(_About):
+    """What the samples about a change request have in common."""
+
+    request_id: str
+
+
+_USER: _About = {"account_id": ACCOUNT, "user": _ALICE, "user_name": "alice"}
+_FINDING: _AboutFinding = {**_USER, "finding_id": FINDING}
+_REQUEST: _AboutRequest = {**_USER, "request_id": REQUEST}
+
+GUIDE = GuideMail(
+    **_FINDING,
     kind=MailKind.GUIDE,
-    account_id=ACCOUNT,
-    user=_USER,
-    user_name="alice",
     at=_DAY_0,
-    finding_id=FINDING,
     cause=Cause.SIGNED_IN_WITHOUT_MFA,
     actor=ALICE,
     done_by_user=True,
     source_ip="203.0.113.17",
-    opened_at=_DAY_0,
     next_at=_day(1),
 )
-_NEW = replace(GUIDE, cause=Cause.CONSOLE_ACCESS_GRANTED, actor=CAROL, done_by_user=False)
 _LOST = replace(GUIDE, kind=MailKind.DEVICE_LOST, cause=Cause.DEVICE_REMOVED, serial=VIRTUAL)
-_REMINDER = replace(GUIDE, kind=MailKind.REMINDER, actor=None, done_by_user=False, source_ip=None)
-_ENROLLED = replace(GUIDE, kind=MailKind.ENROLLED, at=_day(2), next_at=None)
-_SECOND = replace(_ENROLLED, kind=MailKind.SECOND_DEVICE, finding_id=None, cause=None)
-_DENIED = replace(
-    GUIDE,
-    kind=MailKind.REMOVAL_DENIED,
-    finding_id=None,
-    cause=None,
-    request_id=REQUEST,
-    devices=(VIRTUAL,),
-    next_at=_day(30),
-)
-_REQUEST = replace(
-    _DENIED, actor=None, done_by_user=False, source_ip=None, removed=(VIRTUAL,), next_at=None
-)
-_FILED = replace(_REQUEST, kind=MailKind.REQUEST_OPENED, actor=ALICE, done_by_user=True)
-_NEEDS_DETAILS = replace(
-    _REQUEST, kind=MailKind.REQUEST_NEEDS_DETAILS, actor=ALICE, next_at=_day(30)
-)
-_DECIDED = replace(_REQUEST, kind=MailKind.REQUEST_DECIDED, at=_day(1), devices=())
-_FULFILLED = replace(_REQUEST, kind=MailKind.REQUEST_FULFILLED, at=_day(2), devices=())
-_ENDED = replace(_REQUEST, kind=MailKind.REQUEST_ENDED, at=_day(3))
-_CASE = replace(_REMINDER, kind=MailKind.SECURITY_CASE, at=_day(14), next_at=_day(21), step=4)
-_TO_SECURITY = replace(_REMINDER, finding_id=None, cause=None)
 
 
-def _reminder(step: int, day: int, following: int, cause: Cause | None = None) -> Mail:
-    return replace(
-        _REMINDER,
-        step=step,
+def _reminder(
+    step: int, day: int, following: int, cause: Cause = Cause.SIGNED_IN_WITHOUT_MFA
+) -> ReminderMail:
+    return ReminderMail(
+        **_FINDING,
+        kind=MailKind.REMINDER,
         at=_day(day),
+        cause=cause,
+        opened_at=_DAY_0,
+        step=step,
+        escalation_step=step,
         next_at=_day(following),
-        cause=cause or _REMINDER.cause,
     )
 
 
+FINAL_WARNING = replace(_reminder(3, 7, 14), kind=MailKind.FINAL_WARNING)
+_ENROLLED = EnrolledMail(**_FINDING, at=_day(2), serial=VIRTUAL, devices=(VIRTUAL,))
+_SECOND = SecondDeviceMail(**_FINDING, at=_day(2), devices=(VIRTUAL,))
+_DENIED = RemovalDeniedMail(
+    **_REQUEST,
+    at=_DAY_0,
+    actor=ALICE,
+    done_by_user=True,
+    source_ip="203.0.113.17",
+    devices=(VIRTUAL,),
+    step=0,
+    next_at=_day(30),
+)
+_FILED = RequestOpenedMail(
+    **_REQUEST,
+    at=_DAY_0,
+    actor=ALICE,
+    done_by_user=True,
+    devices=(VIRTUAL,),
+    removed=(VIRTUAL,),
+)
+_NEEDS_DETAILS = RequestNeedsDetailsMail(
+    **_REQUEST,
+    at=_day(2),
+    actor=ALICE,
+    step=1,
+    opened_at=_DAY_0,
+    devices=(VIRTUAL,),
+    removed=(VIRTUAL,),
+    next_at=_day(30),
+)
+_APPROVED = RequestDecidedMail(
+    **_REQUEST,
+    at=_day(1),
+    approved=True,
+    reason="Phone replaced, confirmed by phone",
+    wanted=DeviceKind.FIDO,
+    devices=(),
+    removed=(VIRTUAL,),
+    next_at=_day(2),
+)
+_FULFILLED = RequestFulfilledMail(**_REQUEST, at=_day(2), devices=(), removed=(VIRTUAL,))
+_EXPIRED = RequestEndedMail(
+    **_REQUEST,
+    at=_day(3),
+    ending=Ending.EXPIRED,
+    done_by_user=False,
+    opened_at=_DAY_0,
+    removed=(VIRTUAL,),
+)
+
 SAMPLES: dict[str, Mail] = {
-    "welcome": replace(_NEW, kind=MailKind.WELCOME),
+    "welcome": WelcomeMail(**_FINDING, at=_DAY_0, next_at=_day(1)),
     "guide": GUIDE,
-    "guide-no-device": replace(_REMINDER, kind=MailKind.GUIDE, cause=Cause.FOUND_UNPROTECTED),
+    "guide-no-device": replace(
+        GUIDE, cause=Cause.FOUND_UNPROTECTED, actor=None, done_by_user=False, source_ip=None
+    ),
     "device-lost": _LOST,
     "device-lost-by-other": replace(_LOST, actor=CAROL, done_by_user=False),
     "reminder-1": _reminder(1, 1, 3),
@@ -98,33 +171,16 @@ SAMPLES: dict[str, Mail] = {
     "reminder-1-device-lost": _reminder(1, 1, 3, Cause.DEVICE_REMOVED),
     "reminder-1-request-fulfilled": _reminder(1, 1, 3, Cause.REQUEST_FULFILLED),
     "reminder-2": _reminder(2, 3, 7),
-    "final-warning": replace(_REMINDER, kind=MailKind.FINAL_WARNING, at=_day(7), next_at=_day(14)),
-    "final-warning-device-lost": replace(
-        _REMINDER,
-        kind=MailKind.FINAL_WARNING,
-        cause=Cause.DEVICE_REMOVED,
-        at=_day(7),
-        next_at=_day(14),
-    ),
-    "final-warning-request-fulfilled": replace(
-        _REMINDER,
-        kind=MailKind.FINAL_WARNING,
-        cause=Cause.REQUEST_FULFILLED,
-        at=_day(7),
-        next_at=_day(14),
-    ),
+    "final-warning": FINAL_WARNING,
+    "final-warning-device-lost": replace(FINAL_WARNING, cause=Cause.DEVICE_REMOVED),
+    "final-warning-request-fulfilled": replace(FINAL_WARNING, cause=Cause.REQUEST_FULFILLED),
     "reminder-3": _reminder(3, 14, 21),
     "reminder-4": _reminder(4, 21, 28),
-    "quarantined": replace(
-        _REMINDER,
-        kind=MailKind.QUARANTINED,
-        at=_day(21),
-        next_at=None,
-    ),
-    "enrolled": replace(_ENROLLED, serial=VIRTUAL, devices=(VIRTUAL,)),
+    "quarantined": QuarantinedMail(**_FINDING, at=_day(21), opened_at=_DAY_0, escalation_step=5),
+    "enrolled": _ENROLLED,
     "enrolled-fido": replace(_ENROLLED, serial=FIDO, devices=(FIDO,)),
     "enrolled-two": replace(_ENROLLED, serial=FIDO, devices=(VIRTUAL, FIDO)),
-    "second-device": replace(_SECOND, devices=(VIRTUAL,)),
+    "second-device": _SECOND,
     "second-device-fido": replace(_SECOND, devices=(FIDO,)),
     "removal-denied": _DENIED,
     "removal-denied-by-other": replace(
@@ -139,27 +195,21 @@ SAMPLES: dict[str, Mail] = {
         wanted=DeviceKind.FIDO,
         reason="Phone stolen on the train; called from her office number",
     ),
-    "request-needs-details-1": replace(_NEEDS_DETAILS, step=1, at=_day(2)),
+    "request-needs-details-1": _NEEDS_DETAILS,
     "request-needs-details-2": replace(
         _NEEDS_DETAILS, step=2, at=_day(7), devices=(VIRTUAL, FIDO), removed=()
     ),
     "request-needs-details-3": replace(_NEEDS_DETAILS, step=3, at=_day(14), actor=DESK),
-    "request-approved": replace(
-        _DECIDED,
-        approved=True,
-        reason="Phone replaced, confirmed by phone",
-        wanted=DeviceKind.FIDO,
-        next_at=_day(2),
-    ),
+    "request-approved": _APPROVED,
     "request-approved-one-stays": replace(
-        _DECIDED,
-        approved=True,
-        reason="The key stays; the phone is sold",
-        devices=(FIDO,),
-        next_at=_day(2),
+        _APPROVED, reason="The key stays; the phone is sold", wanted=None, devices=(FIDO,)
     ),
     "request-rejected": replace(
-        _DECIDED, approved=False, reason="Please add the new key first; the old one can stay"
+        _APPROVED,
+        approved=False,
+        reason="Please add the new key first; the old one can stay",
+        wanted=None,
+        next_at=None,
     ),
     "request-fulfilled": replace(_FULFILLED, next_at=_day(5)),
     "request-fulfilled-two": replace(
@@ -170,65 +220,54 @@ SAMPLES: dict[str, Mail] = {
         next_at=_day(5),
     ),
     "request-fulfilled-one-stays": replace(_FULFILLED, devices=(FIDO,)),
-    "request-ended-unanswered": replace(_ENDED, at=_day(30), ending=Ending.UNANSWERED),
+    "request-ended-unanswered": replace(_EXPIRED, at=_day(30), ending=Ending.UNANSWERED),
     "request-ended-withdrawn": replace(
-        _ENDED,
+        _EXPIRED,
         ending=Ending.WITHDRAWN,
         actor=ALICE,
         done_by_user=True,
         reason="Found the phone again",
     ),
     "request-ended-withdrawn-by-other": replace(
-        _ENDED, ending=Ending.WITHDRAWN, actor=DESK, reason="She called: not needed any more"
+        _EXPIRED, ending=Ending.WITHDRAWN, actor=DESK, reason="She called: not needed any more"
     ),
-    "request-ended-expired": replace(_ENDED, ending=Ending.EXPIRED),
-    "request-ended-broken-off": replace(_ENDED, ending=Ending.BROKEN_OFF, removed=(VIRTUAL, TOKEN)),
-    "exemption-ending": replace(
-        _TO_SECURITY,
-        kind=MailKind.EXEMPTION_ENDING,
+    "request-ended-expired": _EXPIRED,
+    "request-ended-interrupted": replace(
+        _EXPIRED, ending=Ending.INTERRUPTED, removed=(VIRTUAL, TOKEN)
+    ),
+    "exemption-ending": ExemptionEndingMail(
+        account_id=ACCOUNT,
+        at=_DAY_0,
+        user=_ALICE,
         user_name="build-monitor",
         actor=CAROL,
-        opened_at=_day(-83),
-        at=_day(0),
-        next_at=_day(7),
         reason="Wall display in the control room; a token is ordered",
+        opened_at=_day(-83),
+        next_at=_day(7),
     ),
-    "security-case": _CASE,
-    "security-case-dates": replace(
-        _CASE,
-        cases=(
-            Case("alice", _day(0), MailKind.GUIDE),
-            Case("alice", _day(1), MailKind.REMINDER),
-            Case("alice", _day(3), MailKind.REMINDER),
-            Case("alice", _day(7), MailKind.FINAL_WARNING),
-        ),
+    "security-case": SecurityCaseMail(
+        **_FINDING,
+        at=_day(14),
+        cause=Cause.SIGNED_IN_WITHOUT_MFA,
+        opened_at=_DAY_0,
+        step=4,
+        next_at=_day(21),
     ),
-    "quarantine-dry-run": replace(
-        _REMINDER,
-        kind=MailKind.QUARANTINED,
-        at=_day(21),
-        next_at=None,
-        dry_run=True,
-    ),
-    "unreachable": replace(
-        _TO_SECURITY,
-        kind=MailKind.UNREACHABLE,
-        user=None,
-        user_name="",
-        next_at=None,
-        opened_at=None,
-        cases=(
-            Case("deploy.console", _day(0), "no_address"),
-            Case("j.mustermann+aws", _day(-2), "bad_address"),
-            Case("svc-reporting-quarterly-figures-emea", _day(-9), "no_address"),
+    "unreachable": UnreachableUsersMail(
+        account_id=ACCOUNT,
+        at=_DAY_0,
+        users=(
+            UnreachableUser("deploy.console", _day(0), "no_address"),
+            UnreachableUser("j.mustermann+aws", _day(-2), "bad_address"),
+            UnreachableUser("svc-reporting-quarterly-figures-emea", _day(-9), "no_address"),
         ),
     ),
 }
-"""By names that fit a file."""
+"""By name; the name is part of a file's name."""
 
 
 def address_of(mail: Mail) -> str:
-    """Give the address that a sample goes to."""
-    if mail.kind.to_security or mail.dry_run:
+    """Return the address that a sample goes to."""
+    if mail.kind.to_security or isinstance(mail, UnreachableUsersMail):
         return CONTEXT.security_contact
     return f"{mail.user_name}@acme.example"

@@ -1,4 +1,4 @@
-"""Reading records from wherever they lie: CloudTrail's log files, JSON lines, envelopes."""
+"""Read records from CloudTrail's log files, JSON lines and EventBridge events."""
 
 import gzip
 import io
@@ -20,7 +20,7 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One record as it was found. ``where`` is its file and line, or place in the file."""
+    """One record as it was found. ``where`` is its file and its line or position."""
 
     where: str
     record: dict[str, Any]
@@ -28,14 +28,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Something that should have been a record. ``why`` says what is wrong with it."""
+    """An item that is no readable record. ``why`` says what is wrong with it."""
 
     where: str
     why: str
 
 
 def files_in(paths: Iterable[Path]) -> list[Path]:
-    """Give the files to read, in the order given; those of a folder by name, as S3 sorts them.
+    """Return the files to read, in the order given. Files of a folder are sorted by name, as in S3.
 
     Raises FileNotFoundError, whose text is the path that does not exist.
     """
@@ -56,9 +56,9 @@ def files_in(paths: Iterable[Path]) -> list[Path]:
 def read(
     path: Path, *, on_bytes: Callable[[int], object] = lambda _: None
 ) -> Iterator[Found | Damage]:
-    """Give what a file holds, in its order. Never raises for what the file holds.
+    """Yield the records of a file in its order. Damaged content raises nothing, but yields Damage.
 
-    ``on_bytes`` is told how many bytes of the file (as stored) were read since the last call.
+    ``on_bytes`` gets the number of bytes of the file (as stored) read since the last call.
     """
     name = "standard input" if path == STANDARD_INPUT else str(path)
     try:
@@ -68,7 +68,7 @@ def read(
             packed = plain.peek(2)[:2] == _GZIP
             yield from _records(name, gzip.GzipFile(fileobj=plain) if packed else plain)
     except (OSError, EOFError, zlib.error) as error:
-        yield Damage(name, f"cannot be read to its end: {error}")
+        yield Damage(name, f"cannot be read to the end: {error}")
 
 
 def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
@@ -78,7 +78,7 @@ def _opened(path: Path) -> AbstractContextManager[BinaryIO]:
 
 
 class _Counted(io.RawIOBase):
-    """Passes reads on, and tells how many bytes they gave."""
+    """A stream that reports how many bytes were read from it."""
 
     def __init__(self, inner: BinaryIO, on_bytes: Callable[[int], object]) -> None:
         self._inner = inner
@@ -95,7 +95,7 @@ class _Counted(io.RawIOBase):
 
 
 def _records(name: str, lines: Iterable[bytes]) -> Iterator[Found | Damage]:
-    """Tell a file of one JSON value a line from a file that is one JSON value."""
+    """Yield the records of a file with one JSON value per line, or with one JSON value."""
     numbered = enumerate(lines, start=1)
     head: list[tuple[int, bytes]] = []
     for number, line in numbered:
@@ -103,7 +103,7 @@ def _records(name: str, lines: Iterable[bytes]) -> Iterator[Found | Damage]:
         if line.strip():
             break
     if not head or not head[-1][1].strip():
-        return  # an empty file holds no record, and nothing is wrong with it
+        return  # an empty file has no records, and is not damaged
     value = _parsed(head[-1][1])
     if isinstance(value, _Unparsable):
         head.extend(numbered)
@@ -116,7 +116,7 @@ def _records(name: str, lines: Iterable[bytes]) -> Iterator[Found | Damage]:
 
 
 def _one_value_or_lines(name: str, lines: list[tuple[int, bytes]]) -> Iterator[Found | Damage]:
-    """Read a file whose first line is no JSON of its own: written over lines, or damaged."""
+    """Yield the records of a file whose first line is no JSON of its own: one value, or damage."""
     whole = _parsed(b"".join(line for _, line in lines))
     if not isinstance(whole, _Unparsable):
         yield from _unpacked(name, whole)
@@ -150,7 +150,7 @@ def _listed(where: str, values: list[object]) -> Iterator[Found | Damage]:
 
 
 def _one(where: str, value: Any) -> Found | Damage:  # noqa: ANN401, PLR0911 - any JSON; a table
-    """Take a record out of what it may be wrapped in."""
+    """Return the record that a value is or contains, or the damage."""
     match value:
         case _Unparsable(why=why):
             return Damage(where, why)

@@ -1,4 +1,4 @@
-"""Writing to a terminal what others have written."""
+"""Write text of unknown origin to a terminal safely."""
 
 from typing import TYPE_CHECKING
 
@@ -7,12 +7,12 @@ if TYPE_CHECKING:
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """Give a console that takes text for text: nothing in it is markup or highlighted."""
+    """Return a console that prints text as it is, without markup or highlighting."""
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False, markup=False)
 
 
 def plain(text: str) -> str:
-    """Take out what could drive the terminal that the text is shown on."""
+    """Return the text with every character replaced that could control the terminal."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

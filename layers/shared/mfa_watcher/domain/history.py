@@ -1,4 +1,4 @@
-"""History: what is written once, next to what it is about, and never changed."""
+"""History: entries that are written once, next to their subject, and never changed."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,5 +28,5 @@ class HistoryEntry:
     actor: str | None = None
     effects: tuple[str, ...] = ()
     before: str | None = None
-    """The standing of the user, or the state of the request, before this."""
+    """The MFA status of the user, or the state of the request, before this."""
     after: str | None = None

@@ -1,16 +1,16 @@
-"""The way out: which intents a function is to deliver, and what is told of each."""
+"""The outbox: new intents from the table's stream, and those that are due again."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
 
 from mfa_watcher.domain.notifications.digests import MAX_IN_DIGEST
+from mfa_watcher.entrypoints.due import DueItems
 from mfa_watcher.ports.outbox import Outbox
 from mfa_watcher.usecases.deliver import DeliverIntents, Delivery, DeliveryResult
 
@@ -19,103 +19,89 @@ metrics = Metrics()
 
 INTENT_PREFIX = "INTENT#"
 
+_SECONDS_PER_INTENT = 8.0
+"""Enough for the slowest intent: three reads of IAM, the wait for the sending rate, and one mail."""
 
+_SECONDS_PER_DIGEST = 20.0
+"""Enough to claim and mark as many alerts as fit into one message."""
+
+
+@dataclass(frozen=True, slots=True)
 class Deliver:
-    """Hands intents to the deliverer."""
+    """Takes new intents from the table's stream."""
 
-    def __init__(
-        self, deliverer: DeliverIntents, outbox: Outbox, *, clock: Callable[[], datetime]
-    ) -> None:
-        """Take the deliverer, and the outbox to look for what is due."""
-        self._deliverer = deliverer
-        self._outbox = outbox
-        self._clock = clock
+    intents: DeliverIntents
 
     def take(self, record: DynamoDBRecord) -> None:
-        """Deliver the intent that a stream record tells of. Only its key counts, not its image."""
+        """Deliver the intent of a stream record. Only its key is used, not its image."""
         keys = record.dynamodb.keys if record.dynamodb else None
         pk = str((keys or {}).get("pk", ""))
         if not pk.startswith(INTENT_PREFIX):
             logger.warning("Not an intent", pk=pk)
             return
         try:
-            _log_delivery(self._deliverer.deliver(pk.removeprefix(INTENT_PREFIX)))
+            delivery = self.intents.deliver(pk.removeprefix(INTENT_PREFIX))
         except Exception:
             logger.warning("Will be tried again", intent=pk, exc_info=True)
             metrics.add_metric("IntentsRetried", MetricUnit.Count, 1)
             raise
+        _log_delivery(delivery)
 
-    def sweep(
+
+@dataclass(frozen=True, slots=True)
+class Redeliver:
+    """Delivers intents that are due: put back for later, or missed by the stream."""
+
+    intents: DeliverIntents
+    outbox: Outbox
+    clock: Callable[[], datetime]
+
+    def run(
         self, *, reopen: Iterable[str] = (), seconds_left: Callable[[], float]
     ) -> dict[str, int]:
-        """Deliver all that is due, after making the named failed intents due again.
+        """Deliver all intents that are due; return how many ended how.
 
-        Alerts go first, and together. Gives how many intents ended how. Stops when the time is
-        nearly over: the next run goes on. Mails stop too when the account may send none. An intent
-        that raises does not stop the others; the errors are raised at the end.
+        ``reopen`` names failed intents that are made due again first. Alerts go first, several in
+        one message. Mails stop when the account may not send any. An intent that fails stays due;
+        the errors are raised at the end.
         """
-        now = self._clock()
+        now = self.clock()
         for intent_id in reopen:
-            self._outbox.reopen(intent_id, now=now)
-        swept = _Delivered()
-        alerts = list(self._outbox.due_alerts(now=now))
-        for at in range(0, len(alerts), MAX_IN_DIGEST):
-            if seconds_left() < _SECONDS_PER_DIGEST:
-                logger.warning("Out of time, the next run goes on")
+            self.outbox.reopen(intent_id, now=now)
+        counts, tried = Counter[DeliveryResult](), 0
+
+        alerts = list(self.outbox.due_alerts(now=now))
+        digests = DueItems(seconds_left, seconds_per_item=_SECONDS_PER_DIGEST)
+        starts = range(0, len(alerts), MAX_IN_DIGEST)
+        for batch in digests.in_time(alerts[at : at + MAX_IN_DIGEST] for at in starts):
+            tried += len(batch)
+            with digests.keep_error(intent=", ".join(batch)):
+                for delivery in self.intents.deliver_together(batch):
+                    _log_delivery(delivery)
+                    counts[delivery.result] += 1
+
+        mails = DueItems(seconds_left, seconds_per_item=_SECONDS_PER_INTENT)
+        for intent_id in mails.in_time(self.outbox.due(now=now)):
+            tried += 1
+            with mails.keep_error(intent=intent_id):
+                delivery = self.intents.deliver(intent_id)
+                _log_delivery(delivery)
+                counts[delivery.result] += 1
+            if counts[DeliveryResult.STOPPED]:
                 break
-            batch = alerts[at : at + MAX_IN_DIGEST]
-            swept.take(partial(self._deliverer.deliver_together, batch), *batch)
-        for intent_id in self._outbox.due(now=now):
-            if seconds_left() < _SECONDS_PER_INTENT:
-                logger.warning("Out of time, the next run goes on")
-                break
-            swept.take(partial(self._one, intent_id), intent_id)
-            if swept.counts[DeliveryResult.STOPPED]:
-                break
-        total = swept.counts.total() + len(swept.errors)
-        metrics.add_metric("IntentsDue", MetricUnit.Count, total)
-        if swept.errors:
-            raise ExceptionGroup("intents that could not be delivered", swept.errors)
-        return {result.value: count for result, count in swept.counts.items()}
 
-    def _one(self, intent_id: str) -> list[Delivery]:
-        return [self._deliverer.deliver(intent_id)]
-
-
-@dataclass(slots=True)
-class _Delivered:
-    """What a sweep has done so far."""
-
-    counts: Counter[DeliveryResult] = field(default_factory=Counter)
-    errors: list[Exception] = field(default_factory=list)
-
-    def take(self, deliver: Callable[[], list[Delivery]], *intent_ids: str) -> None:
-        """Deliver, and keep what came of it, also an error."""
-        try:
-            deliveries = deliver()
-        except Exception as error:
-            logger.warning("Will be tried again", intent=", ".join(intent_ids), exc_info=True)
-            metrics.add_metric("IntentsRetried", MetricUnit.Count, len(intent_ids))
-            self.errors.append(error)
-            return
-        for delivery in deliveries:
-            _log_delivery(delivery)
-            self.counts[delivery.result] += 1
-
-
-_SECONDS_PER_INTENT = 8.0
-"""Enough for the slowest intent: three reads of IAM, the wait for its turn, and one mail."""
-
-_SECONDS_PER_DIGEST = 20.0
-"""Enough to claim and mark as many alerts as are told in one message."""
+        if retried := tried - counts.total():
+            metrics.add_metric("IntentsRetried", MetricUnit.Count, retried)
+        metrics.add_metric("IntentsDue", MetricUnit.Count, tried)
+        if errors := digests.errors + mails.errors:
+            raise ExceptionGroup("intents that could not be delivered", errors)
+        return {result.value: count for result, count in counts.items()}
 
 
 def _log_delivery(delivery: Delivery) -> None:
     logger.set_correlation_id(delivery.event_id)
-    failed, stopped = (
-        delivery.result is DeliveryResult.FAILED,
-        delivery.result is DeliveryResult.STOPPED,
-    )
+    failed = delivery.result is DeliveryResult.FAILED
+    stopped = delivery.result is DeliveryResult.STOPPED
     (logger.error if failed or stopped else logger.info)(
         "Delivered" if delivery.result is DeliveryResult.SENT else "Not delivered",
         intent=delivery.intent_id,

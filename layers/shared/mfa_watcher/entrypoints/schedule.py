@@ -1,11 +1,13 @@
-"""The rounds the watcher makes by the clock: who or what is due, and what is told of each."""
+"""What the schedules start: reminders, expiry of change requests, quarantine, the watch."""
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
+from mfa_watcher.entrypoints.due import DueItems
 from mfa_watcher.usecases.expire import ExpireRequests
 from mfa_watcher.usecases.quarantine import QuarantineUsers
 from mfa_watcher.usecases.remind import RemindUsers
@@ -15,138 +17,106 @@ logger = Logger()
 metrics = Metrics()
 
 _SECONDS_PER_ITEM = 5.0
-"""Enough for the slowest user or request: three reads of IAM and one commit."""
+"""Enough for the slowest user or request: three reads of IAM, one write, and one commit."""
 
 
+@dataclass(frozen=True, slots=True)
 class Remind:
-    """Hands users who are due to the reminder."""
+    """Evaluates the users who are due."""
 
-    def __init__(self, reminder: RemindUsers) -> None:
-        """Take the reminder."""
-        self._reminder = reminder
+    users: RemindUsers
 
-    def make(self, *, seconds_left: Callable[[], float]) -> dict[str, int]:
-        """Look at all users who are due, if it is mailing time; gives how many ended how.
+    def run(self, *, seconds_left: Callable[[], float]) -> dict[str, int]:
+        """Evaluate all users who are due, if it is mailing time; return how many ended how.
 
-        Stops when the time is nearly over: the next run goes on. A user who raises does not stop
-        the others; the errors are raised at the end, and he stays due.
+        A user whose evaluation fails stays due; the errors are raised at the end.
         """
-        counts: Counter[str] = Counter()
-        errors: list[Exception] = []
         metrics.add_metric("RemindRuns", MetricUnit.Count, 1)
-        if not self._reminder.is_open():
-            logger.info("No mailing time")
+        if not self.users.is_mailing_time():
+            logger.info("Outside the mail hours")
             return {}
-        for key in self._reminder.due():
-            if seconds_left() < _SECONDS_PER_ITEM:
-                logger.warning("Out of time, the next run goes on")
-                break
-            try:
-                reminding = self._reminder.remind(key)
-            except Exception as error:
-                logger.exception("Stays due", user_id=key.user_id)
-                errors.append(error)
-                continue
-            counts[reminding.result] += 1
-            logger.info(
-                "Looked at",
-                user_id=key.user_id,
-                result=reminding.result.value,
-                effects=reminding.effects,
-            )
-        counts["unreachable"] = self._reminder.report_unreachable()
-        metrics.add_metric("UsersLookedAt", MetricUnit.Count, counts.total() + len(errors))
-        if errors:
-            raise ExceptionGroup("users who could not be looked at", errors)
+        due, counts = DueItems(seconds_left, seconds_per_item=_SECONDS_PER_ITEM), Counter[str]()
+        for key in due.in_time(self.users.due()):
+            with due.keep_error(user_id=key.user_id):
+                evaluated = self.users.remind(key)
+                counts[evaluated.result] += 1
+                logger.info(
+                    "User evaluated",
+                    user_id=key.user_id,
+                    result=evaluated.result.value,
+                    effects=evaluated.effects,
+                )
+        counts["unreachable"] = self.users.report_unreachable()
+        total = counts.total() + len(due.errors)
+        metrics.add_metric("UsersEvaluated", MetricUnit.Count, total)
+        due.raise_errors("users who could not be evaluated")
         return dict(counts)
 
 
+@dataclass(frozen=True, slots=True)
 class Expire:
-    """Hands change requests that are due to the registrar."""
+    """Evaluates the change requests that are due."""
 
-    def __init__(self, registrar: ExpireRequests) -> None:
-        """Take the registrar."""
-        self._registrar = registrar
+    requests: ExpireRequests
 
-    def make(self, *, seconds_left: Callable[[], float]) -> dict[str, int]:
-        """Look at all requests that are due; gives how many ended how.
+    def run(self, *, seconds_left: Callable[[], float]) -> dict[str, int]:
+        """Evaluate all requests that are due; return how many ended how.
 
-        Stops when the time is nearly over: the next run goes on. A request that raises does not
-        stop the others; the errors are raised at the end, and it stays due.
+        A request whose evaluation fails stays due; the errors are raised at the end.
         """
-        counts: Counter[str] = Counter()
-        errors: list[Exception] = []
         metrics.add_metric("ExpireRuns", MetricUnit.Count, 1)
-        for request_id in self._registrar.due():
-            if seconds_left() < _SECONDS_PER_ITEM:
-                logger.warning("Out of time, the next run goes on")
-                break
-            try:
-                expiring = self._registrar.expire(request_id)
-            except Exception as error:
-                logger.exception("Stays due", request_id=request_id)
-                errors.append(error)
-                continue
-            counts[expiring.result] += 1
-            logger.info(
-                "Looked at",
-                request_id=request_id,
-                result=expiring.result.value,
-                effects=expiring.effects,
-            )
-        metrics.add_metric("RequestsLookedAt", MetricUnit.Count, counts.total() + len(errors))
-        if errors:
-            raise ExceptionGroup("requests that could not be looked at", errors)
+        due, counts = DueItems(seconds_left, seconds_per_item=_SECONDS_PER_ITEM), Counter[str]()
+        for request_id in due.in_time(self.requests.due()):
+            with due.keep_error(request_id=request_id):
+                evaluated = self.requests.expire(request_id)
+                counts[evaluated.result] += 1
+                logger.info(
+                    "Request evaluated",
+                    request_id=request_id,
+                    result=evaluated.result.value,
+                    effects=evaluated.effects,
+                )
+        total = counts.total() + len(due.errors)
+        metrics.add_metric("RequestsEvaluated", MetricUnit.Count, total)
+        due.raise_errors("requests that could not be evaluated")
         return dict(counts)
 
 
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Quarantines and releases the users who are due."""
+
+    users: QuarantineUsers
+
+    def run(self, *, seconds_left: Callable[[], float]) -> dict[str, str]:
+        """Quarantine and release all users who are due; return what was done, by user id.
+
+        A user whose quarantine fails stays due; the errors are raised at the end.
+        """
+        due, done = DueItems(seconds_left, seconds_per_item=_SECONDS_PER_ITEM), dict[str, str]()
+        for key in due.in_time(self.users.due()):
+            with due.keep_error(user_id=key.user_id):
+                done[key.user_id] = self.users.apply(key)
+                logger.info("Quarantine applied", user_id=key.user_id, done=done[key.user_id])
+        metrics.add_metric("QuarantinesApplied", MetricUnit.Count, len(done))
+        due.raise_errors("users whose quarantine could not be applied")
+        return done
+
+
+@dataclass(frozen=True, slots=True)
 class Watch:
-    """Has the watchman look."""
+    """Watches the heartbeats."""
 
-    def __init__(self, watchman: WatchHeartbeats) -> None:
-        """Take the watchman."""
-        self._watchman = watchman
+    heartbeats: WatchHeartbeats
 
-    def make(self) -> dict[str, int]:
-        """Look at all heartbeats; gives how many are expected, silent, and told of."""
-        found = self._watchman.check()
+    def run(self) -> dict[str, int]:
+        """Evaluate all heartbeats; return how many are expected, silent, and alerted."""
+        found = self.heartbeats.watch()
         for source in found.silent:
             logger.warning(
                 "Silent", account_id=source.account_id, region=source.region, path=source.path.value
             )
         metrics.add_metric("WatchRuns", MetricUnit.Count, 1)
-        metrics.add_metric("HeartbeatsExpected", MetricUnit.Count, found.expected_sources)
+        metrics.add_metric("HeartbeatsExpected", MetricUnit.Count, found.expected)
         metrics.add_metric("HeartbeatsMissing", MetricUnit.Count, len(found.silent))
-        return {
-            "expected": found.expected_sources,
-            "silent": len(found.silent),
-            "alerts": found.alerts,
-        }
-
-
-class Quarantine:
-    """Hands users who are to be shut in or let out to the warden."""
-
-    def __init__(self, quarantine_adapter: QuarantineUsers) -> None:
-        """Take the warden."""
-        self._warden = quarantine_adapter
-
-    def make(self) -> dict[str, str]:
-        """Attend to all users who are due; gives what was done, by user id.
-
-        A user who raises stays due and does not stop the others; the errors are raised at the end.
-        """
-        done: dict[str, str] = {}
-        errors: list[Exception] = []
-        for key in self._warden.due():
-            try:
-                done[key.user_id] = self._warden.apply(key)
-            except Exception as error:
-                logger.exception("Stays due", user_id=key.user_id)
-                errors.append(error)
-                continue
-            logger.info("Attended to", user_id=key.user_id, done=done[key.user_id])
-        metrics.add_metric("QuarantinesAttendedTo", MetricUnit.Count, len(done))
-        if errors:
-            raise ExceptionGroup("users who could not be attended to", errors)
-        return done
+        return {"expected": found.expected, "silent": len(found.silent), "alerts": found.alerts}

@@ -1,1 +1,1 @@
-"""The words of the mails, and how they are rendered."""
+"""The text of the mails, and how it is rendered."""

@@ -1,7 +1,7 @@
 """The languages of the mails. Each is a folder in ``templates/words``; there is no other list.
 
-Beside the words of each mail, the folder holds ``language.toml``: how the language writes dates,
-and the names and short phrases that stand inside sentences.
+Beside the text of each mail, the folder holds ``language.toml``: how the language writes dates,
+and the names and short phrases that are used inside sentences.
 """
 
 import tomllib
@@ -19,7 +19,7 @@ FACTS = "language.toml"
 
 
 class LanguageError(Exception):
-    """A language's folder lacks something, or is not there. The text says which and what."""
+    """A language's folder is missing or incomplete. The text says which, and what is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,9 @@ class Language:
     months: tuple[str, ...]
     zones: Mapping[str, str]
     """Short names of time zones, where the language has its own for what the tz database says."""
-    mails: Mapping[str, str]
-    """Names of the kinds of mail."""
     devices: Mapping[str, str]
     causes: Mapping[str, str]
-    """Why a user has a finding, said to the security team."""
+    """Why a user has a finding, for the security team."""
     notes: Mapping[str, str]
     """Why a user cannot be reached."""
     actors: Mapping[str, str]
@@ -66,28 +64,28 @@ class Moment:
     exact: str
 
     def __str__(self) -> str:
-        """Give all of it, as facts have it."""
+        """Return the date and the time."""
         return self.exact
 
 
 @cache
 def languages() -> Mapping[str, Language]:
-    """Give the languages there are, by their codes (ISO 639, as HTML's ``lang`` has them)."""
+    """Return all languages by their codes (ISO 639, as in HTML's ``lang``)."""
     folders = sorted(folder for folder in WORDS.iterdir() if folder.is_dir())
     return {folder.name: _read(folder) for folder in folders}
 
 
 def choose(wanted: str | None, default: str) -> Language:
-    """Give the language that is wanted, however it is written, or the default one.
+    """Return the wanted language, however it is written, or the default one.
 
     ``wanted`` may be anything, since it comes from a tag: ``DE``, ``de-AT`` and ``de_CH.UTF-8``
-    are all German as long as there is no folder of their own.
+    are all German unless they have a folder of their own.
     """
     return _known(wanted) or known(default)
 
 
 def known(code: str) -> Language:
-    """Give a language that has to be there. Raises LanguageError."""
+    """Return a language that must exist. Raises LanguageError."""
     language = _known(code)
     if language is None:
         there = ", ".join(languages())
@@ -96,7 +94,7 @@ def known(code: str) -> Language:
 
 
 def moment(at: datetime, zone: tzinfo, language: Language) -> Moment:
-    """Write a point in time."""
+    """Return a point in time as a language writes it."""
     local = at.astimezone(zone)
     parts = {
         "weekday": language.weekdays[local.weekday()],
@@ -117,7 +115,7 @@ def moment(at: datetime, zone: tzinfo, language: Language) -> Moment:
 
 
 def zone_named(name: str) -> tzinfo:
-    """Give a time zone by its IANA name. Raises LanguageError.
+    """Return a time zone by its IANA name. Raises LanguageError.
 
     UTC needs no time zone database, which a small machine may not have.
     """
@@ -137,7 +135,7 @@ def _known(code: str | None) -> Language | None:
 
 def _zone_name(local: datetime, language: Language) -> str:
     name = local.tzname() or ""
-    # The tz database has no short name for many zones and gives their offset: +03.
+    # For many zones the tz database has no short name but an offset: +03.
     return f"UTC{name}" if name[:1] in {"+", "-"} else language.zones.get(name, name)
 
 

@@ -40,6 +40,15 @@ class IamReader(Protocol):
         ...
 
 
+class CountedIamReader(IamReader, Protocol):
+    """A reader that counts its calls."""
+
+    @property
+    def calls(self) -> int:
+        """How many calls were made so far."""
+        ...
+
+
 IamReaderFactory: TypeAlias = Callable[[str], IamReader]
 """Returns the reader of an account by its id. An account that cannot be reached raises at the
 first read."""

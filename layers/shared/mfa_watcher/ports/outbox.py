@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from mfa_watcher.domain.notifications.intents import Intent, Mail
+from mfa_watcher.domain.notifications.intents import Intent
 from mfa_watcher.domain.notifications.mail_feedback import MailOutcome
+from mfa_watcher.domain.notifications.mails import MailAboutUser
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,6 @@ class Outbox(Protocol):
         """Record the outcome of a sent mail; return False if as much or more is known."""
         ...
 
-    def record_unreachable(self, mail: Mail, *, why: str, now: datetime) -> None:
+    def record_unreachable(self, mail: MailAboutUser, *, why: str, now: datetime) -> None:
         """Add a user to the list of users without a working address, unless they are on it."""
         ...

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from mfa_watcher.domain.decision import Decision
 from mfa_watcher.domain.health.heartbeats import Heartbeat, HeartbeatSource
 from mfa_watcher.domain.history import HistoryEntry
-from mfa_watcher.domain.notifications.intents import Case
+from mfa_watcher.domain.notifications.mails import UnreachableUser
 from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState
 from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepResult
 from mfa_watcher.domain.users.user import User, UserKey
-from mfa_watcher.domain.users.user_state import Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Store(Protocol):
         """Return the users who are due for a reminder, page by page."""
         ...
 
-    def unreachable(self, *, now: datetime) -> list[tuple[UserKey, Case]]:
+    def unreachable(self, *, now: datetime) -> list[tuple[UserKey, UnreachableUser]]:
         """Return the users without a working address who were not reported yet, for one mail."""
         ...
 

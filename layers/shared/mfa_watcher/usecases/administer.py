@@ -1,4 +1,4 @@
-"""What only the security team may do: exempt a user, or say where he is reached."""
+"""What the security team does by command: exempt users, set their addresses, list them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ class NoSuchUserError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AdministerUsers:
-    """The desk of one account. ``caller`` is the ARN of whoever sits there, as STS tells it.
+    """Administers one account's users. ``caller`` is the ARN that STS returns for the person.
 
-    Who may do this is decided by IAM: it takes write access to the table. ``iam`` is None for a
-    member account, where a person has no reader: its users are those whom the watcher knows.
+    IAM decides who may do this: it needs write access to the table. ``iam`` is None for a member
+    account, which people cannot read from here; its users are those in the table.
     """
 
     account_id: str
@@ -36,11 +36,11 @@ class AdministerUsers:
     new_id: Callable[[], str]
 
     def exempted(self) -> Iterator[User]:
-        """Give the users who are exempt."""
+        """Return the users who are exempt."""
         return self.store.exempted()
 
     def inventory(self) -> tuple[list[InventoryEntry], SweepResult | None]:
-        """Give the account's users as they are known, and its last sweep."""
+        """Return the account's users as the table has them, and the last sweep."""
         return list(self.store.inventory(self.account_id)), self.store.last_sweep(self.account_id)
 
     def grant(self, name: str, *, reason: str, until: datetime) -> User:
@@ -50,18 +50,18 @@ class AdministerUsers:
         user = self._user(name)
         decision = grant(user, exemption, self.policy, event_id=self.new_id())
         self.store.commit(decision, now=now)
-        return decision.user or user
+        return decision.user
 
     def revoke(self, name: str) -> User:
-        """Take an exemption back. Raises NoSuchUserError, ExemptionError, LostRaceError."""
+        """End an exemption now. Raises NoSuchUserError, ExemptionError, LostRaceError."""
         now = self.clock()
         user = self._user(name)
         decision = revoke(user, self.caller, now, event_id=self.new_id())
         self.store.commit(decision, now=now)
-        return decision.user or user
+        return decision.user
 
     def set_address(self, name: str, address: str | None) -> User:
-        """Say where a user is reached, before any tag; None leaves it to the tags again.
+        """Set the address that comes before any tag; None: the tags count again.
 
         Raises NoSuchUserError, AddressError, LostRaceError, IamReadError.
         """
@@ -71,18 +71,18 @@ class AdministerUsers:
             user, address, self.addresses, self.caller, now, event_id=self.new_id()
         )
         self.store.commit(decision, now=now)
-        return decision.user or user
+        return decision.user
 
     def _user(self, name: str) -> User:
         if self.iam is None:
-            return self._known(name)
+            return self._known_user(name)
         found = self.iam.user(name)
         if found is None:
             raise NoSuchUserError(f"there is no IAM user {name!r} in account {self.account_id}")
         key = UserKey(self.account_id, found.user_id)
         return self.store.user(key) or User(key, found.name)
 
-    def _known(self, name: str) -> User:
+    def _known_user(self, name: str) -> User:
         user_id = self.store.user_id_named(self.account_id, name)
         user = self.store.user(UserKey(self.account_id, user_id)) if user_id else None
         if user is None or user.gone_at or user.name.casefold() != name.casefold():

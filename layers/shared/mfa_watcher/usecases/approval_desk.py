@@ -6,48 +6,48 @@ from mfa_watcher.domain.requests import steps
 from mfa_watcher.domain.requests.change_request import ChangeRequest
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.ports.store import RequestPage, RequestSearch
-from mfa_watcher.usecases.desk import RequestWithHistory, _Desk
+from mfa_watcher.usecases.desk import Desk, RequestWithHistory
 
 
 @dataclass(frozen=True, slots=True)
-class ApprovalDesk(_Desk):
-    """The approvers' desk. IAM lets in whoever may approve; the four eyes are seen to here."""
+class ApprovalDesk(Desk):
+    """Where approvers decide. IAM admits the approvers; segregation of duties is enforced here."""
 
     def list(self, search: RequestSearch) -> RequestPage:
-        """Give a page of all requests."""
+        """Return a page of all requests."""
         return self.store.requests(search)
 
     def show(self, request_id: str) -> RequestWithHistory:
-        """Give a request with its history. Raises NoSuchRequestError."""
-        return self._shown(self._found(request_id))
+        """Return a request with its history. Raises NoSuchRequestError."""
+        return self._with_history(self._request(request_id))
 
     def approve(
-        self, by: Person, request_id: str, reason: str, seen: int | None = None
+        self, by: Person, request_id: str, reason: str, version: int | None = None
     ) -> ChangeRequest:
-        """Approve the removal of what IAM says is there now.
+        """Approve the removal of the named devices that IAM still lists.
 
-        This and the other steps raise NoSuchRequestError, WrongStepError, SegregationOfDutiesError and
-        LostRaceError; those that ask IAM, IamReadError.
+        This and the other steps raise NoSuchRequestError, WrongStepError, SegregationOfDutiesError
+        and LostRaceError; those that read IAM also raise IamReadError.
         """
-        request = self._found(request_id, seen)
+        request = self._request(request_id, version)
         request.refuse_approval(by)
         step, user = self._step(by), self._user_of(request)
         devices = self._devices_of(user, request)
         return self._commit(steps.approve(step, user, request, reason, devices), step)
 
     def reject(
-        self, by: Person, request_id: str, reason: str, seen: int | None = None
+        self, by: Person, request_id: str, reason: str, version: int | None = None
     ) -> ChangeRequest:
-        """Turn it down, or take an approval back."""
-        request = self._found(request_id, seen)
+        """Reject a request, or withdraw an approval."""
+        request = self._request(request_id, version)
         step = self._step(by)
         return self._commit(steps.reject(step, self._user_of(request), request, reason), step)
 
     def reopen(
-        self, by: Person, request_id: str, reason: str, seen: int | None = None
+        self, by: Person, request_id: str, reason: str, version: int | None = None
     ) -> ChangeRequest:
-        """Open a window that is over once more. Asks IAM."""
-        request = self._found(request_id, seen)
+        """Open the window of a request again. Reads IAM."""
+        request = self._request(request_id, version)
         step = self._step(by)
         request.refuse_reopening(by, step.at)
         user = self._user_of(request)
@@ -55,17 +55,17 @@ class ApprovalDesk(_Desk):
         return self._commit(steps.reopen(step, user, request, reason, devices), step)
 
     def cancel(
-        self, by: Person, request_id: str, reason: str, seen: int | None = None
+        self, by: Person, request_id: str, reason: str, version: int | None = None
     ) -> ChangeRequest:
-        """Withdraw it in the user's place."""
-        request = self._found(request_id, seen)
+        """Cancel a request on behalf of the user."""
+        request = self._request(request_id, version)
         step = self._step(by)
         return self._commit(steps.cancel(step, self._user_of(request), request, reason), step)
 
     def acknowledge(
-        self, by: Person, request_id: str, reason: str, seen: int | None = None
+        self, by: Person, request_id: str, reason: str, version: int | None = None
     ) -> ChangeRequest:
-        """Close a violation with the security team's word on it."""
-        request = self._found(request_id, seen)
+        """Close a violation, with the security team's reason."""
+        request = self._request(request_id, version)
         step = self._step(by)
         return self._commit(steps.acknowledge(step, self._user_of(request), request, reason), step)

@@ -11,28 +11,28 @@ from mfa_watcher.ports.store import RequestPage, RequestSearch
 from mfa_watcher.usecases.administer import NoSuchUserError
 from mfa_watcher.usecases.desk import (
     ActiveRequestError,
+    Desk,
     NotAllowedError,
     RequestWithHistory,
     WantedChange,
-    _at_version,
-    _Desk,
-    _no_such,
+    at_version,
+    no_such_request,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeDesk(_Desk):
-    """The requesters' desk: an IAM user sees and files his own requests, a service desk anybody's.
+class ChangeDesk(Desk):
+    """Where requests are filed: an IAM user sees and files their own, a service desk everybody's.
 
-    Users of member accounts come here, too; the service desk is in the watcher's own account.
-    Somebody else's request is, to a user, one that does not exist.
+    Users of member accounts are served too; the service desk is in the watcher's own account. To
+    a user, somebody else's request does not exist.
     """
 
     accounts: Accounts
 
     def list(self, by: Person, search: RequestSearch) -> RequestPage:
-        """Give a page of the requests that the caller may know of. Raises NotAllowedError."""
-        own = self._own(by)
+        """Return a page of the requests that the caller may see. Raises NotAllowedError."""
+        own = self._own_key(by)
         if own:
             if search.subject_name and search.subject_name.casefold() != by.name.casefold():
                 raise NotAllowedError("you see your own requests only; leave `subject` out")
@@ -40,8 +40,8 @@ class ChangeDesk(_Desk):
         return self.store.requests(search)
 
     def show(self, by: Person, request_id: str) -> RequestWithHistory:
-        """Give a request with its history. Raises NotAllowedError, NoSuchRequestError."""
-        return self._shown(self._of(by, request_id))
+        """Return a request with its history. Raises NotAllowedError, NoSuchRequestError."""
+        return self._with_history(self._visible_request(by, request_id))
 
     def file(
         self,
@@ -52,19 +52,21 @@ class ChangeDesk(_Desk):
         account_id: str | None = None,
         source_ip: str | None = None,
     ) -> ChangeRequest:
-        """Open a request for the caller himself, or as a service desk for a user of any account.
+        """Open a request for the caller, or as a service desk for a user of any account.
 
         Raises NotAllowedError, NoSuchUserError, ActiveRequestError, InvalidDetailsError,
         WrongStepError if the user has no device, LostRaceError, IamReadError, ExternalServiceError.
         """
         step = self._step(by)
-        own = self._own(by)
+        own = self._own_key(by)
         name = user_name or by.name
         if own and name.casefold() != by.name.casefold():
-            raise NotAllowedError("you can file for yourself only; the service desk files for all")
+            raise NotAllowedError(
+                "you can file requests for yourself only; the service desk files for others"
+            )
         if own is None and not user_name:
-            raise NotAllowedError("you are no IAM user; name in `user_name` whom it is for")
-        account_id = self._account(own, account_id)
+            raise NotAllowedError("you are not an IAM user; name the user in `user_name`")
+        account_id = self._account_for(own, account_id)
         iam = self.iam_of(account_id)
         found = iam.user(name)
         devices = iam.devices(name) if found else None
@@ -72,42 +74,42 @@ class ChangeDesk(_Desk):
             raise NoSuchUserError(f"there is no IAM user {name} in account {account_id}")
         key = UserKey(account_id, found.user_id)
         user = self.store.user(key) or User(key, found.name)
-        self._refuse_second(user)
+        self._refuse_second_request(user)
         details = wanted.by(by, step.at) if wanted else None
         decision = steps.file(step, user, devices, details, source_ip=source_ip)
         return self._commit(decision, step)
 
     def give_details(
-        self, by: Person, request_id: str, wanted: WantedChange, seen: int | None = None
+        self, by: Person, request_id: str, wanted: WantedChange, version: int | None = None
     ) -> ChangeRequest:
-        """Say what the user wants, and why. To say the same again changes nothing.
+        """Record what the user wants, and why. The same details again change nothing.
 
         Raises NotAllowedError, NoSuchRequestError, WrongStepError, InvalidDetailsError,
         LostRaceError, IamReadError.
         """
-        request = self._of(by, request_id, seen)
+        request = self._visible_request(by, request_id, version)
         step = self._step(by)
         details = wanted.by(by, step.at)
         given = request.details
         if given and replace(details, given_at=given.given_at) == given:
             return request
-        request.submitted(details, self.policy)  # refused, if at all, before IAM is asked
+        request.submitted(details, self.policy)  # refuses before IAM is read
         user = self._user_of(request)
         devices = self._devices_of(user, request)
         if devices is None:
-            raise NoSuchUserError(f"the user {user.name} is not there any more")
+            raise NoSuchUserError(f"the user {user.name} does not exist any more")
         return self._commit(steps.give_details(step, user, request, details, devices), step)
 
     def cancel(
-        self, by: Person, request_id: str, reason: str, seen: int | None = None
+        self, by: Person, request_id: str, reason: str, version: int | None = None
     ) -> ChangeRequest:
-        """Withdraw it. Raises as ``show`` does, WrongStepError, and LostRaceError."""
-        request = self._of(by, request_id, seen)
+        """Cancel a request. Raises as ``show`` does, WrongStepError, and LostRaceError."""
+        request = self._visible_request(by, request_id, version)
         step = self._step(by)
         return self._commit(steps.cancel(step, self._user_of(request), request, reason), step)
 
-    def _own(self, by: Person) -> UserKey | None:
-        """Give whose requests the caller may know of; None: everybody's."""
+    def _own_key(self, by: Person) -> UserKey | None:
+        """Return the key of the only user whose requests the caller may see; None: all users."""
         if by.is_iam_user:
             return UserKey(by.account_id, by.user_id)
         if by.account_id == self.account_id and self.policy.is_service_desk(by.role_name):
@@ -118,29 +120,30 @@ class ChangeDesk(_Desk):
             " approvers use the approval desk"
         )
 
-    def _account(self, own: UserKey | None, named: str | None) -> str:
-        """Give the account of whom a request is for: a user's is his own."""
+    def _account_for(self, own: UserKey | None, named: str | None) -> str:
+        """Return the account of the user that a request is for."""
         account_id = own.account_id if own else self.account_id
-        if named in {None, account_id}:
+        if named is None or named == account_id:
             return account_id
-        assert named is not None  # noqa: S101 - mypy does not see it
         if own:
-            raise NotAllowedError("you can file for yourself only; leave `account_id` out")
+            raise NotAllowedError("you can file requests for yourself only; leave `account_id` out")
         if not self.accounts.include(named):
             raise NoSuchUserError(f"account {named} is not watched")
         return named
 
-    def _of(self, by: Person, request_id: str, seen: int | None = None) -> ChangeRequest:
-        own = self._own(by)
-        request = self._found(request_id)
+    def _visible_request(
+        self, by: Person, request_id: str, version: int | None = None
+    ) -> ChangeRequest:
+        own = self._own_key(by)
+        request = self._request(request_id)
         if own and request.subject != own:
-            raise _no_such(request_id)
-        return _at_version(request, seen)
+            raise no_such_request(request_id)
+        return at_version(request, version)
 
-    def _refuse_second(self, user: User) -> None:
+    def _refuse_second_request(self, user: User) -> None:
         current = self.store.request(user.request_id) if user.request_id else None
         if current and current.state.is_active:
             raise ActiveRequestError(
-                f"{user.name} has the request {current.id} already, which is {current.state};"
-                " go on with that one"
+                f"{user.name} already has the request {current.id}, which is {current.state};"
+                " continue with that one"
             )

@@ -1,4 +1,4 @@
-"""From an intent in the outbox to a mail or an alert: claim, send, mark."""
+"""Delivery of intents: claim, send, mark."""
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from mfa_watcher.domain.notifications.digests import is_sent_at_once, is_urgent
-from mfa_watcher.domain.notifications.intents import Alert, Intent, Mail
+from mfa_watcher.domain.notifications.intents import Alert, Intent
 from mfa_watcher.domain.notifications.mail_feedback import MailOutcome, MailReport
+from mfa_watcher.domain.notifications.mails import Mail, UnreachableUsersMail
 from mfa_watcher.domain.notifications.relevance import (
     facts_needed_to_send,
     reason_to_skip,
@@ -46,21 +47,22 @@ from mfa_watcher.usecases.read_user import read_user
 FIRST_RETRY = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=1)
 MAX_LAPSES = 3
-"""How often a function may die in an attempt before it is the last: each may have sent the mail."""
+"""How often a function may crash in an attempt before it is the last: each may have sent the mail.
+"""
 
 MAX_ATTEMPTS = 30
-"""With the waits above about 25 hours of something going wrong."""
+"""With the waits above, about 25 hours of failures."""
 
-MOST_ASKED_FOR_ALIASES = 20
-"""Of many alerts told together, so many accounts are called by their alias: each may cost a call
-to STS and one to IAM, and the message has to go out within the function's time."""
+MAX_ALIASES_READ = 20
+"""In a message with many alerts, so many accounts are named by their alias: each may cost a call to
+STS and one to IAM, and the message must be sent within the function's time."""
 
 NEXT_TURN = timedelta(seconds=30)
 QUOTA_WAIT = timedelta(hours=1)
 STOPPED_WAIT = timedelta(minutes=15)
 GIVE_UP_AFTER = timedelta(days=14)
-"""How long an intent waits for its turn, a free quota or an account that may send again. That is
-no failed attempt, but what is two weeks old is news to nobody."""
+"""How long an intent waits for the sending rate, a free quota, or an account that may send again.
+Such a wait is no failed attempt, but after two weeks the message has no value any more."""
 
 
 class DeliveryResult(StrEnum):
@@ -70,7 +72,7 @@ class DeliveryResult(StrEnum):
     SKIPPED = "skipped"
     PUT_BACK = "put_back"
     STOPPED = "stopped"
-    """Put back, and the account may send no mail at all: there is no use in trying others."""
+    """Put back, and the account may not send any mail: other mails need not be tried."""
     FAILED = "failed"
     NOT_OURS = "not_ours"
 
@@ -86,9 +88,10 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipient:
-    """In which language somebody is written to, and who gets a copy."""
+class _Recipient:
+    """The addresses that may be tried in turn, the language, and who receives a copy."""
 
+    addresses: tuple[str, ...]
     language: str | None = None
     cc: str | None = None
 
@@ -97,9 +100,9 @@ class Recipient:
 class DeliverIntents:
     """Delivers intents, one at a time.
 
-    A crash between sending and marking is the one moment that can send twice: neither SES nor
-    SNS takes an idempotency token from us. The claim makes that window as small as it can be;
-    losing the mail instead would be worse.
+    A crash between sending and marking is the one moment that can send twice: neither SES nor SNS
+    accepts an idempotency token. The claim keeps that window as small as possible. The alternative,
+    to lose the mail, would be worse.
     """
 
     outbox: Outbox
@@ -117,11 +120,11 @@ class DeliverIntents:
     clock: Callable[[], datetime]
 
     def deliver(self, intent_id: str) -> Delivery:
-        """Deliver an intent if it is due and nobody else has it. Safe to call any number of times.
+        """Deliver an intent if it is due and nobody else delivers it. Safe to call repeatedly.
 
-        Whatever goes wrong ends in the intent's own state: put back for later, or failed with the
-        reason. Other errors (a bug, the table out of reach) go to the caller; the intent is then
-        free again when its claim runs out.
+        Whatever goes wrong is recorded in the intent: it is put back for later, or failed with the
+        reason. Other errors (a bug, the table does not answer) go to the caller; the intent is
+        available again when its claim runs out.
         """
         claim = self.outbox.claim(intent_id, now=self.clock())
         if claim is None:
@@ -130,20 +133,20 @@ class DeliverIntents:
             return self._failed(claim, f"given up after {claim.lapses} attempts without an end")
         try:
             match claim.intent.act:
-                case Mail() as mail:
-                    return self._mail(claim, mail)
                 case Alert() as alert:
-                    return self._alert(claim, alert)
+                    return self._deliver_alert(claim, alert)
+                case mail:
+                    return self._deliver_mail(claim, mail)
         except RefusedError as error:
             return self._failed(claim, str(error))
         except (NotSentError, IamReadError) as error:
             return self._put_back(claim, error)
 
     def deliver_together(self, intent_ids: Iterable[str]) -> list[Delivery]:
-        """Deliver alerts that are due, in one message, if they are more than one.
+        """Deliver alerts that are due, in one message if they are more than one.
 
-        All are claimed first and marked after, each by itself: what a crash leaves claimed is due
-        again when its claim runs out, and is told once more.
+        All are claimed first and marked afterwards, each by itself. What a crash leaves claimed is
+        due again when its claim runs out, and is then sent again.
         """
         claims, deliveries = [], []
         for intent_id in intent_ids:
@@ -158,90 +161,95 @@ class DeliverIntents:
         if not claims:
             return deliveries
         try:
-            receipt = self._tell([claim.intent for claim in claims])
+            receipt = self._send_alerts([claim.intent for claim in claims])
         except RefusedError as error:
             return deliveries + [self._failed(claim, str(error)) for claim in claims]
         except NotSentError as error:
             return deliveries + [self._put_back(claim, error) for claim in claims]
         return deliveries + [self._sent(claim, receipt, "security") for claim in claims]
 
-    def _tell(self, intents: list[Intent]) -> str:
-        match intents:
+    # --- alerts ---
+
+    def _deliver_alert(self, claim: Claim, alert: Alert) -> Delivery:
+        """Send the first alerts of a window at once; redeliver sends the others together."""
+        now = self.clock()
+        slot = self.window.count(urgent=is_urgent(alert), now=now)
+        if not is_sent_at_once(alert, slot.number):
+            return self._wait(claim, "sent together with other alerts", slot.until)
+        return self._sent(claim, self._send_alerts([claim.intent]), "security")
+
+    def _send_alerts(self, intents: list[Intent]) -> str:
+        named = [_with_account_alias(one, self._aliases(intents)) for one in intents]
+        match named:
             case [Intent(id=intent_id, act=Alert() as alert)]:
-                return self._tell_one(alert, intent_id)
+                return self.alerter.send(alert, intent_id=intent_id)
             case _:
-                aliases = self._aliases(one.act for one in intents if isinstance(one.act, Alert))
-                return self.alerter.send_digest([_naming(one, aliases) for one in intents])
+                return self.alerter.send_digest(named)
 
-    def _tell_one(self, alert: Alert, intent_id: str) -> str:
-        alias = self._aliases([alert]).get(alert.account_id or "")
-        return self.alerter.send(alert.with_account_alias(alias), intent_id=intent_id)
-
-    def _aliases(self, alerts: Iterable[Alert]) -> dict[str, str | None]:
-        """Give what alerts' accounts are called. An account that does not say is a number."""
+    def _aliases(self, intents: list[Intent]) -> dict[str, str | None]:
+        """Return the aliases of alerts' accounts, without those that cannot be read."""
+        alerts = [one.act for one in intents if isinstance(one.act, Alert)]
+        numbers = dict.fromkeys(alert.account_id for alert in alerts if alert.account_id.isdigit())
         aliases = {}
-        numbers = dict.fromkeys(alert.account_id for alert in alerts if alert.account_id)
-        for account_id in list(numbers)[:MOST_ASKED_FOR_ALIASES]:
+        for account_id in list(numbers)[:MAX_ALIASES_READ]:
             with suppress(IamReadError):
                 aliases[account_id] = self.aliases.alias(account_id)
         return aliases
 
-    def _alert(self, claim: Claim, alert: Alert) -> Delivery:
-        """Tell the first of a window at once; the schedule tells the others together."""
-        now = self.clock()
-        turn = self.window.count(urgent=is_urgent(alert), now=now)
-        if not is_sent_at_once(alert, turn.number):
-            reason = "told together with others of its time"
-            self.outbox.put_back(claim, reason=reason, due_at=turn.until, waited=True)
-            return _delivery(claim, DeliveryResult.PUT_BACK, reason)
-        receipt = self._tell_one(alert, claim.intent.id)
-        return self._sent(claim, receipt, "security")
+    # --- mails ---
 
-    def _mail(self, claim: Claim, mail: Mail) -> Delivery:
-        if mail.user is None:
-            return self._send(claim, mail, self._security(), Recipient())
+    def _deliver_mail(self, claim: Claim, mail: Mail) -> Delivery:
+        """Send a mail to the first of its recipient's addresses that SES accepts."""
+        if isinstance(mail, UnreachableUsersMail):
+            return self._send(claim, mail, self._security(), _Recipient(()))
         known = self.store.user(mail.user)
-        user = self._current(mail.user, known.name if known else mail.user_name, mail.user_name)
+        user = self._find_user(mail.user, known.name if known else mail.user_name, mail.user_name)
         if user is None:
             return self._skipped(claim, "the user is gone")
         now, facts = self.clock(), facts_needed_to_send(mail)
-        iam_state = read_user(
-            self.iam_of(mail.account_id), mail.user, (user.name,), facts
-        ) or IamState(exists=True)
+        iam_state = read_user(self.iam_of(mail.account_id), mail.user, (user.name,), facts)
         request = self.store.request(mail.request_id) if mail.request_id else None
+        iam_state = iam_state or IamState(exists=True)
         if (reason := reason_to_skip(mail, iam_state, known, now, request=request)) is not None:
             return self._skipped(claim, reason)
         mail = with_current_request(mail, request)
         if waits_for_mail_hours(mail) and not self.mail_hours.include(now):
-            return self._wait_until(claim, self.mail_hours.next_opening(now))
+            return self._wait(claim, "outside the mail hours", self.mail_hours.next_opening(now))
         if mail.kind.to_security:
-            return self._send(claim, mail, self._security(), Recipient())
-        return self._mail_user(claim, mail, user, known)
-
-    def _mail_user(self, claim: Claim, mail: Mail, user: IamUser, known: User | None) -> Delivery:
-        """Write to the first of a user's addresses that takes it."""
-        bad = known.bad_addresses if known else frozenset()
-        override = known.address if known else None
-        manager = self.addresses.manager(user.tags)
-        copied = mail.kind is MailKind.FINAL_WARNING and manager and manager.casefold() not in bad
-        reader = Recipient(self.addresses.language(user.tags), manager if copied else None)
-        while address := self.addresses.find(user.name, user.tags, override=override, bad=bad):
-            said = ""
-            # Of a mail with a copy, SES does not say which address is none.
-            for copy in dict.fromkeys([reader.cc, None]):
+            return self._send(claim, mail, self._security(), _Recipient(()))
+        recipient = self._recipient(mail, user, known)
+        for address in recipient.addresses:
+            refusal = ""
+            # If a mail with a copy is refused, SES does not say which of the addresses is invalid.
+            for copy in dict.fromkeys([recipient.cc, None]):
                 try:
-                    return self._send(claim, mail, address.address, replace(reader, cc=copy))
+                    return self._send(claim, mail, address, replace(recipient, cc=copy))
                 except BadAddressError as error:
-                    said = str(error)
-            self._mark_bad(claim.intent, address.address, said)
-            bad |= {address.address.casefold()}
+                    refusal = str(error)
+            self._mark_bad(claim.intent, address, refusal)
         # The note is one of those that the mail to security has words for, in each language.
-        note = "bad_address" if bad else "no_address"
+        known_bad = recipient.addresses or (known and known.bad_addresses)
+        note = "bad_address" if known_bad else "no_address"
         self.outbox.record_unreachable(mail, why=note, now=self.clock())
         return self._skipped(claim, "no address that is allowed and does not bounce")
 
-    def _mark_bad(self, intent: Intent, address: str, said: str) -> None:
-        """Note an address that SES does not even take. The mail tries the next one itself."""
+    def _recipient(self, mail: Mail, user: IamUser, known: User | None) -> _Recipient:
+        bad = known.bad_addresses if known else frozenset()
+        override = known.address if known else None
+        candidates = self.addresses.candidates(user.name, user.tags, override=override)
+        manager = self.addresses.manager(user.tags)
+        copied = mail.kind is MailKind.FINAL_WARNING and manager and manager.casefold() not in bad
+        addresses: dict[str, str] = {}
+        for one in candidates:
+            addresses.setdefault(one.address.casefold(), one.address)
+        return _Recipient(
+            tuple(address for key, address in addresses.items() if key not in bad),
+            self.addresses.language(user.tags),
+            manager if copied else None,
+        )
+
+    def _mark_bad(self, intent: Intent, address: str, refusal: str) -> None:
+        """Record an address that SES does not accept. The mail is sent to the next one here."""
         report = MailReport(
             id=f"{intent.id}/{address.casefold()}",
             at=self.clock(),
@@ -251,7 +259,7 @@ class DeliverIntents:
             to=address,
             recipients=(address,),
             unreachable=True,
-            detail=said,
+            detail=refusal,
         )
         record_report(self.store, report, intent, now=self.clock(), in_hand=True)
 
@@ -260,31 +268,33 @@ class DeliverIntents:
             raise RefusedError("there is no SecurityAddress to send it to")
         return self.security_address
 
-    def _send(self, claim: Claim, mail: Mail, to: str, reader: Recipient) -> Delivery:
+    def _send(self, claim: Claim, mail: Mail, to: str, recipient: _Recipient) -> Delivery:
         alias = self.aliases.alias(mail.account_id)
-        words = self.renderer.render(mail, reader.language, alias=alias)
+        rendered = self.renderer.render(mail, recipient.language, alias=alias)
         message = Message(
             to,
-            words.subject,
-            words.html,
-            words.text,
-            cc=reader.cc,
-            thread=mail.request_id or mail.finding_id,
+            rendered.subject,
+            rendered.html,
+            rendered.text,
+            cc=recipient.cc,
+            thread=mail.reference,
             tags={"mail": mail.kind.value, "intent": claim.intent.id},
         )
         self.sending_rate.wait_for_slot(2 if message.cc else 1)
         return self._sent(claim, self.mailer.send(message), to)
 
-    def _current(self, key: UserKey, *names: str) -> IamUser | None:
-        """Find the user as IAM has him now: he may have been renamed since the decision."""
+    def _find_user(self, key: UserKey, *names: str) -> IamUser | None:
+        """Return the user as IAM has them now: they may be renamed since the decision."""
         for name in dict.fromkeys(names):
             user = self.iam_of(key.account_id).user(name)
             if user and user.user_id == key.user_id:
                 return user
         return None
 
+    # --- how a delivery ends ---
+
     def _sent(self, claim: Claim, receipt: str, to: str) -> Delivery:
-        # SES's own report that it took the mail may have been quicker.
+        # SES's own report that it took the mail may have arrived first.
         with suppress(LostRaceError):
             self.outbox.mark_sent(claim, receipt=receipt, to=to, now=self.clock())
         return _delivery(claim, DeliveryResult.SENT)
@@ -297,8 +307,7 @@ class DeliverIntents:
         self.outbox.mark_failed(claim, reason=reason, now=self.clock())
         return _delivery(claim, DeliveryResult.FAILED, reason)
 
-    def _wait_until(self, claim: Claim, due_at: datetime) -> Delivery:
-        reason = "outside the mail hours"
+    def _wait(self, claim: Claim, reason: str, due_at: datetime) -> Delivery:
         self.outbox.put_back(claim, reason=reason, due_at=due_at, waited=True)
         return _delivery(claim, DeliveryResult.PUT_BACK, reason)
 
@@ -312,13 +321,15 @@ class DeliverIntents:
         due_at = now + (wait_after(claim.tries) if wait is None else wait)
         self.outbox.put_back(claim, reason=reason, due_at=due_at, waited=wait is not None)
         stopped = isinstance(error, SendingStoppedError)
-        return _delivery(
-            claim, DeliveryResult.STOPPED if stopped else DeliveryResult.PUT_BACK, reason
-        )
+        result = DeliveryResult.STOPPED if stopped else DeliveryResult.PUT_BACK
+        return _delivery(claim, result, reason)
 
 
 def _wait_for(error: NotSentError | IamReadError) -> timedelta | None:
-    """Say how long to wait where nothing is wrong with the mail; None: each failure longer."""
+    """Return how long to wait if the mail itself is not at fault.
+
+    None: the wait grows with each attempt.
+    """
     match error:
         case ThrottledError():
             return NEXT_TURN
@@ -330,7 +341,7 @@ def _wait_for(error: NotSentError | IamReadError) -> timedelta | None:
             return None
 
 
-def _naming(intent: Intent, aliases: Mapping[str, str | None]) -> Intent:
+def _with_account_alias(intent: Intent, aliases: Mapping[str, str | None]) -> Intent:
     act = intent.act
     if not isinstance(act, Alert):
         return intent
@@ -338,7 +349,7 @@ def _naming(intent: Intent, aliases: Mapping[str, str | None]) -> Intent:
 
 
 def wait_after(attempts: int) -> timedelta:
-    """Give the wait after that many attempts: doubling from a minute up to an hour."""
+    """Return the wait after that many attempts: doubling from a minute up to an hour."""
     doubled: timedelta = FIRST_RETRY * 2 ** (attempts - 1)
     return min(doubled, LONGEST_WAIT)
 

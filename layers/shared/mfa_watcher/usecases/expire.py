@@ -1,4 +1,4 @@
-"""From a change request that is due to a committed decision."""
+"""Change requests that are due: reminders, cancellation, expiry."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from mfa_watcher.domain.requests.expiry import decide_request_due
 from mfa_watcher.domain.users.user import User
 from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Fact, Situation
 from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
-from mfa_watcher.ports.iam import IamReader
+from mfa_watcher.ports.iam import IamReaderFactory
 from mfa_watcher.ports.store import Store
 from mfa_watcher.usecases.read_user import read_user
 
@@ -24,8 +24,8 @@ class ExpiryResult(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ExpiredRequest:
-    """What became of one request, and what was done."""
+class EvaluatedRequest:
+    """What became of one request, and the effects of the decision."""
 
     result: ExpiryResult
     effects: tuple[str, ...] = ()
@@ -33,26 +33,29 @@ class ExpiredRequest:
 
 @dataclass(frozen=True, slots=True)
 class ExpireRequests:
-    """Looks at change requests that are due. Safe to run twice, late, and at the same time.
+    """Evaluates change requests that are due. Safe to run twice, late, and concurrently.
 
-    Each look is committed under the versions of the request and of its user's record that it was
-    decided from, so of two that meet at a request one changes nothing, and it stays due.
+    A decision is committed only if the request and its user's record are unchanged since they were
+    read. Of two runs that evaluate the same request, one changes nothing.
     """
 
     store: Store
-    iam_of: Callable[[str], IamReader]
+    iam_of: IamReaderFactory
     policy: Policy
     clock: Callable[[], datetime]
 
     def due(self) -> Iterator[str]:
-        """Give the ids of the requests that are due now."""
+        """Return the ids of the requests that are due now."""
         return self.store.due_requests(now=self.clock())
 
-    def expire(self, request_id: str) -> ExpiredRequest:
-        """Look at one request. Raises IamReadError if IAM does not answer: it stays due."""
+    def expire(self, request_id: str) -> EvaluatedRequest:
+        """Evaluate one request.
+
+        Raises IamReadError if IAM does not answer; the request then stays due.
+        """
         request, now = self.store.request(request_id), self.clock()
         if request is None or request.due_at is None or request.due_at > now:
-            return ExpiredRequest(ExpiryResult.NOT_DUE)
+            return EvaluatedRequest(ExpiryResult.NOT_DUE)
         key = request.subject
         user = self.store.user(key) or User(key, request.subject_name)
         names = (user.name, request.subject_name)
@@ -64,5 +67,5 @@ class ExpireRequests:
         try:
             self.store.commit(decision, now=now)
         except (LostRaceError, AlreadyDecidedError):
-            return ExpiredRequest(ExpiryResult.LOST_RACE)
-        return ExpiredRequest(ExpiryResult.DECIDED, decision.effects)
+            return EvaluatedRequest(ExpiryResult.LOST_RACE)
+        return EvaluatedRequest(ExpiryResult.DECIDED, decision.effects)

@@ -1,4 +1,4 @@
-"""Carrying out an approved change request: the one place that takes devices and sets passwords."""
+"""Fulfilment of an approved change request: the only code that removes devices in IAM."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from random import Random
 
+from mfa_watcher.domain.decision import RequestDecision, UserDecision
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import ChangeRequest, SegregationOfDutiesError
 from mfa_watcher.domain.requests.fulfilment import (
@@ -19,7 +20,7 @@ from mfa_watcher.domain.users.devices import Device, DeviceKind
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.sign_in_page import sign_in_url
 from mfa_watcher.domain.users.user import IamState, User
-from mfa_watcher.domain.users.user_state import Decision, Situation
+from mfa_watcher.domain.users.user_state import Situation
 from mfa_watcher.ports.accounts import AccountAliases
 from mfa_watcher.ports.errors import (
     FulfilmentInterruptedError,
@@ -31,18 +32,16 @@ from mfa_watcher.ports.errors import (
 )
 from mfa_watcher.ports.iam import IamReader, IamReset, IamUser
 from mfa_watcher.ports.store import Store
-
-RACES = 5
-"""How often a note that lost a race is made anew."""
+from mfa_watcher.usecases.lost_races import MAX_ATTEMPTS, attempts, lost_all_races
 
 
 class _TakenOverError(CannotFulfilError):
-    """The request is not in this call's hands any more."""
+    """Another call has taken over the fulfilment."""
 
 
 @dataclass(frozen=True, slots=True)
 class FulfilledRequest:
-    """A request that is carried out, and the password, which is nowhere else from now on."""
+    """A fulfilled request, and the new password, which is stored nowhere."""
 
     request: ChangeRequest
     user_name: str
@@ -52,10 +51,10 @@ class FulfilledRequest:
 
 @dataclass(frozen=True, slots=True)
 class FulfilRequest:
-    """Carries requests out: takes the approved devices off the user, and resets his password.
+    """Fulfils requests: removes the approved devices from the user and sets a new password.
 
-    Each step in IAM can be repeated and is noted when it is done, so whoever calls again after a
-    crash or an error goes on where the last call ended, and gets a password of his own.
+    Each step in IAM can be repeated, and is recorded when it is done. A call after a crash or an
+    error continues where the last one ended, and returns a password of its own.
     """
 
     store: Store
@@ -68,34 +67,34 @@ class FulfilRequest:
     new_id: Callable[[], str]
 
     def fulfil(self, request_id: str, by: Person) -> FulfilledRequest:
-        """Carry a request out.
+        """Fulfil a request.
 
         Raises NoSuchRequestError; WrongStepError if its state, its window or another call does not
-        allow it; SegregationOfDutiesError; CannotFulfilError if the user is not such that it can be done;
-        FulfilmentInterruptedError if IAM did not do as asked. Whatever was raised, the request can be carried out
-        later, unless its state says otherwise.
+        allow it; SegregationOfDutiesError; CannotFulfilError if the user has no console password or
+        does not exist; FulfilmentInterruptedError if IAM failed. After any error the request can be
+        fulfilled later, unless its state forbids it.
         """
-        for _ in range(RACES):
+        for _ in range(MAX_ATTEMPTS):
             run = _Run.begin(self, request_id, by)
             try:
-                return self._carry_out(run)
+                return self._fulfil(run)
             except _TakenOverError:
-                # The same person called again meanwhile. That call answers, unless this one has
-                # replaced its password: then it must answer with a valid one.
+                # The same person called again meanwhile, and that call answers. But if this call
+                # has replaced that call's password, it must go on and answer with a valid one.
                 if not run.password_set:
                     raise
             except (CannotFulfilError, SegregationOfDutiesError) as error:
                 run.release(str(error))
                 raise
             except (IamReadError, IamWriteError) as error:
-                # An answer that is lost may have been a yes.
+                # A call whose answer was lost may have succeeded.
                 surely_not = isinstance(error, IamReadError | IamDeniedError)
                 run.touched = run.touched or not surely_not
                 run.release(str(error))
                 raise FulfilmentInterruptedError(f"{error}. {run.progress}") from error
-        raise LostRaceError(f"request {request_id}: lost {RACES} races")
+        raise lost_all_races(f"request {request_id}")
 
-    def _carry_out(self, run: "_Run") -> FulfilledRequest:
+    def _fulfil(self, run: "_Run") -> FulfilledRequest:
         account_id = run.request.subject.account_id
         iam, reset = self.iam_of(account_id), self.reset_of(account_id)
         user = run.find_subject(iam)
@@ -104,16 +103,16 @@ class FulfilRequest:
         shortest = reset.shortest_password()
         for serial in run.request.devices:
             run.remove(iam, reset, user, Device(serial))
-        left = run.read_devices_again(iam, user)
+        remaining = run.read_remaining_devices(iam, user)
         password = make_password(shortest, self.randomness)
         run.set_password(reset, user, password)
-        run.end(user.name, left)
+        run.end(user.name, remaining)
         return FulfilledRequest(
             run.request, user.name, self._sign_in_url(account_id, user), password
         )
 
     def _sign_in_url(self, account_id: str, user: IamUser) -> str:
-        """Give the page where the user signs in; by the account's number it is found as well."""
+        """Return the user's sign-in page, by the account's number if its alias cannot be read."""
         alias = None
         with suppress(IamReadError):
             alias = self.aliases.alias(account_id)
@@ -122,45 +121,44 @@ class FulfilRequest:
 
 @dataclass(slots=True)
 class _Run:
-    """One call: what it holds, and how far it is."""
+    """One call: the request it fulfils, and how far it is."""
 
     use_case: FulfilRequest
     by: Person
     id: str
     before: ChangeRequest
-    """The request as it was found."""
+    """The request as it was when the call began."""
     request: ChangeRequest
     touched: bool = False
     """Whether this call may have changed anything in IAM."""
     password_set: bool = False
     gone: tuple[str, ...] = ()
-    """Serial numbers of the devices that this call took off the user."""
+    """Serial numbers of the devices that this call removed from the user."""
     notes: int = 0
 
     @classmethod
     def begin(cls, use_case: FulfilRequest, request_id: str, by: Person) -> "_Run":
-        """Take the request in hand, before anything is read or changed in IAM."""
+        """Take the lease on the request, before anything is read or changed in IAM."""
         run_id = use_case.new_id()
-        for _ in range(RACES):
-            request = use_case.store.request(request_id)
-            if request is None:
-                raise NoSuchRequestError(f"there is no change request {request_id}")
-            fulfilment_started = request.fulfilment_started(
-                by, use_case.clock(), use_case.policy, run=run_id
-            )
-            run = cls(use_case, by, run_id, request, fulfilment_started)
-            with suppress(LostRaceError):
-                run.commit(
-                    record_step(
-                        run.event_id, use_case.clock(), fulfilment_started, "Carrying out begun", by
-                    )
+        for attempt in attempts():
+            with attempt:
+                request = use_case.store.request(request_id)
+                if request is None:
+                    raise NoSuchRequestError(f"there is no change request {request_id}")
+                started = request.fulfilment_started(
+                    by, use_case.clock(), use_case.policy, run=run_id
                 )
+                run = cls(use_case, by, run_id, request, started)
+                now = use_case.clock()
+                decision = record_step(run.event_id, now, started, "Fulfilment started", by)
+                use_case.store.commit(decision, now=now)
+                run.committed(decision)
                 return run
-        raise LostRaceError(f"request {request_id}: lost {RACES} races")
+        raise lost_all_races(f"request {request_id}")
 
     @property
     def event_id(self) -> str:
-        """The id of the next decision. They sort as they are made, also within a millisecond."""
+        """The id of the next decision; the ids sort in order, also within a millisecond."""
         return f"{self.id}-{self.notes:02}"
 
     @property
@@ -170,129 +168,136 @@ class _Run:
 
     @property
     def progress(self) -> str:
-        """Say how far it is."""
+        """What is done so far, as a sentence for the caller."""
         return f"Done so far: {', '.join(self.done) or 'nothing'}"
 
     def find_subject(self, iam: IamReader) -> IamUser:
-        """Find the user whom the request is about, by any name we know, and never another."""
+        """Return the user that the request is about, by any known name, never another user."""
         key = self.request.subject
         known = self.use_case.store.user(key)
         for name in dict.fromkeys((known.name if known else "", self.request.subject_name)):
             found = iam.user(name) if name else None
             if found and found.user_id == key.user_id:
-                if self.by.may_be(found.arn):  # who was renamed has a name the request lacks
+                if self.by.may_be(found.arn):  # the request does not have a renamed user's name
                     raise SegregationOfDutiesError(
-                        f"{self.by.name} is whom it is about, and may not fulfil"
+                        f"{self.by.name} is the subject of the request, and may not fulfil it"
                     )
                 return found
         raise CannotFulfilError(_not_there(self.request.subject_name, key.user_id))
 
     def verify(self, iam: IamReader, user: IamUser) -> None:
-        """See that the name still is the user's: names pass to others, and IAM knows no ids."""
+        """Check that the name is still the user's: names change, and IAM's calls take no ids."""
         found = iam.user(user.name)
         if found is None or found.user_id != user.user_id:
             raise CannotFulfilError(_not_there(user.name, user.user_id))
 
     def remove(self, iam: IamReader, reset: IamReset, user: IamUser, device: Device) -> None:
-        """Take one device off the user, and delete it if it is a virtual one."""
+        """Remove one device from the user, and delete it if it is a virtual one."""
         removal = Removal(device.serial, self.done)
         if not removal.is_off_the_user:
-            was_his = reset.deactivate(user.name, device.serial)
+            was_assigned = reset.deactivate(user.name, device.serial)
             self.touched = True
-            if not was_his:  # IAM says the same of a user who is not there any more
+            if not was_assigned:  # IAM answers the same for a user who does not exist any more
                 self.verify(iam, user)
             self.gone += (device.serial,)
-            self.step(removal.deactivated if was_his else removal.was_gone)
+            self.step(removal.deactivated if was_assigned else removal.was_gone)
         if device.kind is not DeviceKind.VIRTUAL or removal.is_cleared:
             return
-        if reset.delete(device.serial) or self.removed_anew(reset, user, device):
+        if reset.delete(device.serial) or self.removed_again(reset, user, device):
             self.step(removal.deleted)
         elif removal.was_gone in self.done:
             self.step(removal.left)
         else:
             raise IamWriteError(
-                f"IAM takes {device.serial} for the user's, although it is deactivated. Try again"
-                " in a minute"
+                f"IAM still lists {device.serial} as the user's, although it is deactivated. Try"
+                " again in a minute"
             )
 
-    def removed_anew(self, reset: IamReset, user: IamUser, device: Device) -> bool:
-        """Take the device once more off a user who enrolled it under its old name meanwhile.
+    def removed_again(self, reset: IamReset, user: IamUser, device: Device) -> bool:
+        """Remove the device again if the user has enrolled a new one under the same name meanwhile.
 
-        That can be between two calls of which the first ended with the deletion, before its note.
+        That is possible between two calls, if the first ended after the deletion and before
+        recording it.
         """
         return reset.deactivate(user.name, device.serial) and reset.delete(device.serial)
 
-    def read_devices_again(self, iam: IamReader, user: IamUser) -> tuple[Device, ...]:
-        """Give the devices that the user has now, and see, as the last thing, that it is he."""
+    def read_remaining_devices(self, iam: IamReader, user: IamUser) -> tuple[Device, ...]:
+        """Return the devices that the user still has; last, check that the name is the user's."""
         found = iam.devices(user.name) or ()
         self.verify(iam, user)
-        # IAM may still list what it has just taken away.
-        left = tuple(device for device in found if device.serial not in self.gone)
-        serials = tuple(device.serial for device in left)
+        # IAM may still list a device that was just removed.
+        remaining = tuple(device for device in found if device.serial not in self.gone)
+        serials = tuple(device.serial for device in remaining)
         if self.before.new_device(serials, self.use_case.clock()):
             raise CannotFulfilError(
-                f"user {user.name} has a new device already, and the request is about to close"
+                f"user {user.name} already has a new device, and the request is about to close"
             )
-        return left
+        return remaining
 
     def set_password(self, reset: IamReset, user: IamUser, password: Password) -> None:
-        """Give the user a new password instead of his."""
+        """Replace the user's password."""
         if not reset.set_password(user.name, password):
             raise CannotFulfilError(_no_password(user.name))
         self.touched = self.password_set = True
 
     def step(self, step: str) -> None:
-        """Note a step as done."""
-        self.note(step[:1].upper() + step[1:], lambda request: request.with_step(step))
+        """Record a step as done."""
+        self.record(step[:1].upper() + step[1:], lambda request: request.with_step(step))
 
     def release(self, why: str) -> None:
-        """Let others carry it out, unless others have it in hand already."""
+        """Give up the lease, unless another call has taken over."""
         with suppress(_TakenOverError, LostRaceError):
             untouched = self.before.fulfilment is None and not self.touched
-            self.note(
-                f"Carrying out stopped: {why}",
+            self.record(
+                f"Fulfilment stopped: {why}",
                 lambda request: request.released(self.use_case.clock(), untouched=untouched),
             )
 
-    def end(self, name: str, left: tuple[Device, ...]) -> None:
-        """Note that all is done, with all that follows from it."""
-        iam_state = IamState(exists=True, name=name, devices=left, console_access=True)
-        for _ in range(RACES):
-            key = self.request.subject
-            user = self.use_case.store.user(key) or User(key, name)
-            situation = Situation(
-                self.event_id,
-                self.use_case.clock(),
-                None,
-                user,
-                self.use_case.policy,
-                self.request,
-                iam_state,
-            )
-            if self.won(decide_fulfilled(situation, self.request, self.by)):
+    def end(self, name: str, remaining: tuple[Device, ...]) -> None:
+        """Record that everything is done, and what follows from it."""
+        iam_state = IamState(exists=True, name=name, devices=remaining, console_access=True)
+        for attempt in attempts():
+            with attempt:
+                key = self.request.subject
+                user = self.use_case.store.user(key) or User(key, name)
+                situation = Situation(
+                    self.event_id,
+                    self.use_case.clock(),
+                    None,
+                    user,
+                    self.use_case.policy,
+                    self.request,
+                    iam_state,
+                )
+                self.commit(decide_fulfilled(situation, self.request, self.by))
                 return
-        raise LostRaceError(f"request {self.request.id}: lost {RACES} races")
+        raise lost_all_races(f"request {self.request.id}")
 
-    def note(self, what: str, change: Callable[[ChangeRequest], ChangeRequest]) -> None:
-        """Change the request, and say so in its history."""
-        for _ in range(RACES):
-            changed = change(self.request)
-            if self.won(record_step(self.event_id, self.use_case.clock(), changed, what, self.by)):
+    def record(self, what: str, change: Callable[[ChangeRequest], ChangeRequest]) -> None:
+        """Change the request, and record the change in its history."""
+        for attempt in attempts():
+            with attempt:
+                changed = change(self.request)
+                clock = self.use_case.clock
+                self.commit(record_step(self.event_id, clock(), changed, what, self.by))
                 return
-        raise LostRaceError(f"request {self.request.id}: lost {RACES} races")
+        raise lost_all_races(f"request {self.request.id}")
 
-    def won(self, decision: Decision) -> bool:
-        """Commit; False if others changed the request or the user first, and it is still ours."""
+    def commit(self, decision: UserDecision | RequestDecision) -> None:
+        """Commit, and continue with the new version.
+
+        Raises LostRaceError if the request or its user changed first; the next attempt then starts
+        from the request as it is now. Raises _TakenOverError if another call holds the lease.
+        """
         try:
-            self.commit(decision)
+            self.use_case.store.commit(decision, now=self.use_case.clock())
         except LostRaceError:
             self.request = self._still_ours()
-            return False
-        return True
+            raise
+        self.committed(decision)
 
-    def commit(self, decision: Decision) -> None:
-        """Commit, and go on from there. Raises LostRaceError."""
-        self.use_case.store.commit(decision, now=self.use_case.clock())
+    def committed(self, decision: UserDecision | RequestDecision) -> None:
+        """Continue with the request as it was committed."""
         self.notes += 1
         if decision.request:
             self.request = replace(decision.request, version=decision.request.version + 1)
@@ -301,21 +306,21 @@ class _Run:
         request = self.use_case.store.request(self.request.id)
         if request is None or not request.is_held_by(self.id):
             raise _TakenOverError(
-                "another call took it over, or its state changed. Look at it; if it still is to be"
-                " carried out, fulfil it once more"
+                "another call took over the fulfilment, or the request's state changed. Read the"
+                " request again, and fulfil it again if that is still possible"
             )
         return request
 
 
 def _no_password(name: str) -> str:
     return (
-        f"user {name} has no console password to reset. Give the user console access and fulfil it"
-        " then, or reject the request"
+        f"user {name} has no console password to reset. Give the user console access and fulfil the"
+        " request then, or reject it"
     )
 
 
 def _not_there(name: str, user_id: str) -> str:
     return (
-        f"no user named {name} has the id {user_id} any more: deleted, renamed, or another has the"
-        " name now. Look at the request again in a minute"
+        f"no user named {name} has the id {user_id} any more: the user was deleted or renamed, or"
+        " another user has the name now. Read the request again in a minute"
     )

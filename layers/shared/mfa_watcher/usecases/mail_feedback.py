@@ -1,4 +1,4 @@
-"""From SES's report about a mail to what follows: history, a bad address, the same mail again."""
+"""SES's reports about our mails: history, bad addresses, mails that are sent again."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -6,15 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from mfa_watcher.domain.notifications.intents import Intent, Mail
+from mfa_watcher.domain.notifications.intents import Alert, Intent
 from mfa_watcher.domain.notifications.mail_feedback import MailOutcome, MailReport, decide_feedback
+from mfa_watcher.domain.notifications.mails import UserMail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError, UnactionableError
 from mfa_watcher.ports.outbox import Outbox
 from mfa_watcher.ports.store import Store
-
-RACES = 5
-"""How often a decision that lost a race is made anew before the queue has to try again."""
+from mfa_watcher.usecases.lost_races import attempts, lost_all_races
 
 
 class FeedbackResult(StrEnum):
@@ -38,62 +37,60 @@ class RecordedFeedback:
 
 @dataclass(frozen=True, slots=True)
 class RecordMailFeedback:
-    """Takes what SES reports about our mails."""
+    """Records what SES reports about our mails, and what follows from it."""
 
     store: Store
     outbox: Outbox
     policy: Policy
     clock: Callable[[], datetime]
 
-    def read(self, report: MailReport) -> RecordedFeedback:
-        """Act on a report. Safe to call any number of times, and in any order of reports.
+    def record(self, report: MailReport) -> RecordedFeedback:
+        """Record a report. Safe to call any number of times, and in any order of reports.
 
-        The decision is committed first and the intent's outcome noted after it, whether the
-        decision is new or not: a crash in between is made up for when the queue hands the report
-        over again. Raises UnactionableError for a report too old to tell from a duplicate,
-        LostRaceError if others keep winning.
+        The decision is committed first and the intent's outcome after it, whether the decision is
+        new or not. After a crash in between, the queue delivers the report again. Raises
+        UnactionableError for a report too old to be told from a duplicate, and LostRaceError.
         """
         sent = self.outbox.look_up(report.intent_id) if report.intent_id else None
-        if sent is None or not isinstance(sent.intent.act, Mail):
+        if sent is None or isinstance(sent.intent.act, Alert):
             return RecordedFeedback(report, FeedbackResult.NOT_OURS)
         if self.clock() - report.at > self.policy.remember_events:
             raise UnactionableError(
-                f"the report is of {report.at:%Y-%m-%d}, too old to tell whether it was read before"
+                f"the report is of {report.at:%Y-%m-%d}, too old to know whether it was recorded before"
             )
         report = replace(report, to=sent.to or report.to)
         if sent.unmarked:
-            # Whoever sent it has not noted that, and perhaps never will: it must not go out again.
+            # The sender has not marked it as sent, and may have crashed: it must not be sent again.
             to, now = report.to or "its recipient", self.clock()
             with suppress(LostRaceError):
                 self.outbox.mark_sent(sent.unmarked, receipt=report.message_id, to=to, now=now)
-        reading = record_report(self.store, report, sent.intent, now=self.clock())
+        recorded = record_report(self.store, report, sent.intent, now=self.clock())
         if report.concerns(report.to):
             self.outbox.record_outcome(sent.intent.id, report.outcome, at=report.at)
-        return reading
+        return recorded
 
 
 def record_report(
     store: Store, report: MailReport, intent: Intent, *, now: datetime, in_hand: bool = False
 ) -> RecordedFeedback:
-    """Decide about a report and commit the decision.
+    """Decide about a report and commit the decision. Raises LostRaceError.
 
-    A mail that is still ``in_hand`` is not sent anew. Raises LostRaceError if others keep winning.
+    ``in_hand``: the caller is about to send the mail to the next address itself.
     """
     if report.outcome is MailOutcome.SENT:
-        return RecordedFeedback(
-            report, FeedbackResult.NOTED, intent.event_id
-        )  # no need to read the user
-    for _ in range(RACES):
-        mail = intent.act
-        user = store.user(mail.user) if isinstance(mail, Mail) and mail.user else None
-        decision = decide_feedback(report, intent, user, in_hand=in_hand)
-        if decision is None:
-            return RecordedFeedback(report, FeedbackResult.NOTED, intent.event_id)
-        try:
-            store.commit(decision, now=now)
-        except LostRaceError:
-            continue
-        except AlreadyDecidedError:
-            return RecordedFeedback(report, FeedbackResult.DUPLICATE, intent.event_id)
-        return RecordedFeedback(report, FeedbackResult.DECIDED, intent.event_id, decision.effects)
-    raise LostRaceError(f"report {report.id}: lost {RACES} races for the same user")
+        # Nothing follows from it, so the user need not be read.
+        return RecordedFeedback(report, FeedbackResult.NOTED, intent.event_id)
+    for attempt in attempts():
+        with attempt:
+            user = store.user(intent.act.user) if isinstance(intent.act, UserMail) else None
+            decision = decide_feedback(report, intent, user, in_hand=in_hand)
+            if decision is None:
+                return RecordedFeedback(report, FeedbackResult.NOTED, intent.event_id)
+            try:
+                store.commit(decision, now=now)
+            except AlreadyDecidedError:
+                return RecordedFeedback(report, FeedbackResult.DUPLICATE, intent.event_id)
+            return RecordedFeedback(
+                report, FeedbackResult.DECIDED, intent.event_id, decision.effects
+            )
+    raise lost_all_races(f"report {report.id}")

@@ -1,4 +1,4 @@
-"""From an event to a committed decision."""
+"""CloudTrail events: classify, read IAM where needed, decide, commit."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from mfa_watcher.domain.decision import Decision
 from mfa_watcher.domain.events.decisions import (
     changes_nothing,
     decide,
@@ -20,21 +21,18 @@ from mfa_watcher.domain.requests.change_request import ChangeRequest
 from mfa_watcher.domain.users.user import IamState, User, UserKey
 from mfa_watcher.domain.users.user_state import (
     MFA_STATUS_FACTS,
-    Decision,
     Situation,
     is_fulfil_role_acting,
 )
 from mfa_watcher.ports.accounts import Accounts
-from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError, UnactionableError
+from mfa_watcher.ports.errors import AlreadyDecidedError, UnactionableError
 from mfa_watcher.ports.iam import IamReaderFactory
 from mfa_watcher.ports.store import Store
+from mfa_watcher.usecases.lost_races import attempts, lost_all_races
 from mfa_watcher.usecases.read_user import read_user
 
-RACES = 5
-"""How often a decision that lost a race is made anew before the queue has to try again."""
-
 EARLIER_REQUESTS_READ = 5
-"""How many requests of a user a record of a carrying out may be late by."""
+"""A late record of a fulfilment may belong to one of this many earlier requests of the user."""
 
 _NOTHING_TO_DO = frozenset(
     {SignalKind.IGNORED, SignalKind.SIGN_IN_FAILED, SignalKind.SIGN_IN_NOT_JUDGED}
@@ -50,7 +48,7 @@ _KNOWN_USERS_ONLY = frozenset(
         SignalKind.USER_TAGGED,
     }
 )
-"""Signals that change nothing for a user we never heard of: no reason to ask IAM who it is."""
+"""Signals that change nothing for an unknown user, so IAM is not asked who the user is."""
 
 
 class ObserveResult(StrEnum):
@@ -63,7 +61,7 @@ class ObserveResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What an event meant and what was done about it."""
+    """What an event means, what became of it, and the effects of the decision."""
 
     signal: Signal
     result: ObserveResult
@@ -72,7 +70,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class ObserveEvents:
-    """Observes all accounts that are watched, and with them the watcher itself."""
+    """Observes all watched accounts, and with them the watcher itself."""
 
     accounts: Accounts
     watcher: Watcher
@@ -84,35 +82,34 @@ class ObserveEvents:
     def observe(self, event: Event) -> Observation:
         """Decide about an event and commit the decision.
 
-        Raises UnactionableError for an event of an account that is not watched or too old to tell
-        from a duplicate, IamReadError if IAM does not answer, LostRaceError if others keep winning.
+        Raises UnactionableError for an event of an account that is not watched, or too old to be
+        told from a duplicate; IamReadError if IAM does not answer; LostRaceError.
         """
         signal = classify(event.record, self.watcher)
         if signal.kind in _NOTHING_TO_DO:
             return Observation(signal, ObserveResult.NOTHING_TO_DO)
-        self._refuse_what_is_not_ours(event)
-        for _ in range(RACES):
-            try:
+        self._refuse_unactionable(event)
+        for attempt in attempts():
+            with attempt:
                 decision = self._decide(event, signal)
                 if decision is None:
                     return Observation(signal, ObserveResult.NOTHING_TO_DO)
-                self.store.commit(decision, now=self.clock())
-            except LostRaceError:
-                continue
-            except AlreadyDecidedError:
-                return Observation(signal, ObserveResult.DUPLICATE)
-            return Observation(signal, ObserveResult.DECIDED, decision.effects)
-        raise LostRaceError(f"event {event.id}: lost {RACES} races for the same user")
+                try:
+                    self.store.commit(decision, now=self.clock())
+                except AlreadyDecidedError:
+                    return Observation(signal, ObserveResult.DUPLICATE)
+                return Observation(signal, ObserveResult.DECIDED, decision.effects)
+        raise lost_all_races(f"event {event.id}")
 
-    def _refuse_what_is_not_ours(self, event: Event) -> None:
+    def _refuse_unactionable(self, event: Event) -> None:
         if not self.accounts.include(event.account_id):
             raise UnactionableError(
-                f"the event is about account {event.account_id}, which is not watched: it is not"
-                " the watcher's own, nor one of its members"
+                f"the event is about account {event.account_id}, which is not watched: it is neither"
+                " the watcher's own account nor one of its members"
             )
         if self.clock() - event.at > self.policy.remember_events:
             raise UnactionableError(
-                f"the event is of {event.at:%Y-%m-%d}, too old to tell whether it was decided"
+                f"the event is of {event.at:%Y-%m-%d}, too old to know whether it was decided"
                 " before"
             )
 
@@ -123,12 +120,12 @@ class ObserveEvents:
         late = namesake is not None and _has_name(namesake, signal.subject)
         user = None if late else self._subject(event, signal)
         if user is None:
-            # Evidence of a removal is kept, and root's acts are alerted, whoever they are about.
+            # Evidence of a removal is kept, and root's acts are alerted, also for unknown users.
             if signal.kind is SignalKind.DEVICE_REMOVAL or signal.root:
                 return decide_for_account(event.id, event.at, event.account_id, signal, self.policy)
             return None
         facts = facts_needed(signal, user)
-        if namesake:  # what came earlier under this name may have been taken for his
+        if namesake:  # earlier events under this name may have been taken for the new user's
             facts |= MFA_STATUS_FACTS
         if not facts and changes_nothing(signal, user):
             return None
@@ -143,7 +140,7 @@ class ObserveEvents:
     def _earlier(
         self, event: Event, signal: Signal, request: ChangeRequest | None
     ) -> ChangeRequest | None:
-        """Give the request before the user's last one whose carrying out made a late record."""
+        """Return the earlier request whose fulfilment caused a late record; None if there is none."""
         if not is_fulfil_role_acting(signal, event.account_id, self.policy):
             return None
         earlier = request
@@ -159,14 +156,16 @@ class ObserveEvents:
         return earlier if earlier is not request else None
 
     def _subject(self, event: Event, signal: Signal) -> User | None:
-        """Find whom the signal is about: by the id in the record, in our table, then in IAM."""
+        """Return the user that the signal is about: by the record's id, from our table, from IAM."""
         account_id = event.account_id
         if (user_id := signal.subject_id) is not None:
             key = UserKey(account_id, user_id)
             name = signal.subject or signal.record.identity.name_in_arn
             return self.store.user(key) or (User(key, name) if name else None)
-        # A rename names two, of which the old one may be another's by now: IAM knows the new one.
-        known = None if signal.kind is SignalKind.USER_RENAMED else self._known(account_id, signal)
+        # A rename has two names. The old one may be another user's now, so IAM is asked.
+        known = (
+            None if signal.kind is SignalKind.USER_RENAMED else self._from_table(account_id, signal)
+        )
         if known:
             return known
         if signal.subject is None or signal.only_deletes_device_entity:
@@ -176,23 +175,23 @@ class ObserveEvents:
         found = self.iam_of(account_id).user(signal.record.new_user_name or signal.subject)
         if found is None:
             former = self._last_named(account_id, signal.subject)
-            return former if former and self._may_be_meant(former, event, signal) else None
+            return former if former and self._may_be_former_owner(former, event, signal) else None
         key = UserKey(account_id, found.user_id)
         return self.store.user(key) or User(key, found.name)
 
-    def _may_be_meant(self, former: User, event: Event, signal: Signal) -> bool:
-        """Tell whether a record that IAM knows nobody for is about who had the name last.
+    def _may_be_former_owner(self, former: User, event: Event, signal: Signal) -> bool:
+        """Return whether a record about a name that IAM does not know is about its last owner.
 
-        A removal of one who is gone came before he went, or belongs to his off-boarding.
+        A removal from a user who is gone happened before that, or belongs to the off-boarding.
         """
         if former.gone_at is None:
             return True
         soon = event.at - former.gone_at <= self.policy.off_boarding_grace
         return signal.removes_device and soon
 
-    def _known(self, account_id: str, signal: Signal) -> User | None:
-        """Find the subject in our table. Names are taken for a hint: they pass to others."""
-        if signal.only_deletes_device_entity or self._carries_out(account_id, signal):
+    def _from_table(self, account_id: str, signal: Signal) -> User | None:
+        """Return the subject from our table. A name is only a hint: it may pass to another user."""
+        if signal.only_deletes_device_entity or self._may_be_fulfilment(account_id, signal):
             user_id = self.store.user_id_of_removed_device(account_id, signal.serial or "")
             if user_id or signal.only_deletes_device_entity:
                 return self.store.user(UserKey(account_id, user_id)) if user_id else None
@@ -201,24 +200,24 @@ class ObserveEvents:
         user = self._last_named(account_id, signal.subject)
         return user if user and _has_name(user, signal.subject) else None
 
-    def _carries_out(self, account_id: str, signal: Signal) -> bool:
-        """Tell whether it may be a step of carrying out a request, whose devices lead to its user.
+    def _may_be_fulfilment(self, account_id: str, signal: Signal) -> bool:
+        """Return whether the signal may be a step of a fulfilment; its device leads to the user.
 
-        By the time that we hear of it, his name may be another's.
+        The user's name may belong to somebody else when the record arrives.
         """
         by_role = is_fulfil_role_acting(signal, account_id, self.policy)
         return by_role and signal.kind is SignalKind.DEVICE_REMOVAL and signal.serial is not None
 
     def _last_named(self, account_id: str, name: str) -> User | None:
-        """Find whom we saw last under a name; he may have another by now, or be gone."""
+        """Return the user last known under a name, who may be renamed or gone since."""
         user_id = self.store.user_id_named(account_id, name)
         return self.store.user(UserKey(account_id, user_id)) if user_id else None
 
     def _namesake(self, event: Event, signal: Signal) -> User | None:
-        """Find whom we knew by the name of a user just created, and let him go if he is gone.
+        """Return the user known by the name of a user just created, and mark them gone if so.
 
-        A name that is created anew was free, so he is gone or was renamed. But records come in
-        any order: this one may be late, and about a user who had the name before him.
+        The name was free when the new user was created, so its last owner is gone or renamed. But
+        records come in any order: this one may be late, and about an even earlier owner.
         """
         if signal.kind is not SignalKind.USER_CREATED or signal.subject is None:
             return None
@@ -244,17 +243,17 @@ class ObserveEvents:
             IamState(exists=False),
         )
         with suppress(AlreadyDecidedError):
-            # Nobody is told of it, not even if root created the successor: that is told as such.
+            # Without notifications. If root created the new user, that is alerted by itself.
             self.store.commit(replace(decide(situation, signal), intents=()), now=self.clock())
 
 
 def _has_name(user: User, name: str | None) -> bool:
-    """Tell whether a user has that name now, as far as we know."""
+    """Return whether a user has that name now, as far as we know."""
     return user.gone_at is None and name is not None and user.name.casefold() == name.casefold()
 
 
 def _names(signal: Signal, user: User) -> tuple[str, ...]:
-    """Give the names a user may go by, the likeliest first."""
+    """Return the names that a user may have, the likeliest first."""
     record = signal.record
     current = record.new_user_name or signal.subject or record.identity.name_in_arn
     return (current, user.name) if current else (user.name,)

@@ -1,4 +1,4 @@
-"""From a user who is due to a committed decision: the clock's part of the watch."""
+"""Users who are due: reminders, exemptions that end, quarantine."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from mfa_watcher.domain.decision import UnreachableUsersDecision
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.notifications.intents import Case, Intent, Mail
+from mfa_watcher.domain.notifications.intents import intent
+from mfa_watcher.domain.notifications.mails import UnreachableUser, UnreachableUsersMail
 from mfa_watcher.domain.policy import Policy, Quarantine
 from mfa_watcher.domain.users.escalation import decide_user_due
-from mfa_watcher.domain.users.user import MailKind, UserKey
-from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Decision, Fact, Situation
+from mfa_watcher.domain.users.user import UserKey
+from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Fact, Situation
 from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
 from mfa_watcher.ports.iam import IamReaderFactory
 from mfa_watcher.ports.store import Store
@@ -27,8 +29,8 @@ class ReminderResult(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class RemindedUser:
-    """What became of one user, and what was done."""
+class EvaluatedUser:
+    """What became of one user, and the effects of the decision."""
 
     key: UserKey
     result: ReminderResult
@@ -37,10 +39,10 @@ class RemindedUser:
 
 @dataclass(frozen=True, slots=True)
 class RemindUsers:
-    """Looks at users who are due. Safe to run twice, late, and at the same time.
+    """Evaluates users who are due. Safe to run twice, late, and concurrently.
 
-    Each look is committed under the version of the user's record that it was decided from, so of
-    two runs that meet at a user one changes nothing.
+    A decision is committed only if the user's record is unchanged since it was read. Of two runs
+    that evaluate the same user, one changes nothing.
     """
 
     account_id: str
@@ -49,21 +51,21 @@ class RemindUsers:
     policy: Policy
     clock: Callable[[], datetime]
     quarantines_members: bool = False
-    """Whether member accounts have the role that shuts users in: elsewhere nobody is."""
+    """Whether member accounts have the role that quarantines. Without it, their users are not."""
 
-    def is_open(self) -> bool:
-        """Tell whether reminders may go out now."""
+    def is_mailing_time(self) -> bool:
+        """Return whether reminders may be sent now."""
         return self.policy.mail_hours.include(self.clock())
 
     def due(self) -> Iterator[UserKey]:
-        """Give the users who are due now."""
+        """Return the users who are due now."""
         return self.store.due_users(now=self.clock())
 
-    def remind(self, key: UserKey) -> RemindedUser:
-        """Look at one user. Raises IamReadError if IAM does not answer: he stays due."""
+    def remind(self, key: UserKey) -> EvaluatedUser:
+        """Evaluate one user. Raises IamReadError if IAM does not answer; the user then stays due."""
         user, now = self.store.user(key), self.clock()
         if user is None or user.due_at is None or user.due_at > now:
-            return RemindedUser(key, ReminderResult.NOT_DUE)
+            return EvaluatedUser(key, ReminderResult.NOT_DUE)
         facts = MFA_STATUS_FACTS | {Fact.IDENTITY}
         iam_state = read_user(self.iam_of(key.account_id), key, (user.name,), facts)
         request = self.store.request(user.request_id) if user.request_id else None
@@ -73,8 +75,8 @@ class RemindUsers:
         try:
             self.store.commit(decision, now=now)
         except (LostRaceError, AlreadyDecidedError):
-            return RemindedUser(key, ReminderResult.LOST_RACE)
-        return RemindedUser(key, ReminderResult.DECIDED, decision.effects)
+            return EvaluatedUser(key, ReminderResult.LOST_RACE)
+        return EvaluatedUser(key, ReminderResult.DECIDED, decision.effects)
 
     def _policy(self, key: UserKey) -> Policy:
         if key.account_id == self.account_id or self.quarantines_members:
@@ -82,32 +84,33 @@ class RemindUsers:
         return replace(self.policy, quarantine=Quarantine.OFF)
 
     def report_unreachable(self) -> int:
-        """Tell security of all users whom no address leads to; gives their number.
+        """Report the users without a usable address to security; return how many were reported.
 
-        An account's users are told of in one mail.
+        Security receives one mail with a list of users for each account.
         """
-        now, notification = self.clock(), 0
-        accounts: defaultdict[str, list[tuple[UserKey, Case]]] = defaultdict(list)
-        for key, case in self.store.unreachable(now=now):
-            accounts[key.account_id].append((key, case))
+        now, reported = self.clock(), 0
+        accounts: defaultdict[str, list[tuple[UserKey, UnreachableUser]]] = defaultdict(list)
+        for key, user in self.store.unreachable(now=now):
+            accounts[key.account_id].append((key, user))
         for account_id, found in accounts.items():
-            keys, cases = zip(*found, strict=True)
-            decision = _report(account_id, now, keys, cases)
+            keys, users = zip(*found, strict=True)
+            decision = _report(account_id, now, keys, users)
             try:
                 self.store.commit(decision, now=now)
             except (LostRaceError, AlreadyDecidedError):
                 continue
-            notification += len(found)
-        return notification
+            reported += len(found)
+        return reported
 
 
 def _report(
-    account_id: str, now: datetime, keys: tuple[UserKey, ...], cases: tuple[Case, ...]
-) -> Decision:
-    # One list never has the same first user twice: he is noted as reported with it.
+    account_id: str, now: datetime, keys: tuple[UserKey, ...], users: tuple[UnreachableUser, ...]
+) -> UnreachableUsersDecision:
+    # A user is first in a list only once: the same transaction marks them as reported.
     event_id = f"unreachable-{keys[0].user_id}"
-    mail = Mail(MailKind.UNREACHABLE, account_id, now, cases=cases)
-    what = f"{len(cases)} users out of reach reported to security"
+    mail = UnreachableUsersMail(account_id=account_id, at=now, users=users)
+    what = f"{len(users)} users without an address reported to security"
     history = HistoryEntry(About.ACCOUNT, account_id, now, event_id, what)
-    intent = Intent(f"mail-{mail.kind}-{event_id}", event_id, now, mail)
-    return Decision(event_id, (history,), (intent,), reported=keys)
+    return UnreachableUsersDecision(
+        event_id, (history,), (intent(event_id, now, mail),), users=keys
+    )

@@ -1,15 +1,16 @@
-"""From an account to be swept to committed decisions about those whom events have missed."""
+"""The sweep: comparing an account's lists with the inventory, and deciding about differences."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from threading import Lock
 
+from mfa_watcher.domain.decision import Decision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.alerts import events_lost_alert
+from mfa_watcher.domain.notifications.intents import intent
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.sweep.account_lists import (
     REPORT_LIFE,
@@ -32,335 +33,335 @@ from mfa_watcher.domain.sweep.comparison import (
 )
 from mfa_watcher.domain.sweep.user_inventory import (
     InventoryEntry,
+    SweepDecision,
     SweepResult,
     count_users,
     inventory_entry,
 )
-from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.domain.users.user import IamState, User
-from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Decision, Fact, Situation, intent
+from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Fact, Situation
 from mfa_watcher.ports.errors import (
     AlreadyDecidedError,
     ExternalServiceError,
-    LostRaceError,
     UnactionableError,
 )
-from mfa_watcher.ports.iam import AccountListReader, IamReader, IamUser
+from mfa_watcher.ports.iam import AccountListReader, CountedIamReader
 from mfa_watcher.ports.queues import SweepQueue
 from mfa_watcher.ports.store import Store
+from mfa_watcher.usecases.lost_races import attempts, lost_all_races
 from mfa_watcher.usecases.read_user import read_user
 
-RACES = 5
-"""How often a decision that lost a race is made anew before the account has to be swept again."""
-
 WORKERS = 8
-"""How many users are asked about at a time. IAM's rate is unpublished and the whole account's."""
+"""How many users are read from IAM at the same time. IAM's rate limit is unpublished, and counts
+for the whole account."""
 
-SOON = timedelta(minutes=15)
-"""A report that IAM will renew within this time is waited for: a queue keeps a message so long."""
+RENEWAL_MARGIN = timedelta(minutes=15)
+"""If IAM renews the report within this time, the sweep waits for the new one: as long as a queue
+can delay a message."""
 
 RENEWED_AFTER = timedelta(seconds=5)
-"""How long after that moment we ask: clocks differ."""
+"""How long after that moment the report is asked for: clocks differ."""
 
-WAITS = tuple(timedelta(seconds=seconds) for seconds in (2, 5, 10, 20, 40, 80, 160, 300))
-MOST_WAITS = 24
+REPORT_WAITS = tuple(timedelta(seconds=seconds) for seconds in (2, 5, 10, 20, 40, 80, 160, 300))
+MAX_REPORT_WAITS = 24
 """A report takes seconds to minutes. After an hour and a half of waiting something is wrong."""
 
-_SECONDS_TO_SPARE = 20.0
-"""Enough to end what was begun, and to put the account back into the queue."""
+_RESERVED_SECONDS = 20.0
+"""Enough to finish what was started, and to put the account back into the queue."""
+
+_NEW_USER = "newcomer"
+"""The reason of records that are written for unknown users without asking IAM about them."""
 
 
 class OutOfTimeError(ExternalServiceError):
-    """The function's time is over. What is decided is decided, and the next run goes on."""
+    """The function's time is over. What is decided is decided, and the next run continues."""
 
 
 @dataclass(frozen=True, slots=True)
 class Postponed:
-    """The account has to wait."""
+    """The account has to wait in the queue."""
 
-    order: SweepTask
+    task: SweepTask
     delay: timedelta
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class SweepAccounts:
-    """Sweeps accounts. Safe to break off anywhere, to run twice, and beside itself and events.
+class _Outcome:
+    """A user before and after the sweep. ``reason`` is None if nothing had to be decided."""
 
-    Each user's case is committed under the version of the record that it was decided from.
+    before: User
+    after: User
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    """What a sweep has found so far."""
+
+    inventory: Mapping[str, InventoryEntry]
+    """The account's users by id, as the outcomes so far have left them."""
+    outcomes: tuple[_Outcome, ...] = ()
+    candidates: int = 0
+    errors: tuple[Exception, ...] = ()
+
+    def with_new_users(self, users: Iterable[User]) -> "_Progress":
+        """Return the progress after records of unknown users were written."""
+        return self._with([_Outcome(User(user.key, user.name), user, _NEW_USER) for user in users])
+
+    def with_evaluated(self, evaluated: Sequence[_Outcome | Exception]) -> "_Progress":
+        """Return the progress after candidates were evaluated, or failed to be."""
+        errors = tuple(one for one in evaluated if isinstance(one, Exception))
+        outcomes = [one for one in evaluated if isinstance(one, _Outcome)]
+        return replace(
+            self._with(outcomes),
+            candidates=self.candidates + len(evaluated),
+            errors=(*self.errors, *errors),
+        )
+
+    def _with(self, outcomes: Sequence[_Outcome]) -> "_Progress":
+        inventory = dict(self.inventory)
+        for outcome in outcomes:
+            user_id = outcome.after.key.user_id
+            if outcome.after.gone_at:
+                inventory.pop(user_id, None)
+            elif outcome.reason or outcome.after.version:
+                inventory[user_id] = inventory_entry(outcome.after)
+        return replace(self, inventory=inventory, outcomes=(*self.outcomes, *outcomes))
+
+    @property
+    def decided(self) -> dict[str, int]:
+        """How many records changed for which reason."""
+        return dict(Counter(one.reason for one in self.outcomes if one.reason))
+
+    def lost_events(
+        self, recent: frozenset[str], *, first_sweep: bool
+    ) -> dict[str, tuple[str, ...]]:
+        """Return the calls whose events must have been missed, by user name.
+
+        In an account's first sweep, a new user's events could not be missed: nobody listened yet.
+        """
+        lost: dict[str, tuple[str, ...]] = {}
+        for outcome in self.outcomes:
+            unknown = outcome.before.version == 0
+            if outcome.reason is None or (unknown and first_sweep):
+                continue
+            if calls := lost_events(outcome.before, outcome.after, recent):
+                # A name may have passed from one user to another.
+                lost[outcome.after.name] = (*lost.get(outcome.after.name, ()), *calls)
+        return lost
+
+
+@dataclass(frozen=True, slots=True)
+class SweepAccounts:
+    """Sweeps accounts. Safe to interrupt anywhere, to run twice, and concurrently with events.
+
+    Each decision is committed only if the user's record is unchanged since it was read.
     """
 
     accounts: Callable[[], Iterable[str]]
     store: Store
-    iam_of: Callable[[str], IamReader]
+    iam_of: Callable[[str], CountedIamReader]
     list_reader_of: Callable[[str], AccountListReader]
     queue: SweepQueue
     policy: Policy
     clock: Callable[[], datetime]
 
-    def order(
+    def enqueue(
         self, accounts: Sequence[str] = (), *, at_once: bool = False, read_devices: bool = False
     ) -> list[SweepTask]:
-        """Have accounts swept, all if none is named; gives the orders that are in the queue now."""
+        """Put accounts into the queue, all if none is named; return the tasks."""
         now = self.clock()
         run = f"{now:%Y%m%dT%H%M%SZ}"
-        orders = [
+        tasks = [
             SweepTask(account_id, run, now, at_once=at_once, read_devices=read_devices)
             for account_id in accounts or self.accounts()
         ]
-        for order in orders:
-            self.queue.send(order)
-        return orders
+        for task in tasks:
+            self.queue.send(task)
+        return tasks
 
     def sweep(
-        self, order: SweepTask, *, seconds_left: Callable[[], float]
+        self, task: SweepTask, *, seconds_left: Callable[[], float]
     ) -> SweepResult | Postponed:
-        """Sweep one account, if its credential report is there.
+        """Sweep one account, if its credential report exists.
 
-        Raises UnactionableError if no report ever comes, IamReadError if IAM cannot be listed, and
-        an ExceptionGroup of what kept single users from being decided about, OutOfTimeError
-        perhaps: the others are, so another run of the same order goes on from there.
+        The lists are read after the inventory, and compared before users are read: see the version
+        in ``Candidate``. Raises UnactionableError if no report is ever made, IamReadError if IAM
+        cannot be listed, and an ExceptionGroup of the errors about single users (OutOfTimeError
+        among them). The other users are decided then, so that another run of the task continues.
         """
-        list_reader = self.list_reader_of(order.account_id)
-        report = self._report(list_reader, order)
+        reader = self.list_reader_of(task.account_id)
+        report = self._report(reader, task)
         if isinstance(report, Postponed):
-            calls = order.calls + list_reader.calls
-            return replace(report, order=replace(report.order, calls=calls))
-        return _Run(self, order, list_reader, report, seconds_left).make()
+            calls = task.calls + reader.calls
+            return replace(report, task=replace(report.task, calls=calls))
+        last = self.store.last_sweep(task.account_id)
+        known = {entry.key.user_id: entry for entry in self.store.inventory(task.account_id)}
+        lists = AccountLists(
+            report,
+            reader.users(),
+            reader.assigned_devices(),
+            reader.devices_in_use(),
+            task.asked_at,
+        )
+        recent = recently_changed(self.clock(), lists)
+        evaluation = _Evaluation(self, task, self.iam_of(task.account_id))
 
-    def _report(
-        self, list_reader: AccountListReader, order: SweepTask
-    ) -> CredentialReport | Postponed:
-        """Give the report. Ours are made for us: near its end one is waited for to be renewed."""
-        found = list_reader.report()
+        comparison = compare(lists, known, task.account_id)
+        known_after_all = self.store.add_users(comparison.new_users)
+        new_users = [user for user in comparison.new_users if user not in known_after_all]
+        progress = _Progress(known).with_new_users(new_users)
+        candidates = [
+            *(Candidate(user.key, user.name, NOT_IN_INVENTORY) for user in known_after_all),
+            *comparison.candidates,
+        ]
+        progress = progress.with_evaluated(evaluation.of_all(candidates, seconds_left))
+        before = last.unaccounted_devices if last else None
+        missing = candidates_if_devices_missing(lists, progress.inventory, before)
+        progress = progress.with_evaluated(evaluation.of_all(missing, seconds_left))
+        unread = candidates_with_unread_devices(progress.inventory, all_of_them=task.read_devices)
+        progress = progress.with_evaluated(evaluation.of_all(unread, seconds_left))
+
+        unaccounted_now = unaccounted_devices(lists, progress.inventory)
+        reliable = lists.report_is_fresh or bool(missing) or unaccounted_now == before
+        lost = progress.lost_events(recent, first_sweep=last is None)
+        result = SweepResult(
+            task.account_id,
+            task.run,
+            self.clock(),
+            report.generated_at,
+            task.calls + reader.calls + evaluation.iam.calls,
+            progress.candidates,
+            sum(progress.decided.values()),
+            count_users(progress.inventory.values()),
+            unaccounted_now if reliable else before,
+            count_by_call(lost),
+            progress.decided,
+        )
+        decision: Decision = self._decide_result(task, result, lost, last)
+        if progress.errors:  # the result of a sweep is only kept if it is complete
+            decision = Decision(decision.event_id, decision.history, decision.intents)
+        with suppress(AlreadyDecidedError):  # the queue delivered the same message again
+            self.store.commit(decision, now=result.at)
+        if progress.errors:
+            raise ExceptionGroup("users who could not be evaluated", progress.errors)
+        return result
+
+    def _report(self, reader: AccountListReader, task: SweepTask) -> CredentialReport | Postponed:
+        """Return the report. If IAM will renew it soon, wait for the new one."""
+        found = reader.report()
         if isinstance(found, CredentialReport):
             left = found.generated_at + REPORT_LIFE - self.clock()
-            if left > SOON or (order.at_once and left > timedelta()):
+            if left > RENEWAL_MARGIN or (task.at_once and left > timedelta()):
                 return found
             if left > timedelta():
-                return _postpone(order, left + RENEWED_AFTER, "IAM makes a new report soon")
-        if (
-            found is not ReportState.IN_PROGRESS
-            and list_reader.request_report() is ReportState.COMPLETE
-        ):
-            found = list_reader.report()  # somebody else had it made
+                return _postpone(task, left + RENEWED_AFTER, "IAM makes a new report soon")
+        if found is not ReportState.IN_PROGRESS and reader.request_report() is ReportState.COMPLETE:
+            found = reader.report()  # somebody else had it made
             if isinstance(found, CredentialReport):
                 return found
-        return _postpone(order, WAITS[min(order.waits, len(WAITS) - 1)], "IAM is making the report")
+        wait = REPORT_WAITS[min(task.waits, len(REPORT_WAITS) - 1)]
+        return _postpone(task, wait, "IAM is making the report")
 
-
-def _postpone(order: SweepTask, delay: timedelta, why: str) -> Postponed:
-    if order.waits >= MOST_WAITS:
-        raise UnactionableError(
-            f"account {order.account_id} has had no credential report since"
-            f" {order.asked_at:%Y-%m-%d %H:%M} UTC, for all {MOST_WAITS} times it was asked for"
+    def _decide_result(
+        self,
+        task: SweepTask,
+        result: SweepResult,
+        lost: Mapping[str, tuple[str, ...]],
+        last: SweepResult | None,
+    ) -> SweepDecision:
+        """Return the decision that keeps the result, with an alert if many events were lost."""
+        event_id = f"sweep-{task.run}-{task.account_id}-{task.tries}"
+        since = last.at if last else None
+        alerted = 0 < self.policy.lost_events_alerted <= sum(result.lost.values())
+        alerts = [events_lost_alert(task.account_id, result.at, since, lost)] if alerted else []
+        entry = HistoryEntry(
+            About.ACCOUNT,
+            task.account_id,
+            result.at,
+            event_id,
+            f"Swept: {result.user_counts.users} users, {result.differences} differed",
+            effects=tuple(f"{why}: {number}" for why, number in sorted(result.decided.items())),
         )
-    return Postponed(replace(order, waits=order.waits + 1), delay, why)
+        intents = tuple(intent(event_id, result.at, alert) for alert in alerts)
+        return SweepDecision(event_id, (entry,), intents, result=result)
+
+
+def _postpone(task: SweepTask, delay: timedelta, why: str) -> Postponed:
+    if task.waits >= MAX_REPORT_WAITS:
+        raise UnactionableError(
+            f"account {task.account_id} has had no credential report since"
+            f" {task.asked_at:%Y-%m-%d %H:%M} UTC; it was asked for {MAX_REPORT_WAITS} times"
+        )
+    return Postponed(replace(task, waits=task.waits + 1), delay, why)
 
 
 @dataclass(frozen=True, slots=True)
-class _Attended:
-    """What became of a suspect."""
+class _Evaluation:
+    """Evaluates candidates of one account, several at a time."""
 
-    candidate: Candidate
-    before: User
-    after: User
-    decided: bool
+    sweep: SweepAccounts
+    task: SweepTask
+    iam: CountedIamReader
 
-
-@dataclass(slots=True)
-class _Run:
-    """One sweep of one account."""
-
-    sweeper: SweepAccounts
-    order: SweepTask
-    list_reader: AccountListReader
-    report: CredentialReport
-    seconds_left: Callable[[], float]
-    iam: "_Counted" = field(init=False)
-    entries: dict[str, InventoryEntry] = field(default_factory=dict)
-    young: frozenset[str] = frozenset()
-    first: bool = False
-    candidates: int = 0
-    decisions: Counter[str] = field(default_factory=Counter)
-    lost: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    errors: list[Exception] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.iam = _Counted(self.sweeper.iam_of(self.order.account_id))
-
-    def make(self) -> SweepResult:
-        """List, compare, ask and decide, in this order: see the version in ``Suspect``."""
-        account_id, store = self.order.account_id, self.sweeper.store
-        last = store.last_sweep(account_id)
-        self.first = last is None
-        self.entries = {entry.key.user_id: entry for entry in store.inventory(account_id)}
-        account_lists = AccountLists(
-            self.report,
-            self.list_reader.users(),
-            self.list_reader.assigned_devices(),
-            self.list_reader.devices_in_use(),
-            self.order.asked_at,
-        )
-        self.young = recently_changed(self.sweeper.clock(), account_lists)
-        found = compare(account_lists, self.entries, account_id)
-        self._attend([*self._note(found.new_users), *found.candidates])
-        before = last.unaccounted_devices if last else None
-        short = candidates_if_devices_missing(account_lists, self.entries, before)
-        self._attend(short)
-        self._attend(
-            candidates_with_unread_devices(self.entries, all_of_them=self.order.read_devices)
-        )
-        known = (
-            account_lists.report_is_fresh
-            or bool(short)
-            or unaccounted_devices(account_lists, self.entries) == before
-        )
-        return self._end(
-            last, unaccounted_devices(account_lists, self.entries) if known else before
-        )
-
-    def _note(self, notes: Sequence[User]) -> Iterator[Candidate]:
-        """Write the records of newcomers; who turns out to be known is to be asked about."""
-        known = self.sweeper.store.add_users(notes)
-        for user in notes:
-            if user not in known:
-                self._take_up(user, User(user.key, user.name), decided="newcomer")
-        for user in known:
-            yield Candidate(user.key, user.name, NOT_IN_INVENTORY)
-
-    def _attend(self, candidates: Iterable[Candidate]) -> None:
+    def of_all(
+        self, candidates: Iterable[Candidate], seconds_left: Callable[[], float]
+    ) -> list[_Outcome | Exception]:
+        """Evaluate candidates. One that fails yields its error, and does not stop the others."""
         with ThreadPoolExecutor(WORKERS) as pool:
-            for attended in pool.map(self._try, candidates):
-                self.candidates += 1
-                if isinstance(attended, Exception):
-                    self.errors.append(attended)
-                    continue
-                why = attended.candidate.why if attended.decided else None
-                self._take_up(attended.after, attended.before, decided=why)
+            running = [pool.submit(self._of_one, one, seconds_left) for one in candidates]
+        return [_outcome_or_error(one) for one in running]
 
-    def _take_up(self, after: User, before: User, *, decided: str | None) -> None:
-        if after.gone_at:
-            self.entries.pop(after.key.user_id, None)
-        elif decided or after.version:
-            self.entries[after.key.user_id] = inventory_entry(after)
-        if not decided:
-            return
-        self.decisions[decided] += 1
-        newcomer = before.version == 0
-        if newcomer and self.first:
-            return  # there was nobody yet to miss his events
-        if calls := lost_events(before, after, self.young):
-            # A name may have gone from one user to another.
-            self.lost[after.name] = (*self.lost.get(after.name, ()), *calls)
-
-    def _try(self, candidate: Candidate) -> _Attended | Exception:
-        if self.seconds_left() < _SECONDS_TO_SPARE:
-            return OutOfTimeError("the function's time was over")
-        try:
-            return self._decide(candidate)
-        except Exception as error:  # noqa: BLE001 - raised when all have been attended to
-            return error
-
-    def _decide(self, candidate: Candidate) -> _Attended:
-        sweeper, key = self.sweeper, candidate.key
-        for race in range(RACES):
-            # Who is not in the roster has no record; if he has, the first try says so.
-            unknown = race == 0 and candidate.version == 0 and candidate.why != NOT_IN_INVENTORY
-            user = (None if unknown else sweeper.store.user(key)) or User(key, candidate.name)
-            iam_state = self._live(candidate, user)
-            request = sweeper.store.request(user.request_id) if user.request_id else None
-            event_id = f"sweep-{self.order.run}-{key.user_id}-{user.version}"
-            situation = Situation(
-                event_id, sweeper.clock(), None, user, sweeper.policy, request, iam_state
-            )
-            decision = decide_candidate(situation, candidate.why, known=candidate.version > 0)
-            if decision is None or decision.user is None:
-                return _Attended(candidate, user, user, decided=False)
-            try:
-                sweeper.store.commit(decision, now=sweeper.clock())
-            except (LostRaceError, AlreadyDecidedError):
-                continue
-            return _Attended(candidate, user, decision.user, decided=True)
-        raise LostRaceError(f"lost {RACES} races for the user {candidate.name!r}")
-
-    def _live(self, candidate: Candidate, user: User) -> IamState | None:
-        """Say how a user stands: as the lists have it, if the record is still the one compared."""
-        if candidate.iam_state and candidate.version == user.version:
-            return candidate.iam_state
-        if candidate.gone:
-            return read_user(
-                self.iam, candidate.key, (candidate.name,), MFA_STATUS_FACTS | {Fact.IDENTITY}
-            )
-        facts = frozenset({Fact.DEVICES}) if candidate.has_password else MFA_STATUS_FACTS
-        iam_state = read_user(self.iam, candidate.key, (candidate.name,), facts)
-        if iam_state and iam_state.devices == () and candidate.has_password:
-            return replace(iam_state, console_access=True)
-        return iam_state
-
-    def _end(self, last: SweepResult | None, unaccounted: int | None) -> SweepResult:
-        """Commit what is kept of the sweep; of a broken one only what was missed."""
-        now, order = self.sweeper.clock(), self.order
-        swept = SweepResult(
-            order.account_id,
-            order.run,
-            now,
-            self.report.generated_at,
-            order.calls + self.list_reader.calls + self.iam.calls,
-            self.candidates,
-            self.decisions.total(),
-            count_users(self.entries.values()),
-            unaccounted,
-            count_by_call(self.lost),
-            dict(self.decisions),
-        )
-        decision = self._decision(swept, last)
-        if self.errors:
-            decision = replace(decision, swept=None)
-        with suppress(AlreadyDecidedError):  # the same message once more
-            self.sweeper.store.commit(decision, now=now)
-        if self.errors:
-            raise ExceptionGroup("users who could not be decided about", self.errors)
-        return swept
-
-    def _decision(self, swept: SweepResult, last: SweepResult | None) -> Decision:
-        order, policy = self.order, self.sweeper.policy
-        event_id = f"sweep-{order.run}-{order.account_id}-{order.tries}"
-        since = last.at if last else None
-        loud = 0 < policy.lost_events_alerted <= sum(swept.lost.values())
-        alerts = [events_lost_alert(order.account_id, swept.at, since, self.lost)] if loud else []
-        entry = HistoryEntry(
-            About.ACCOUNT,
-            order.account_id,
-            swept.at,
-            event_id,
-            f"Swept: {swept.user_counts.users} users, {swept.differences} differed",
-            effects=tuple(f"{why}: {number}" for why, number in sorted(swept.decided.items())),
-        )
-        intents = tuple(intent(event_id, swept.at, notification) for notification in alerts)
-        return Decision(event_id, (entry,), intents, swept=swept)
+    def _of_one(self, candidate: Candidate, seconds_left: Callable[[], float]) -> _Outcome:
+        """Read a candidate from IAM where the lists do not suffice, decide, and commit."""
+        if seconds_left() < _RESERVED_SECONDS:
+            raise OutOfTimeError("the function's time was over")
+        store, clock, key = self.sweep.store, self.sweep.clock, candidate.key
+        for number, attempt in enumerate(attempts()):
+            with attempt, suppress(AlreadyDecidedError):
+                # A user who is not in the inventory has no record; if they do, the first attempt
+                # loses the race.
+                unknown = (
+                    number == 0 and candidate.version == 0 and candidate.why != NOT_IN_INVENTORY
+                )
+                user = (None if unknown else store.user(key)) or User(key, candidate.name)
+                if candidate.iam_state and candidate.version == user.version:
+                    iam_state: IamState | None = candidate.iam_state
+                else:
+                    facts = _facts_to_read(candidate)
+                    iam_state = read_user(self.iam, key, (candidate.name,), facts)
+                    iam_state = _with_reported_password(iam_state, candidate)
+                request = store.request(user.request_id) if user.request_id else None
+                event_id = f"sweep-{self.task.run}-{key.user_id}-{user.version}"
+                situation = Situation(
+                    event_id, clock(), None, user, self.sweep.policy, request, iam_state
+                )
+                decision = decide_candidate(situation, candidate.why, known=candidate.version > 0)
+                if decision is None:
+                    return _Outcome(user, user, None)
+                store.commit(decision, now=clock())
+                return _Outcome(user, decision.user, candidate.why)
+        raise lost_all_races(f"user {candidate.name!r}")
 
 
-@dataclass(slots=True)
-class _Counted:
-    """A reader of IAM that counts: each of its methods is one call."""
+def _facts_to_read(candidate: Candidate) -> frozenset[Fact]:
+    if candidate.gone:
+        return MFA_STATUS_FACTS | {Fact.IDENTITY}
+    return frozenset({Fact.DEVICES}) if candidate.has_password else MFA_STATUS_FACTS
 
-    iam: IamReader
-    calls: int = 0
-    _lock: Lock = field(default_factory=Lock)
 
-    def user(self, name: str) -> IamUser | None:
-        self._one_more()
-        return self.iam.user(name)
+def _with_reported_password(iam_state: IamState | None, candidate: Candidate) -> IamState | None:
+    """Add what a report made for this sweep says, so that IAM need not be asked for it."""
+    if iam_state and iam_state.devices == () and candidate.has_password and not candidate.gone:
+        return replace(iam_state, console_access=True)
+    return iam_state
 
-    def devices(self, name: str) -> tuple[Device, ...] | None:
-        self._one_more()
-        return self.iam.devices(name)
 
-    def has_console_access(self, name: str) -> bool:
-        self._one_more()
-        return self.iam.has_console_access(name)
-
-    def _one_more(self) -> None:
-        with self._lock:
-            self.calls += 1
+def _outcome_or_error(running: Future[_Outcome]) -> _Outcome | Exception:
+    error = running.exception()
+    if error is None:
+        return running.result()
+    if isinstance(error, Exception):
+        return error
+    raise error

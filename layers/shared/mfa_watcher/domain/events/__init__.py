@@ -1,1 +1,1 @@
-"""What CloudTrail's records mean, and what follows."""
+"""What CloudTrail's records mean, and the decisions about them."""

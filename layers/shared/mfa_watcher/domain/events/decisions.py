@@ -1,13 +1,14 @@
-"""What the watcher does about a signal. Pure: frozen data in, the new state and intents out.
+"""Decisions about signals. Pure: frozen data in, the new state and intents out.
 
-An event is a hint and IAM is the truth, so every decision has two parts: the case is settled by
-what IAM says now (see ``casework``), and then followed up by what only the record can prove: an
-attempt, a sign-in without MFA.
+Events only hint at changes, and IAM is the source of truth. So every decision has two parts: the
+user's state is updated from IAM (see ``user_state``). Then follows what only the record can prove:
+an attempt, a sign-in without MFA.
 """
 
 from dataclasses import replace
 from datetime import datetime
 
+from mfa_watcher.domain.decision import Decision, UserDecision
 from mfa_watcher.domain.events.signals import Outcome, Signal, SignalKind
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.alerts import (
@@ -17,7 +18,7 @@ from mfa_watcher.domain.notifications.alerts import (
     removal_alert,
     root_alert,
 )
-from mfa_watcher.domain.notifications.intents import AlertKind, Severity
+from mfa_watcher.domain.notifications.intents import AlertKind, Severity, intent
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import (
     USER_GONE,
@@ -29,20 +30,17 @@ from mfa_watcher.domain.requests.mails import denied
 from mfa_watcher.domain.users.user import Cause, MailKind, MfaStatus, User
 from mfa_watcher.domain.users.user_state import (
     MFA_STATUS_FACTS,
-    Decision,
     Draft,
     Fact,
     Situation,
     finish,
-    intent,
-    mail,
     mail_once,
     mark_gone,
     request_being_fulfilled,
     update_from_iam,
 )
 
-_ALWAYS_LOOK = frozenset(
+_ALWAYS_READ = frozenset(
     {
         SignalKind.SIGN_IN_WITHOUT_MFA,
         SignalKind.CONSOLE_ACCESS_GRANTED,
@@ -55,11 +53,11 @@ _EVIDENCE_ONLY = frozenset(
 
 
 def facts_needed(signal: Signal, user: User) -> frozenset[Fact]:  # noqa: PLR0911 - a table
-    """Say what must be asked of IAM to decide: as little as possible, often nothing."""
-    if user.gone_at:  # a late event, or one that shows that he is there after all
+    """Return what IAM must be asked to decide: as little as possible, often nothing."""
+    if user.gone_at:  # a late event, or the user still exists
         return MFA_STATUS_FACTS | {Fact.IDENTITY}
     match signal.kind:
-        case kind if kind in _ALWAYS_LOOK:
+        case kind if kind in _ALWAYS_READ:
             return MFA_STATUS_FACTS
         case SignalKind.DEVICE_REMOVAL if signal.outcome is Outcome.SUCCEEDED:
             return frozenset() if signal.only_deletes_device_entity else MFA_STATUS_FACTS
@@ -70,14 +68,14 @@ def facts_needed(signal: Signal, user: User) -> frozenset[Fact]:  # noqa: PLR091
         case SignalKind.USER_DELETED:
             return frozenset({Fact.IDENTITY})
         case SignalKind.USER_RENAMED:
-            # What came earlier under the new name, or late under the old one, was seen nowhere.
+            # Earlier events under the new name, or late ones under the old name, found no record.
             return MFA_STATUS_FACTS | ({Fact.IDENTITY} if user.version else set())
         case _:
             return frozenset()
 
 
 def changes_nothing(signal: Signal, user: User) -> bool:
-    """Tell, where IAM need not be asked, whether there is nothing to commit either."""
+    """Return whether there is nothing to commit either, where IAM need not be asked."""
     if signal.root:
         return False
     unknown = user.version == 0
@@ -90,8 +88,8 @@ def changes_nothing(signal: Signal, user: User) -> bool:
             return unknown and kind in _EVIDENCE_ONLY and not signal.record.tags
 
 
-def decide(situation: Situation, signal: Signal) -> Decision:
-    """Decide about a user's signal."""
+def decide(situation: Situation, signal: Signal) -> UserDecision:
+    """Return the decision about a user's signal."""
     iam_state = situation.iam_state
     if iam_state is not None and not iam_state.exists:
         draft = _mark_gone(situation, signal)
@@ -99,7 +97,7 @@ def decide(situation: Situation, signal: Signal) -> Decision:
         draft = _follow_up(situation, signal, update_from_iam(situation))
     if request := request_being_fulfilled(situation):
         draft = replace(draft, evidence_for=request.id).adding(
-            effect=f"a step in carrying out request {request.id}"
+            effect=f"a step of fulfilling request {request.id}"
         )
     if signal.root:
         draft = draft.adding(root_alert(signal), effect="alert: root acted")
@@ -109,14 +107,14 @@ def decide(situation: Situation, signal: Signal) -> Decision:
 def decide_for_account(
     event_id: str, at: datetime, account_id: str, signal: Signal, policy: Policy
 ) -> Decision:
-    """Decide about a signal that concerns the root user, the account, or nobody we can name.
+    """Return the decision about a signal of the root user, the account, or an unknown user.
 
-    What an operator's role does to the watcher is its upkeep: kept, and not alerted. What is
-    denied even to such a role is.
+    What an operator's role does to the watcher is maintenance: recorded, but not alerted, unless it
+    was denied even to that role.
     """
     notification = account_alert(signal)
-    disturbed = signal.tampering
-    if disturbed and not disturbed.denied and policy.is_operator(signal.record.identity.role_name):
+    tampering = signal.tampering
+    if tampering and not tampering.denied and policy.is_operator(signal.record.identity.role_name):
         notification = None
     entry = HistoryEntry(
         About.ACCOUNT,
@@ -133,10 +131,10 @@ def decide_for_account(
 
 
 def _mark_gone(situation: Situation, signal: Signal) -> Draft:
-    """Let a user go whom IAM does not know, but hold a removal for the case that he is there.
+    """Mark a user as gone whom IAM does not find, and keep a removal in case they still exist.
 
-    Whoever removes a device and renames its user before the record is read makes him look deleted.
-    An off-boarding looks the same, so nobody is told of it until he turns up.
+    If a device is removed and its user renamed before the record is read, the user looks deleted.
+    An off-boarding looks the same, so security is alerted only once the user is found again.
     """
     draft, policy = mark_gone(situation), situation.policy
     explained = request_being_fulfilled(situation) is not None or policy.is_break_glass(
@@ -144,17 +142,18 @@ def _mark_gone(situation: Situation, signal: Signal) -> Draft:
     )
     if explained or not signal.removes_device:
         return draft
-    if draft.open_request:  # a violation that stays open: security has it already
+    if draft.open_request:  # a violation that stays open: security was alerted already
         return _attempt(situation, signal, draft, violation=True)
     attempt, request = _attempt_of(situation, signal), draft.request
     if request and request.ended_because == USER_GONE:
-        held = request.with_held_removal(attempt, policy)
-        return draft.with_request(held, f"request {held.id} joined: a violation, if he is there")
-    quiet = replace(attempt, notified=False)
-    draft = _open(situation, draft, quiet, violation=True)
+        joined = request.with_unreported_removal(attempt, policy)
+        effect = f"request {joined.id} joined: a violation if the user still exists"
+        return draft.with_request(joined, effect)
+    unreported = replace(attempt, notified=False)
+    draft = _open(situation, draft, unreported, violation=True)
     if request := draft.open_request:
-        ended = f"request {request.id} cancelled: {USER_GONE}"
-        draft = draft.with_request(request.cancelled(USER_GONE), ended)
+        effect = f"request {request.id} cancelled: {USER_GONE}"
+        draft = draft.with_request(request.cancelled(USER_GONE), effect)
     return draft
 
 
@@ -178,12 +177,14 @@ def _follow_up(situation: Situation, signal: Signal, draft: Draft) -> Draft:
 
 
 def _follow_up_tags(situation: Situation, signal: Signal, draft: Draft) -> Draft:
-    """Tags are what users may be able to write: they grant nothing, and a try is told."""
+    """Alert what tags cannot do: users may be able to write them, so they grant nothing."""
     if signal.kind is SignalKind.USER_CREATED and not draft.user.mfa_status:
         draft = draft.with_user(mfa_status=MfaStatus.NO_CONSOLE_ACCESS)
     tags = dict(signal.record.tags)
     claims = tuple(key for key in tags if _claims_exemption(key))
-    away = situation.policy.addresses.disallowed_tags(tags) if situation.policy.addresses else ()
+    disallowed = (
+        situation.policy.addresses.disallowed_tags(tags) if situation.policy.addresses else ()
+    )
     if claims:
         notification = alert(
             signal,
@@ -194,14 +195,14 @@ def _follow_up_tags(situation: Situation, signal: Signal, draft: Draft) -> Draft
             ("Tags", ", ".join(claims)),
         )
         draft = draft.adding(notification, effect="alert: exemption claimed by tag")
-    if away:
+    if disallowed:
         notification = alert(
             signal,
             AlertKind.ADDRESS_LEADS_AWAY,
             Severity.MEDIUM,
-            "A tag leads mail to an address that is not allowed; it is not used",
+            "A tag names a mail address that is not allowed, so it is not used",
             ("User", draft.user.name),
-            ("Tags", ", ".join(f"{key}={tags.get(key, '')}" for key in away)),
+            ("Tags", ", ".join(f"{key}={tags.get(key, '')}" for key in disallowed)),
         )
         draft = draft.adding(notification, effect="alert: address tag leads away")
     return draft
@@ -220,12 +221,12 @@ def _follow_up_sign_in(situation: Situation, signal: Signal, draft: Draft) -> Dr
     expected = finding.cause in {Cause.CONSOLE_ACCESS_GRANTED, Cause.REQUEST_FULFILLED}
     if expected and at - finding.opened_at < policy.first_sign_in_grace:
         return draft.adding(effect="within the first sign-in's grace")
-    if MailKind.DEVICE_LOST not in finding.mailed:  # which has the guide in it
+    if MailKind.DEVICE_LOST not in finding.mailed:  # that mail contains the guide
         draft = mail_once(situation, draft, MailKind.GUIDE)
     if finding.alerted_at and abs(at - finding.alerted_at) < policy.alert_again_after:
         return draft
-    mailed = draft.user.finding or finding
-    draft = draft.with_user(finding=replace(mailed, alerted_at=at))
+    finding = draft.user.finding or finding
+    draft = draft.with_user(finding=replace(finding, alerted_at=at))
     notification = alert(
         signal,
         AlertKind.SIGN_IN_WITHOUT_MFA,
@@ -245,13 +246,13 @@ def _follow_up_access(signal: Signal, draft: Draft) -> Draft:
         Severity.LOW,
         "Console password that need not be changed at first sign-in",
         ("User", draft.user.name),
-        ("Rule", "A new console user must set a password of his own at the first sign-in."),
+        ("Rule", "A new console user must set a password of their own at the first sign-in."),
     )
     return draft.adding(notification, effect="alert: password need not be changed")
 
 
 def _follow_up_device(signal: Signal, draft: Draft) -> Draft:
-    """A further device is welcome, but one that somebody else added is a way in for him."""
+    """Alert a device that somebody else added: they may sign in with it."""
     if signal.root or signal.subject_acted:
         return draft
     notification = alert(
@@ -283,36 +284,36 @@ def _follow_up_removal(situation: Situation, signal: Signal, draft: Draft) -> Dr
 
 
 def _follow_up_deletion(situation: Situation, signal: Signal, draft: Draft) -> Draft:
-    """Judge the end of a virtual device that nobody has any more.
+    """Follow up the deletion of a virtual device that no user has any more.
 
-    It was taken from its user before, by a deactivation with an event of its own: this one is more
-    evidence for what that opened, or a clean-up.
+    It was deactivated before, which has its own event. So this event is more evidence for the
+    request which that event opened, or a clean-up.
     """
     request = draft.open_request
     if request is None:
         return draft
-    removed_by_it = request.fulfilment is not None and signal.serial in request.devices
-    in_an_emergency = situation.policy.is_break_glass(signal.record.identity.role_name)
-    if removed_by_it or in_an_emergency:
+    approved_removal = request.fulfilment is not None and signal.serial in request.devices
+    break_glass = situation.policy.is_break_glass(signal.record.identity.role_name)
+    if approved_removal or break_glass:
         return replace(draft, evidence_for=request.id)
     return _attempt(situation, signal, draft, violation=True)
 
 
 def _follow_up_success(situation: Situation, signal: Signal, draft: Draft) -> Draft:
-    """Judge a removal that no request is behind."""
+    """Follow up a removal without an approved request."""
     if situation.iam_state and situation.iam_state.console_access is False:
-        # Out of scope, and the way of an off-boarding: password first, then the devices.
-        return draft.adding(effect="no console access: left alone")
+        # Out of scope, and usual in an off-boarding: first the password goes, then the devices.
+        return draft.adding(effect="no console access: nothing to do")
     if situation.policy.is_break_glass(signal.record.identity.role_name):
         notification = removal_alert(situation, signal, draft, AlertKind.REMOVAL_BREAK_GLASS)
         request = draft.open_request
-        evident = replace(draft, evidence_for=request.id if request else None)
-        return evident.adding(notification, effect="alert: break-glass removal")
+        draft = replace(draft, evidence_for=request.id if request else None)
+        return draft.adding(notification, effect="alert: break-glass removal")
     return _attempt(situation, signal, draft, violation=True)
 
 
 def _attempt(situation: Situation, signal: Signal, draft: Draft, *, violation: bool) -> Draft:
-    """Open the change request, or join the one that is open: one per subject."""
+    """Open a change request, or join the open one: each user has one at most."""
     attempt = _attempt_of(situation, signal)
     current = draft.open_request
     if current is None:
@@ -323,7 +324,7 @@ def _attempt(situation: Situation, signal: Signal, draft: Draft, *, violation: b
         if again and not (violation and not current.violation):
             return draft
     if not violation:
-        draft = _mail_denial(situation, draft, attempt)
+        draft = _mail_denial(situation, signal, draft, attempt)
     kind = AlertKind.REMOVAL_UNAPPROVED if violation else AlertKind.REMOVAL_DENIED
     return draft.adding(removal_alert(situation, signal, draft, kind), effect=f"alert: {kind}")
 
@@ -356,13 +357,20 @@ def _join(
     return draft.with_request(joined, f"request {joined.id} joined{turned}")
 
 
-def _mail_denial(situation: Situation, draft: Draft, attempt: Attempt) -> Draft:
-    """Tell the user of an attempt: whoever keeps trying must not make us mail every time."""
+def _mail_denial(situation: Situation, signal: Signal, draft: Draft, attempt: Attempt) -> Draft:
+    """Mail the user about an attempt, but not about each of many in a short time."""
     request, policy = draft.request, situation.policy
-    if request is None or not request.wants_denial_mailed(attempt.at, policy):
+    if request is None or not request.is_denial_mail_due(attempt.at, policy):
         return draft
-    attempted = mail(situation, draft, MailKind.REMOVAL_DENIED, serial=attempt.serial)
-    notification = denied(attempted, request, policy, before=request.denials_mailed)
+    notification = denied(
+        request,
+        draft.user,
+        attempt,
+        policy,
+        actor=signal.record.identity.arn,
+        done_by_user=signal.subject_acted,
+        before=request.denials_mailed,
+    )
     mailed = replace(draft, request=request.denial_mailed(attempt.at))
     return mailed.adding(notification, effect="mail: removal_denied")
 

@@ -1,13 +1,13 @@
-"""The one place that reads an error message: whom or what a denied call was about.
+"""The only module that reads error messages: who or what a denied call was about.
 
-When IAM denies a call, CloudTrail drops ``requestParameters``. The user whose device was to be
-removed then stands only in ``errorMessage``, whose texts are::
+When IAM denies a call, CloudTrail drops ``requestParameters``. Then only ``errorMessage`` names the
+user whose device was to be removed. Its texts are::
 
     User: ARN is not authorized to perform: iam:DeactivateMFADevice on resource: user NAME
         because no identity-based policy allows the iam:DeactivateMFADevice action
     … on resource: arn:aws:iam::ACCOUNT:user/PATH/NAME with an explicit deny in a service
         control policy: arn:aws:organizations::…
-    … on resource: user  because …       (the caller left the name out: he means himself)
+    … on resource: user  because …       (without a name, the call is about its caller)
     … on resource: *  with …             (names nobody)
     … is not authorized to perform: iam:DeactivateMFADevice with an explicit deny in …
     To complete this action, please ensure that you are authenticated with an MFA device …
@@ -33,15 +33,15 @@ _CLAUSE = " on resource:"
 _USER_ARN = re.compile(r"^arn:[^:]+:iam::[^:]*:user/(?:.*/)?(?P<name>[^/]+)$")
 
 _REASONS = ("because", "with")
-"""The words that begin the reason behind the resource. Both are names an IAM user may have."""
+"""The words that begin the reason after the resource. Both may be names of IAM users."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom a denial is about.
+    """The user or device that a denial is about.
 
-    ``user`` is the name the text gives; ``caller`` says that the text means whoever called.
-    Neither: the text does not say it, or stopped before it could.
+    ``user`` is the name in the text; ``caller``: the call was about its caller. Neither: the text
+    does not name the user, or was cut before the name.
     """
 
     user: str | None = None
@@ -54,7 +54,7 @@ CALLER = Target(caller=True)
 
 
 def target_of(message: str) -> Target:
-    """Read from a denial's text whom the call was about. Never raises."""
+    """Return what a denial's text says about the call's target. Never raises."""
     cut = len(message.encode(errors="replace")) >= _CUT_FROM
     denial = _DENIAL.search(message)
     if denial is None:
@@ -66,7 +66,7 @@ def target_of(message: str) -> Target:
 
 
 def resource_of(message: str) -> str | None:
-    """Read from a denial's text the ARN of what the call was about; None if it names none."""
+    """Return the ARN of the resource that a denial's text names, or None."""
     denial = _DENIAL.search(message)
     if denial is None or not denial["rest"].startswith(_CLAUSE):
         return None
@@ -75,12 +75,12 @@ def resource_of(message: str) -> str | None:
 
 
 def is_explicit(message: str) -> bool:
-    """Tell whether a policy forbade the call, and not only none allowed it."""
+    """Return whether a policy denied the call explicitly."""
     return "explicit deny" in message
 
 
 def _read_clause(clause: str, *, cut: bool) -> Target:
-    """Read what stands behind ``on resource:``, up to the end of the text."""
+    """Read what comes after ``on resource:``, up to the end of the text."""
     words = clause.split()
     ends_inside_word = cut and not clause[-1:].isspace()
     match words:
@@ -100,7 +100,7 @@ def _read_clause(clause: str, *, cut: bool) -> Target:
 
 
 def _ends_name(name: str, tail: list[str]) -> bool:
-    """Tell a user named "because" from an empty name with its reason behind it."""
+    """Return False for an empty name, where the reason follows: a user may be named "because"."""
     # The reason's first word may be cut, too; its second ("no", "an") begins no reason.
     return name not in _REASONS or not tail or any(word.startswith(tail[0]) for word in _REASONS)
 

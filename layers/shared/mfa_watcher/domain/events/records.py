@@ -1,4 +1,4 @@
-"""A CloudTrail record as the rest of the product sees it: typed, and no more than is used."""
+"""A CloudTrail record as the rest of the product uses it: typed, and only what is needed."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,7 +20,7 @@ class Identity:
 
     @property
     def is_root(self) -> bool:
-        """Tell whether the account's root user acted.
+        """Return whether the account's root user acted.
 
         Only the type counts: a root record's ``userName`` may be the account's alias.
         """
@@ -28,35 +28,35 @@ class Identity:
 
     @property
     def is_iam_user(self) -> bool:
-        """Tell whether an IAM user acted with credentials of his own."""
+        """Return whether an IAM user acted with their own credentials."""
         return self.type == "IAMUser"
 
     @property
     def user_name(self) -> str | None:
-        """Give the IAM user's name, ``root`` for root, None for anybody else or a hidden name."""
+        """Return the IAM user's name, ``root`` for root, None for anybody else or a hidden name."""
         if self.is_root:
             return "root"
         return self.name if self.name != HIDDEN_NAME else None
 
     @property
     def name_in_arn(self) -> str | None:
-        """Give the last part of the ARN, for the odd record of a user without ``userName``."""
+        """Return the last part of the ARN, for a record that has no ``userName``."""
         return self.arn.rsplit("/", 1)[-1] if self.arn else None
 
     @property
     def user_id(self) -> str | None:
-        """Give the acting IAM user's unique id (``AIDA…``), which survives a rename."""
+        """Return the acting IAM user's unique id (``AIDA…``), which survives a rename."""
         return self.principal_id if self.is_iam_user and self.principal_id else None
 
     @property
     def role_name(self) -> str | None:
-        """Give the name of the role whose session acted, with its path if it has one, or None."""
+        """Return the name of the role whose session acted, with its path if it has one, or None."""
         _, is_role, name = (self.issuer_arn or "").partition(":role/")
         return name if is_role else None
 
     @property
     def role_account(self) -> str | None:
-        """Give the account that this role belongs to, or None."""
+        """Return the account that this role belongs to, or None."""
         before, is_role, _ = (self.issuer_arn or "").partition(":role/")
         return before.rpartition(":")[2] if is_role else None
 
@@ -71,7 +71,7 @@ class Record:
     """``eventTime`` as an aware datetime; None if it is not an ISO time."""
     account_id: str | None = None
     region: str | None = None
-    """Where it was seen. A sign-in's depends on the endpoint, so nothing is decided by it."""
+    """The region. That of a sign-in depends on the endpoint, so no decision depends on it."""
     event_source: str | None = None
     event_name: str | None = None
     error_code: str | None = None
@@ -85,7 +85,7 @@ class Record:
     new_user_name: str | None = None
     serial: str | None = None
     named: tuple[tuple[str, str], ...] = ()
-    """What a call on a resource names it by, in the request or the answer: field and value."""
+    """Fields that name a call's resource, in the request or the response: field and value."""
 
     tags: tuple[tuple[str, str], ...] = ()
 
@@ -99,16 +99,16 @@ class Record:
     mfa_used: str | None = None
 
     unreadable: tuple[str, ...] = ()
-    """Fields that were there with a type we cannot use, by their names in the record."""
+    """Names of the fields in the record whose values have an unexpected type."""
 
     @property
     def failed(self) -> bool:
-        """Tell whether the call itself failed (a console sign-in says it elsewhere)."""
+        """Return whether the call itself failed (a sign-in has another field for it)."""
         return bool(self.error_code or self.error_message)
 
     @property
     def denied(self) -> bool:
-        """Tell whether the call failed for want of permission.
+        """Return whether the call failed because a permission was missing.
 
         Spellings differ by service and age: ``AccessDenied``, ``AccessDeniedException``,
         ``Client.UnauthorizedOperation``.
@@ -119,7 +119,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A record that can be acted on: it has an id, a time and an account."""
+    """A record that can be decided about: it has an id, a time and an account."""
 
     id: str
     at: datetime

@@ -1,4 +1,4 @@
-"""What a CloudTrail record means to us."""
+"""What a CloudTrail record means for the watcher."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,11 +18,11 @@ from mfa_watcher.domain.users.devices import owner_in
 SIGN_IN_SOURCE = "signin.amazonaws.com"
 IAM_SOURCE = "iam.amazonaws.com"
 ROOT_USER_NAME = "AWS ROOT USER"
-"""What IAM writes as ``userName`` when the root user handles its own device."""
+"""What IAM writes as ``userName`` when the root user changes its own device."""
 
 
 class SignalKind(StrEnum):
-    """The signals of the design's table."""
+    """What a record may mean."""
 
     SIGN_IN_WITHOUT_MFA = "sign_in_without_mfa"
     SIGN_IN_WITH_MFA = "sign_in_with_mfa"
@@ -53,10 +53,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One record's meaning.
+    """The meaning of one record.
 
-    ``subject`` is the user name the record itself yields, ``root`` for the root user, or None.
-    ``outcome`` is given for ``device_removal`` alone, ``disturbance`` for ``watcher_disturbed``.
+    ``subject`` is the user name in the record itself, ``root`` for the root user, or None.
+    ``outcome`` is set only for ``device_removal``, ``tampering`` only for ``watcher_disturbed``.
     ``why`` is one sentence for an analyst.
     """
 
@@ -70,12 +70,12 @@ class Signal:
 
     @property
     def root(self) -> bool:
-        """Tell whether the root user acted."""
+        """Return whether the root user acted."""
         return self.record.identity.is_root
 
     @property
     def subject_is_root(self) -> bool:
-        """Tell whether the signal is about the root user itself."""
+        """Return whether the signal is about the root user itself."""
         named = self.record.user_name
         if named is None:
             return self.root and self.subject == "root"
@@ -83,7 +83,7 @@ class Signal:
 
     @property
     def subject_acted(self) -> bool:
-        """Tell whether the subject did it to himself.
+        """Return whether the subject is the one who acted.
 
         IAM names are unique without regard to case (IAM ``CreateUser``).
         """
@@ -92,7 +92,7 @@ class Signal:
 
     @property
     def subject_id(self) -> str | None:
-        """Give the subject's unique id (``AIDA…``) if the record itself has it."""
+        """Return the subject's unique id (``AIDA…``) if the record itself has it."""
         if self.kind is SignalKind.USER_CREATED:
             return self.record.response_user_id
         if self.only_deletes_device_entity:
@@ -102,10 +102,10 @@ class Signal:
 
     @property
     def only_deletes_device_entity(self) -> bool:
-        """Tell whether this call deletes a virtual device that nobody has any more.
+        """Return whether this call deletes a virtual device that no user has any more.
 
         ``DeleteVirtualMFADevice`` succeeds only for a device already deactivated, and names no
-        user (IAM API reference): the subject it yields is at best the caller.
+        user (IAM API reference): the subject can only be the caller.
         """
         return (
             self.record.event_name == "DeleteVirtualMFADevice" and self.outcome is Outcome.SUCCEEDED
@@ -113,7 +113,7 @@ class Signal:
 
     @property
     def removes_device(self) -> bool:
-        """Tell whether a device was taken from somebody who had it."""
+        """Return whether a device was removed from a user who had it."""
         removed = self.kind is SignalKind.DEVICE_REMOVAL and self.outcome is Outcome.SUCCEEDED
         return removed and not self.only_deletes_device_entity
 
@@ -131,10 +131,10 @@ _CHANGES: dict[str, tuple[SignalKind, str]] = {
         SignalKind.CONSOLE_ACCESS_REMOVED,
         "The console password of {subject} was removed",
     ),
-    "ChangePassword": (SignalKind.PASSWORD_CHANGED, "{subject} changed the own password"),
+    "ChangePassword": (SignalKind.PASSWORD_CHANGED, "{subject} changed their own password"),
     "UpdateLoginProfile": (
         SignalKind.PASSWORD_CHANGED,
-        "The console password of {subject} was set anew",
+        "A new console password was set for {subject}",
     ),
     "CreateUser": (SignalKind.USER_CREATED, "The user {subject} was created"),
     "DeleteUser": (SignalKind.USER_DELETED, "The user {subject} was deleted"),
@@ -146,15 +146,18 @@ _CHANGES: dict[str, tuple[SignalKind, str]] = {
     ),
     "DeleteAccountPasswordPolicy": (
         SignalKind.PASSWORD_POLICY_CHANGED,
-        "The account's password policy was deleted, so AWS's default holds",
+        "The account's password policy was deleted, so AWS's default applies",
     ),
 }
 
+IAM_CALLS = frozenset({*_CHANGES, *_REMOVALS, "UpdateUser"})
+"""The calls to IAM that are signals. The event patterns of both templates have each of them."""
+
 
 def classify(record: Record, watcher: Watcher = STANDARD) -> Signal:
-    """Say what a record means, and why. Pure; never raises.
+    """Return what a record means, and why. Pure; never raises.
 
-    By ``watcher`` an act on our own rule is told from one on somebody else's.
+    ``watcher`` names the watcher's own resources, so that tampering with them is recognised.
     """
     match (record.event_source, record.event_name):
         case (_, None):
@@ -163,9 +166,7 @@ def classify(record: Record, watcher: Watcher = STANDARD) -> Signal:
             return _classify_sign_in(record)
         case (source, name) if name in _REMOVALS and source in {IAM_SOURCE, None}:
             return _classify_removal(record)
-        case (source, name) if source in {IAM_SOURCE, None} and (
-            name in _CHANGES or name == "UpdateUser"
-        ):
+        case (source, name) if name in IAM_CALLS and source in {IAM_SOURCE, None}:
             return _classify_change(record)
         case _:
             return _classify_tampering(record, watcher)
@@ -173,19 +174,17 @@ def classify(record: Record, watcher: Watcher = STANDARD) -> Signal:
 
 def _classify_sign_in(record: Record) -> Signal:
     identity, subject = record.identity, record.identity.user_name
-    said = (record.console_login or "").casefold()
-    if said == "failure" or (record.failed and said != "success"):
+    result = (record.console_login or "").casefold()
+    if result == "failure" or (record.failed and result != "success"):
         reason = f": {record.error_message}" if record.error_message else ""
-        return Signal(
-            SignalKind.SIGN_IN_FAILED, f"Nobody got in; the sign-in failed{reason}", record, subject
-        )
-    if said != "success":
+        return Signal(SignalKind.SIGN_IN_FAILED, f"The sign-in failed{reason}", record, subject)
+    if result != "success":
         return _ignored(record, "The sign-in record does not say whether it succeeded")
     if not (identity.is_iam_user or identity.is_root):
         return Signal(
             SignalKind.SIGN_IN_NOT_JUDGED,
             f"A sign-in as {identity.type or 'an identity of unknown type'}: the identity provider"
-            " asks for MFA there, and what MFAUsed says of it means nothing",
+            " checks MFA, and MFAUsed is not meaningful",
             record,
             subject,
         )
@@ -194,10 +193,10 @@ def _classify_sign_in(record: Record) -> Signal:
         return Signal(
             SignalKind.SIGN_IN_WITH_MFA, f"{who} signed in to the console with MFA", record, subject
         )
-    unsaid = "" if record.mfa_used else " (the record has no MFAUsed, which counts as no)"
+    assumed = "" if record.mfa_used else " (the record has no MFAUsed, which counts as no)"
     return Signal(
         SignalKind.SIGN_IN_WITHOUT_MFA,
-        f"{who} signed in to the console without MFA{unsaid}",
+        f"{who} signed in to the console without MFA{assumed}",
         record,
         subject,
     )
@@ -222,7 +221,7 @@ def _classify_removal(record: Record) -> Signal:
         subject, how = record.identity.user_name, "the call names nobody, so it is about the caller"
     if subject is None:
         how = "neither the call nor its caller names a user"
-    return _removal(record, outcome, _plain(subject), serial, how)
+    return _removal(record, outcome, _with_plain_root(subject), serial, how)
 
 
 def _removal(
@@ -250,7 +249,7 @@ def _classify_change(record: Record) -> Signal:
         return _ignored(record, f"{record.event_name} did not succeed ({code}): no change", subject)
     if record.event_name == "UpdateUser":
         if record.new_user_name is None:
-            return _ignored(record, "The user's path changed, not the name", subject)
+            return _ignored(record, "The path of the user changed, but not the name", subject)
         why = f"{subject or 'A user'} is called {record.new_user_name} from now on"
         return Signal(SignalKind.USER_RENAMED, why, record, subject)
     kind, text = _CHANGES[record.event_name or ""]
@@ -271,7 +270,7 @@ def _subject_of_change(record: Record) -> str | None:
             return target.user
     if named is None and record.serial:
         named = owner_in(record.serial)
-    return _plain(named or record.identity.user_name)
+    return _with_plain_root(named or record.identity.user_name)
 
 
 def _classify_tampering(record: Record, watcher: Watcher) -> Signal:
@@ -281,8 +280,8 @@ def _classify_tampering(record: Record, watcher: Watcher) -> Signal:
     if is_canary(record, watcher):
         return _ignored(record, "The watcher's own canary, which shows that events arrive")
     if is_watched_call(record) and record.failed and not record.denied:
-        return _ignored(record, f"{name} did not succeed: the watcher is as it was")
-    return _ignored(record, f"{name} is nothing that the watcher looks at")
+        return _ignored(record, f"{name} did not succeed: nothing changed about the watcher")
+    return _ignored(record, f"{name} is not an event that the watcher evaluates")
 
 
 def _outcome_of(record: Record) -> Outcome:
@@ -291,16 +290,16 @@ def _outcome_of(record: Record) -> Outcome:
     return Outcome.FAILED if record.failed else Outcome.SUCCEEDED
 
 
-def _plain(subject: str | None) -> str | None:
+def _with_plain_root(subject: str | None) -> str | None:
     return "root" if subject == ROOT_USER_NAME else subject
 
 
 def _ignored(record: Record, why: str, subject: str | None = None) -> Signal:
-    return Signal(SignalKind.IGNORED, why, record, subject or _named_in(record))
+    return Signal(SignalKind.IGNORED, why, record, subject or _user_named_in(record))
 
 
-def _named_in(record: Record) -> str | None:
-    """Give the user an ignored record names, so that a list of all records can be searched."""
+def _user_named_in(record: Record) -> str | None:
+    """Return the user that an ignored record names, so that lists of records can be searched."""
     signing_in = record.event_source == SIGN_IN_SOURCE
     caller = record.identity.user_name if signing_in else None
-    return _plain(record.user_name or record.response_user_name or caller)
+    return _with_plain_root(record.user_name or record.response_user_name or caller)

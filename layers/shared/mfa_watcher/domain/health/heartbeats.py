@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from mfa_watcher.domain.decision import Decision
+
 ALERT_AGAIN_AFTER = timedelta(days=1)
 """How long the alert about a silent path is not repeated."""
 
@@ -60,6 +62,16 @@ class Heartbeat:
     def is_alert_due(self, now: datetime) -> bool:
         """Return whether the silence was not alerted yet, or more than a day ago."""
         return self.alerted_at is None or now - self.alerted_at >= ALERT_AGAIN_AFTER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeartbeatDecision(Decision):
+    """An alert to the security team about event paths of one account."""
+
+    silent: tuple[Heartbeat, ...] = ()
+    """Paths of which the alert says that no events arrive."""
+    recovered: tuple[Heartbeat, ...] = ()
+    """Paths of which the alert says that events arrive again."""
 
 
 def is_region(region: str | None) -> bool:

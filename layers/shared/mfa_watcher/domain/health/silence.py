@@ -4,16 +4,15 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from mfa_watcher.domain.health.heartbeats import Heartbeat
+from mfa_watcher.domain.health.heartbeats import Heartbeat, HeartbeatDecision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.alerts import recovered_alert, silent_alert
-from mfa_watcher.domain.notifications.intents import Alert
-from mfa_watcher.domain.users.user_state import Decision, intent
+from mfa_watcher.domain.notifications.intents import Alert, intent
 
 
 def decide_heartbeat_alerts(
     heartbeats: Iterable[Heartbeat], *, now: datetime, silence_threshold: timedelta
-) -> Iterator[Decision]:
+) -> Iterator[HeartbeatDecision]:
     """Return for each account what to alert: sources that fell silent or that recovered."""
     by_account = sorted(heartbeats, key=lambda one: one.source)
     for account_id, members in groupby(by_account, key=lambda one: one.source.account_id):
@@ -36,7 +35,7 @@ def _decision(
     *,
     silent: Iterable[Heartbeat] = (),
     back: Iterable[Heartbeat] = (),
-) -> Decision:
+) -> HeartbeatDecision:
     event_id = f"{alert.kind}-{account_id}-{now:%Y%m%dT%H%M%S}"
     entry = HistoryEntry(
         About.ACCOUNT,
@@ -46,10 +45,10 @@ def _decision(
         alert.title,
         effects=(f"alert: {alert.title}",),
     )
-    return Decision(
+    return HeartbeatDecision(
         event_id,
         (entry,),
         (intent(event_id, now, alert),),
-        fell_silent=tuple(silent),
-        came_back=tuple(back),
+        silent=tuple(silent),
+        recovered=tuple(back),
     )

@@ -1,1 +1,1 @@
-"""Mails and alerts."""
+"""Mails, alerts, and what SES reports about mails."""

@@ -1,4 +1,4 @@
-"""The words of alerts."""
+"""The alerts: their titles, severities and facts."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -20,22 +20,22 @@ def alert(
     title: str,
     *facts: tuple[str, str],
 ) -> Alert:
-    """Make an alert: our own title, its facts, and what every alert says of its record."""
+    """Return an alert: a title, its facts, and the facts that every alert gives of its record."""
     record = signal.record
     common = (
-        ("What", signal.why),
-        ("Who", record.identity.arn or record.identity.type or "unknown"),
-        ("When", record.event_time or "unknown"),
-        ("From", record.source_ip or "unknown"),
-        ("With", record.user_agent or "unknown"),
+        ("Summary", signal.why),
+        ("Actor", record.identity.arn or record.identity.type or "unknown"),
+        ("Time", record.event_time or "unknown"),
+        ("Source address", record.source_ip or "unknown"),
+        ("User agent", record.user_agent or "unknown"),
         ("Account", record.account_id or "unknown"),
         ("CloudTrail event", record.event_id or "unknown"),
     )
-    return Alert(kind, severity, title, (*facts, *common))
+    return Alert(kind, severity, title, (*facts, *common), record.account_id or "")
 
 
 def removal_alert(situation: Situation, signal: Signal, draft: Draft, kind: AlertKind) -> Alert:
-    """Make the alert for a removal, or a try at one."""
+    """Return the alert for a removal, or for an attempt at one."""
     severity, title = {
         AlertKind.REMOVAL_DENIED: (Severity.MEDIUM, "Attempt to remove an MFA device was denied"),
         AlertKind.REMOVAL_UNAPPROVED: (Severity.HIGH, "MFA device removed without approval"),
@@ -60,12 +60,12 @@ def removal_alert(situation: Situation, signal: Signal, draft: Draft, kind: Aler
 
 
 def fulfilment_denied_alert(signal: Signal, draft: Draft, request: ChangeRequest) -> Alert:
-    """Make the alert for a carrying out that IAM denied: a policy is stricter than it should be."""
+    """Return the alert for a fulfilment that IAM denied: a policy is too strict."""
     return alert(
         signal,
         AlertKind.REMOVAL_DENIED,
         Severity.MEDIUM,
-        "The carrying out of a change request was denied",
+        "The fulfilment of a change request was denied",
         ("User", draft.user.name),
         ("Device", signal.serial or "not named in the record"),
         ("Change request", request.id),
@@ -81,7 +81,7 @@ def request_alert(  # noqa: PLR0913 - which request, when, and what of it
     severity: Severity,
     title: str,
 ) -> Alert:
-    """Make an alert about a request that the clock found: our own title, and its facts."""
+    """Return an alert about a request that is due: a title, and its facts."""
     return Alert(
         kind,
         severity,
@@ -91,14 +91,15 @@ def request_alert(  # noqa: PLR0913 - which request, when, and what of it
             ("Change request", request.id),
             *facts,
             ("Open since", f"{request.opened_at:%Y-%m-%d}"),
-            ("When", f"{at:%Y-%m-%dT%H:%M:%SZ}"),
+            ("Time", f"{at:%Y-%m-%dT%H:%M:%SZ}"),
             ("Account", request.subject.account_id),
         ),
+        request.subject.account_id,
     )
 
 
 def quarantine_alert(draft: Draft, at: datetime, *, dry_run: bool) -> Alert:
-    """Make the alert for a user who is shut in, or would be."""
+    """Return the alert for a user who is quarantined, or would be without the dry run."""
     user = draft.user
     since = user.finding.opened_at if user.finding else at
     would = "would be" if dry_run else "was"
@@ -109,70 +110,75 @@ def quarantine_alert(draft: Draft, at: datetime, *, dry_run: bool) -> Alert:
         (
             ("User", user.name),
             ("Without MFA since", f"{since:%Y-%m-%d}"),
-            ("Ends", "by itself, when the user has enrolled a device"),
+            ("End", "automatically, when the user has enrolled a device"),
             ("Account", user.key.account_id),
         ),
+        user.key.account_id,
     )
 
 
 def events_lost_alert(
     account_id: str, at: datetime, since: datetime | None, lost: Mapping[str, tuple[str, ...]]
 ) -> Alert:
-    """Make the alert for events that never came; ``lost`` has the calls missed, by user name."""
+    """Return the alert for events that did not arrive; ``lost`` has the calls, by user name."""
     calls = sum(len(missed) for missed in lost.values())
     named = [f"{name}: {', '.join(missed)}" for name, missed in sorted(lost.items())]
     more = f"; and {len(named) - _MOST_NAMED} more users" if len(named) > _MOST_NAMED else ""
     return Alert(
         AlertKind.EVENTS_LOST,
         Severity.HIGH,
-        f"{calls} events about users never reached the watcher",
+        f"{calls} events about users did not reach the watcher",
         (
-            ("What", "The sweep found changes in IAM that no event had told of"),
+            ("Summary", "The sweep found changes in IAM for which no event arrived"),
             ("Users", "; ".join(named[:_MOST_NAMED]) + more),
             ("Since", f"{since:%Y-%m-%d %H:%M} UTC" if since else "the watcher was deployed"),
-            ("When", f"{at:%Y-%m-%dT%H:%M:%SZ}"),
-            ("What to do", "See that the trail logs, the rules are enabled, the queues are empty"),
+            ("Time", f"{at:%Y-%m-%dT%H:%M:%SZ}"),
+            ("Next step", _AFTER_LOSS),
             ("Account", account_id),
         ),
+        account_id,
     )
 
 
 _MOST_NAMED = 20
+_AFTER_LOSS = "Check that the trail logs, the rules are enabled and the queues are empty"
 
 
 def silent_alert(account_id: str, silent: list[Heartbeat], now: datetime) -> Alert:
-    """Make the alert for paths on which nothing comes, not even the canary."""
+    """Return the alert for event paths on which nothing arrives, not even the canary."""
     return Alert(
         AlertKind.WATCH_SILENT,
         Severity.HIGH,
         "No events arrive, not even the watcher's own canary",
         (
-            ("What it means", "Nobody sees what happens there until the next sweep"),
-            ("Silent", "; ".join(_last_seen(one) for one in silent)),
-            ("What to do", _AFTER_SILENCE),
+            ("Meaning", "Changes there are not noticed until the next sweep"),
+            ("Silent paths", "; ".join(_last_seen(one) for one in silent)),
+            ("Next step", _AFTER_SILENCE),
             *_of_account(account_id, now),
         ),
+        account_id,
     )
 
 
 _AFTER_SILENCE = (
-    "See that forwarder.yaml is deployed there, the trail logs, the rules and the canary's schedule"
-    " are enabled, and nothing is in the dead letters; python -m mfa_watcher doctor looks at all of"
-    " that"
+    "Check that forwarder.yaml is deployed there, the trail logs, the rules and the canary's"
+    " schedule are enabled, and the dead-letter queues are empty; python -m mfa_watcher doctor"
+    " checks all of this"
 )
 
 
 def recovered_alert(account_id: str, back: list[Heartbeat], now: datetime) -> Alert:
-    """Make the alert for paths on which events come again."""
+    """Return the alert for event paths on which events arrive again."""
     return Alert(
         AlertKind.WATCH_BACK,
         Severity.LOW,
         "Events arrive again",
         (
-            ("Back", "; ".join(_last_seen(one) for one in back)),
-            ("What to do", "Invoke sweep, which finds what was missed"),
+            ("Recovered paths", "; ".join(_last_seen(one) for one in back)),
+            ("Next step", "Invoke sweep, which finds the changes that were missed"),
             *_of_account(account_id, now),
         ),
+        account_id,
     )
 
 
@@ -182,35 +188,36 @@ def _last_seen(beat: Heartbeat) -> str:
 
 
 def _of_account(account_id: str, now: datetime) -> tuple[tuple[str, str], ...]:
-    return ("When", f"{now:%Y-%m-%dT%H:%M:%SZ}"), ("Account", account_id)
+    return ("Time", f"{now:%Y-%m-%dT%H:%M:%SZ}"), ("Account", account_id)
 
 
 def fulfilled_alert(
     request: ChangeRequest, user: User, by: Person, at: datetime, *, again: bool
 ) -> Alert:
-    """Make the alert for a request that was carried out: somebody has a user's new password."""
+    """Return the alert for a fulfilled request: somebody has a user's new password."""
     until = f"{request.window_until:%Y-%m-%d %H:%M} UTC" if request.window_until else "any time"
     return Alert(
         AlertKind.REQUEST_FULFILLED,
         Severity.LOW,
-        "A change request was carried out" + (" once more" if again else ""),
+        "A change request was fulfilled" + (" again" if again else ""),
         (
             ("User", user.name),
             ("Change request", request.id),
-            ("What", "A new password was handed to who carried it out, to be changed at sign-in"),
-            ("Done", ", ".join(request.fulfilment.done if request.fulfilment else ())),
+            ("Summary", "A new password was given to who fulfilled it, to be changed at sign-in"),
+            ("Steps done", ", ".join(request.fulfilment.done if request.fulfilment else ())),
             ("Devices kept", ", ".join(request.kept) or "none"),
             ("Approved by", request.verdict.by if request.verdict else "nobody"),
-            ("Who", by.arn),
-            ("When", f"{at:%Y-%m-%dT%H:%M:%SZ}"),
-            ("New device until", until),
+            ("Actor", by.arn),
+            ("Time", f"{at:%Y-%m-%dT%H:%M:%SZ}"),
+            ("Deadline for the new device", until),
             ("Account", user.key.account_id),
         ),
+        user.key.account_id,
     )
 
 
 def root_alert(signal: Signal) -> Alert:
-    """Make the alert for an act of the root user."""
+    """Return the alert for an act of the root user."""
     if not signal.subject_is_root:
         severity, title = Severity.HIGH, "Root user acted on an IAM user or the account"
     else:
@@ -244,21 +251,19 @@ _ROOT_ALERTS = {
 
 
 def tampering_alert(signal: Signal, found: Tampering) -> Alert:
-    """Make the alert for an act on the watcher itself: what it means, and what to do."""
-    severity, title = Severity.HIGH, f"The watcher was disturbed: {found.part}"
+    """Return the alert for tampering with the watcher: its meaning, and the next step."""
+    severity, title = Severity.HIGH, "The watcher was tampered with"
     if signal.root:
-        severity, title = Severity.CRITICAL, f"The root user disturbed the watcher: {found.part}"
+        severity, title = Severity.CRITICAL, "The root user tampered with the watcher"
     if found.denied:
-        severity, title = (
-            Severity.MEDIUM,
-            f"Attempt to disturb the watcher was denied: {found.part}",
-        )
-    facts = (("What it means", found.meaning), ("What to do", found.remedy))
+        severity, title = Severity.MEDIUM, "Attempt to tamper with the watcher was denied"
+    facts = (("Meaning", found.meaning), ("Next step", found.remedy))
+    title = f"{title}: {found.part}"
     return alert(signal, AlertKind.WATCHER_DISTURBED, severity, title, *facts)
 
 
 def account_alert(signal: Signal) -> Alert | None:  # noqa: PLR0911 - a table
-    """Give the alert for what no user's record is behind; None where the evidence is enough."""
+    """Return the alert for a signal that concerns no user we know; None: evidence is enough."""
     if signal.tampering:
         return tampering_alert(signal, signal.tampering)
     if signal.root or signal.subject_is_root:
@@ -289,13 +294,13 @@ def account_alert(signal: Signal) -> Alert | None:  # noqa: PLR0911 - a table
                 ("Device", signal.serial or "not named in the record"),
             )
         case SignalKind.DEVICE_REMOVAL if signal.removes_device:
-            # Most who are found nowhere are off-boarded, hence no high alert; but no finding and
-            # no request will tell of one who was renamed, hence no silence.
+            # Most users who are not found were off-boarded, hence no high alert. But one who was
+            # renamed gets no finding and no request from this, hence an alert.
             return alert(
                 signal,
                 AlertKind.REMOVAL_UNAPPROVED,
                 Severity.MEDIUM,
-                "MFA device removed from an unknown user, who was deleted or renamed since",
+                "MFA device removed from an unknown user, deleted or renamed since",
                 ("User", signal.subject or "not named in the record"),
                 ("Device", signal.serial or "not named in the record"),
             )

@@ -1,11 +1,10 @@
-"""Intents: the outgoing acts that a decision commits to the outbox."""
+"""Intents: the outgoing mails and alerts that a decision commits to the outbox."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from mfa_watcher.domain.users.devices import DeviceKind
-from mfa_watcher.domain.users.user import Cause, MailKind, UserKey
+from mfa_watcher.domain.notifications.mails import Mail
 
 
 class Severity(StrEnum):
@@ -18,7 +17,7 @@ class Severity(StrEnum):
 
 
 class AlertKind(StrEnum):
-    """The alerts a security team can get."""
+    """The alerts that a security team can receive."""
 
     SIGN_IN_WITHOUT_MFA = "sign_in_without_mfa"
     REMOVAL_DENIED = "removal_denied"
@@ -43,97 +42,29 @@ class AlertKind(StrEnum):
     WATCH_BACK = "watch_back"
 
 
-class Ending(StrEnum):
-    """How a request ended without the change it asked for."""
-
-    UNANSWERED = "unanswered"
-    WITHDRAWN = "withdrawn"
-    EXPIRED = "expired"
-    BROKEN_OFF = "broken_off"
-    """Its window ran out after the carrying out was begun, so some of it may be done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One user in a mail to the security team. ``note`` says why he is in it."""
-
-    user_name: str
-    since: datetime
-    note: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """A mail to one user, or about users to the security team.
-
-    The address is looked up when it is sent, not when it is decided. ``user`` is None only for a
-    mail to security about several users, who stand in ``cases``. ``actor``, ``serial``,
-    ``source_ip``, ``reason`` and all names are as records and people wrote them: hostile until
-    escaped.
-    """
-
-    kind: MailKind
-    account_id: str
-    at: datetime
-    """When what the mail is about happened."""
-    user: UserKey | None = None
-    user_name: str = ""
-    finding_id: str | None = None
-    request_id: str | None = None
-    cause: Cause | None = None
-    serial: str | None = None
-    devices: tuple[str, ...] = ()
-    """Serial numbers of the devices that the user has, or keeps."""
-    removed: tuple[str, ...] = ()
-    """Serial numbers of the devices that a request is to take away, or took."""
-    wanted: DeviceKind | None = None
-    """Of a request: the kind of the new device; None: none, or not said."""
-    actor: str | None = None
-    done_by_user: bool = False
-    source_ip: str | None = None
-    step: int = 0
-    """Of a reminder: which one it is, from 1 on; of a denied removal: how many mails of the request
-    said so before."""
-    escalation_step: int = 0
-    """The step of the ladder that was taken last when the mail was decided."""
-    opened_at: datetime | None = None
-    """Since when the finding or request is open."""
-    next_at: datetime | None = None
-    """When the next thing happens, if nothing is done: see each mail's words."""
-    approved: bool | None = None
-    """Of a decided request."""
-    ending: Ending | None = None
-    """Of an ended request."""
-    reason: str | None = None
-    """Of a request, a decision, an exemption or a quarantine."""
-    dry_run: bool = False
-    """Of a quarantine that only reports what it would do."""
-    cases: tuple[Case, ...] = ()
-
-
 ACCOUNT = "Account"
-"""The fact of an alert that holds the account's number."""
+"""The fact of an alert that shows its account."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An alert to the security team: a title of our own words, and facts as the record has them."""
+    """An alert to the security team: a title in our words, and facts as the record has them."""
 
     kind: AlertKind
     severity: Severity
     title: str
     facts: tuple[tuple[str, str], ...]
+    account_id: str
+    """The account that the alert is about; empty if the record does not name it."""
     attempt_id: str | None = None
-    """The event id of the attempt that it tells of, if another event made us tell of it."""
+    """The event id of the attempt that it reports, if another event caused the report."""
 
-    @property
-    def account_id(self) -> str | None:
-        """Give the account that the alert is about, as its facts have it."""
-        named = dict(self.facts).get(ACCOUNT, "")
-        return named if named.isdigit() else None
+    def once_per(self, event_id: str) -> str:
+        """Return what the alert is sent at most once for: the attempt, or else the event."""
+        return self.attempt_id or event_id
 
     def with_account_alias(self, alias: str | None) -> "Alert":
-        """Give the alert with what its account is called beside the number."""
+        """Return the alert with its account's alias beside the number."""
         if alias is None:
             return self
         facts = ((n, f"{alias} ({v})" if n == ACCOUNT else v) for n, v in self.facts)
@@ -142,7 +73,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """One outgoing act. ``event_id`` is the CloudTrail event it goes back to."""
+    """One outgoing mail or alert. ``event_id`` is the CloudTrail event that caused it."""
 
     id: str
     event_id: str
@@ -150,8 +81,14 @@ class Intent:
     act: Mail | Alert
 
 
+def intent(event_id: str, at: datetime, act: Mail | Alert) -> Intent:
+    """Return an intent, with an id that is the same however often the decision is made."""
+    channel = "alert" if isinstance(act, Alert) else "mail"
+    return Intent(f"{channel}-{act.kind}-{act.once_per(event_id)}", event_id, at, act)
+
+
 class IntentStatus(StrEnum):
-    """Where an intent is on its way out."""
+    """How far the delivery of an intent is."""
 
     PENDING = "pending"
     CLAIMED = "claimed"

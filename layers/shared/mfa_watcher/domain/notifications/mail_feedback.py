@@ -1,17 +1,18 @@
-"""What becomes of a mail after SES has taken it, and what follows from that."""
+"""What SES reports about a mail after accepting it, and what follows from that."""
 
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from mfa_watcher.domain.decision import Decision, UserDecision
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Mail, Severity
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Severity
+from mfa_watcher.domain.notifications.mails import Mail
 from mfa_watcher.domain.users.user import User
-from mfa_watcher.domain.users.user_state import Decision
 
 MOST_ADDRESSES = 10
-"""How many addresses one mail is tried at, so that an error of ours cannot mail for ever."""
+"""How many addresses one mail is sent to at most, so that a fault of ours cannot mail for ever."""
 
 
 class MailOutcome(StrEnum):
@@ -26,19 +27,19 @@ class MailOutcome(StrEnum):
 
     @property
     def rank(self) -> int:
-        """Reports come in any order: an outcome is replaced by one of a higher rank alone.
+        """Return the rank: reports come in any order, and only a higher rank replaces an outcome.
 
-        A bounce may follow a delivery, when the receiving server thinks better of it.
+        A bounce may follow a delivery, when the receiving server rejects the mail later.
         """
         return list(MailOutcome).index(self)
 
 
 @dataclass(frozen=True, slots=True)
 class MailReport:
-    """What SES says of one mail to some of its recipients.
+    """What SES reports about one mail to some of its recipients.
 
-    ``id`` is the same however often SES says it. ``detail`` is the receiving server's text:
-    hostile until escaped.
+    ``id`` is the same however often SES sends the report. ``detail`` is the text of the
+    receiving server: hostile until escaped.
     """
 
     id: str
@@ -47,20 +48,20 @@ class MailReport:
     intent_id: str | None
     outcome: MailOutcome
     to: str | None = None
-    """Whom the mail was addressed to."""
+    """The address that the mail was sent to."""
     recipients: tuple[str, ...] = ()
-    """Whom the report is about; empty: all."""
+    """The addresses that the report is about; empty: all."""
     unreachable: bool = False
-    """Whether the address takes no mail, now or later: it does not exist, or SES refuses it."""
+    """Whether no mail reaches the address, now or later: it does not exist, or SES refuses it."""
     detail: str = ""
 
     def concerns(self, address: str | None) -> bool:
-        """Tell whether the report is about an address."""
+        """Return whether the report is about an address."""
         return not self.recipients or address is None or address.casefold() in self._about
 
     @property
     def bad_addresses(self) -> frozenset[str]:
-        """Give the addresses not to write to any more, casefolded."""
+        """Return the addresses that get no more mails, casefolded."""
         given_up = self.unreachable or self.outcome is MailOutcome.COMPLAINED
         return self._about if given_up else frozenset()
 
@@ -72,15 +73,15 @@ class MailReport:
 def decide_feedback(
     report: MailReport, intent: Intent, user: User | None, *, in_hand: bool = False
 ) -> Decision | None:
-    """Decide about a report; None if it says no more than that SES took the mail.
+    """Return the decision about a report; None if it only says that SES accepted the mail.
 
-    ``user`` is the record of whom the mail went to, None if it went to security. A mail that SES
-    did not take is still ``in_hand``: whoever holds it tries the next address itself.
+    ``user`` is the record of the mail's recipient, None if it was sent to security. A mail that SES
+    did not accept is still ``in_hand``: its delivery tries the next address itself.
     """
     mail = intent.act
-    if report.outcome is MailOutcome.SENT or not isinstance(mail, Mail):
+    if report.outcome is MailOutcome.SENT or isinstance(mail, Alert):
         return None
-    if mail.kind.to_security or mail.user is None or user is None:
+    if mail.kind.to_security or user is None:
         return _about_security(report, intent, mail)
     intents: tuple[Intent, ...] = ()
     effects: tuple[str, ...] = ()
@@ -97,11 +98,13 @@ def decide_feedback(
         user = replace(user, bad_addresses=user.bad_addresses | new)
     key = user.key
     entry = _entry(report, mail, About.USER, f"{key.account_id}/{key.user_id}", effects)
-    return Decision(report.id, (entry,), intents, user if new else None)
+    if new:
+        return UserDecision(report.id, (entry,), intents, user=user)
+    return Decision(report.id, (entry,), intents)
 
 
 def _about_security(report: MailReport, intent: Intent, mail: Mail) -> Decision:
-    """A mail to the security team that does not arrive is told on its other channel."""
+    """Return the decision about a mail to security: if it does not arrive, an alert reports it."""
     intents: tuple[Intent, ...] = ()
     effects: tuple[str, ...] = ()
     if report.bad_addresses and report.concerns(report.to):
@@ -115,7 +118,7 @@ _AGAIN = re.compile(r"(?P<first>.*)-again-(?P<number>[0-9]+)", re.DOTALL)
 
 
 def _again(report: MailReport, intent: Intent) -> Intent | None:
-    """Make the same mail anew, under an id of its own: the next address is tried."""
+    """Return the same mail under a new id, for the next address; None: it was sent to enough."""
     found = _AGAIN.fullmatch(intent.id)
     first, number = (found["first"], int(found["number"])) if found else (intent.id, 1)
     if number >= MOST_ADDRESSES:
@@ -124,31 +127,31 @@ def _again(report: MailReport, intent: Intent) -> Intent | None:
 
 
 def _alert(report: MailReport, intent: Intent, mail: Mail, user: User | None) -> Intent:
-    """Tell security, once for each user, or for each mail of its own."""
+    """Return the alert: one for each user, or one for each mail to security."""
     complained = report.outcome is MailOutcome.COMPLAINED and not report.unreachable
     title = "A mail was reported as spam" if complained else "A mail cannot be delivered"
     facts = (
         ("User", user.name if user else "none: it is a mail to the security team"),
         ("Mail", mail.kind.value),
         ("Address", ", ".join(report.recipients) or "unknown"),
-        ("Why", report.detail or report.outcome.value),
+        ("Reason", report.detail or report.outcome.value),
         (
-            "What follows",
-            "The address is not used any more, the next one that is known is"
+            "Consequence",
+            "The address is not used any more; the next known one is used"
             if user
-            else "Nothing: see to the address of the security team",
+            else "Nothing. Correct the address of the security team",
         ),
-        ("When", report.at.isoformat(timespec="seconds")),
+        ("Time", report.at.isoformat(timespec="seconds")),
         ("Account", mail.account_id),
     )
     kind = AlertKind.MAIL_UNDELIVERABLE
     once_per = user.key.user_id if user else intent.id
-    alert = Alert(kind, Severity.LOW if user else Severity.HIGH, title, facts)
+    alert = Alert(kind, Severity.LOW if user else Severity.HIGH, title, facts, mail.account_id)
     return Intent(f"alert-{kind}-{once_per}", intent.event_id, report.at, alert)
 
 
 _WORDS = {
-    MailOutcome.SENT: "taken by SES for",
+    MailOutcome.SENT: "accepted by SES for",
     MailOutcome.DELAYED: "delayed on its way to",
     MailOutcome.DELIVERED: "delivered to",
     MailOutcome.REJECTED: "refused by SES for",

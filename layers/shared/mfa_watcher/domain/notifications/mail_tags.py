@@ -1,4 +1,4 @@
-"""Tags on a mail, by which SES's reports about it find their way back."""
+"""Tags on a mail, by which we find the intent that a report of SES is about."""
 
 import re
 
@@ -9,10 +9,10 @@ _ESCAPE = re.compile(r"__([0-9a-f]{2})")
 
 
 def to_tag(text: str) -> str:
-    """Write a text with the characters a tag may have (SES API reference: ``MessageTag``).
+    """Return a text in the characters that a tag may have (SES API reference: ``MessageTag``).
 
-    Any other is written as ``__`` and two hexadecimal digits for each of its bytes. So two texts
-    never become one tag, and ``from_tag`` gives the text back.
+    Any other character is written as ``__`` and two hexadecimal digits for each of its bytes. So
+    two texts never become one tag, and ``from_tag`` returns the text again.
     """
     written = _ILLEGAL.sub(
         lambda found: "".join(f"__{byte:02x}" for byte in found[0].encode(errors="replace")), text
@@ -21,7 +21,7 @@ def to_tag(text: str) -> str:
 
 
 def from_tag(tag: str) -> str:
-    """Read what ``to_tag`` wrote. Never raises: a tag of somebody else's gives some text."""
+    """Return the text that ``to_tag`` wrote. Never raises: other tags become some text."""
     read = bytearray()
     at = 0
     for found in _ESCAPE.finditer(tag):

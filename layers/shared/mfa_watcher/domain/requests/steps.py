@@ -1,11 +1,18 @@
-"""What people do at the desks, and what follows: each step is one decision, with its evidence."""
+"""The steps that people take at the desks: each is one decision, with its evidence."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.alerts import request_alert
-from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Ending, Mail, Severity
+from mfa_watcher.domain.notifications.intents import (
+    Alert,
+    AlertKind,
+    Severity,
+    intent,
+)
+from mfa_watcher.domain.notifications.mails import Ending, Mail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import (
     ChangeRequest,
@@ -19,11 +26,10 @@ from mfa_watcher.domain.requests.mails import decided, ended, opened
 from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import IamState, User
-from mfa_watcher.domain.users.user_state import Decision, intent
 
 
 class InvalidDetailsError(Exception):
-    """The details do not fit what the user has; the text says why."""
+    """The details do not fit the user's devices; the text names the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +49,11 @@ def file(
     details: Details | None = None,
     *,
     source_ip: str | None = None,
-) -> Decision:
-    """File a request for a user who has these devices. He is told, whoever files it."""
+) -> UserDecision:
+    """File a request for a user with these devices. The user is mailed, whoever files it."""
     if not devices:
         raise WrongStepError(
-            f"{user.name} has no MFA device, so there is none to remove: he enrols one at sign-in"
+            f"{user.name} has no MFA device to remove, and can enrol one after signing in"
         )
     if user.version == 0:
         user = user.with_iam_state(IamState(exists=True, name=user.name, devices=devices))
@@ -78,8 +84,8 @@ def give_details(
     request: ChangeRequest,
     details: Details,
     devices: tuple[Device, ...],
-) -> Decision:
-    """Say what the user wants, and why."""
+) -> UserDecision:
+    """Add what the user wants, and why."""
     submitted = request.submitted(details, step.policy)
     _refuse_invalid_details(details, devices)
     acts = () if request.violation else (_decision_needed_alert(submitted, user, step),)
@@ -92,11 +98,11 @@ def approve(
     request: ChangeRequest,
     reason: str,
     devices: tuple[Device, ...] | None,
-) -> Decision:
-    """Approve the removal of the devices named that are still there; None: the user is gone."""
+) -> UserDecision:
+    """Approve the removal of the named devices that still exist. None: the user is gone."""
     _refuse_renamed_subject(step, user, "approve")
     if devices is None:
-        raise WrongStepError(f"{user.name} is not there any more; reject it")
+        raise WrongStepError(f"{user.name} does not exist any more; reject it")
     named = request.details.devices if request.details else ()
     serials = tuple(device.serial for device in devices)
     chosen = tuple(serial for serial in serials if not named or serial in named)
@@ -105,15 +111,15 @@ def approve(
         raise WrongStepError(f"{user.name} has none of the devices any more; reject it")
     if request.details and request.details.wanted is None and not kept:
         raise WrongStepError(
-            f"{user.name} wants no new device and would be left without any; reject it, or have"
-            " the details given anew"
+            f"{user.name} wants no new device and would have none left; reject it, or ask for new"
+            " details"
         )
     approved = request.approved(step.by, reason, step.at, step.policy, devices=chosen, kept=kept)
     return _decision(step, user, request, approved, f"Approved: {reason}", decided(approved, user))
 
 
-def reject(step: RequestStep, user: User, request: ChangeRequest, reason: str) -> Decision:
-    """Turn it down, or take an approval back."""
+def reject(step: RequestStep, user: User, request: ChangeRequest, reason: str) -> UserDecision:
+    """Reject the request, or revoke an approval."""
     _refuse_renamed_subject(step, user, "reject")
     rejected = request.rejected(step.by, reason, step.at)
     return _decision(step, user, request, rejected, f"Rejected: {reason}", decided(rejected, user))
@@ -125,38 +131,40 @@ def reopen(
     request: ChangeRequest,
     reason: str,
     devices: tuple[Device, ...] | None,
-) -> Decision:
-    """Open a window that is over once more, unless another request has taken its place."""
+) -> UserDecision:
+    """Open a window that is over once more, unless there is a newer request."""
     _refuse_renamed_subject(step, user, "reopen")
     if devices is None:
-        raise WrongStepError(f"{user.name} is not there any more")
+        raise WrongStepError(f"{user.name} does not exist any more")
     if user.request_id != request.id:
-        raise WrongStepError(f"{user.request_id} has taken its place; use that one")
+        raise WrongStepError(f"{user.request_id} has replaced it; use that one")
     kept = tuple(device.serial for device in devices if device.serial not in request.devices)
     reopened = request.reopened(step.by, reason, step.at, step.policy, kept=kept)
-    # Of a fulfilled request the user hears when it is carried out once more.
+    # The user of a fulfilled request is mailed when it is fulfilled once more.
     acts = (decided(reopened, user),) if reopened.state is RequestState.APPROVED else ()
     return _decision(step, user, request, reopened, f"Reopened: {reason}", *acts)
 
 
-def cancel(step: RequestStep, user: User, request: ChangeRequest, reason: str) -> Decision:
-    """Withdraw it. The user is told, even of his own: somebody else may sit at his keys."""
+def cancel(step: RequestStep, user: User, request: ChangeRequest, reason: str) -> UserDecision:
+    """Withdraw it. The user is mailed even so: somebody else may use their credentials."""
     cancelled = request.withdrawn(reason)
-    notification = ended(cancelled, user, step.at, Ending.WITHDRAWN, by=step.by)
-    return _decision(step, user, request, cancelled, f"Cancelled: {reason}", notification)
+    mail = ended(cancelled, user, step.at, Ending.WITHDRAWN, by=step.by)
+    return _decision(step, user, request, cancelled, f"Cancelled: {reason}", mail)
 
 
-def acknowledge(step: RequestStep, user: User, request: ChangeRequest, reason: str) -> Decision:
-    """Close a violation with the security team's word on it."""
+def acknowledge(step: RequestStep, user: User, request: ChangeRequest, reason: str) -> UserDecision:
+    """Close a violation, with the reason of the security team."""
     _refuse_renamed_subject(step, user, "acknowledge")
     closed = request.acknowledged(step.by, reason)
     return _decision(step, user, request, closed, f"Violation acknowledged: {reason}")
 
 
 def _refuse_renamed_subject(step: RequestStep, user: User, doing: str) -> None:
-    """Refuse whom the request knows by a former name: all else it sees to itself."""
+    """Raise for a subject who was renamed; the request itself checks all other cases."""
     if step.by.may_be(f"arn:aws:iam::{user.key.account_id}:user/{user.name}"):
-        raise SegregationOfDutiesError(f"{step.by.name} is whom it is about, and may not {doing}")
+        raise SegregationOfDutiesError(
+            f"{step.by.name} is the subject of the request, and may not {doing} it"
+        )
 
 
 def _refuse_invalid_details(details: Details, devices: tuple[Device, ...]) -> None:
@@ -164,11 +172,11 @@ def _refuse_invalid_details(details: Details, devices: tuple[Device, ...]) -> No
     unknown = [serial for serial in details.devices if serial not in serials]
     if unknown:
         has = ", ".join(serials) or "none"
-        raise InvalidDetailsError(f"the user has no device {unknown[0]}; he has: {has}")
+        raise InvalidDetailsError(f"the user has no device {unknown[0]}, but these: {has}")
     if details.wanted is None and set(serials) <= set(details.devices or serials):
         raise InvalidDetailsError(
-            "who wants no new device must keep one of those he has: name in `devices` those to"
-            " remove, or say in `wanted` what the new one is"
+            "without a new device, one of the others must stay: name in `devices` those to remove,"
+            " or in `wanted` the kind of the new one"
         )
 
 
@@ -180,11 +188,14 @@ def _decision_needed_alert(request: ChangeRequest, user: User, step: RequestStep
         request,
         user,
         step.at,
-        ("Who", step.by.arn),
-        ("Why", details.reason if details else ""),
+        ("Actor", step.by.arn),
+        ("Reason", details.reason if details else ""),
         ("Devices to remove", ", ".join(named) or "all"),
-        ("New device", wanted or "none: he keeps another one"),
-        ("What to do", "Approve or reject it; whoever asked for it or tried to remove may not"),
+        ("New device", wanted or "none: the user keeps another one"),
+        (
+            "Next step",
+            "Approve or reject it; whoever asked for it or tried to remove a device may not",
+        ),
         kind=AlertKind.REQUEST_WAITING,
         severity=Severity.LOW,
         title="A change request waits for a decision",
@@ -198,10 +209,10 @@ def _decision(
     after: ChangeRequest,
     what: str,
     *acts: Mail | Alert,
-) -> Decision:
-    """Make the decision. The user's record goes in with it, so that of two steps one is first."""
-    moved = f"request {after.id}: {before.state if before else 'new'} → {after.state}"
-    notification = (f"{'mail' if isinstance(act, Mail) else 'alert'}: {act.kind}" for act in acts)
+) -> UserDecision:
+    """Return the decision. It changes the user's record, too, so that of two steps one is first."""
+    change = f"request {after.id}: {before.state if before else 'new'} → {after.state}"
+    notifications = (f"{'alert' if isinstance(act, Alert) else 'mail'}: {act.kind}" for act in acts)
     on_request = HistoryEntry(
         About.REQUEST,
         after.id,
@@ -209,7 +220,7 @@ def _decision(
         step.event_id,
         what,
         step.by.arn,
-        (moved, *notification),
+        (change, *notifications),
         before.state if before else None,
         after.state,
     )
@@ -220,11 +231,11 @@ def _decision(
         before=user.mfa_status,
         after=user.mfa_status,
     )
-    return Decision(
+    return UserDecision(
         step.event_id,
         (on_user, on_request),
         tuple(intent(step.event_id, step.at, act) for act in acts),
-        replace(user, request_id=after.id),
-        after,
+        user=replace(user, request_id=after.id),
+        request=after,
         renamed=user.version == 0,
     )

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.sweep.account_lists import AccountLists, ListedState
 from mfa_watcher.domain.sweep.user_inventory import InventoryEntry
 from mfa_watcher.domain.users.devices import Device, DeviceKind
 from mfa_watcher.domain.users.user import IamState, MfaStatus, User, UserKey
 from mfa_watcher.domain.users.user_state import (
-    Decision,
     Situation,
     finish,
     mark_gone,
@@ -265,7 +265,7 @@ def _has_fresh_password(state: ListedState) -> bool:
     return state.report_is_fresh and state.has_password is True
 
 
-def decide_candidate(situation: Situation, why: str, *, known: bool = True) -> Decision | None:
+def decide_candidate(situation: Situation, why: str, *, known: bool = True) -> UserDecision | None:
     """Return the decision about a candidate from their IAM state; None if nothing changed.
 
     ``known`` is whether the inventory contains the user. If not, their record is written even if

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from mfa_watcher.domain.decision import Decision
 from mfa_watcher.domain.users.devices import Device, DeviceKind
 from mfa_watcher.domain.users.user import MfaStatus, User, UserKey
 
@@ -132,3 +133,10 @@ class SweepResult:
     """How many events of each API call were missed."""
     decided: Mapping[str, int] = field(default_factory=dict)
     """How many records changed for each reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepDecision(Decision):
+    """The end of an account's sweep, whose result is kept."""
+
+    result: SweepResult

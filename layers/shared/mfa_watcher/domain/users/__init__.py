@@ -1,1 +1,1 @@
-"""Users, their devices and what is known of them."""
+"""Users, their devices, and what the watcher knows about them."""

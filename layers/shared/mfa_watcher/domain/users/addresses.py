@@ -1,10 +1,10 @@
 """Where a user can be reached by mail."""
 
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-# SES takes ASCII only before the @, and an address may not smuggle in a second one.
+# SES takes only ASCII before the @, and an address must not contain a second one.
 _ADDRESS = re.compile(
     r"(?P<local>[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64})@(?P<domain>[A-Za-z0-9.-]{1,253})"
 )
@@ -22,8 +22,8 @@ class Address:
 class AddressBook:
     """How addresses are found.
 
-    Only addresses in ``domains`` are ever used: a tag or a user name is something that a user may
-    be able to write, and a mail names devices and requests. ``tags`` are tried in their order.
+    Only addresses in ``domains`` are used: users may be able to write their tags or user name, and
+    mails name devices and requests. ``tags`` are tried in their order.
     """
 
     domains: frozenset[str]
@@ -32,48 +32,36 @@ class AddressBook:
     manager_tag: str = "manager"
     language_tag: str = "language"
 
-    def find(
-        self,
-        user_name: str,
-        tags: Mapping[str, str],
-        *,
-        override: str | None = None,
-        bad: Container[str] = (),
-    ) -> Address | None:
-        """Find a user's address.
-
-        In this order: what security set by hand, his tags, his name if it is an address, his name
-        at the account's domain. Addresses in ``bad`` (casefolded) are passed over.
-        """
-        found = self.candidates(user_name, tags, override=override)
-        return next((one for one in found if one.address.casefold() not in bad), None)
-
     def candidates(
         self, user_name: str, tags: Mapping[str, str], *, override: str | None = None
     ) -> tuple[Address, ...]:
-        """Give all allowed addresses of a user, the one to use first."""
+        """Return all allowed addresses of a user, the one to use first.
+
+        In this order: the one that security set, the user's tags, the user's name if it is an
+        address, the user's name at the account's domain.
+        """
         named = self._named(user_name, tags, override)
         return tuple(address for address in named if self.allows(address.address))
 
     def manager(self, tags: Mapping[str, str]) -> str | None:
-        """Find the address of a user's manager, under the same rule as his own."""
-        address = _tagged(tags, self.manager_tag)
+        """Return the address of a user's manager, under the same rule as the user's own."""
+        address = _tag_value(tags, self.manager_tag)
         return address if address and self.allows(address) else None
 
     def language(self, tags: Mapping[str, str]) -> str | None:
-        """Give the language that a tag asks for, as it is written there."""
-        return _tagged(tags, self.language_tag)
+        """Return the language that a tag names, as it is written there."""
+        return _tag_value(tags, self.language_tag)
 
     def allows(self, address: str) -> bool:
-        """Tell whether an address is one, and in an allowed domain."""
+        """Return whether a text is an address in an allowed domain."""
         found = _ADDRESS.fullmatch(address)
         return found is not None and found["domain"].casefold() in self.domains
 
     def disallowed_tags(self, tags: Mapping[str, str]) -> tuple[str, ...]:
-        """Give the keys of address tags whose address is not an allowed one."""
+        """Return the keys of address tags whose address is not allowed."""
         wanted = (*self.tags, self.manager_tag)
         return tuple(
-            key for key in wanted if (found := _tagged(tags, key)) and not self.allows(found)
+            key for key in wanted if (found := _tag_value(tags, key)) and not self.allows(found)
         )
 
     def _named(
@@ -82,15 +70,15 @@ class AddressBook:
         if override:
             yield Address(override, "set by security")
         for key in self.tags:
-            if address := _tagged(tags, key):
+            if address := _tag_value(tags, key):
                 yield Address(address, f"tag {key}")
         yield Address(user_name, "user name")
         if self.default_domain:
             yield Address(f"{user_name}@{self.default_domain}", "user name at the account's domain")
 
 
-def _tagged(tags: Mapping[str, str], wanted: str) -> str | None:
-    """Read a tag. Keys of IAM users' tags are unique without regard to case (IAM: tagging)."""
+def _tag_value(tags: Mapping[str, str], wanted: str) -> str | None:
+    """Return a tag's value. Tag keys of IAM users are case-insensitive (IAM: tagging)."""
     for key, value in tags.items():
         if key.casefold() == wanted.casefold():
             return value.strip() or None

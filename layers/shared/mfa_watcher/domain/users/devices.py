@@ -11,7 +11,7 @@ _FIDO_OWNER = re.compile(r"^arn:[^:]+:iam::[^:]*:u2f/user/(?P<owner>.+)/[^/]+$")
 
 
 class DeviceKind(StrEnum):
-    """The kinds of device IAM knows, read from the form of the serial number."""
+    """The kinds of device that IAM knows, as the form of the serial number shows."""
 
     FIDO = "fido"
     VIRTUAL = "virtual"
@@ -27,17 +27,17 @@ class Device:
 
     @property
     def kind(self) -> DeviceKind:
-        """Tell the kind from the serial number."""
+        """Return the kind, as the serial number shows it."""
         return kind_of(self.serial)
 
     @property
     def name(self) -> str:
-        """Give the name that the console shows for the device."""
+        """Return the name that the console shows for the device."""
         return self.serial.rsplit("/", 1)[-1]
 
 
 def kind_of(serial: str) -> DeviceKind:
-    """Tell a device's kind from its serial number.
+    """Return a device's kind, as its serial number shows it.
 
     Source: IAM API reference, ``EnableMFADevice`` and ``ListMFADevices``: ``arn:…:mfa/…`` is
     virtual, ``arn:…:u2f/…`` a security key or passkey ("u2f" is a fixed word there, not the
@@ -54,7 +54,7 @@ def kind_of(serial: str) -> DeviceKind:
 
 
 def owner_in(serial: str) -> str | None:
-    """Give the user whom a serial number itself names, or None.
+    """Return the name of the user in a serial number, or None.
 
     Only a FIDO device's serial (``arn:aws:iam::ACCOUNT:u2f/user/NAME/DEVICE``) and the root
     user's virtual device name an owner. A virtual device's name is free text.

@@ -1,53 +1,59 @@
-"""What the watcher does when a user is due: the steps of reminding, and the end of exemptions.
+"""Decisions about a user who is due: the escalation schedule, and the end of exemptions.
 
-Step 0 is the guide, which the finding's opening sends. With the usual days 0, 1, 3, 7 and 14 the
-others are: a reminder, another, the final warning with a copy to the manager, and on the last day
-a reminder while the security team gets the case. After that, a reminder every week; and, if the
-security team wants it, a quarantine.
+Step 0 is the guide, which is mailed when the finding is opened. With the usual days 0, 1, 3, 7 and
+14 the other steps are: a reminder, another reminder, the final warning with a copy to the manager,
+and on the last day a reminder and a mail to the security team. After that there is a reminder every
+week, and a quarantine if the security team wants it.
 """
 
 from dataclasses import replace
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.notifications.alerts import quarantine_alert
-from mfa_watcher.domain.notifications.intents import Mail
-from mfa_watcher.domain.policy import Policy, Quarantine
+from mfa_watcher.domain.notifications.finding_mails import (
+    exemption_ending,
+    reminder,
+    security_case,
+)
+from mfa_watcher.domain.notifications.mails import Mail
+from mfa_watcher.domain.policy import Quarantine
 from mfa_watcher.domain.users.user import Finding, MailKind, MfaStatus
 from mfa_watcher.domain.users.user_state import (
-    Decision,
     Draft,
     Situation,
     finish,
-    mail,
     mail_once,
     mark_gone,
     update_from_iam,
 )
 
+EVALUATED = "Evaluated on schedule"
 
-def decide_user_due(situation: Situation) -> Decision:
-    """Decide about a user who is due, from what IAM says of him now. ``live`` must be given.
 
-    Steps are taken one at a time and in order, however late the schedule is: nobody's first
-    reminder is the final warning.
+def decide_user_due(situation: Situation) -> UserDecision:
+    """Return the decision about a user who is due. ``situation.iam_state`` must be given.
+
+    Steps are taken one at a time and in order, however late the schedule is, so that the first
+    reminder of a user is never the final warning.
     """
     iam_state = situation.iam_state
     if iam_state is not None and not iam_state.exists:
-        return finish(situation, mark_gone(situation), "Looked at on schedule", None)
+        return finish(situation, mark_gone(situation), EVALUATED, None)
     draft = update_from_iam(situation)
     draft = _advise_second_device(situation, draft)
     draft = _warn_of_ending_exemption(situation, draft)
     draft = _take_next_step(situation, draft)
-    return finish(situation, draft, "Looked at on schedule", None)
+    return finish(situation, draft, EVALUATED, None)
 
 
 def _advise_second_device(situation: Situation, draft: Draft) -> Draft:
-    """Advise a user who enrolled a while ago, and still has one device; and look no more."""
+    """Advise a user who enrolled a while ago and still has one device. This happens once."""
     user, now = draft.user, situation.at
     if user.evaluate_at is None or user.evaluate_at > now:
         return draft
     draft = draft.with_user(evaluate_at=None)
-    alone = user.mfa_status is MfaStatus.PROTECTED and len(user.devices) == 1
-    if not (alone and situation.policy.second_device_after):
+    has_one_device = user.mfa_status is MfaStatus.PROTECTED and len(user.devices) == 1
+    if not (has_one_device and situation.policy.second_device_after):
         return draft
     return mail_once(situation, draft, MailKind.SECOND_DEVICE, serial=user.devices[0].serial)
 
@@ -60,20 +66,19 @@ def _take_next_step(situation: Situation, draft: Draft) -> Draft:
     step = finding.escalation_step + 1
     following = policy.step_due_at(finding.opened_at, step + 1)
     due_at = max(following, now + policy.reminder_gap) if following else None
-    draft = draft.with_user(finding=replace(finding, escalation_step=step, due_at=due_at))
+    finding = replace(finding, escalation_step=step, due_at=due_at)
+    draft = draft.with_user(finding=finding)
     if _quarantine_is_due(situation, finding):
         draft = _quarantine(situation, draft)
-        if (
-            draft.quarantine_touched
-        ):  # his mail says more than the reminder, and one a day is enough
+        if draft.quarantine_changed:  # its mail says more than the reminder; one a day is enough
             return draft
-    for reminder in _mails_of_step(situation, draft, policy, step):
-        draft = draft.adding(reminder, effect=f"mail: {reminder.kind}, step {step}")
+    for mail in _mails_of_step(situation, draft, finding, step):
+        draft = draft.adding(mail, effect=f"mail: {mail.kind}, step {step}")
     return draft
 
 
 def _quarantine_is_due(situation: Situation, finding: Finding) -> bool:
-    """Tell whether a user is shut in: with the first step on or after the day for it, once."""
+    """Return whether a user is quarantined: once, with the first step on or after the day."""
     policy = situation.policy
     return (
         policy.quarantine is not Quarantine.OFF
@@ -83,7 +88,7 @@ def _quarantine_is_due(situation: Situation, finding: Finding) -> bool:
 
 
 def _quarantine(situation: Situation, draft: Draft) -> Draft:
-    """Shut the user in and say so; or, in a dry run, only tell security that it is due."""
+    """Quarantine the user and notify them; in a dry run, only alert security that it is due."""
     dry_run = situation.policy.quarantine is Quarantine.DRY_RUN
     notification = quarantine_alert(draft, situation.at, dry_run=dry_run)
     draft = draft.adding(notification, effect=f"alert: quarantined{', dry run' if dry_run else ''}")
@@ -91,20 +96,22 @@ def _quarantine(situation: Situation, draft: Draft) -> Draft:
         noted = replace(finding, mailed=finding.mailed | {MailKind.QUARANTINED})
         return draft.with_user(finding=noted)
     draft = mail_once(situation, draft, MailKind.QUARANTINED)
-    return replace(draft.with_user(quarantined_at=situation.at), quarantine_touched=True)
+    return replace(draft.with_user(quarantined_at=situation.at), quarantine_changed=True)
 
 
 def _mails_of_step(
-    situation: Situation, draft: Draft, policy: Policy, step: int
+    situation: Situation, draft: Draft, finding: Finding, step: int
 ) -> tuple[Mail, ...]:
-    last = len(policy.escalation_schedule) - 1
+    about = draft.user, finding, situation.at
+    request_id = draft.open_request_id
+    last = len(situation.policy.escalation_schedule) - 1
     if step == last - 1:
-        return (replace(mail(situation, draft, MailKind.FINAL_WARNING), step=step),)
+        return (reminder(MailKind.FINAL_WARNING, *about, request_id=request_id, step=step),)
     number = step if step < last else max(1, step - 1)  # the final warning is not counted
-    reminder = replace(mail(situation, draft, MailKind.REMINDER), step=number)
+    usual = reminder(MailKind.REMINDER, *about, request_id=request_id, step=number)
     if step != last:
-        return (reminder,)
-    return (reminder, replace(mail(situation, draft, MailKind.SECURITY_CASE), step=step))
+        return (usual,)
+    return (usual, security_case(*about, request_id=request_id, step=step))
 
 
 def _warn_of_ending_exemption(situation: Situation, draft: Draft) -> Draft:
@@ -112,12 +119,7 @@ def _warn_of_ending_exemption(situation: Situation, draft: Draft) -> Draft:
     if exemption is None or exemption.warn_at is None or situation.at < exemption.warn_at:
         return draft
     draft = draft.with_user(exemption=replace(exemption, warn_at=None))
-    warning = replace(
-        mail(situation, draft, MailKind.EXEMPTION_ENDING),
-        finding_id=None,
-        actor=exemption.granted_by,
-        reason=exemption.reason,
-        opened_at=exemption.granted_at,
-        next_at=exemption.until,
+    warning = exemption_ending(
+        draft.user, exemption, situation.at, request_id=draft.open_request_id
     )
     return draft.adding(warning, effect="mail: exemption_ending")

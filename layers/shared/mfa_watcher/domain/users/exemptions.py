@@ -1,20 +1,20 @@
-"""Exemptions: a reason and an end date, granted by security only."""
+"""Exemptions from MFA, which only the security team grants, with a reason and an end date."""
 
 from dataclasses import replace
 from datetime import datetime
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.users.user import Closure, Exemption, MfaStatus, User
-from mfa_watcher.domain.users.user_state import Decision
 
 
 class ExemptionError(Exception):
-    """The exemption cannot be granted or taken back as asked; the text says why."""
+    """The exemption cannot be granted or revoked as asked; the text names the reason."""
 
 
-def grant(user: User, exemption: Exemption, policy: Policy, *, event_id: str) -> Decision:
-    """Exempt a user until a day; an exemption that he has is replaced."""
+def grant(user: User, exemption: Exemption, policy: Policy, *, event_id: str) -> UserDecision:
+    """Exempt a user until a day. This replaces an exemption that the user has."""
     now = exemption.granted_at
     if not exemption.reason.strip():
         raise ExemptionError("an exemption needs a reason")
@@ -36,18 +36,16 @@ def grant(user: User, exemption: Exemption, policy: Policy, *, event_id: str) ->
     return _decision(user, exempted, event_id, entry)
 
 
-def revoke(user: User, by: str, now: datetime, *, event_id: str) -> Decision:
-    """Take an exemption back: the schedule looks at the user at once."""
+def revoke(user: User, by: str, now: datetime, *, event_id: str) -> UserDecision:
+    """Revoke an exemption. The user is due at once."""
     if user.exemption is None:
         raise ExemptionError(f"{user.name} has no exemption")
     revoked = replace(user, exemption=None, evaluate_at=now)
-    return _decision(
-        user, revoked, event_id, _entry(user, now, event_id, "exemption taken back", by)
-    )
+    return _decision(user, revoked, event_id, _entry(user, now, event_id, "exemption revoked", by))
 
 
-def _decision(before: User, after: User, event_id: str, entry: HistoryEntry) -> Decision:
-    return Decision(event_id, (entry,), user=after, renamed=before.version == 0)
+def _decision(before: User, after: User, event_id: str, entry: HistoryEntry) -> UserDecision:
+    return UserDecision(event_id, (entry,), user=after, renamed=before.version == 0)
 
 
 def _entry(user: User, now: datetime, event_id: str, what: str, by: str) -> HistoryEntry:

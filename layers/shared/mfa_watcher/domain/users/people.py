@@ -1,11 +1,11 @@
-"""Who stands behind an ARN: the four eyes of a change request must belong to different people."""
+"""Which person an ARN stands for: segregation of duties needs different people."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A caller as IAM authenticated him (``requestContext.authorizer.iam``), or STS told him.
+    """A caller as IAM authenticated them (``requestContext.authorizer.iam``), or as STS names them.
 
     ``user_id`` is ``AIDA…`` of an IAM user, ``AROA…:session name`` of a role's session.
     """
@@ -16,27 +16,27 @@ class Person:
 
     @property
     def is_iam_user(self) -> bool:
-        """Tell whether an IAM user calls with credentials of his own."""
+        """Return whether an IAM user calls with their own credentials."""
         return ":user/" in self.arn
 
     @property
     def role_name(self) -> str | None:
-        """Give the name of the role whose session calls, without its path (STS leaves that out)."""
+        """Return the name of the role whose session calls, without its path (STS omits it)."""
         _, is_session, rest = self.arn.partition(":assumed-role/")
         return rest.split("/", 1)[0] if is_session else None
 
     @property
     def name(self) -> str:
-        """Give the person's name: of the IAM user, or of the role's session."""
+        """Return the person's name: of the IAM user, or of the role's session."""
         return principal_name(self.arn) or self.arn
 
     def may_be(self, arn: str) -> bool:
-        """Tell whether the person may be whoever stands behind another ARN."""
+        """Return whether another ARN may stand for the same person."""
         return may_be_same_person(self.arn, arn)
 
 
 def principal_name(arn: str) -> str | None:
-    """Give the name of the IAM user or of the role's session that an ARN names, or None.
+    """Return the name of the IAM user or of the role's session that an ARN names, or None.
 
     Identity Center names a session after its user, most identity providers after the mail address.
     """
@@ -48,16 +48,17 @@ def principal_name(arn: str) -> str | None:
 
 
 def may_be_same_person(one: str, other: str) -> bool:
-    """Tell whether two ARNs may stand for one person.
+    """Return whether two ARNs may stand for one person.
 
     In doubt they do: the names are compared without their case and without a mail domain, across
-    users, roles and accounts. A wrong yes costs a colleague's click, a wrong no the four eyes.
+    users, roles and accounts. A wrong "yes" means that a colleague has to decide. A wrong "no"
+    would break the segregation of duties.
     """
     if one.casefold() == other.casefold():
         return True
-    names = [_bare(principal_name(arn)) for arn in (one, other)]
+    names = [_bare_name(principal_name(arn)) for arn in (one, other)]
     return names[0] is not None and names[0] == names[1]
 
 
-def _bare(name: str | None) -> str | None:
+def _bare_name(name: str | None) -> str | None:
     return (name.split("@", 1)[0] or name).casefold() if name else None

@@ -1,4 +1,4 @@
-"""Where an account's people sign in."""
+"""The page where an account's users sign in."""
 
 from typing import Final
 from urllib.parse import quote
@@ -11,6 +11,6 @@ _DOMAINS: Final = {
 
 
 def sign_in_url(account_id: str, alias: str | None, partition: str) -> str:
-    """Give the account's own sign-in page (IAM user guide, *Sign-in URL for IAM users*)."""
+    """Return the account's sign-in page (IAM user guide, *Sign-in URL for IAM users*)."""
     account = quote(alias or account_id, safe="")
     return f"https://{account}.{_DOMAINS.get(partition, _DOMAINS['aws'])}/console"

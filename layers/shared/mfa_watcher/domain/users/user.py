@@ -1,4 +1,4 @@
-"""An IAM user's record: what the watcher knows of him, and the finding about him."""
+"""An IAM user's record: what the watcher knows about them, and the finding about them."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,7 +16,7 @@ class UserKey:
 
 
 class MfaStatus(StrEnum):
-    """How a user stands now."""
+    """Whether a user is protected by MFA, or why they need not be."""
 
     PROTECTED = "protected"
     UNPROTECTED = "unprotected"
@@ -44,7 +44,7 @@ class Closure(StrEnum):
 
 
 class MailKind(StrEnum):
-    """The mails there are. The last three go to the security team, all others to the user."""
+    """The kinds of mail. The last three go to the security team, all others to the user."""
 
     GUIDE = "guide"
     WELCOME = "welcome"
@@ -66,17 +66,17 @@ class MailKind(StrEnum):
 
     @property
     def to_security(self) -> bool:
-        """Tell whether the mail goes to the security team."""
+        """Return whether the mail goes to the security team."""
         return self in {self.EXEMPTION_ENDING, self.SECURITY_CASE, self.UNREACHABLE}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Open from the moment a user is unprotected until he is protected again, or gone.
+    """Open from the moment a user is unprotected until they are protected again, or gone.
 
-    ``mailed`` and ``alerted_at`` say what this finding has caused already, so that a duplicate
-    or a second sign-in does not cause it again. ``ladder_step`` and ``due_at`` say which step of
-    the ladder was taken last and when the next one is due.
+    ``mailed`` and ``alerted_at`` are what this finding has caused already, so that a duplicate or a
+    second sign-in does not cause it again. ``escalation_step`` is the last step that was taken,
+    ``due_at`` is when the next one is due.
     """
 
     id: str
@@ -91,42 +91,42 @@ class Finding:
 
     @property
     def is_open(self) -> bool:
-        """Tell whether the finding still stands."""
+        """Return whether the finding is still open."""
         return self.closed_at is None
 
 
 @dataclass(frozen=True, slots=True)
 class Exemption:
-    """Security's word that a user may go without MFA until a day, and why."""
+    """The security team's permission to go without MFA until a day, with the reason."""
 
     reason: str
     granted_by: str
     granted_at: datetime
     until: datetime
     warn_at: datetime | None = None
-    """When security is to be told that it ends; None once that is done."""
+    """When security is to be notified that it ends; None once that is done."""
 
     @property
     def due_at(self) -> datetime:
-        """Say when the exemption is to be looked at next."""
+        """Return when the exemption is due next."""
         return self.warn_at or self.until
 
 
 @dataclass(frozen=True, slots=True)
 class IamState:
-    """What IAM said of a user just now; None stands for what was not asked."""
+    """What IAM says about a user just now. None: it was not asked."""
 
     exists: bool
     name: str | None = None
     devices: tuple[Device, ...] | None = None
     console_access: bool | None = None
     devices_unread: bool = False
-    """Whether there may be more devices than these: the sweep lists the virtual ones alone."""
+    """Whether there may be more devices than these: the sweep lists only virtual ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """What the watcher knows of one IAM user. ``version`` 0 means: not stored yet."""
+    """What the watcher knows about one IAM user. ``version`` 0: not stored yet."""
 
     key: UserKey
     name: str
@@ -134,29 +134,29 @@ class User:
     devices: tuple[Device, ...] = ()
     finding: Finding | None = None
     request_id: str | None = None
-    """The id of the user's latest change request: an earlier one is never open."""
+    """The id of the user's latest change request. An earlier one is never open."""
     gone_at: datetime | None = None
     exemption: Exemption | None = None
     address: str | None = None
-    """An address that security set by hand; it comes before any other."""
+    """An address that security set by hand. It is used before any other."""
     bad_addresses: frozenset[str] = frozenset()
     """Addresses that mail bounced from, casefolded."""
     quarantined_at: datetime | None = None
-    """Since when he may do nothing but enrol a device."""
+    """Since when the user may do nothing but enrol a device."""
     evaluate_at: datetime | None = None
-    """When to look at him although nothing else is due: an exemption was taken back."""
+    """When the user is due although nothing else is, as after an exemption was revoked."""
     devices_unread: bool = False
-    """Whether he may have more devices than these, since only lists of the account were read."""
+    """Whether there may be more devices than these, since only the account's lists were read."""
     version: int = 0
 
     @property
     def open_finding(self) -> Finding | None:
-        """Give the finding if it still stands."""
+        """Return the finding if it is open."""
         return self.finding if self.finding and self.finding.is_open else None
 
     @property
     def due_at(self) -> datetime | None:
-        """Say when the schedule is to look at the user next; None: not before an event does."""
+        """Return when the user is due next; None: not before the next event."""
         if self.gone_at:
             return None
         moments = [
@@ -167,7 +167,7 @@ class User:
         return min((moment for moment in moments if moment), default=None)
 
     def with_iam_state(self, iam_state: IamState) -> "User":
-        """Give the record with what IAM said of an existing user taken over."""
+        """Return the record updated with what IAM says about an existing user."""
         asked = iam_state.devices is not None
         return replace(
             self,

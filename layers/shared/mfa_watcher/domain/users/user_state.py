@@ -1,7 +1,7 @@
-"""A user's case: what was known, what IAM says now, and the decision that is drafted from it.
+"""A user's state: what was known, what IAM says now, and the decision that follows.
 
-Settling moves the user's record to what IAM says, opening or closing the finding, whatever made
-us look: a signal, or the clock.
+The record is updated from IAM and the finding is opened or closed, whatever the cause: a signal or
+the schedule.
 """
 
 from collections.abc import Iterator
@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.events.signals import Outcome, Signal, SignalKind
-from mfa_watcher.domain.health.heartbeats import Heartbeat
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.notifications.intents import Alert, Intent, Mail
+from mfa_watcher.domain.notifications.finding_mails import OnceKind, once_per_finding
+from mfa_watcher.domain.notifications.intents import Alert, intent
+from mfa_watcher.domain.notifications.mails import Mail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import USER_GONE, ChangeRequest, RequestState
 from mfa_watcher.domain.requests.late_removals import late_removal_alert, unreported_attempts
-from mfa_watcher.domain.sweep.user_inventory import SweepResult
 from mfa_watcher.domain.users.devices import kind_of
 from mfa_watcher.domain.users.user import (
     Cause,
@@ -26,63 +27,27 @@ from mfa_watcher.domain.users.user import (
     MailKind,
     MfaStatus,
     User,
-    UserKey,
-)
-
-_ONCE_A_REQUEST = frozenset(
-    {MailKind.REMOVAL_DENIED, MailKind.REQUEST_OPENED, MailKind.REQUEST_NEEDS_DETAILS}
-)
-_ONCE_A_DECISION = frozenset(
-    {MailKind.REQUEST_DECIDED, MailKind.REQUEST_FULFILLED, MailKind.REQUEST_ENDED}
 )
 
 
 class Fact(StrEnum):
-    """What may have to be asked of IAM; each costs at most one call."""
+    """What IAM may have to be asked; each costs at most one call."""
 
     IDENTITY = "identity"  # GetUser
     DEVICES = "devices"  # ListMFADevices
-    CONSOLE_ACCESS = "console_access"  # GetLoginProfile, left out if there are devices
+    CONSOLE_ACCESS = "console_access"  # GetLoginProfile, not needed if there are devices
 
 
 MFA_STATUS_FACTS = frozenset({Fact.DEVICES, Fact.CONSOLE_ACCESS})
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """What to commit in one transaction. ``user`` None: the decision is about the account."""
-
-    event_id: str
-    history: tuple[HistoryEntry, ...] = ()
-    intents: tuple[Intent, ...] = ()
-    user: User | None = None
-    request: ChangeRequest | None = None
-    quarantine: bool = False
-    """Whether the user is to be shut in or let out now, as his record says."""
-    reported: tuple[UserKey, ...] = ()
-    """Users whom this decision reports to security as out of reach."""
-    renamed: bool = False
-    """Whether the user is known by another name than before (or for the first time)."""
-    swept: SweepResult | None = None
-    """What is kept of a sweep, if this decision ends one."""
-    fell_silent: tuple[Heartbeat, ...] = ()
-    """Paths that this decision tells of, on which no events come."""
-    came_back: tuple[Heartbeat, ...] = ()
-    """Paths that this decision tells of, on which events come again."""
-
-    @property
-    def effects(self) -> tuple[str, ...]:
-        """Say in short what is done, for logs and the timeline."""
-        return tuple(effect for entry in self.history for effect in entry.effects)
-
-
-@dataclass(frozen=True, slots=True)
 class Situation:
-    """All that a decision about a user rests on.
+    """All that a decision about a user depends on.
 
-    ``signal`` is None if the clock made us look. ``request`` is the change request that the user's
-    record names, if any, as it was read. ``earlier`` is the one before it, where it may matter.
-    ``live`` is None where the record alone decides.
+    ``signal`` is None if the user is evaluated on schedule. ``request`` is the change request that
+    the user's record names, if any, as it was read. ``earlier`` is the one before it, where it may
+    matter. ``iam_state`` is None where IAM need not be asked.
     """
 
     event_id: str
@@ -97,7 +62,7 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A decision in the making.
+    """A decision that is being prepared.
 
     ``evidence_for`` is a request whose history gets the entry although the request stays as it is.
     """
@@ -106,37 +71,42 @@ class Draft:
     request: ChangeRequest | None
     acts: tuple[Mail | Alert, ...] = ()
     effects: tuple[str, ...] = ()
-    request_touched: bool = False
-    quarantine_touched: bool = False
+    request_changed: bool = False
+    quarantine_changed: bool = False
     evidence_for: str | None = None
 
     @property
     def open_request(self) -> ChangeRequest | None:
-        """Give the user's change request if something is still to happen with it."""
+        """Return the user's change request if it is active."""
         request = self.request
         return request if request and request.state.is_active else None
 
+    @property
+    def open_request_id(self) -> str | None:
+        """Return the id of that change request."""
+        return self.open_request.id if self.open_request else None
+
     def adding(self, *acts: Mail | Alert, effect: str | None = None) -> "Draft":
-        """Give the draft with more to do."""
+        """Return the draft with more to do."""
         effects = (*self.effects, effect) if effect else self.effects
         return replace(self, acts=(*self.acts, *acts), effects=effects)
 
     def with_user(self, **changes: object) -> "Draft":
-        """Give the draft with some of the user's fields changed."""
+        """Return the draft with fields of the user changed."""
         return replace(self, user=replace(self.user, **changes))  # type: ignore[arg-type]
 
     def with_request(self, request: ChangeRequest, effect: str) -> "Draft":
-        """Give the draft with the user's change request as it is from now on."""
-        return replace(self, request=request, request_touched=True).adding(effect=effect)
+        """Return the draft with the user's change request changed to this."""
+        return replace(self, request=request, request_changed=True).adding(effect=effect)
 
 
 def start_draft(situation: Situation) -> Draft:
-    """Begin a draft in which nothing has changed yet."""
+    """Return a draft in which nothing has changed yet."""
     return Draft(situation.user, situation.request)
 
 
 def update_from_iam(situation: Situation) -> Draft:
-    """Move the record to what IAM says of an existing user, and the finding with it."""
+    """Return a draft with the record and the finding as IAM says, for an existing user."""
     before, iam_state = situation.user, situation.iam_state
     if iam_state is None:
         return start_draft(situation)
@@ -158,9 +128,9 @@ def update_from_iam(situation: Situation) -> Draft:
 
 
 def _close_fulfilled_request(situation: Situation, draft: Draft) -> Draft:
-    """Close a fulfilled request with the device that it waited for.
+    """Close a fulfilled request if the new device is there.
 
-    But not while looking at the removal of another: that turns it into a violation first.
+    But not while deciding about another removal: that turns the request into a violation first.
     """
     request, signal = draft.request, situation.signal
     if (
@@ -196,9 +166,9 @@ def _open(situation: Situation, draft: Draft) -> Draft:
         due_at=situation.policy.step_due_at(at, 1),
     )
     draft = draft.with_user(finding=finding).adding(effect=f"finding opened: {cause}")
-    if cause is Cause.REQUEST_FULFILLED:  # who fulfils it tells the user, with the steps to enrol
+    if cause is Cause.REQUEST_FULFILLED:  # the fulfilment mails the user the steps to enrol
         return draft
-    kinds = {
+    kinds: dict[Cause, OnceKind] = {
         Cause.CONSOLE_ACCESS_GRANTED: MailKind.WELCOME,
         Cause.DEVICE_REMOVED: MailKind.DEVICE_LOST,
     }
@@ -208,7 +178,9 @@ def _open(situation: Situation, draft: Draft) -> Draft:
 def _cause(situation: Situation, request: ChangeRequest | None) -> Cause:
     signal = situation.signal
     removed = signal is not None and signal.kind is SignalKind.DEVICE_REMOVAL
-    if request_being_fulfilled(situation) or (request and _took_devices(request) and not removed):
+    if request_being_fulfilled(situation) or (
+        request and _explains_missing_devices(request) and not removed
+    ):
         return Cause.REQUEST_FULFILLED
     causes = {
         SignalKind.SIGN_IN_WITHOUT_MFA: Cause.SIGNED_IN_WITHOUT_MFA,
@@ -218,44 +190,44 @@ def _cause(situation: Situation, request: ChangeRequest | None) -> Cause:
     }
     if signal and (cause := causes.get(signal.kind)):
         return cause
-    # He had a device when we last looked: it was lost without our seeing it.
+    # There was a device when IAM was last read: no event told of its removal.
     had = situation.user.devices or situation.user.mfa_status is MfaStatus.PROTECTED
     return Cause.DEVICE_REMOVED if had else Cause.FOUND_UNPROTECTED
 
 
-def _took_devices(request: ChangeRequest) -> bool:
-    """Tell whether a request accounts for it that its user has no device."""
-    waits = request.state in {
+def _explains_missing_devices(request: ChangeRequest) -> bool:
+    """Return whether a request explains that its user has no device."""
+    unfinished = request.state in {
         RequestState.APPROVED,
         RequestState.FULFILLED,
         RequestState.EXPIRED,
     }
-    return waits and request.fulfilment is not None
+    return unfinished and request.fulfilment is not None
 
 
 def is_fulfil_role_acting(signal: Signal, account_id: str, policy: Policy) -> bool:
-    """Tell whether the role that fulfils requests in an account acted there."""
+    """Return whether the role that fulfils requests in an account acted there."""
     who = signal.record.identity
     return who.role_account == account_id and policy.is_fulfil_role(who.role_name, account_id)
 
 
 def request_being_fulfilled(situation: Situation) -> ChangeRequest | None:
-    """Give the request whose carrying out made the signal's record, or None.
+    """Return the request whose fulfilment caused the signal's record, or None.
 
-    It takes the role that fulfils, and a time at which somebody had the request in hand; and a
-    device that is gone was one of those whose removal was approved. It does not take that the
-    request still is where it was: the record may be late, and another one be the user's latest.
+    The role that fulfils requests must have acted, while somebody was fulfilling the request. A
+    removed device must be one whose removal was approved. The state of the request now does not
+    matter: the record may be late, and the user may have a newer request.
     """
     signal = situation.signal
     if signal is None or not is_fulfil_role_acting(
         signal, situation.user.key.account_id, situation.policy
     ):
         return None
-    takes = signal.kind is SignalKind.DEVICE_REMOVAL and signal.outcome is Outcome.SUCCEEDED
+    removes = signal.kind is SignalKind.DEVICE_REMOVAL and signal.outcome is Outcome.SUCCEEDED
     for request in (situation.request, situation.earlier):
         if request is None or not request.is_being_fulfilled_at(situation.at):
             continue
-        if not takes or signal.serial in request.devices:
+        if not removes or signal.serial in request.devices:
             return request
     return None
 
@@ -264,13 +236,13 @@ def _close(situation: Situation, draft: Draft, closure: Closure) -> Draft:
     finding = draft.user.open_finding
     if finding is None:
         return draft
-    # Who only seems gone may come back (see _reinstate), and goes on where he was.
+    # A user who only seems gone may come back (see _reinstate): the schedule then continues.
     due_at = finding.due_at if closure is Closure.USER_GONE else None
     closed = replace(finding, closed_at=situation.at, closure=closure, due_at=due_at)
     draft = draft.with_user(finding=closed).adding(effect=f"finding closed: {closure}")
     if draft.user.quarantined_at and closure is not Closure.USER_GONE:
         draft = draft.with_user(quarantined_at=None).adding(effect="quarantine lifted")
-        draft = replace(draft, quarantine_touched=True)
+        draft = replace(draft, quarantine_changed=True)
     if closure is not Closure.ENROLLED:
         return draft
     devices = draft.user.devices
@@ -282,9 +254,9 @@ def _close(situation: Situation, draft: Draft, closure: Closure) -> Draft:
 
 
 def mark_gone(situation: Situation) -> Draft:
-    """The user is gone: finding and request end without a word to anybody.
+    """Return a draft for a user who is gone: finding and request end without notification.
 
-    But a violation stays open, unless he was off-boarded: then the removal was a part of that.
+    But a violation stays open, unless the user was off-boarded: then the removal was part of that.
     """
     draft = start_draft(situation)
     if not situation.user.gone_at:
@@ -304,25 +276,25 @@ def mark_gone(situation: Situation) -> Draft:
 
 
 def _was_off_boarded(situation: Situation, request: ChangeRequest) -> bool:
-    """Tell whether the user is known to have gone within the time of grace after a removal.
+    """Return whether the user is known to have been deleted soon enough after a removal.
 
-    Not every signal says when he went: an attempt or a sign-in was before that, however late we
-    hear of it. His deletion was at that very moment, and the creation of another user under his
-    name, or a look by the clock, after it.
+    Not every signal shows when the deletion happened: an attempt or a sign-in was before it,
+    however late its record is. The deletion itself was at that time. The creation of another user
+    under the same name, or an evaluation on schedule, was after it.
     """
     signal = situation.signal
-    tells = signal is None or signal.kind in {SignalKind.USER_DELETED, SignalKind.USER_CREATED}
+    shows_when = signal is None or signal.kind in {SignalKind.USER_DELETED, SignalKind.USER_CREATED}
     removed = [a.at for a in request.attempts if a.outcome is Outcome.SUCCEEDED]
-    if not (tells and removed):
+    if not (shows_when and removed):
         return False
     return timedelta(0) <= situation.at - max(removed) <= situation.policy.off_boarding_grace
 
 
 def _reinstate(situation: Situation, draft: Draft) -> Draft:
-    """Take back what was ended for a user who seemed gone.
+    """Restore what was ended for a user who seemed gone.
 
-    Events come in any order: a read under a user's old name, before his rename was seen, finds
-    nobody. A removal that was read so is told now: see ``decisions``.
+    Events come in any order: IAM finds nobody under a user's old name until the event of the rename
+    has come. A removal that was seen in that time is alerted now: see ``decisions``.
     """
     draft = draft.adding(effect="user is there after all")
     finding = situation.user.finding
@@ -339,44 +311,27 @@ def _reinstate(situation: Situation, draft: Draft) -> Draft:
 
 
 def mail_once(
-    situation: Situation, draft: Draft, kind: MailKind, *, serial: str | None = None
+    situation: Situation, draft: Draft, kind: OnceKind, *, serial: str | None = None
 ) -> Draft:
-    """Mail, if this finding has not caused that kind of mail before."""
+    """Return the draft with a mail, unless this finding has caused one of that kind before."""
     finding = draft.user.finding
     if finding is None or kind in finding.mailed:
         return draft
     draft = draft.with_user(finding=replace(finding, mailed=finding.mailed | {kind}))
-    return draft.adding(mail(situation, draft, kind, serial=serial), effect=f"mail: {kind}")
-
-
-def mail(situation: Situation, draft: Draft, kind: MailKind, *, serial: str | None = None) -> Mail:
-    """Make a mail about a draft's user."""
-    user, signal = draft.user, situation.signal
-    if kind is MailKind.DEVICE_LOST and signal and signal.kind is not SignalKind.DEVICE_REMOVAL:
-        signal = None  # it made us look, and who caused it has removed nothing
-    finding, request = user.finding, draft.open_request
-    return Mail(
-        kind=kind,
-        account_id=user.key.account_id,
-        at=situation.at,
-        user=user.key,
-        user_name=user.name,
-        finding_id=finding.id if finding else None,
-        request_id=request.id if request else None,
-        cause=finding.cause if finding else None,
+    mail = once_per_finding(
+        kind,
+        draft.user,
+        finding,
+        situation.at,
+        request_id=draft.open_request_id,
+        signal=situation.signal,
         serial=serial,
-        devices=tuple(device.serial for device in user.devices),
-        actor=signal.record.identity.arn if signal else None,
-        done_by_user=signal.subject_acted if signal else False,
-        source_ip=signal.record.source_ip if signal else None,
-        escalation_step=finding.escalation_step if finding else 0,
-        opened_at=finding.opened_at if finding else None,
-        next_at=finding.due_at if finding else None,
     )
+    return draft.adding(mail, effect=f"mail: {kind}")
 
 
-def finish(situation: Situation, draft: Draft, why: str, actor: str | None) -> Decision:
-    """Make the decision: state, history and intents."""
+def finish(situation: Situation, draft: Draft, why: str, actor: str | None) -> UserDecision:
+    """Return the decision: state, history and intents."""
     key = draft.user.key
     entry = HistoryEntry(
         About.USER,
@@ -389,13 +344,13 @@ def finish(situation: Situation, draft: Draft, why: str, actor: str | None) -> D
         situation.user.mfa_status,
         draft.user.mfa_status,
     )
-    return Decision(
+    return UserDecision(
         situation.event_id,
         (entry, *_history_of_requests(situation, draft, entry)),
         tuple(intent(situation.event_id, situation.at, act) for act in draft.acts),
-        draft.user,
-        draft.request if draft.request_touched else None,
-        quarantine=draft.quarantine_touched,
+        user=draft.user,
+        request=draft.request if draft.request_changed else None,
+        quarantine=draft.quarantine_changed,
         renamed=draft.user.name != situation.user.name or situation.user.version == 0,
     )
 
@@ -403,34 +358,12 @@ def finish(situation: Situation, draft: Draft, why: str, actor: str | None) -> D
 def _history_of_requests(
     situation: Situation, draft: Draft, entry: HistoryEntry
 ) -> Iterator[HistoryEntry]:
-    noted = replace(entry, about=About.REQUEST, before=None, after=None)
-    touched = draft.request if draft.request_touched else None
-    if touched:
+    for_request = replace(entry, about=About.REQUEST, before=None, after=None)
+    changed = draft.request if draft.request_changed else None
+    if changed:
         known = situation.request
-        before = known.state if known and known.id == touched.id else None
-        yield replace(noted, subject_id=touched.id, before=before, after=touched.state)
+        before = known.state if known and known.id == changed.id else None
+        yield replace(for_request, subject_id=changed.id, before=before, after=changed.state)
     evident = draft.evidence_for
-    if evident and not (touched and touched.id == evident):
-        yield replace(noted, subject_id=evident)
-
-
-def intent(event_id: str, at: datetime, act: Mail | Alert) -> Intent:
-    """Make an intent, under an id that is the same however often the decision is made.
-
-    The id says what an act may happen once for: an alert, an event; a mail, what it is about.
-    """
-    match act:
-        case Alert(kind=kind, attempt_id=str(attempt_id)):
-            return Intent(f"alert-{kind}-{attempt_id}", event_id, at, act)
-        case Alert(kind=kind):
-            return Intent(f"alert-{kind}-{event_id}", event_id, at, act)
-        case Mail(kind=kind, request_id=str(request_id), step=step) if kind in _ONCE_A_REQUEST:
-            number = f"-{step}" if step else ""
-            return Intent(f"mail-{kind}{number}-{request_id}", event_id, at, act)
-        case Mail(kind=kind) if kind in _ONCE_A_DECISION:
-            return Intent(f"mail-{kind}-{event_id}", event_id, at, act)
-        case Mail(kind=kind, finding_id=str(finding_id), step=step):
-            number = f"-{step}" if step else ""
-            return Intent(f"mail-{kind}{number}-{finding_id}", event_id, at, act)
-        case Mail(kind=kind):
-            return Intent(f"mail-{kind}-{event_id}", event_id, at, act)
+    if evident and not (changed and changed.id == evident):
+        yield replace(for_request, subject_id=evident)

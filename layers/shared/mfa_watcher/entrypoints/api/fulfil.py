@@ -1,4 +1,4 @@
-"""The desk at which approved requests are carried out. Its answer holds a password, once."""
+"""The API that fulfils approved requests. Its answer holds the new password, once."""
 
 from datetime import datetime
 from http import HTTPStatus
@@ -9,12 +9,8 @@ from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.metrics import MetricUnit
 from pydantic import BaseModel, ConfigDict, Field
 
-from mfa_watcher.entrypoints.api.desk_api import (
-    DeskApi,
-    ProblemKind,
-    documented_responses,
-    make_desk_api,
-)
+from mfa_watcher.entrypoints.api.desk_api import DeskApi
+from mfa_watcher.entrypoints.api.problems import ProblemKind, documented_responses
 from mfa_watcher.ports.errors import FulfilmentInterruptedError
 from mfa_watcher.usecases.fulfil import FulfilRequest
 
@@ -22,9 +18,9 @@ logger = Logger()
 metrics = Metrics()
 
 _DESCRIPTION = (
-    "Carries an approved change request out: takes the approved devices off the user, and gives him"
-    " a new password, which this answer alone says. Called again, it goes on where it ended, or"
-    " gives another password; only the last one is valid."
+    "Fulfils an approved change request: removes the approved devices from the user and sets a new"
+    " password, which only this answer contains. Called again, it continues where it ended, or"
+    " sets another password; only the last one is valid."
 )
 
 RequestId = Annotated[
@@ -42,34 +38,36 @@ class FulfilmentResponse(BaseModel):
     account: str = Field(description="The account's number.")
     sign_in_url: str = Field(description="Where the user signs in.")
     password: str = Field(
-        description="The user's new password. It is kept nowhere: hand it over in a safe way."
+        description="The user's new password. It is stored nowhere: hand it over in a safe way."
     )
     password_reset_required: bool = Field(
-        description="Whether the user has to set a password of his own at the next sign-in."
+        description="Whether the user must set a password of their own at the next sign-in."
     )
     new_device_until: datetime | None = Field(
-        description="Until when the user is to add the new device."
+        description="Until when the user should add the new device."
     )
-    steps: list[str] = Field(description="What was done, in this call or an earlier one.")
+    steps: list[str] = Field(description="What is done, by this call or an earlier one.")
 
 
-def fulfil_api(fulfiller: FulfilRequest, account_id: str) -> DeskApi:
-    """Give the desk of one account."""
-    desk = make_desk_api("MFA Watcher: fulfil", _DESCRIPTION, account_id)
-    desk.knows(
+def fulfil_api(use_case: FulfilRequest, account_id: str) -> DeskApi:
+    """Return the API of one account."""
+    api = DeskApi("MFA Watcher: fulfil", _DESCRIPTION, account_id)
+    api.add_problem_kind(
         FulfilmentInterruptedError,
-        ProblemKind(HTTPStatus.SERVICE_UNAVAILABLE, "held-up", "IAM did not do it now", 30),
+        ProblemKind(
+            HTTPStatus.SERVICE_UNAVAILABLE, "interrupted", "IAM is temporarily unavailable", 30
+        ),
     )
 
-    @desk.post(
+    @api.post(
         "/requests/<request_id>/fulfil",
-        summary="Carry an approved request out",
+        summary="Fulfil an approved request",
         description=_DESCRIPTION,
-        responses=documented_responses("It is carried out", FulfilmentResponse),
+        responses=documented_responses("The request is fulfilled.", FulfilmentResponse),
         operation_id="fulfil",
     )
     def fulfil(request_id: RequestId) -> FulfilmentResponse:
-        done = fulfiller.fulfil(request_id, desk.caller)
+        done = use_case.fulfil(request_id, api.caller)
         request = done.request
         logger.info("Fulfilled", request_id=request.id, user_id=request.subject.user_id)
         metrics.add_metric("RequestsFulfilled", MetricUnit.Count, 1)
@@ -84,4 +82,4 @@ def fulfil_api(fulfiller: FulfilRequest, account_id: str) -> DeskApi:
             steps=list(request.fulfilment.done if request.fulfilment else ()),
         )
 
-    return desk
+    return api

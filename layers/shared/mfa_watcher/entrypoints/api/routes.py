@@ -1,4 +1,4 @@
-"""The routes of the two desks: what may be asked at which door, and in which words."""
+"""The routes of the change desk's and the approval desk's APIs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,13 +11,9 @@ from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState
 from mfa_watcher.domain.requests.steps import InvalidDetailsError
 from mfa_watcher.domain.users.people import Person
-from mfa_watcher.entrypoints.api.desk_api import (
-    DeskApi,
-    ProblemKind,
-    documented_responses,
-    make_desk_api,
-    no_member_accounts,
-)
+from mfa_watcher.entrypoints.api.caller import no_member_accounts
+from mfa_watcher.entrypoints.api.desk_api import DeskApi
+from mfa_watcher.entrypoints.api.problems import ProblemKind, documented_responses
 from mfa_watcher.entrypoints.api.schemas import (
     DetailsBody,
     InvalidCursorError,
@@ -40,18 +36,20 @@ from mfa_watcher.usecases.desk import ActiveRequestError, NotAllowedError, Reque
 
 _PROBLEM_KINDS = {
     NotAllowedError: ProblemKind(HTTPStatus.FORBIDDEN, "not-allowed", "You may not do this here"),
-    NoSuchUserError: ProblemKind(HTTPStatus.NOT_FOUND, "no-such-user", "There is no such user"),
+    NoSuchUserError: ProblemKind(HTTPStatus.NOT_FOUND, "no-such-user", "User not found"),
     ActiveRequestError: ProblemKind(
-        HTTPStatus.CONFLICT, "active-request", "There is a request already"
+        HTTPStatus.CONFLICT, "active-request", "The user already has an active request"
     ),
     InvalidDetailsError: ProblemKind(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "unfit-details", "The details do not fit"
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "invalid-details",
+        "The details do not match the user's devices",
     ),
     InvalidTimeError: ProblemKind(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "bad-moment", "There is no such time"
+        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-time", "The time is out of range"
     ),
     InvalidCursorError: ProblemKind(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "bad-cursor", "There is no such page"
+        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-cursor", "The cursor is invalid"
     ),
 }
 
@@ -62,89 +60,94 @@ State = Annotated[
 ]
 Subject = Annotated[
     str | None,
-    Query(description="Only requests about the IAM user of that name, then or now.", max_length=64),
+    Query(
+        description="Only requests about the IAM user with this name, when it was opened or now.",
+        max_length=64,
+    ),
 ]
 OlderThan = Annotated[
-    int | None, Query(description="Only requests opened that many days ago or more.", ge=0, le=9999)
+    int | None, Query(description="Only requests opened at least so many days ago.", ge=0, le=9999)
 ]
 OpenedFrom = Annotated[
-    datetime | None, Query(description="Only requests opened then or later. A day begins in UTC.")
+    datetime | None,
+    Query(description="Only requests opened at this time or later. Days begin in UTC."),
 ]
 OpenedBefore = Annotated[
-    datetime | None, Query(description="Only requests opened before that. A day begins in UTC.")
+    datetime | None, Query(description="Only requests opened before this time. Days begin in UTC.")
 ]
-Limit = Annotated[int, Query(description="How many to give at most.", ge=1, le=100)]
+Limit = Annotated[int, Query(description="How many to return at most.", ge=1, le=100)]
 Cursor = Annotated[
     str | None,
-    Query(description="Where to go on: the `cursor` of the page before.", max_length=200),
+    Query(description="Where the page starts: the `cursor` of the page before.", max_length=200),
 ]
 
 
 def change_desk_api(desk: ChangeDesk) -> DeskApi:
-    """Open the requesters' door."""
-    door = _desk_api(
+    """Return the API of the change desk."""
+    api = _desk_api(
         "MFA Watcher: change desk",
-        "Where IAM users ask for a change of their MFA devices, and the service desk for them."
-        " A user sees and files his own requests.",
+        "Where IAM users, or the service desk for them, ask for a change of their MFA devices."
+        " A user sees and files their own requests.",
         desk.account_id,
         desk.accounts.include,
     )
     _ReadRoutes(
-        lambda search: desk.list(door.caller, search),
-        lambda request_id: desk.show(door.caller, request_id),
+        lambda search: desk.list(api.caller, search),
+        lambda request_id: desk.show(api.caller, request_id),
         desk.clock,
-    ).add_to(door)
+    ).add_to(api)
 
-    @door.post(
+    @api.post(
         "/requests",
         summary="File a request",
-        description="Opens a change request, for the caller or, at the service desk, for a user."
-        " The user is told by mail. A user has one active request at most.",
-        responses=documented_responses("It is filed.", RequestResponse, status=201),
+        description="Opens a change request, for the caller or, by the service desk, for a user."
+        " The user is notified by mail. A user has one active request at most.",
+        responses=documented_responses("The request is filed.", RequestResponse, status=201),
         status_code=201,
         operation_id="file_request",
     )
     def file(new: NewRequestBody) -> RequestResponse:
-        wanted = new.details.as_wanted() if new.details else None
-        source_ip = door.current_event.request_context.http.source_ip
+        wanted = new.details.to_wanted_change() if new.details else None
+        source_ip = api.current_event.request_context.http.source_ip
         request = desk.file(
-            door.caller, new.user_name, wanted, account_id=new.account_id, source_ip=source_ip
+            api.caller, new.user_name, wanted, account_id=new.account_id, source_ip=source_ip
         )
         return _response(request)
 
-    @door.post(
+    @api.post(
         "/requests/<request_id>/details",
-        summary="Give the details",
-        description="Says what the user needs and why, which an approver then decides about."
-        " They can be given anew until that is done.",
-        responses=documented_responses("They are taken.", RequestResponse),
+        summary="Give details",
+        description="Records what the user needs and why. An approver then decides about it."
+        " Details can be changed until then.",
+        responses=documented_responses("The details are recorded.", RequestResponse),
         operation_id="give_details",
     )
     def give_details(request_id: RequestId, details: DetailsBody) -> RequestResponse:
-        wanted, seen = details.as_wanted(), details.version
-        return _response(desk.give_details(door.caller, request_id, wanted, seen))
+        wanted, seen = details.to_wanted_change(), details.version
+        return _response(desk.give_details(api.caller, request_id, wanted, seen))
 
     _add_step_route(
-        door,
+        api,
         "cancel",
-        "Withdraw a request",
-        "Ends it, as long as nothing is carried out.",
+        "Cancel a request",
+        "Ends the request, unless its fulfilment has started.",
         desk.cancel,
     )
-    return door
+    return api
 
 
 def approval_desk_api(desk: ApprovalDesk) -> DeskApi:
-    """Open the approvers' door."""
-    door = _desk_api(
+    """Return the API of the approval desk."""
+    api = _desk_api(
         "MFA Watcher: approval desk",
-        "Where change requests are decided. IAM lets approvers in, with MFA only. Whoever a request"
-        " is about, tried the removal or asked for it may not decide.",
+        "Where change requests are decided. IAM admits approvers, with MFA only. Segregation of"
+        " duties: the subject of a request, and whoever tried the removal or asked for it, may not"
+        " decide.",
         desk.account_id,
     )
-    _ReadRoutes(desk.list, desk.show, desk.clock).add_to(door)
+    _ReadRoutes(desk.list, desk.show, desk.clock).add_to(api)
     _add_step_route(
-        door,
+        api,
         "approve",
         "Approve a request",
         "Approves the removal of the devices that the details name, or of all that the user has"
@@ -152,34 +155,35 @@ def approval_desk_api(desk: ApprovalDesk) -> DeskApi:
         desk.approve,
     )
     _add_step_route(
-        door,
+        api,
         "reject",
         "Reject a request",
-        "Turns it down, or takes an approval back that nobody has begun to carry out.",
+        "Rejects the request, or withdraws an approval whose fulfilment has not started.",
         desk.reject,
     )
     _add_step_route(
-        door,
+        api,
         "acknowledge",
         "Acknowledge a violation",
-        "Closes the request of a removal that nobody approved. Nothing else does.",
+        "Closes the request of a removal that nobody approved. Nothing else closes it.",
         desk.acknowledge,
     )
     _add_step_route(
-        door,
+        api,
         "reopen",
         "Reopen the window of a request",
-        "Approves once more what expired, or what was fulfilled without a new device in time.",
+        "Approves again a request that expired, or that was fulfilled without a new device in time.",
         desk.reopen,
     )
     _add_step_route(
-        door,
+        api,
         "cancel",
         "Cancel a request",
-        "Ends it in the user's place, as long as nothing is carried out. He is told.",
+        "Ends the request on behalf of the user, unless its fulfilment has started. The user is"
+        " notified.",
         desk.cancel,
     )
-    return door
+    return api
 
 
 def _desk_api(
@@ -188,28 +192,28 @@ def _desk_api(
     account_id: str,
     is_member: Callable[[str], bool] = no_member_accounts,
 ) -> DeskApi:
-    door = make_desk_api(title, description, account_id, is_member)
+    api = DeskApi(title, description, account_id, is_member)
     for error, kind in _PROBLEM_KINDS.items():
-        door.knows(error, kind)
-    return door
+        api.add_problem_kind(error, kind)
+    return api
 
 
 @dataclass(frozen=True, slots=True)
 class _ReadRoutes:
-    """What both doors show, each of what it may."""
+    """The routes that read requests. Both desks have them; each shows what its caller may see."""
 
     search: Callable[[RequestSearch], RequestPage]
     show: Callable[[str], RequestWithHistory]
     clock: Callable[[], datetime]
 
-    def add_to(self, door: DeskApi) -> None:
+    def add_to(self, api: DeskApi) -> None:
         """Add the two routes."""
 
-        @door.get(
+        @api.get(
             "/requests",
             summary="List requests",
-            description="Gives requests, the newest first, page by page. A change shows in the list"
-            " within moments.",
+            description="Returns requests, the newest first, page by page. A change appears in the"
+            " list within seconds.",
             responses=documented_responses("A page of requests.", RequestListResponse),
             operation_id="list_requests",
         )
@@ -237,10 +241,10 @@ class _ReadRoutes:
             requests = [RequestView.model_validate(request) for request in page.requests]
             return RequestListResponse(requests=requests, cursor=cursor_of(page.after))
 
-        @door.get(
+        @api.get(
             "/requests/<request_id>",
             summary="Show a request",
-            description="Gives a request with its history, which is the evidence for an auditor.",
+            description="Returns a request with its history, which is the evidence for an auditor.",
             responses=documented_responses(
                 "The request, and its history.", RequestWithHistoryResponse
             ),
@@ -251,23 +255,23 @@ class _ReadRoutes:
 
 
 def _add_step_route(
-    door: DeskApi,
+    api: DeskApi,
     step: str,
     summary: str,
     description: str,
     take: Callable[[Person, str, str, int | None], ChangeRequest],
 ) -> None:
-    """Add a step that takes somebody's word on a request."""
+    """Add the route of a step that needs a reason."""
 
-    @door.post(
+    @api.post(
         f"/requests/<request_id>/{step}",
         summary=summary,
         description=description,
-        responses=documented_responses("It is done.", RequestResponse),
+        responses=documented_responses("The step is done.", RequestResponse),
         operation_id=f"{step}_request",
     )
-    def take_step(request_id: RequestId, word: StepReason) -> RequestResponse:
-        return _response(take(door.caller, request_id, word.reason, word.version))
+    def take_step(request_id: RequestId, step_reason: StepReason) -> RequestResponse:
+        return _response(take(api.caller, request_id, step_reason.reason, step_reason.version))
 
 
 def _response(request: ChangeRequest) -> RequestResponse:

@@ -1,4 +1,4 @@
-"""What the desks take and give, as JSON: the request forms, and how a change request is shown."""
+"""The JSON that the API accepts and returns: bodies, and views of change requests."""
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -13,24 +13,24 @@ from mfa_watcher.domain.users.devices import DeviceKind
 from mfa_watcher.usecases.desk import RequestWithHistory, WantedChange
 
 MAX_HISTORY_ENTRIES = 2000
-"""Entries. An answer may have 6 MB, and who is denied without end leaves an entry each time."""
+"""Entries. An answer may have 6 MB, and each denied attempt leaves an entry."""
 
 _YEARS = range(2000, 9999)
-"""What is nearer to the ends of the calendar has no place in another time zone."""
+"""Times nearer to the ends of the calendar cannot be converted to other time zones."""
 
 _POSITION = re.compile(r"[0-9T:.+-]{20,40}#PR-[0-9]{8}-[A-Z2-7]{8}")
 
 
 class InvalidCursorError(Exception):
-    """The cursor is none that a page gave; the text says what to do."""
+    """The cursor does not come from a page; the text says what to do."""
 
 
 class InvalidTimeError(Exception):
-    """No request can have been opened then; the text says what to do."""
+    """No request can have been opened at that time; the text says what to do."""
 
 
 class _RequestBody(BaseModel):
-    """A body. What it does not know is refused: a misspelt field would else be left out."""
+    """A body. Unknown fields are refused: otherwise a misspelt field would be ignored."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
@@ -47,7 +47,7 @@ class WantedChangeBody(_RequestBody):
     wanted: Literal["fido", "virtual", "hardware_totp", "none"] = Field(
         description="The kind of the new device: a passkey or security key (`fido`), an"
         " authenticator app (`virtual`), a hardware token that shows codes (`hardware_totp`); or"
-        " `none`, if the user keeps another device that he has.",
+        " `none`, if the user keeps another device that they have.",
     )
     devices: list[Annotated[str, StringConstraints(min_length=1, max_length=256)]] = Field(
         default_factory=list,
@@ -55,8 +55,8 @@ class WantedChangeBody(_RequestBody):
         description="Serial numbers of the devices to remove, as IAM lists them. Empty: all.",
     )
 
-    def as_wanted(self) -> WantedChange:
-        """Give it as the desk takes it."""
+    def to_wanted_change(self) -> WantedChange:
+        """Return it as the use case takes it."""
         kind = None if self.wanted == "none" else DeviceKind(self.wanted)
         return WantedChange(self.reason, kind, tuple(dict.fromkeys(self.devices)))
 
@@ -65,7 +65,9 @@ class DetailsBody(WantedChangeBody):
     """The details of a request."""
 
     version: int | None = Field(
-        None, ge=1, description="The version that was read: if it has changed since, a 409."
+        None,
+        ge=1,
+        description="The version that was read. If the request changed since, the answer is a 409.",
     )
 
 
@@ -75,13 +77,13 @@ class NewRequestBody(_RequestBody):
     user_name: str | None = Field(
         None,
         pattern=r"^[\w+=,.@-]{1,64}$",
-        description="The IAM user whom it is for. Left out: the caller. Only the service desk"
-        " files for others.",
+        description="The IAM user that the request is for. Left out: the caller. Only the service"
+        " desk files requests for others.",
     )
     account_id: str | None = Field(
         None,
         pattern=r"^[0-9]{12}$",
-        description="The account that the user is of, for the service desk. Left out: its own.",
+        description="The user's account, for the service desk. Left out: its own account.",
     )
     details: WantedChangeBody | None = Field(
         None, description="Left out, the user is asked for them by mail."
@@ -89,19 +91,19 @@ class NewRequestBody(_RequestBody):
 
 
 class StepReason(_RequestBody):
-    """The word on a request, and what it rests on."""
+    """The reason of a step, and the version of the request that was read."""
 
     reason: str = Field(
         min_length=3,
         max_length=500,
-        description="Why. It goes into the history, and to the user.",
+        description="Why. It is shown in the history, and to the user.",
         examples=["Spoke to her on the phone; the theft is reported."],
     )
     version: int | None = Field(
         None,
         ge=1,
-        description="The version that was read: if the request has changed since, a 409, and"
-        " nothing is done.",
+        description="The version that was read. If the request changed since, the answer is a 409,"
+        " and nothing is done.",
     )
 
 
@@ -110,14 +112,14 @@ class _View(BaseModel):
 
 
 class SubjectView(_View):
-    """The IAM user whom a request is about."""
+    """The IAM user that a request is about."""
 
     account_id: str
     user_id: str = Field(description="The unique id, which stays when the name changes.")
 
 
 class AttemptView(_View):
-    """A try at removing a device. All texts are as CloudTrail has them."""
+    """An attempt to remove a device. All texts are as CloudTrail has them."""
 
     event_id: str = Field(description="CloudTrail's id of the event.")
     at: datetime
@@ -136,9 +138,9 @@ class DetailsView(_View):
     given_by: str = Field(description="The ARN of whoever said so: the user, or the service desk.")
     given_at: datetime
     wanted: DeviceKind | None = Field(
-        None, description="The kind of the new device; null: he keeps another and wants none."
+        None, description="The kind of the new device; null: the user keeps another one."
     )
-    devices: list[str] = Field(description="Serial numbers of those to remove; empty: all.")
+    devices: list[str] = Field(description="Serial numbers of the devices to remove; empty: all.")
 
 
 class VerdictView(_View):
@@ -151,11 +153,11 @@ class VerdictView(_View):
 
 
 class FulfilmentView(_View):
-    """How far the carrying out is."""
+    """How far the fulfilment is."""
 
     by: str
     started_at: datetime
-    held_until: datetime = Field(description="Until then nobody else may carry it out.")
+    held_until: datetime = Field(description="Until then nobody else may fulfil the request.")
     done: list[str] = Field(description="The steps that are done.")
 
 
@@ -163,7 +165,7 @@ class RequestView(_View):
     """A change request."""
 
     id: str = Field(examples=["PR-20261124-ABCDEFGH"])
-    version: int = Field(description="Rises with each change of the request.")
+    version: int = Field(description="Increases with each change of the request.")
     state: RequestState
     violation: bool = Field(
         description="A device was removed without approval: only an acknowledgement closes it."
@@ -174,7 +176,9 @@ class RequestView(_View):
     opened_by: str | None = Field(None, description="Who filed it; null: an attempt opened it.")
     attempts: list[AttemptView] = Field(description="The latest of them.")
     attempt_count: int
-    actors: list[str] = Field(description="The ARNs of all who ever tried; none of them decides.")
+    actors: list[str] = Field(
+        description="The ARNs of everybody who ever tried; none of them may decide."
+    )
     details: DetailsView | None = None
     verdict: VerdictView | None = None
     devices: list[str] = Field(description="Serial numbers whose removal is approved.")
@@ -182,11 +186,13 @@ class RequestView(_View):
     window_until: datetime | None = Field(
         None,
         description="Until when an approved request can be fulfilled, or the new device of a"
-        " fulfilled one is awaited.",
+        " fulfilled one should be added.",
     )
     fulfilment: FulfilmentView | None = None
     reminders: int
-    due_at: datetime | None = Field(None, description="When the watcher looks at it next.")
+    due_at: datetime | None = Field(
+        None, description="When the watcher evaluates the request next."
+    )
     ended_because: str | None = None
     previous: str | None = Field(None, description="The id of the user's request before this one.")
 
@@ -195,12 +201,16 @@ class HistoryEntryView(_View):
     """One line of a request's history, which nobody can change."""
 
     at: datetime
-    actor: str | None = Field(None, description="The ARN of whoever did it; null: the watcher.")
+    actor: str | None = Field(
+        None, description="The ARN of the person who did it; null: the watcher."
+    )
     what: str
-    event_id: str = Field(description="CloudTrail's event, or the desk's, or the schedule's.")
+    event_id: str = Field(
+        description="The id of CloudTrail's event, the API call or the scheduled run."
+    )
     before: str | None = Field(None, description="The state before.")
     after: str | None = Field(None, description="The state after.")
-    effects: list[str] = Field(description="What followed from it: mails and alerts, too.")
+    effects: list[str] = Field(description="What followed: state changes, mails, alerts.")
 
 
 class RequestResponse(BaseModel):
@@ -217,7 +227,7 @@ class RequestWithHistoryResponse(RequestResponse):
 
     @classmethod
     def of(cls, shown: RequestWithHistory) -> "RequestWithHistoryResponse":
-        """Give a request that the desk shows."""
+        """Return the response for a request with its history."""
         entries = [
             HistoryEntryView.model_validate(one) for one in shown.history[-MAX_HISTORY_ENTRIES:]
         ]
@@ -230,31 +240,35 @@ class RequestListResponse(BaseModel):
     """A page of requests, the newest first."""
 
     requests: list[RequestView]
-    cursor: str | None = Field(None, description="Asks for the next page; null: this was the last.")
+    cursor: str | None = Field(
+        None, description="The `cursor` of the next page; null: this is the last one."
+    )
 
 
-def cursor_of(place: str | None) -> str | None:
-    """Give the cursor for the place where a page ends."""
-    return urlsafe_b64encode(place.encode()).decode().rstrip("=") if place else None
+def cursor_of(position: str | None) -> str | None:
+    """Return the cursor for the position at which a page ends."""
+    return urlsafe_b64encode(position.encode()).decode().rstrip("=") if position else None
 
 
 def position_of(cursor: str | None) -> str | None:
-    """Give the place that a cursor names. Raises InvalidCursorError for one that we did not give."""
+    """Return the position that a cursor names. Raises InvalidCursorError."""
     if cursor is None:
         return None
     try:
-        place = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        position = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
     except ValueError:
-        place = ""
-    if not _POSITION.fullmatch(place):
-        raise InvalidCursorError("the cursor is none that this desk gave; begin at the first page")
-    return place
+        position = ""
+    if not _POSITION.fullmatch(position):
+        raise InvalidCursorError("the cursor does not come from this API; start at the first page")
+    return position
 
 
 def in_utc(moment: datetime | None) -> datetime | None:
-    """Read a moment without a zone, or a day, as UTC. Raises InvalidTimeError."""
+    """Return the time in UTC; without a zone it is in UTC. Raises InvalidTimeError."""
     if moment is None:
         return None
     if moment.year not in _YEARS:
-        raise InvalidTimeError(f"there are no requests of {moment.year}; write it as 2026-11-24")
+        raise InvalidTimeError(
+            f"there are no requests of {moment.year}; write a day such as 2026-11-24"
+        )
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

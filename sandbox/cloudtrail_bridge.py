@@ -1,6 +1,6 @@
 """The ASGI application that stands in front of MiniStack and plays CloudTrail, and SES's reports.
 
-It runs inside the emulator's process (`hypercorn sandbox.bridge:app`), so that every client passes
+It runs emulator_internals the emulator's process (`hypercorn sandbox.cloudtrail_bridge:app`), so that every client passes
 through it: the story, the AWS CLI, the deployed functions. Each management call to a watched
 service, allowed or denied by MiniStack's policy evaluation, becomes the record that AWS would have
 written, and goes to MiniStack's own event bus, which matches the deployed rules and feeds their
@@ -27,8 +27,8 @@ from urllib.parse import parse_qs
 
 from ministack.app import app as ministack
 
-from sandbox import corrections, inside, records, wire
-from sandbox.corrections import Decision
+from sandbox import aws_protocol, emulator_internals, emulator_patches, records
+from sandbox.emulator_patches import Decision
 from sandbox.mail_events import SentMail
 from sandbox.records import Json
 
@@ -80,14 +80,14 @@ class Trail:
     def publish(self, record: Json) -> Json:
         """Write a record down and put it on the event bus."""
         lost = self._is_lost(record)
-        rules = [] if lost else inside.deliver(record)
+        rules = [] if lost else emulator_internals.deliver(record)
         entry = {"number": len(self.entries) + 1, "record": record, "rules": rules, "lost": lost}
         self.entries.append(entry)
         return entry
 
     def _is_lost(self, record: Json) -> bool:
         """CloudTrail tells EventBridge as well as it can, and now and then an event never comes."""
-        if not self.lose_one_in or not inside.is_watched(record):
+        if not self.lose_one_in or not emulator_internals.is_watched(record):
             return False
         place = self.watched % self.lose_one_in
         if place == 0:
@@ -114,7 +114,7 @@ class Bridge:
             return
         # The laptop speaks plain HTTP; policies that demand TLS must find it all the same.
         scope = {**scope, "headers": [*scope["headers"], (b"x-forwarded-proto", b"https")]}
-        signed = wire.signature(_headers(scope))
+        signed = aws_protocol.signature(_headers(scope))
         if scope["path"].startswith("/_sandbox/"):
             status, answer = self._answer(scope, await _body(receive))
             kind = (b"content-type", b"application/json")
@@ -140,25 +140,25 @@ class Bridge:
         response = _response(answered)
         if response.status == HTTPStatus.OK:
             message_id = json.loads(response.body)["MessageId"]
-            inside.report(SentMail.of(json.loads(body), message_id))
+            emulator_internals.report(SentMail.of(json.loads(body), message_id))
 
     async def _watch(
-        self, signed: wire.Signature, scope: Scope, receive: Receive, send: Send
+        self, signed: aws_protocol.Signature, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Let MiniStack answer, and record the call if CloudTrail would."""
-        request = wire.Request(
+        request = aws_protocol.Request(
             _headers(scope),
             scope["query_string"],
             await _body(receive),
             scope["method"],
             scope["path"],
         )
-        called = wire.operation(signed.service, request)
+        called = aws_protocol.operation(signed.service, request)
         if called is None or not _is_recorded(signed.service, called.name):
             await self.emulator(scope, _replay(request.body, receive), send)
             return
         # Read before the call, which may delete the caller's own key.
-        who = inside.caller(signed.access_key_id)
+        who = emulator_internals.caller(signed.access_key_id)
         answered: list[Message] = []
 
         async def relay(message: Message) -> None:
@@ -168,20 +168,20 @@ class Bridge:
         await self.emulator(scope, _replay(request.body, receive), relay)
         if who is None:
             return
-        members = wire.outcome(called, _response(answered))
+        members = aws_protocol.outcome(called, _response(answered))
         error = members.pop("Error", {})
         if error.get("Code") in UNAUTHENTICATED:
             return
         call = records.Call(
             event_source=f"{signed.service}.amazonaws.com",
-            event_name=wire.event_name(called),
+            event_name=aws_protocol.event_name(called),
             region=signed.region,
             at=datetime.now(UTC),
             # All clients share one machine; who wants another address says so, as proxies do.
             source_ip=request.headers.get("x-forwarded-for", scope["client"][0]),
             user_agent=request.headers.get("user-agent", ""),
-            parameters=wire.parameters(called, request),
-            response=wire.camel(members),
+            parameters=aws_protocol.parameters(called, request),
+            response=aws_protocol.camel(members),
             error_code=error.get("Code", ""),
             error_message=error.get("Message", ""),
         )
@@ -198,11 +198,13 @@ class Bridge:
                     for decision, count in self.trail.decisions.items()
                 ]
             case "POST", ["sign-in"]:
-                attempt = inside.sign_in_attempt(**json.loads(body))
+                attempt = emulator_internals.sign_in_attempt(**json.loads(body))
                 return 200, self.trail.publish(records.sign_in(attempt))
             case "POST", ["deliver"]:
                 known = {one["record"]["eventID"]: one["record"] for one in self.trail.entries}
-                return 200, [inside.deliver(known[event_id]) for event_id in json.loads(body)]
+                return 200, [
+                    emulator_internals.deliver(known[event_id]) for event_id in json.loads(body)
+                ]
             case "POST", ["lose"]:
                 self.trail.lose_one_in = json.loads(body)
                 return 200, self.trail.lose_one_in
@@ -221,10 +223,10 @@ def _headers(message: Message) -> dict[str, str]:
     }
 
 
-def _response(messages: list[Message]) -> wire.Response:
+def _response(messages: list[Message]) -> aws_protocol.Response:
     start, *parts = messages
     body = b"".join(part.get("body", b"") for part in parts)
-    return wire.Response(start["status"], _headers(start), body)
+    return aws_protocol.Response(start["status"], _headers(start), body)
 
 
 async def _body(receive: Receive) -> bytes:
@@ -246,5 +248,5 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 trail = Trail()
-corrections.install(observe=trail.decided)
+emulator_patches.install(observe=trail.decided)
 app = Bridge(ministack, trail)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
-import boto3
 from botocore.exceptions import ClientError
 from rich.console import Console
 from rich.markup import escape
@@ -22,7 +21,7 @@ from mfa_watcher.domain.health.event_checks import forwarder_rule
 from sandbox.deploy import DOMAIN, STACK, verify_sender
 from sandbox.emulator import REGION
 from sandbox.records import Json
-from sandbox.stage import Stage
+from sandbox.setup import Sandbox
 
 TRAIL: Final = "all-regions"
 SWEPT_WITHIN_SECONDS: Final = 30
@@ -31,35 +30,28 @@ _STYLES: Final = {"ok": "green", "warning": "yellow", "fail": "bold red", "unkno
 
 
 @dataclass(frozen=True)
-class Patient:
+class CheckedAccount:
     """The account that is examined, with root's hands to break things in it."""
 
-    stage: Stage
+    sandbox: Sandbox
     kept: dict[str, Any] = field(default_factory=dict)
     """What was there before it was broken."""
 
     def client(self, service: str, region: str = REGION) -> Any:  # noqa: ANN401 - any service's
         """Give root's client."""
-        root = self.stage.account.root
-        build: Any = boto3.Session(root.access_key_id, root.secret_access_key).client
-        return build(service, region_name=region, endpoint_url=root.endpoint)
+        return self.sandbox.account.root.client(service, region)
 
-    @cached_property
+    @property
     def ids(self) -> dict[str, str]:
         """Physical ids of the stack's resources."""
-        pages = self.client("cloudformation").get_paginator("list_stack_resources")
-        return {
-            one["LogicalResourceId"]: one["PhysicalResourceId"]
-            for page in pages.paginate(StackName=STACK)
-            for one in page["StackResourceSummaries"]
-        }
+        return self.sandbox.observations.stack.resources
 
     @cached_property
     def forwarders(self) -> list[str]:
         """Regions that a forwarder is deployed in."""
         return [
             region
-            for region in self.stage.evidence.stack["SignInRegions"].split(",")
+            for region in self.sandbox.observations.stack["SignInRegions"].split(",")
             if self._forwards(region)
         ]
 
@@ -79,7 +71,7 @@ class Patient:
                 *(sys.executable, "-m", "mfa_watcher", "doctor", "--json"),
                 *("--stack", STACK, "--region", REGION, "--sign-in-regions", regions),
             ],
-            env=kept | self.stage.account.root.environment,
+            env=kept | self.sandbox.account.root.environment,
             check=False,
             capture_output=True,
             text=True,
@@ -91,56 +83,56 @@ class Patient:
 
 
 @dataclass(frozen=True)
-class Ailment:
+class Fault:
     """Something that the doctor must find, and how it comes and goes."""
 
     check: str
     what: str
-    break_: Callable[[Patient], object]
-    mend: Callable[[Patient], object]
+    cause: Callable[[CheckedAccount], object]
+    repair: Callable[[CheckedAccount], object]
 
 
-def visit(console: Console, stage: Stage) -> list[str]:
+def visit(console: Console, sandbox: Sandbox) -> list[str]:
     """Have the doctor come twice; gives what he found too much, and too little."""
-    patient = Patient(stage)
+    account = CheckedAccount(sandbox)
     console.print()
     console.rule("[bold]the doctor", align="left", style="dim")
     console.print("[italic]mfa-watcher doctor: is the watcher able to see and to tell?")
-    _make_well(patient)
-    well = patient.examine()
+    _make_well(account)
+    well = account.examine()
     _show(console, well)
     wrong = [
         f"the doctor: {one['check']} is {one['level']}, although nothing is broken: {one['seen']}"
         for one in well
         if one["level"] in {"fail", "unknown"}
     ]
-    ailments = [one for one in AILMENTS if one.check != "forwarders" or patient.forwarders]
-    told = "; ".join(ailment.what for ailment in ailments)
-    console.print(f"\n[italic]Now all at once: {escape(told)}.", highlight=False)
-    with _broken(patient, ailments):
-        ill = [one for one in patient.examine() if one["level"] in {"fail", "unknown"}]
+    faults = [one for one in FAULTS if one.check != "forwarders" or account.forwarders]
+    demo_run = "; ".join(fault.what for fault in faults)
+    console.print(f"\n[italic]Now all at once: {escape(demo_run)}.", highlight=False)
+    with _broken(account, faults):
+        ill = [one for one in account.examine() if one["level"] in {"fail", "unknown"}]
     _show(console, ill)
-    found, broken = {one["check"] for one in ill}, {one.check for one in ailments}
+    found, broken = {one["check"] for one in ill}, {one.check for one in faults}
     wrong += [
-        f"the doctor did not find that {one.what}" for one in ailments if one.check not in found
+        f"the doctor did not find that {one.what}" for one in faults if one.check not in found
     ]
     return wrong + [f"the doctor found fault with {check}" for check in sorted(found - broken)]
 
 
 class _broken:  # noqa: N801 - used as a statement
-    """Break all, and mend what was broken, whatever happens meanwhile."""
+    """Break all, and repair what was broken, whatever happens meanwhile."""
 
-    def __init__(self, patient: Patient, ailments: list[Ailment]) -> None:
-        self._patient = patient
-        self._ailments = ailments
+    def __init__(self, account: CheckedAccount, faults: list[Fault]) -> None:
+        self._patient = account
+        self._ailments = faults
 
     def __enter__(self) -> None:
-        for ailment in self._ailments:
-            ailment.break_(self._patient)
+        for fault in self._ailments:
+            fault.cause(self._patient)
 
     def __exit__(self, *_: object) -> None:
-        for ailment in reversed(self._ailments):
-            ailment.mend(self._patient)
+        for fault in reversed(self._ailments):
+            fault.repair(self._patient)
 
 
 def _show(console: Console, verdicts: list[Json]) -> None:
@@ -154,19 +146,19 @@ def _show(console: Console, verdicts: list[Json]) -> None:
         )
 
 
-def _make_well(patient: Patient) -> None:
+def _make_well(account: CheckedAccount) -> None:
     """Do what a person does once in an account, and let the schedules come round."""
-    cloudtrail, s3 = patient.client("cloudtrail"), patient.client("s3")
+    cloudtrail, s3 = account.client("cloudtrail"), account.client("s3")
     if not cloudtrail.describe_trails()["trailList"]:
         s3.create_bucket(Bucket=TRAIL)
         cloudtrail.create_trail(
             Name=TRAIL, S3BucketName=TRAIL, IsMultiRegionTrail=True, IncludeGlobalServiceEvents=True
         )
         cloudtrail.start_logging(Name=TRAIL)
-    patient.stage.run("WatchFunction")
-    accounts = patient.stage.run("SweepFunction")["accounts"]
+    account.sandbox.run("Watch")
+    accounts = account.sandbox.run("Sweep")["accounts"]
     deadline = time.monotonic() + SWEPT_WITHIN_SECONDS
-    while not all(_item(patient, f"ACCOUNT#{one}", "SWEEP") for one in accounts):
+    while not all(_item(account, f"ACCOUNT#{one}", "SWEEP") for one in accounts):
         if time.monotonic() > deadline:
             return  # the doctor says so
         time.sleep(0.5)
@@ -175,20 +167,20 @@ def _make_well(patient: Patient) -> None:
 # What can be broken -------------------------------------------------------------------------------
 
 
-def _item(patient: Patient, pk: str, sk: str) -> Json | None:
+def _item(account: CheckedAccount, pk: str, sk: str) -> Json | None:
     found: Json | None = (
-        patient.client("dynamodb")
-        .get_item(TableName=patient.ids["Table"], Key={"pk": {"S": pk}, "sk": {"S": sk}})
+        account.client("dynamodb")
+        .get_item(TableName=account.ids["Table"], Key={"pk": {"S": pk}, "sk": {"S": sk}})
         .get("Item")
     )
     return found
 
 
-def _age(prefix: str, naming: str, attribute: str) -> Callable[[Patient], None]:
+def _age(prefix: str, naming: str, attribute: str) -> Callable[[CheckedAccount], None]:
     """Let what the table says of a moment be long ago."""
 
-    def break_(patient: Patient) -> None:
-        dynamodb, table = patient.client("dynamodb"), patient.ids["Table"]
+    def cause(account: CheckedAccount) -> None:
+        dynamodb, table = account.client("dynamodb"), account.ids["Table"]
         items = dynamodb.scan(TableName=table)["Items"]
         item = next(
             one
@@ -196,97 +188,97 @@ def _age(prefix: str, naming: str, attribute: str) -> Callable[[Patient], None]:
             if one["pk"]["S"].startswith(prefix) and naming in one["sk"]["S"]
             if attribute in one
         )
-        patient.kept[attribute] = item
+        account.kept[attribute] = item
         dynamodb.put_item(
             TableName=table, Item={**item, attribute: {"S": "2020-01-01T00:00:00.000+00:00"}}
         )
 
-    return break_
+    return cause
 
 
-def _fall_silent(patient: Patient) -> None:
+def _fall_silent(account: CheckedAccount) -> None:
     """Wait for the events of all that was broken before: each is a sign of life."""
     deadline = time.monotonic() + EVENTS_TAKE_SECONDS
-    while any(_waiting(patient, queue) for queue in ("SignInQueue", "IamChangeQueue")):
+    while any(_waiting(account, queue) for queue in ("SignInQueue", "IamChangeQueue")):
         if time.monotonic() > deadline:
             break  # the doctor says so
         time.sleep(0.5)
     # Of other regions only those are looked at that have a forwarder.
-    _age("HEARTBEAT", f"#{REGION}#", "seen_at")(patient)
+    _age("HEARTBEAT", f"#{REGION}#", "seen_at")(account)
 
 
-def _waiting(patient: Patient, queue: str) -> int:
-    found = patient.client("sqs").get_queue_attributes(
-        QueueUrl=patient.ids[queue], AttributeNames=["All"]
+def _waiting(account: CheckedAccount, queue: str) -> int:
+    found = account.client("sqs").get_queue_attributes(
+        QueueUrl=account.ids[queue], AttributeNames=["All"]
     )
     counts = found["Attributes"]
     return sum(int(counts[name]) for name in counts if name.startswith("ApproximateNumber"))
 
 
-def _restore(attribute: str) -> Callable[[Patient], None]:
-    def mend(patient: Patient) -> None:
-        patient.client("dynamodb").put_item(
-            TableName=patient.ids["Table"], Item=patient.kept[attribute]
+def _restore(attribute: str) -> Callable[[CheckedAccount], None]:
+    def repair(account: CheckedAccount) -> None:
+        account.client("dynamodb").put_item(
+            TableName=account.ids["Table"], Item=account.kept[attribute]
         )
 
-    return mend
+    return repair
 
 
-def _schedule(state: str) -> Callable[[Patient], None]:
-    def put(patient: Patient) -> None:
-        scheduler = patient.client("scheduler")
-        known = scheduler.get_schedule(Name=patient.ids["QuarantineEveryMinute"])
+def _schedule(state: str) -> Callable[[CheckedAccount], None]:
+    def put(account: CheckedAccount) -> None:
+        scheduler = account.client("scheduler")
+        known = scheduler.get_schedule(Name=account.ids["QuarantineEveryMinute"])
         kept = ("Name", "ScheduleExpression", "FlexibleTimeWindow", "Target")
         scheduler.update_schedule(**{name: known[name] for name in kept}, State=state)
 
     return put
 
 
-def _take_letters(patient: Patient) -> None:
-    sqs, queue = patient.client("sqs"), patient.ids["SweepDeadLetters"]
+def _take_letters(account: CheckedAccount) -> None:
+    sqs, queue = account.client("sqs"), account.ids["SweepDeadLetters"]
     for letter in sqs.receive_message(QueueUrl=queue).get("Messages", []):
         sqs.delete_message(QueueUrl=queue, ReceiptHandle=letter["ReceiptHandle"])
 
 
-def _unsubscribe(patient: Patient) -> None:
-    sns, topic = patient.client("sns"), patient.ids["AlertTopic"]
-    patient.kept["subscriptions"] = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
-    for one in patient.kept["subscriptions"]:
+def _unsubscribe(account: CheckedAccount) -> None:
+    sns, topic = account.client("sns"), account.ids["AlertTopic"]
+    account.kept["subscriptions"] = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    for one in account.kept["subscriptions"]:
         sns.unsubscribe(SubscriptionArn=one["SubscriptionArn"])
 
 
-def _subscribe(patient: Patient) -> None:
-    for one in patient.kept["subscriptions"]:
-        patient.client("sns").subscribe(
+def _subscribe(account: CheckedAccount) -> None:
+    for one in account.kept["subscriptions"]:
+        account.client("sns").subscribe(
             TopicArn=one["TopicArn"], Protocol=one["Protocol"], Endpoint=one["Endpoint"]
         )
 
 
-def _groups(patient: Patient) -> Iterator[tuple[str, str]]:
+def _groups(account: CheckedAccount) -> Iterator[tuple[str, str]]:
     """Give the groups that the guard policy is attached to, with its ARN."""
-    arn = patient.ids["GuardPolicy"]
-    if "groups" not in patient.kept:
-        found = patient.client("iam").list_entities_for_policy(PolicyArn=arn)
-        patient.kept["groups"] = [one["GroupName"] for one in found["PolicyGroups"]]
-    return ((group, arn) for group in patient.kept["groups"])
+    arn = account.sandbox.observations.stack["GuardPolicyArn"]
+    if "groups" not in account.kept:
+        found = account.client("iam").list_entities_for_policy(PolicyArn=arn)
+        account.kept["groups"] = [one["GroupName"] for one in found["PolicyGroups"]]
+    return ((group, arn) for group in account.kept["groups"])
 
 
-def _detach(patient: Patient) -> None:
-    for group, arn in _groups(patient):
-        patient.client("iam").detach_group_policy(GroupName=group, PolicyArn=arn)
+def _detach(account: CheckedAccount) -> None:
+    for group, arn in _groups(account):
+        account.client("iam").detach_group_policy(GroupName=group, PolicyArn=arn)
 
 
-def _attach(patient: Patient) -> None:
-    for group, arn in _groups(patient):
-        patient.client("iam").attach_group_policy(GroupName=group, PolicyArn=arn)
+def _attach(account: CheckedAccount) -> None:
+    for group, arn in _groups(account):
+        account.client("iam").attach_group_policy(GroupName=group, PolicyArn=arn)
 
 
-def _shorten(patient: Patient) -> None:
-    iam = patient.client("iam")
+def _shorten(account: CheckedAccount) -> None:
+    iam = account.client("iam")
     known = iam.get_account_password_policy()["PasswordPolicy"]
     known.pop("ExpirePasswords", None)
-    patient.kept["passwords"] = {name: value for name, value in known.items() if value is not None}
-    iam.update_account_password_policy(**patient.kept["passwords"] | {"MinimumPasswordLength": 8})
+    account.kept["passwords"] = {name: value for name, value in known.items() if value is not None}
+    iam.update_account_password_policy(**account.kept["passwords"] | {"MinimumPasswordLength": 8})
 
 
 _LOCKED_OUT: Final = json.dumps(
@@ -303,26 +295,26 @@ _LOCKED_OUT: Final = json.dumps(
     }
 )
 
-AILMENTS: Final = (
-    Ailment(
+FAULTS: Final = (
+    Fault(
         "trail",
         "the trail is stopped",
         lambda at: at.client("cloudtrail").stop_logging(Name=TRAIL),
         lambda at: at.client("cloudtrail").start_logging(Name=TRAIL),
     ),
-    Ailment(
+    Fault(
         "rules",
         "a rule is disabled",
         lambda at: at.client("events").disable_rule(Name=at.ids["MailFeedbackRule"]),
         lambda at: at.client("events").enable_rule(Name=at.ids["MailFeedbackRule"]),
     ),
-    Ailment(
+    Fault(
         "forwarders",
         "a forwarder is disabled",
         lambda at: at.client("events", at.forwarders[0]).disable_rule(Name=forwarder_rule(STACK)),
         lambda at: at.client("events", at.forwarders[0]).enable_rule(Name=forwarder_rule(STACK)),
     ),
-    Ailment(
+    Fault(
         "event_bus",
         "the bus takes anybody's events",
         lambda at: at.client("events").put_permission(
@@ -332,7 +324,7 @@ AILMENTS: Final = (
             EventBusName="default", StatementId="anybody"
         ),
     ),
-    Ailment(
+    Fault(
         "event_sources",
         "a queue is cut off its function",
         lambda at: at.client("lambda").update_event_source_mapping(
@@ -342,7 +334,7 @@ AILMENTS: Final = (
             UUID=at.ids["OnMailFeedbackQueue"], Enabled=True
         ),
     ),
-    Ailment(
+    Fault(
         "functions",
         "a function may not run",
         lambda at: at.client("lambda").put_function_concurrency(
@@ -352,8 +344,8 @@ AILMENTS: Final = (
             FunctionName=at.ids["Quarantine"]
         ),
     ),
-    Ailment("schedules", "a schedule is off", _schedule("DISABLED"), _schedule("ENABLED")),
-    Ailment(
+    Fault("schedules", "a schedule is off", _schedule("DISABLED"), _schedule("ENABLED")),
+    Fault(
         "dead_letters",
         "a dead letter lies there",
         lambda at: at.client("sqs").send_message(
@@ -361,21 +353,21 @@ AILMENTS: Final = (
         ),
         _take_letters,
     ),
-    Ailment(
+    Fault(
         "ses_identity",
         "the sender is not verified",
         lambda at: at.client("sesv2").delete_email_identity(EmailIdentity=DOMAIN),
-        lambda at: verify_sender(at.stage.account),
+        lambda at: verify_sender(at.sandbox.account),
     ),
-    Ailment("alert_topic", "nobody is subscribed to the alerts", _unsubscribe, _subscribe),
-    Ailment("guard_policy", "the guard policy is taken off", _detach, _attach),
-    Ailment(
+    Fault("alert_topic", "nobody is subscribed to the alerts", _unsubscribe, _subscribe),
+    Fault("guard_policy", "the guard policy is taken off", _detach, _attach),
+    Fault(
         "password_policy",
         "passwords may have 8 characters",
         _shorten,
         lambda at: at.client("iam").update_account_password_policy(**at.kept["passwords"]),
     ),
-    Ailment(
+    Fault(
         "first_password",
         "a policy keeps alice from her first password",
         lambda at: at.client("iam").put_user_policy(
@@ -383,10 +375,10 @@ AILMENTS: Final = (
         ),
         lambda at: at.client("iam").delete_user_policy(UserName="alice", PolicyName="ForceMfa"),
     ),
-    Ailment(
+    Fault(
         "last_sweep", "the last sweep is long ago", _age("ACCOUNT#", "SWEEP", "at"), _restore("at")
     ),
-    Ailment(
+    Fault(
         "heartbeat",
         "a region is silent",
         _fall_silent,

@@ -3,105 +3,109 @@
 from collections.abc import Callable
 from typing import Final
 
-from sandbox.desk import ask, password_in, without_password
-from sandbox.expectations import Scene, alerted, denied, finding, mailed, request
-from sandbox.stage import Stage
-from sandbox.timelapse import days_pass
+from sandbox.command_line import password_from, run_requests, without_password
+from sandbox.expectations import Scenario, alerted, denied, finding, mailed, request
+from sandbox.setup import Sandbox
+from sandbox.time_shift import days_pass
 
 
-def request_of(stage: Stage, name: str) -> str:
+def request_of(sandbox: Sandbox, name: str) -> str:
     """The id of the request about a user."""
     return next(
-        str(item["id"]) for item in stage.evidence.kind("REQUEST") if item["subject_name"] == name
+        str(item["id"])
+        for item in sandbox.observations.kind("REQUEST")
+        if item["subject_name"] == name
     )
 
 
 # --- carol, who lost her phone ------------------------------------------------------------------
 
 
-def victor_means_well(stage: Stage) -> None:
+def victor_means_well(sandbox: Sandbox) -> None:
     """Victor, of the security team, tries to remove carol's device for her."""
-    iam, serial = stage.cast["victor"].client("iam"), stage.cast.serial("carol-phone")
+    iam, serial = sandbox.actors["victor"].client("iam"), sandbox.actors.serial("carol-phone")
     denied(iam.deactivate_mfa_device, UserName="carol", SerialNumber=serial)
 
 
-def carol_gives_details(stage: Stage) -> str:
+def carol_gives_details(sandbox: Sandbox) -> str:
     """Carol says at the desk what she wants instead, and why, and looks at her requests."""
-    carol, id_ = stage.cast["carol"], request_of(stage, "carol")
+    carol, id_ = sandbox.actors["carol"], request_of(sandbox, "carol")
     why = ("--reason", "my phone fell into the sea", "--wanted", "virtual")
     return "\n".join(
         [
-            ask(stage.evidence.stack, carol, "details", id_, *why),
-            ask(stage.evidence.stack, carol, "list"),
+            run_requests(sandbox.observations.stack, carol, "details", id_, *why),
+            run_requests(sandbox.observations.stack, carol, "list"),
         ]
     )
 
 
-def three_are_refused(stage: Stage) -> str:
+def three_are_refused(sandbox: Sandbox) -> str:
     """Carol, victor, and petra without her second factor try to approve."""
-    id_, why = request_of(stage, "carol"), ("--reason", "I know that it is true")
-    stack, cast = stage.evidence.stack, stage.cast
+    id_, why = request_of(sandbox, "carol"), ("--reason", "I know that it is true")
+    stack, actors = sandbox.observations.stack, sandbox.actors
     approve = ("approve", id_, *why)
     return "\n".join(
         [
-            ask(stack, cast.with_mfa("carol"), *approve, refused="whom it is about"),
-            ask(stack, cast.with_mfa("victor"), *approve, refused="tried to remove"),
-            ask(stack, cast["petra"], *approve, refused="IAM does not let you"),
+            run_requests(
+                stack, actors.with_mfa("carol"), *approve, refused="the subject of the request"
+            ),
+            run_requests(stack, actors.with_mfa("victor"), *approve, refused="tried to remove"),
+            run_requests(stack, actors["petra"], *approve, refused="IAM does not allow you"),
         ]
     )
 
 
-def petra_approves(name: str, *, why: str, step: str = "approve") -> Callable[[Stage], str]:
+def petra_approves(name: str, *, why: str, step: str = "approve") -> Callable[[Sandbox], str]:
     """Petra, of the security team and with MFA, decides."""
 
-    def act(stage: Stage) -> str:
-        command = (step, request_of(stage, name), "--reason", why)
-        return ask(stage.evidence.stack, stage.cast.with_mfa("petra"), *command)
+    def act(sandbox: Sandbox) -> str:
+        command = (step, request_of(sandbox, name), "--reason", why)
+        return run_requests(sandbox.observations.stack, sandbox.actors.with_mfa("petra"), *command)
 
     return act
 
 
-def petra_carries_out(name: str) -> Callable[[Stage], str]:
+def petra_carries_out(name: str) -> Callable[[Sandbox], str]:
     """Petra has a request carried out, and hands the new password over."""
 
-    def act(stage: Stage) -> str:
-        petra, id_ = stage.cast.with_mfa("petra"), request_of(stage, name)
-        said = ask(stage.evidence.stack, petra, "fulfil", id_, "--yes")
-        stage.cast.passwords[name] = password_in(said)
-        stage.cast.handed_over.append(password_in(said))
+    def act(sandbox: Sandbox) -> str:
+        petra, id_ = sandbox.actors.with_mfa("petra"), request_of(sandbox, name)
+        said = run_requests(sandbox.observations.stack, petra, "fulfil", id_, "--yes")
+        sandbox.actors.passwords[name] = password_from(said)
+        sandbox.actors.issued_passwords.append(password_from(said))
         return without_password(said)
 
     return act
 
 
-def carol_signs_in(stage: Stage) -> None:
+def carol_signs_in(sandbox: Sandbox) -> None:
     """Carol signs in with the password that petra handed her, and has to set another."""
-    carol = stage.cast["carol"]
-    stage.account.sign_in(
-        "carol", source_ip=carol.source_ip, password=stage.cast.passwords["carol"]
+    carol = sandbox.actors["carol"]
+    sandbox.account.sign_in(
+        "carol", source_ip=carol.source_ip, password=sandbox.actors.passwords["carol"]
     )
-    stage.cast.change_password("carol")
+    sandbox.actors.change_password("carol")
 
 
-def carol_enrols(stage: Stage) -> None:
+def carol_enrols(sandbox: Sandbox) -> None:
     """Carol registers her new phone."""
-    stage.cast.enrol("carol", device="carol-new-phone")
+    sandbox.actors.enrol("carol", device="carol-new-phone")
 
 
-def the_story_is_told(stage: Stage) -> str:
+def the_story_is_told(sandbox: Sandbox) -> str:
     """Petra reads carol's request from the beginning."""
-    petra, id_ = stage.cast.with_mfa("petra"), request_of(stage, "carol")
-    return ask(stage.evidence.stack, petra, "show", id_, "--history")
+    petra, id_ = sandbox.actors.with_mfa("petra"), request_of(sandbox, "carol")
+    return run_requests(sandbox.observations.stack, petra, "show", id_, "--history")
 
 
 CAROL: Final = (
-    Scene(
+    Scenario(
         "victor means well",
         "He is of the security team, and tries to remove carol's device for her.",
         victor_means_well,
         (request("carol"), mailed(), alerted("removal_denied", naming="carol")),
     ),
-    Scene(
+    Scenario(
         "carol says what she wants",
         "At the change desk, with her own access key.",
         carol_gives_details,
@@ -111,19 +115,19 @@ CAROL: Final = (
             alerted("request_waiting", naming="carol"),
         ),
     ),
-    Scene(
+    Scenario(
         "nobody decides alone",
         "carol may approve, but not for herself; victor tried; petra has left her phone at home.",
         three_are_refused,
         (request("carol", "submitted"), mailed(), alerted()),
     ),
-    Scene(
+    Scenario(
         "petra approves",
         "She has nothing to do with it, and signed in with MFA.",
         petra_approves("carol", why="called her back: her phone is gone"),
         (request("carol", "approved"), mailed("carol"), alerted()),
     ),
-    Scene(
+    Scenario(
         "petra has it carried out",
         "The device is removed by the only role that may, and carol gets a new password.",
         petra_carries_out("carol"),
@@ -134,13 +138,13 @@ CAROL: Final = (
             alerted("request_fulfilled", naming="carol"),
         ),
     ),
-    Scene(
+    Scenario(
         "carol signs in with the new password",
         "Without MFA: there is no other way to enrol.",
         carol_signs_in,
         (request("carol", "fulfilled"), mailed(), alerted()),
     ),
-    Scene(
+    Scenario(
         "carol enrols her new phone",
         "That closes both, the finding and the request.",
         carol_enrols,
@@ -151,7 +155,7 @@ CAROL: Final = (
             alerted(),
         ),
     ),
-    Scene(
+    Scenario(
         "what the auditor reads",
         "All that happened, in order, each with who did it and what proves it.",
         the_story_is_told,
@@ -163,22 +167,22 @@ CAROL: Final = (
 # --- dave, whose device an administrator removed ------------------------------------------------
 
 
-def the_violation_is_acknowledged(stage: Stage) -> str:
+def the_violation_is_acknowledged(sandbox: Sandbox) -> str:
     """Olivia tries to close what she did herself; petra does it, with a reason."""
-    stack, id_ = stage.evidence.stack, request_of(stage, "dave")
+    stack, id_ = sandbox.observations.stack, request_of(sandbox, "dave")
     command = ("acknowledge", id_, "--yes", "--reason")
-    own, others = "my own doing", "olivia was told the rule; dave enrols again"
-    petra = stage.cast.with_mfa("petra")
+    own, others = "my own doing", "olivia was demo_run the rule; dave enrols again"
+    petra = sandbox.actors.with_mfa("petra")
     return "\n".join(
         [
-            ask(stack, stage.cast["olivia"], *command, own, refused="tried to remove"),
-            ask(stack, petra, *command, others),
+            run_requests(stack, sandbox.actors["olivia"], *command, own, refused="tried to remove"),
+            run_requests(stack, petra, *command, others),
         ]
     )
 
 
 DAVE: Final = (
-    Scene(
+    Scenario(
         "security looks into dave's case",
         "A violation is closed by security's word alone, and not by whoever did it.",
         the_violation_is_acknowledged,
@@ -195,23 +199,23 @@ DAVE: Final = (
 # --- alice, for whom the service desk asks ------------------------------------------------------
 
 
-def lena_files(stage: Stage) -> str:
+def lena_files(sandbox: Sandbox) -> str:
     """Lena, at the service desk, files a request for alice, who called her."""
-    lena = stage.cast.at_the_service_desk("lena")
+    lena = sandbox.actors.in_service_desk_role("lena")
     why = ("--reason", "alice called: her phone is broken", "--wanted", "fido")
-    return ask(stage.evidence.stack, lena, "open", "--user", "alice", *why)
+    return run_requests(sandbox.observations.stack, lena, "open", "--user", "alice", *why)
 
 
-def petra_tries_again(stage: Stage) -> str:
+def petra_tries_again(sandbox: Sandbox) -> str:
     """Petra opens the window once more, and this time has it carried out at once."""
-    reopened = petra_approves("alice", why="it was forgotten", step="reopen")(stage)
-    return f"{reopened}\n{petra_carries_out('alice')(stage)}"
+    reopened = petra_approves("alice", why="it was forgotten", step="reopen")(sandbox)
+    return f"{reopened}\n{petra_carries_out('alice')(sandbox)}"
 
 
 ALICE: Final = (
-    Scene(
+    Scenario(
         "lena files a request for alice",
-        "She works in a role of the service desk, which files for anybody. alice is told of it.",
+        "She works in a role of the service desk, which files for anybody. alice is demo_run of it.",
         lena_files,
         (
             request("alice", "submitted"),
@@ -219,13 +223,13 @@ ALICE: Final = (
             alerted("request_waiting", naming="alice"),
         ),
     ),
-    Scene(
+    Scenario(
         "petra approves it",
         "And goes home.",
         petra_approves("alice", why="alice confirmed it by video"),
         (request("alice", "approved"), mailed("alice"), alerted()),
     ),
-    Scene(
+    Scenario(
         "nobody carries it out",
         "The approved window ends after a day.",
         days_pass(2),
@@ -235,7 +239,7 @@ ALICE: Final = (
             alerted("request_expired", naming="alice"),
         ),
     ),
-    Scene(
+    Scenario(
         "petra tries again",
         "An expired request can be opened once more, as a new approval.",
         petra_tries_again,
@@ -246,9 +250,9 @@ ALICE: Final = (
             alerted("request_fulfilled", naming="alice"),
         ),
     ),
-    Scene(
+    Scenario(
         "alice does not come back",
-        "Three days later she has no new device: security is told, once, and the ladder goes on.",
+        "Three days later she has no new device: security is demo_run, once, and the ladder goes on.",
         days_pass(3),
         (
             request("alice", "fulfilled"),

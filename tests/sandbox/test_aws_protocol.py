@@ -4,15 +4,15 @@ from urllib.parse import urlencode
 
 import pytest
 
-from sandbox import wire
+from sandbox import aws_protocol
 from sandbox.records import Json
 
 
 def parameters(action: str, **form: str) -> Json:
-    request = wire.Request({}, b"", urlencode({"Action": action, **form}).encode())
-    called = wire.operation("iam", request)
+    request = aws_protocol.Request({}, b"", urlencode({"Action": action, **form}).encode())
+    called = aws_protocol.operation("iam", request)
     assert called is not None
-    return wire.parameters(called, request)
+    return aws_protocol.parameters(called, request)
 
 
 def test_parameters_are_typed_and_spelled_as_in_a_record() -> None:
@@ -54,17 +54,19 @@ def test_no_secret_of_a_request_reaches_a_record() -> None:
 
 def test_json_request_is_read_as_well() -> None:
     headers = {"x-amz-target": "AWSEvents.DisableRule"}
-    request = wire.Request(headers, b"", b'{"Name": "a-rule"}')
-    called = wire.operation("events", request)
+    request = aws_protocol.Request(headers, b"", b'{"Name": "a-rule"}')
+    called = aws_protocol.operation("events", request)
     assert called is not None
-    assert wire.parameters(called, request) == {"name": "a-rule"}
+    assert aws_protocol.parameters(called, request) == {"name": "a-rule"}
 
 
 def test_error_is_read_from_the_response() -> None:
-    called = wire.service_model("iam").operation_model("DeactivateMFADevice")
+    called = aws_protocol.service_model("iam").operation_model("DeactivateMFADevice")
     inner = b"<Error><Code>AccessDenied</Code><Message>No</Message></Error>"
     body = b"<ErrorResponse>" + inner + b"</ErrorResponse>"
-    error = wire.outcome(called, wire.Response(403, {"content-type": "text/xml"}, body))["Error"]
+    error = aws_protocol.outcome(
+        called, aws_protocol.Response(403, {"content-type": "text/xml"}, body)
+    )["Error"]
     assert (error["Code"], error["Message"]) == ("AccessDenied", "No")
 
 
@@ -73,7 +75,7 @@ def test_dates_of_a_response_are_american_and_its_seed_is_left_out() -> None:
     members = {
         "VirtualMFADevice": {"SerialNumber": "s", "Base32StringSeed": b"x", "EnableDate": at}
     }
-    assert wire.camel(members) == {
+    assert aws_protocol.camel(members) == {
         "virtualMFADevice": {"serialNumber": "s", "enableDate": "Jul 10, 2023 12:25:04 PM"}
     }
 
@@ -81,16 +83,16 @@ def test_dates_of_a_response_are_american_and_its_seed_is_left_out() -> None:
 def test_signature_tells_key_region_and_service() -> None:
     scope = "AKIAEXAMPLE/20261124/us-east-1/iam/aws4_request"
     header = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=00"
-    found = wire.signature({"authorization": header})
-    assert found == wire.Signature("AKIAEXAMPLE", "us-east-1", "iam")
-    assert wire.signature({}) is None
+    found = aws_protocol.signature({"authorization": header})
+    assert found == aws_protocol.Signature("AKIAEXAMPLE", "us-east-1", "iam")
+    assert aws_protocol.signature({}) is None
 
 
 def on_rest(method: str, path: str, body: Json | None = None) -> tuple[str, Json]:
-    request = wire.Request({}, b"", json.dumps(body or {}).encode(), method, path)
-    called = wire.operation("lambda", request)
+    request = aws_protocol.Request({}, b"", json.dumps(body or {}).encode(), method, path)
+    called = aws_protocol.operation("lambda", request)
     assert called is not None
-    return wire.event_name(called), wire.parameters(called, request)
+    return aws_protocol.event_name(called), aws_protocol.parameters(called, request)
 
 
 @pytest.mark.parametrize(

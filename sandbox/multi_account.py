@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from sandbox.account import Account
-from sandbox.cast import ADMINISTRATOR_POLICY, SELF_SERVICE, Cast
+from sandbox.actors import ADMINISTRATOR_POLICY, SELF_SERVICE, Actors
 from sandbox.deploy import STACK
-from sandbox.emulator import ACCOUNT_ID, LAB_ID, ORGANIZATION_ID, REGION, ROOT, STRANGER_ID
+from sandbox.emulator import ACCOUNT_ID, MEMBER_ID, ORGANIZATION_ID, OUTSIDER_ID, REGION, ROOT
 
 FORWARDER: Final = f"{STACK}-forwarder"
 ALIAS: Final = "sandbox-lab"
@@ -16,39 +16,39 @@ PACIFIC: Final = "ap-southeast-2"
 
 
 @dataclass(frozen=True)
-class Lab:
+class OtherAccounts:
     """The second account with its people, and an account that is none of ours."""
 
-    cast: Cast
-    stranger: Account
+    actors: Actors
+    outsider: Account
 
     @property
     def account(self) -> Account:
         """The second account."""
-        return self.cast.account
+        return self.actors.account
 
     @classmethod
-    def before_the_watcher(cls, endpoint: str) -> Self:
+    def create(cls, endpoint: str) -> Self:
         """Make the accounts as they are before anybody installs a watcher."""
-        cast = Cast(Account(endpoint, LAB_ID))
-        root = cast.account.root
+        actors = Actors(Account(endpoint, MEMBER_ID))
+        root = actors.account.root
         root.client("iam").create_account_alias(AccountAlias=ALIAS)
         for name in ("mia", "lars"):
-            cast.hire(name, by=root)
-            cast.give_console_access(name, by=root)
+            actors.create_user(name, by=root)
+            actors.grant_console_access(name, by=root)
         root.client("iam").attach_user_policy(UserName="lars", PolicyArn=ADMINISTRATOR_POLICY)
-        cast.enrol("lars", device="lars-phone")
-        _let_users_enrol(cast)
-        return cls(cast, Account(endpoint, STRANGER_ID))
+        actors.enrol("lars", device="lars-phone")
+        _let_users_enrol(actors)
+        return cls(actors, Account(endpoint, OUTSIDER_ID))
 
     def deploy_forwarders(self, hub: Account) -> None:
         """Deploy forwarder.yaml as the operator of each account does, or a StackSet for him."""
         for region in (REGION, EUROPE):
             deploy_forwarder(self.account, region)
         deploy_forwarder(hub, PACIFIC)
-        deploy_forwarder(self.stranger, REGION)
+        deploy_forwarder(self.outsider, REGION)
         self.account.root.client("iam").attach_user_policy(
-            UserName="mia", PolicyArn=f"arn:aws:iam::{LAB_ID}:policy/{STACK}-requester"
+            UserName="mia", PolicyArn=f"arn:aws:iam::{MEMBER_ID}:policy/{STACK}-requester"
         )
 
 
@@ -73,8 +73,8 @@ def deploy_forwarder(account: Account, region: str) -> None:
     waiter.wait(StackName=FORWARDER, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
 
 
-def _let_users_enrol(cast: Cast) -> None:
+def _let_users_enrol(actors: Actors) -> None:
     """Let mia do about herself what AWS's documentation lets users do."""
-    cast.account.root.client("iam").put_user_policy(
+    actors.account.root.client("iam").put_user_policy(
         UserName="mia", PolicyName="self-service", PolicyDocument=json.dumps(SELF_SERVICE)
     )

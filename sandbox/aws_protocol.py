@@ -1,4 +1,4 @@
-"""Reading AWS requests and responses off the wire with botocore's service models.
+"""Reading AWS requests and responses off the aws_protocol with botocore's service models.
 
 Gives CloudTrail's view of them: names in lowerCamelCase, real types, no secrets.
 """

@@ -41,7 +41,7 @@ class Alert:
 
 
 @dataclass(frozen=True)
-class Act:
+class HistoryLine:
     """One line of the watcher's history: why it looked and what it did, or what it delivered."""
 
     event_id: str
@@ -52,14 +52,14 @@ class Act:
 
 
 @dataclass
-class Evidence:
+class Observations:
     """Everything seen so far; `look` adds what is new."""
 
     account: Account
     stack: Stack
     mails: list[Mail] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
-    acts: list[Act] = field(default_factory=list)
+    history_lines: list[HistoryLine] = field(default_factory=list)
     records: list[Json] = field(default_factory=list)
     items: list[Json] = field(default_factory=list)
 
@@ -85,31 +85,28 @@ class Evidence:
         root.client("sns").subscribe(TopicArn=stack["AlertTopicArn"], Protocol="sqs", Endpoint=arn)
         return cls(account, stack)
 
-    def look(self) -> list[Json | Act | Mail | Alert]:
-        """Look once, and return what is new: records first, then acts, mails and alerts."""
+    def update(self) -> list[Json | HistoryLine | Mail | Alert]:
+        """Look once, and return what is new: records first, then history_lines, mails and alerts."""
         records = self.account.records(after=len(self.records))
         self.records += records
         self.items = list(self._table())
-        known = {(act.event_id, act.what) for act in self.acts}
-        acts = [act for act in map(_act, self._history()) if (act.event_id, act.what) not in known]
-        acts = list({(act.event_id, act.what): act for act in acts}.values())
-        self.acts += sorted(acts, key=lambda act: act.at)
+        known = {(act.event_id, act.what) for act in self.history_lines}
+        history_lines = [
+            act for act in map(_act, self._history()) if (act.event_id, act.what) not in known
+        ]
+        history_lines = list({(act.event_id, act.what): act for act in history_lines}.values())
+        self.history_lines += sorted(history_lines, key=lambda act: act.at)
         mails = [_mail(raw) for raw in self.account.inbox()[len(self.mails) :]]
         self.mails += mails
         alerts = list(self._new_alerts())
         self.alerts += alerts
-        return [*records, *acts, *mails, *alerts]
+        return [*records, *history_lines, *mails, *alerts]
 
-    def settled(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether nothing is under way: queues and outbox are empty."""
         sqs = self.account.root.client("sqs")
-        for output in (
-            "SignInQueueUrl",
-            "IamChangeQueueUrl",
-            "MailFeedbackQueueUrl",
-            "SweepQueueUrl",
-        ):
-            found = sqs.get_queue_attributes(QueueUrl=self.stack[output], AttributeNames=["All"])
+        for queue in ("SignInQueue", "IamChangeQueue", "MailFeedbackQueue", "SweepQueue"):
+            found = sqs.get_queue_attributes(QueueUrl=self.stack[queue], AttributeNames=["All"])
             counts = {
                 name: n for name, n in found["Attributes"].items() if name.startswith("Approx")
             }
@@ -135,12 +132,11 @@ class Evidence:
         """What the functions could not process."""
         sqs = self.account.root.client("sqs")
         sources = ("SignIn", "IamChange", "MailFeedback", "Deliver", "Sweep")
-        outputs = [f"{source}DeadLettersUrl" for source in sources]
         return [
             message
-            for output in outputs
+            for source in sources
             for message in sqs.receive_message(
-                QueueUrl=self.stack[output],
+                QueueUrl=self.stack[f"{source}DeadLetters"],
                 MaxNumberOfMessages=10,
                 VisibilityTimeout=0,
                 MessageAttributeNames=["All"],
@@ -219,8 +215,8 @@ def _alert(envelope: Json) -> Alert:
     )
 
 
-def _act(item: Json) -> Act:
-    return Act(
+def _act(item: Json) -> HistoryLine:
+    return HistoryLine(
         item["event_id"],
         item["what"],
         tuple(item.get("effects", ())),

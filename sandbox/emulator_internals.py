@@ -1,4 +1,4 @@
-"""What the bridge needs of MiniStack's inside, which has no public way to it."""
+"""What the bridge needs of MiniStack's emulator_internals, which has no public way to it."""
 
 import json
 from datetime import UTC, datetime
@@ -45,19 +45,19 @@ def is_watched(record: Json) -> bool:
 
 
 def report(mail: SentMail) -> None:
-    """Put what SES would report of a mail on the bus, if its configuration set has that told.
+    """Put what SES would report of a mail on the bus, if its configuration set has that demo_run.
 
     MiniStack keeps a set's event destinations and sends them nothing.
     """
     stored = ses_v2._config_sets.get(mail.configuration_set) or {}
-    told = {
+    demo_run = {
         kind
         for destination in (stored.get("EventDestinations") or {}).values()
         if destination.get("Enabled") and destination.get("EventBridgeDestination")
         for kind in destination["MatchingEventTypes"]
     }
     for kind in mail.fate:
-        if kind.upper() in told:
+        if kind.upper() in demo_run:
             _put_event("aws.ses", DETAIL_TYPES[kind], mail.report(kind))
 
 

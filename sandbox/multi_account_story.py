@@ -4,16 +4,16 @@ import json
 from dataclasses import replace
 from typing import Final
 
-from sandbox.desk import ask
-from sandbox.desk_story import petra_approves, petra_carries_out, request_of
-from sandbox.emulator import ACCOUNT_ID, LAB_ID, REGION, STRANGER_ID
-from sandbox.expectations import Expectation, Scene, Since, alerted, finding, mailed, request
-from sandbox.lab import ALIAS, EUROPE, PACIFIC
-from sandbox.stage import Stage
+from sandbox.change_request_story import petra_approves, petra_carries_out, request_of
+from sandbox.command_line import run_requests
+from sandbox.emulator import ACCOUNT_ID, MEMBER_ID, OUTSIDER_ID, REGION
+from sandbox.expectations import Expectation, Scenario, Since, alerted, finding, mailed, request
+from sandbox.multi_account import ALIAS, EUROPE, PACIFIC
+from sandbox.setup import Sandbox
 
 
 def linked_to(alias: str, account: str) -> Expectation:
-    """The mails of a scene are about one account, and lead to its sign-in page."""
+    """The mails of a scenario are about one account, and lead to its sign-in page."""
 
     def holds(since: Since) -> bool:
         link = f"https://{alias}.signin.aws.amazon.com/console"
@@ -26,7 +26,7 @@ def linked_to(alias: str, account: str) -> Expectation:
 
 
 def about(alias: str, account: str) -> Expectation:
-    """The mails of a scene name the account that they are about."""
+    """The mails of a scenario name the account that they are about."""
 
     def holds(since: Since) -> bool:
         texts = [" ".join(mail.text.split()) for mail in since.mails]
@@ -59,66 +59,69 @@ def kept_out(account: str) -> Expectation:
     """An account's event lies in its own dead letters: the hub's bus did not take it."""
 
     def holds(since: Since) -> bool:
-        hub = since.evidence.account
-        stranger = replace(hub, number=account).root.client("sqs")
-        url = stranger.get_queue_url(QueueName="mfa-watcher-forward-dead-letters")["QueueUrl"]
-        found = stranger.receive_message(QueueUrl=url, VisibilityTimeout=0).get("Messages", [])
+        hub = since.observations.account
+        outsider = replace(hub, number=account).root.client("sqs")
+        url = outsider.get_queue_url(QueueName="mfa-watcher-forward-dead-letters")["QueueUrl"]
+        found = outsider.receive_message(QueueUrl=url, VisibilityTimeout=0).get("Messages", [])
         bodies = [json.loads(message["Body"]) for message in found]
         return [body["detail"]["recipientAccountId"] for body in bodies] == [account]
 
-    return Expectation("the event lies in the stranger's own dead-letter queue", holds)
+    return Expectation("the event lies in the outsider's own dead-letter queue", holds)
 
 
-def henry_signs_in_from_sydney(stage: Stage) -> None:
+def henry_signs_in_from_sydney(sandbox: Sandbox) -> None:
     """Henry, of the hub's account, is led to another region's sign-in page."""
-    stage.account.sign_in("henry", region=PACIFIC, source_ip=stage.cast["henry"].source_ip)
+    sandbox.account.sign_in("henry", region=PACIFIC, source_ip=sandbox.actors["henry"].source_ip)
 
 
-def mia_signs_in(stage: Stage) -> None:
+def mia_signs_in(sandbox: Sandbox) -> None:
     """Mia signs in to the second account, in another region."""
-    mia = stage.lab.cast["mia"]
-    stage.lab.account.sign_in("mia", region=EUROPE, source_ip=mia.source_ip)
+    mia = sandbox.other_accounts.actors["mia"]
+    sandbox.other_accounts.account.sign_in("mia", region=EUROPE, source_ip=mia.source_ip)
 
 
-def mia_enrols(stage: Stage) -> None:
+def mia_enrols(sandbox: Sandbox) -> None:
     """Mia registers her phone in the second account."""
-    stage.lab.cast.enrol("mia", device="mia-phone")
+    sandbox.other_accounts.actors.enrol("mia", device="mia-phone")
 
 
-def mia_asks(stage: Stage) -> str:
+def mia_asks(sandbox: Sandbox) -> str:
     """Mia files a request at the hub's change desk, with keys of her own account."""
-    mia, stack = stage.lab.cast["mia"], stage.evidence.stack
+    mia, stack = sandbox.other_accounts.actors["mia"], sandbox.observations.stack
     why = ("--reason", "my phone is too old for its updates", "--wanted", "virtual")
-    return f"{ask(stack, mia, 'open', *why)}\n{ask(stack, mia, 'list')}"
+    return f"{run_requests(stack, mia, 'open', *why)}\n{run_requests(stack, mia, 'list')}"
 
 
-def mia_and_petra(stage: Stage) -> str:
+def mia_and_petra(sandbox: Sandbox) -> str:
     """Mia is not let in where requests are decided; petra, of the hub's account, approves."""
-    mia, id_ = stage.lab.cast["mia"], request_of(stage, "mia")
+    mia, id_ = sandbox.other_accounts.actors["mia"], request_of(sandbox, "mia")
     refused = ("approve", id_, "--reason", "it is true")
-    said = ask(stage.evidence.stack, mia, *refused, refused="IAM does not let you")
-    return f"{said}\n{petra_approves('mia', why='seen her at the office')(stage)}"
+    said = run_requests(sandbox.observations.stack, mia, *refused, refused="IAM does not allow you")
+    return f"{said}\n{petra_approves('mia', why='seen her at the office')(sandbox)}"
 
 
-def mia_enrols_anew(stage: Stage) -> None:
+def mia_enrols_anew(sandbox: Sandbox) -> None:
     """Mia registers the other phone."""
-    stage.lab.cast.enrol("mia", device="mia-new-phone")
+    sandbox.other_accounts.actors.enrol("mia", device="mia-new-phone")
 
 
-def lars_removes(stage: Stage) -> None:
+def lars_removes(sandbox: Sandbox) -> None:
     """Lars, an administrator there, takes mia's device away without asking anybody."""
-    iam, serial = stage.lab.cast["lars"].client("iam"), stage.lab.cast.serial("mia-new-phone")
+    iam, serial = (
+        sandbox.other_accounts.actors["lars"].client("iam"),
+        sandbox.other_accounts.actors.serial("mia-new-phone"),
+    )
     iam.deactivate_mfa_device(UserName="mia", SerialNumber=serial)
     iam.delete_virtual_mfa_device(SerialNumber=serial)
 
 
-def a_stranger_forwards(stage: Stage) -> None:
+def a_stranger_forwards(sandbox: Sandbox) -> None:
     """Root of an account that is not of the organization signs in, and its forwarder sends that."""
-    stage.lab.stranger.sign_in(source_ip="192.0.2.200")
+    sandbox.other_accounts.outsider.sign_in(source_ip="192.0.2.200")
 
 
-SCENES: Final = (
-    Scene(
+SCENARIOS: Final = (
+    Scenario(
         "henry signs in from Sydney",
         "The same account, but another region: the forwarder there sends it on.",
         henry_signs_in_from_sydney,
@@ -131,61 +134,61 @@ SCENES: Final = (
             alerted("sign_in_without_mfa", naming="henry"),
         ),
     ),
-    Scene(
+    Scenario(
         "mia signs in to the second account",
         "Another account and another region. Its IAM is read by the role that its forwarder made.",
         mia_signs_in,
         (
-            recorded("ConsoleLogin", LAB_ID, EUROPE),
+            recorded("ConsoleLogin", MEMBER_ID, EUROPE),
             finding("mia", opened=True),
-            of_account("mia", LAB_ID),
+            of_account("mia", MEMBER_ID),
             mailed("mia"),
-            linked_to(ALIAS, LAB_ID),
-            alerted("sign_in_without_mfa", naming=f"{ALIAS} ({LAB_ID})"),
+            linked_to(ALIAS, MEMBER_ID),
+            alerted("sign_in_without_mfa", naming=f"{ALIAS} ({MEMBER_ID})"),
         ),
     ),
-    Scene(
+    Scenario(
         "mia enrols there",
         "A change in that account's IAM reaches the hub, too.",
         mia_enrols,
         (
-            recorded("EnableMFADevice", LAB_ID, REGION),
+            recorded("EnableMFADevice", MEMBER_ID, REGION),
             finding("mia", opened=False),
             mailed("mia"),
             alerted(),
         ),
     ),
-    Scene(
+    Scenario(
         "mia asks for another device",
         "At the hub's desk, from the second account: its own policy and the door's let her in.",
         mia_asks,
         (
             request("mia", "submitted"),
             mailed("mia"),
-            about(ALIAS, LAB_ID),
-            alerted("request_waiting", naming=f"{ALIAS} ({LAB_ID})"),
+            about(ALIAS, MEMBER_ID),
+            alerted("request_waiting", naming=f"{ALIAS} ({MEMBER_ID})"),
         ),
     ),
-    Scene(
+    Scenario(
         "petra approves mia's request",
         "Approvers are of the hub's account.",
         mia_and_petra,
-        (request("mia", "approved"), mailed("mia"), about(ALIAS, LAB_ID), alerted()),
+        (request("mia", "approved"), mailed("mia"), about(ALIAS, MEMBER_ID), alerted()),
     ),
-    Scene(
+    Scenario(
         "petra has mia's request carried out",
         "By a role in the second account, which its forwarder made. Its removal is no violation.",
         petra_carries_out("mia"),
         (
-            recorded("DeactivateMFADevice", LAB_ID, REGION),
+            recorded("DeactivateMFADevice", MEMBER_ID, REGION),
             request("mia", "fulfilled"),
             finding("mia", opened=True),
             mailed("mia"),
-            linked_to(ALIAS, LAB_ID),
-            alerted("request_fulfilled", naming=f"{ALIAS} ({LAB_ID})"),
+            linked_to(ALIAS, MEMBER_ID),
+            alerted("request_fulfilled", naming=f"{ALIAS} ({MEMBER_ID})"),
         ),
     ),
-    Scene(
+    Scenario(
         "mia enrols her other phone",
         "That closes the finding and the request.",
         mia_enrols_anew,
@@ -196,23 +199,23 @@ SCENES: Final = (
             alerted(),
         ),
     ),
-    Scene(
+    Scenario(
         "lars removes mia's device",
         "An administrator of the second account, without an approved change request.",
         lars_removes,
         (
             finding("mia", opened=True),
             mailed("mia"),
-            alerted("removal_unapproved", naming=f"{ALIAS} ({LAB_ID})"),
+            alerted("removal_unapproved", naming=f"{ALIAS} ({MEMBER_ID})"),
         ),
     ),
-    Scene(
-        "a stranger's account forwards to us",
+    Scenario(
+        "a outsider's account forwards to us",
         "Anybody can deploy the forwarder. The bus takes events of the organization alone.",
         a_stranger_forwards,
         (
-            recorded("ConsoleLogin", STRANGER_ID, REGION),
-            kept_out(STRANGER_ID),
+            recorded("ConsoleLogin", OUTSIDER_ID, REGION),
+            kept_out(OUTSIDER_ID),
             mailed(),
             alerted(),
         ),

@@ -19,25 +19,25 @@ _VARIABLES: Final = {
 _PASSWORD: Final = re.compile(r"(?<=kept nowhere:\n\n  )\S+")
 
 
-class DeskSaidError(RuntimeError):
-    """The command did not end as told; the message is what it said."""
+class UnexpectedAnswerError(RuntimeError):
+    """The command did not end as demo_run; the message is what it said."""
 
 
-def urls(stack: Stack) -> dict[str, str]:
+def api_urls(stack: Stack) -> dict[str, str]:
     """The variables that tell where the desk is."""
     return {variable: stack[output] for output, variable in _VARIABLES.items()}
 
 
-def ask(stack: Stack, caller: Principal, *arguments: str, refused: str = "") -> str:
+def run_requests(stack: Stack, caller: Principal, *arguments: str, refused: str = "") -> str:
     """Run `python -m mfa_watcher requests` as somebody; return the command and what it said.
 
-    Raises DeskSaidError if it was not done, or, where a refusal is expected, not refused like that.
+    Raises UnexpectedAnswerError if it was not done, or, where a refusal is expected, not refused like that.
     """
     command = ["requests", *arguments]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     finished = subprocess.run(
         [sys.executable, "-m", "mfa_watcher", *command],
-        env=kept | urls(stack) | caller.environment | {"COLUMNS": "100"},
+        env=kept | api_urls(stack) | caller.environment | {"COLUMNS": "100"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -45,15 +45,15 @@ def ask(stack: Stack, caller: Principal, *arguments: str, refused: str = "") -> 
     )
     said = finished.stdout + finished.stderr
     if finished.returncode != (1 if refused else 0) or refused not in said:
-        raise DeskSaidError(f"{caller.name}: {shlex.join(command)}: {said}")
+        raise UnexpectedAnswerError(f"{caller.name}: {shlex.join(command)}: {said}")
     return f"{caller.name}$ mfa-watcher {shlex.join(command)}\n{said.rstrip()}"
 
 
-def password_in(said: str) -> str:
+def password_from(said: str) -> str:
     """The password that a carrying out gave."""
     found = _PASSWORD.search(said)
     if found is None:
-        raise DeskSaidError(said)
+        raise UnexpectedAnswerError(said)
     return found[0]
 
 

@@ -1,6 +1,6 @@
-"""Time lapse: days that pass between two scenes.
+"""Time lapse: days that pass between two scenarios.
 
-The deployed functions have the real clock, and nothing in them can be told another time. So it is
+The deployed functions have the real clock, and nothing in them can be demo_run another time. So it is
 the records of users and change requests that move: every moment in them is set back by as many
 days, as if all that they tell of had happened that much earlier. For whoever reads them now, so
 many days have passed.
@@ -12,15 +12,18 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sandbox.stage import Stage
+from sandbox.setup import Sandbox
 
 # In a key of an index, an id may follow the moment.
 _MOMENT: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[^#]*)(#.*)?")
 
 
-def pass_days(stage: Stage, days: int) -> str:
+def shift_days(sandbox: Sandbox, days: int) -> str:
     """Let days pass; say so."""
-    dynamodb, table = stage.account.root.client("dynamodb"), stage.evidence.stack["TableName"]
+    dynamodb, table = (
+        sandbox.account.root.client("dynamodb"),
+        sandbox.observations.stack["TableName"],
+    )
     pages = dynamodb.get_paginator("scan").paginate(
         TableName=table,
         FilterExpression="(begins_with(pk, :user) OR begins_with(pk, :request)) AND sk = :state",
@@ -41,24 +44,27 @@ def pass_days(stage: Stage, days: int) -> str:
     return f"{days} {'day passes' if days == 1 else 'days pass'}: the records' times are set back"
 
 
-def days_pass(days: int, *functions: str) -> Callable[[Stage], str]:
+def days_pass(days: int, *functions: str) -> Callable[[Sandbox], str]:
     """Let days pass, then run what the schedules run: reminders and deadlines at least."""
 
-    def act(stage: Stage) -> str:
-        said = pass_days(stage, days) if days else "an hour passes"
-        for function in ("RemindFunction", "ExpireFunction", *functions):
-            stage.run(function)
+    def act(sandbox: Sandbox) -> str:
+        said = shift_days(sandbox, days) if days else "an hour passes"
+        for function in ("Remind", "Expire", *functions):
+            sandbox.run(function)
         return said
 
     return act
 
 
-def waiting_is_over(stage: Stage) -> None:
+def make_waiting_due(sandbox: Sandbox) -> None:
     """Let what waits in the outbox be due, as if the time of its next try had come."""
-    dynamodb, table = stage.account.root.client("dynamodb"), stage.evidence.stack["TableName"]
+    dynamodb, table = (
+        sandbox.account.root.client("dynamodb"),
+        sandbox.observations.stack["TableName"],
+    )
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    stage.evidence.look()
-    for intent in stage.evidence.kind("INTENT"):
+    sandbox.observations.update()
+    for intent in sandbox.observations.kind("INTENT"):
         if intent["status"] == "pending":
             dynamodb.update_item(
                 TableName=table,

@@ -1,4 +1,4 @@
-"""Who acts in the sandbox: IAM users with keys of their own, under real policies.
+"""Who history_lines in the sandbox: IAM users with keys of their own, under real policies.
 
 All of them are made up; the addresses they call from are reserved for documentation (RFC 5737).
 """
@@ -66,7 +66,7 @@ PASSWORD_POLICY: Final = {
 
 
 @dataclass
-class Cast:
+class Actors:
     """The people and programs of an account, each with an access key once they have one."""
 
     account: Account
@@ -74,13 +74,13 @@ class Cast:
     seeds: dict[str, str] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict)
     # Passwords that the watcher set, as the approver was told them.
-    handed_over: list[str] = field(default_factory=list)
+    issued_passwords: list[str] = field(default_factory=list)
 
     def __getitem__(self, name: str) -> Principal:
         """The principal of that name."""
         return self.people[name]
 
-    def before_the_watcher(self) -> None:
+    def create(self) -> None:
         """Make the account as it is before anybody installs a watcher."""
         root = self.account.root
         iam = root.client("iam")
@@ -91,14 +91,14 @@ class Cast:
         iam.put_group_policy(
             GroupName=GROUP, PolicyName="self-service", PolicyDocument=json.dumps(SELF_SERVICE)
         )
-        self.hire("olivia", by=root)
+        self.create_user("olivia", by=root)
         iam.attach_user_policy(UserName="olivia", PolicyArn=ADMINISTRATOR_POLICY)
         for name in ("olivia", "bob", "carol", "dave", "henry", "petra", "victor"):
             if name not in self.people:
-                self.hire(name, by=root, manager=f"olivia@{DOMAIN}")
+                self.create_user(name, by=root, manager=f"olivia@{DOMAIN}")
                 iam.add_user_to_group(GroupName=GROUP, UserName=name)
-            self.give_console_access(name, by=root)
-        self.hire("frank", by=root)
+            self.grant_console_access(name, by=root)
+        self.create_user("frank", by=root)
         for name in ("olivia", "carol", "dave", "petra", "victor"):
             self.enrol(name, device=f"{name}-phone")
         # Carol is of the security team herself: she may approve, but not for herself.
@@ -109,7 +109,7 @@ class Cast:
     def _staff_the_service_desk(self) -> None:
         """Make the service desk's role, and lena, who works in it."""
         iam = self.account.root.client("iam")
-        self.hire("lena", by=self.account.root)
+        self.create_user("lena", by=self.account.root)
         lena = iam.get_user(UserName="lena")["User"]["Arn"]
         trust = {"Effect": "Allow", "Principal": {"AWS": lena}, "Action": "sts:AssumeRole"}
         role = iam.create_role(
@@ -120,16 +120,16 @@ class Cast:
             UserName="lena", PolicyName="service-desk", PolicyDocument=json.dumps(_policy(enter))
         )
 
-    def hire(self, name: str, *, by: Principal, **tags: str) -> None:
+    def create_user(self, name: str, *, by: Principal, **tags: str) -> None:
         """Make an IAM user with an access key, and with these tags."""
         iam = by.client("iam")
         said = {"email": f"{name}@{DOMAIN}"} | tags
         iam.create_user(
             UserName=name, Tags=[{"Key": key, "Value": value} for key, value in said.items()]
         )
-        self.give_key(name, by=by)
+        self.create_access_key(name, by=by)
 
-    def give_key(self, name: str, *, by: Principal) -> None:
+    def create_access_key(self, name: str, *, by: Principal) -> None:
         """Make an access key and let the user act with it from now on."""
         key = by.client("iam").create_access_key(UserName=name)["AccessKey"]
         self.people[name] = Principal(
@@ -140,7 +140,7 @@ class Cast:
             SOURCE_IPS.get(name, "203.0.113.99"),
         )
 
-    def give_console_access(self, name: str, *, by: Principal) -> None:
+    def grant_console_access(self, name: str, *, by: Principal) -> None:
         """Give a user a console password, to be changed at the first sign-in."""
         # Of all classes of characters, whatever the random part has.
         self.passwords[name] = f"{secrets.token_urlsafe(18)}-Aa1"
@@ -180,7 +180,7 @@ class Cast:
         )
         return self._session(name, got["Credentials"])
 
-    def at_the_service_desk(self, name: str) -> Principal:
+    def in_service_desk_role(self, name: str) -> Principal:
         """Give the session of somebody who works in the service desk's role."""
         iam = self.account.root.client("iam")
         return self.in_role(name, iam.get_role(RoleName=SERVICE_DESK)["Role"]["Arn"])
@@ -202,7 +202,7 @@ class Cast:
         """Put all console users under the guard policy."""
         self["olivia"].client("iam").attach_group_policy(GroupName=GROUP, PolicyArn=policy_arn)
 
-    def open_the_desk(self, requester_policy_arn: str, approver_policy_arn: str) -> None:
+    def grant_api_access(self, requester_policy_arn: str, approver_policy_arn: str) -> None:
         """Let users and the service desk file requests, and the security team decide them."""
         iam = self["olivia"].client("iam")
         iam.attach_group_policy(GroupName=GROUP, PolicyArn=requester_policy_arn)

@@ -37,13 +37,13 @@ from ministack.services import dynamodb, iam, ses_v2
 from ministack.services.cloudformation import provisioners
 
 from sandbox import (
+    aws_protocol,
+    function_processes,
     function_urls,
-    layers,
     mfa_sessions,
     organization,
     passwords,
     totp,
-    wire,
 )
 
 
@@ -75,7 +75,7 @@ def install(observe: Callable[[Decision], None]) -> None:
     )
     iam._IAM_HANDLERS["EnableMFADevice"] = _with_codes_checked(iam._IAM_HANDLERS["EnableMFADevice"])
     iam._IAM_HANDLERS["UpdateUser"] = _update_user
-    for more in (function_urls, layers, mfa_sessions, organization, passwords):
+    for more in (function_processes, function_urls, mfa_sessions, organization, passwords):
         more.install()
 
 
@@ -381,7 +381,7 @@ def _without_metric_math(record: Any) -> Any:
 
 def _defaults_to_caller(action: str) -> bool:
     """Whether the action is about the caller's own user when no other is named."""
-    model = wire.service_model("iam")
+    model = aws_protocol.service_model("iam")
     if action not in model.operation_names:
         return False
     shape = model.operation_model(action).input_shape

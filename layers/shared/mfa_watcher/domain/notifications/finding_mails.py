@@ -1,0 +1,134 @@
+"""The mails about a finding, and about the end of an exemption."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from mfa_watcher.domain.events.signals import Signal, SignalKind
+from mfa_watcher.domain.notifications.mails import (
+    EnrolledMail,
+    ExemptionEndingMail,
+    GuideMail,
+    Mail,
+    QuarantinedMail,
+    ReminderMail,
+    SecondDeviceMail,
+    SecurityCaseMail,
+    WelcomeMail,
+)
+from mfa_watcher.domain.users.user import Exemption, Finding, MailKind, User
+
+OnceKind = Literal[
+    MailKind.GUIDE,
+    MailKind.WELCOME,
+    MailKind.DEVICE_LOST,
+    MailKind.QUARANTINED,
+    MailKind.ENROLLED,
+    MailKind.SECOND_DEVICE,
+]
+"""The mails that a finding causes at most once."""
+
+
+def once_per_finding(  # noqa: PLR0913 - who, which finding, and what caused it
+    kind: OnceKind,
+    user: User,
+    finding: Finding,
+    at: datetime,
+    *,
+    request_id: str | None,
+    signal: Signal | None,
+    serial: str | None,
+) -> Mail:
+    """Return a mail that a finding causes at most once. ``serial`` names a device if it can."""
+    common = _common(user, finding, at, request_id)
+    devices = tuple(device.serial for device in user.devices)
+    match kind:
+        case MailKind.WELCOME:
+            return WelcomeMail(**common, next_at=finding.due_at)
+        case MailKind.QUARANTINED:
+            return QuarantinedMail(
+                **common, opened_at=finding.opened_at, escalation_step=finding.escalation_step
+            )
+        case MailKind.ENROLLED:
+            return EnrolledMail(**common, serial=serial or devices[-1], devices=devices)
+        case MailKind.SECOND_DEVICE:
+            return SecondDeviceMail(**common, devices=devices)
+        case MailKind.GUIDE | MailKind.DEVICE_LOST:
+            if kind is MailKind.DEVICE_LOST and signal and not _is_removal(signal):
+                signal = None  # it made us look, and who caused it has removed nothing
+            return GuideMail(
+                kind=kind,
+                **common,
+                cause=finding.cause,
+                actor=signal.record.identity.arn if signal else None,
+                done_by_user=signal.subject_acted if signal else False,
+                source_ip=signal.record.source_ip if signal else None,
+                serial=serial,
+                next_at=finding.due_at,
+            )
+
+
+def reminder(  # noqa: PLR0913 - which, about whom, and which finding
+    kind: Literal[MailKind.REMINDER, MailKind.FINAL_WARNING],
+    user: User,
+    finding: Finding,
+    at: datetime,
+    *,
+    request_id: str | None,
+    step: int,
+) -> ReminderMail:
+    """Return a reminder, or the final warning."""
+    return ReminderMail(
+        kind=kind,
+        **_common(user, finding, at, request_id),
+        cause=finding.cause,
+        opened_at=finding.opened_at,
+        step=step,
+        escalation_step=finding.escalation_step,
+        next_at=finding.due_at,
+    )
+
+
+def security_case(
+    user: User, finding: Finding, at: datetime, *, request_id: str | None, step: int
+) -> SecurityCaseMail:
+    """Return the mail by which security receives a case."""
+    return SecurityCaseMail(
+        **_common(user, finding, at, request_id),
+        cause=finding.cause,
+        opened_at=finding.opened_at,
+        step=step,
+        next_at=finding.due_at,
+    )
+
+
+def exemption_ending(
+    user: User, exemption: Exemption, at: datetime, *, request_id: str | None
+) -> ExemptionEndingMail:
+    """Return the mail that tells security when an exemption ends."""
+    return ExemptionEndingMail(
+        account_id=user.key.account_id,
+        at=at,
+        user=user.key,
+        user_name=user.name,
+        request_id=request_id,
+        actor=exemption.granted_by,
+        reason=exemption.reason,
+        opened_at=exemption.granted_at,
+        next_at=exemption.until,
+    )
+
+
+def _is_removal(signal: Signal) -> bool:
+    return signal.kind is SignalKind.DEVICE_REMOVAL
+
+
+def _common(user: User, finding: Finding, at: datetime, request_id: str | None) -> dict[str, Any]:
+    """Return the values of the fields that every mail about a finding has."""
+    return {
+        "account_id": user.key.account_id,
+        "at": at,
+        "user": user.key,
+        "user_name": user.name,
+        "request_id": request_id,
+        "finding_id": finding.id,
+    }

@@ -1,0 +1,187 @@
+"""What a step of the recipes in docs/conventions.md would forget is named here.
+
+See the recipes there; the message of each assertion says which file to open.
+"""
+
+import re
+from typing import Any
+
+import pytest
+from moto.events.models import EventPattern
+
+from mfa_watcher.domain.events.signals import IAM_CALLS, SignalKind
+from mfa_watcher.domain.health.results import Check
+from mfa_watcher.domain.notifications.intents import AlertKind
+from mfa_watcher.domain.users.user import MailKind
+from mfa_watcher.mail.languages import languages
+from tests.golden.test_events import EXPECTED, SCHEDULED
+from tests.support.tampering import CASES
+from tests.template.cloudformation import ROOT, Template
+from tests.template.test_functions import SETTINGS
+
+DOMAIN = ROOT / "layers" / "shared" / "mfa_watcher" / "domain"
+HUB = Template.read()
+FORWARDER = Template.forwarder("444455556666", "us-east-1")
+
+
+def first_cells(page: str) -> set[str]:
+    """Return the first cells of all tables of a page, without formatting."""
+    rows = re.findall(r"^\| ([^|]+) \|", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE)
+    return {cell.strip("` ").split(",")[0] for cell in rows}
+
+
+# A new signal -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "template"), [("template.yaml", HUB), ("forwarder.yaml", FORWARDER)]
+)
+def test_every_iam_call_that_is_a_signal_is_in_the_pattern_of_both_templates(
+    file: str, template: Template
+) -> None:
+    pattern = EventPattern(
+        None, template.resolve(template.properties("IamChangeRule")["EventPattern"])
+    )
+    missing = [name for name in sorted(IAM_CALLS) if not pattern.matches_event(iam_event(name))]
+    assert not missing, f"{file}: add {missing} to the event pattern of IamChangeRule"
+
+
+def iam_event(name: str) -> Any:
+    """Return an event of an IAM call, with as much as a pattern may look at."""
+    return {
+        "source": "aws.iam",
+        "detail-type": "AWS API Call via CloudTrail",
+        "detail": {"eventSource": "iam.amazonaws.com", "eventName": name},
+    }
+
+
+def test_every_signal_has_a_row_in_the_table_of_aws_calls() -> None:
+    missing = set(SignalKind) - first_cells("aws-calls.md")
+    assert not missing, (
+        f"docs/aws-calls.md has no row for {sorted(missing)}, see SIGNALS in its test"
+    )
+
+
+def test_every_signal_has_an_event_file() -> None:
+    missing = set(SignalKind) - {meaning[0] for meaning in EXPECTED.values()} - {SignalKind.IGNORED}
+    assert not missing, f"no file in events/ means {sorted(missing)}, see tests/golden"
+
+
+# A new alert ------------------------------------------------------------------------------------
+
+
+def test_every_kind_of_alert_is_built_somewhere() -> None:
+    source = "".join(
+        path.read_text("utf-8") for path in DOMAIN.rglob("*.py") if path.name != "intents.py"
+    )
+    missing = [kind.name for kind in AlertKind if f"AlertKind.{kind.name}" not in source]
+    assert not missing, f"no code in domain/ builds {missing}"
+
+
+def test_every_kind_of_alert_has_a_row_in_the_table_of_alerts() -> None:
+    missing = set(AlertKind) - first_cells("effects.md")
+    assert not missing, f"docs/effects.md, Alerts, has no row for {sorted(missing)}"
+
+
+# A new mail -------------------------------------------------------------------------------------
+
+
+def test_every_mail_has_a_row_in_the_table_of_mails() -> None:
+    missing = set(MailKind) - first_cells("mails.md")
+    assert not missing, f"docs/mails.md has no row for {sorted(missing)}"
+
+
+# A new language ---------------------------------------------------------------------------------
+
+
+def test_the_template_offers_the_languages_that_exist() -> None:
+    offered = HUB.body["Parameters"]["DefaultLanguage"]["AllowedValues"]
+    assert set(offered) == set(languages()), (
+        "template.yaml: AllowedValues of DefaultLanguage are not the folders of templates/words"
+    )
+
+
+# A new function ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", ["local-functions.md"])
+def test_every_function_has_its_line_in_the_docs(page: str) -> None:
+    written = (ROOT / "docs" / page).read_text("utf-8")
+    missing = [
+        name
+        for name in HUB.of_type("AWS::Serverless::Function")
+        if f"invoke {name} " not in written
+    ]
+    assert not missing, f"docs/{page} does not invoke {missing}"
+
+
+def test_every_function_that_neither_a_queue_nor_a_stream_nor_a_person_calls_has_a_schedule() -> (
+    None
+):
+    mapped = {
+        HUB.body["Resources"][name]["Properties"]["FunctionName"]["Ref"]
+        for name in HUB.of_type("AWS::Lambda::EventSourceMapping")
+    }
+    missing = [
+        name
+        for name, function in HUB.of_type("AWS::Serverless::Function").items()
+        if name not in mapped
+        and "Events" not in function["Properties"]
+        and "FunctionUrlConfig" not in function["Properties"]
+    ]
+    assert not missing, f"template.yaml: nothing invokes {missing}: add Events with a ScheduleV2"
+
+
+# A new health check -----------------------------------------------------------------------------
+
+
+def test_every_health_check_has_a_row_in_its_table() -> None:
+    missing = {check.value[0] for check in Check} - first_cells("doctor.md")
+    assert not missing, f"docs/doctor.md has no row for {sorted(missing)}"
+
+
+def test_every_call_of_tampering_is_on_the_page_about_it() -> None:
+    written = (ROOT / "docs" / "watching.md").read_text("utf-8")
+    missing = {case.name for case in CASES if f"`{plain_name(case.name)}`" not in written}
+    assert not missing, f"docs/watching.md does not name {sorted(missing)}"
+
+
+def plain_name(call: str) -> str:
+    """Return a call's name without the version that Lambda adds."""
+    return re.sub(r"\d{8}(v\d)?$", "", call)
+
+
+def test_every_function_is_in_the_tables_of_the_tests() -> None:
+    functions = HUB.of_type("AWS::Serverless::Function")
+    missing = sorted(set(functions) - set(SETTINGS))
+    assert not missing, f"tests/template/test_functions.py: SETTINGS lacks {missing}"
+    source = (ROOT / "tests" / "functions" / "product.py").read_text("utf-8")
+    built = {
+        name
+        for app in ROOT.glob("functions/*/app.py")
+        for name in re.findall(r"\bbootstrap\.(\w+)\(\)", app.read_text("utf-8"))
+    }
+    missing = sorted(name for name in built if f"bootstrap.{name}," not in source)
+    assert not missing, f"tests/functions/product.py: Product._start does not reset {missing}"
+
+
+def test_every_function_of_a_schedule_has_its_event_in_the_table_of_scheduled_ones() -> None:
+    scheduled = {
+        function["Properties"]["CodeUri"].removeprefix("functions/")
+        for function in HUB.of_type("AWS::Serverless::Function").values()
+        if any(e["Type"] == "ScheduleV2" for e in function["Properties"].get("Events", {}).values())
+    }
+    missing = scheduled - {case.split("/")[0] for case in SCHEDULED}
+    assert not missing, f"tests/golden/test_events.py: SCHEDULED has no event of {sorted(missing)}"
+
+
+def test_every_function_has_an_alarm_about_its_errors() -> None:
+    alarms = HUB.nested("Alarms")
+    watched = {
+        dimension["Value"]["Ref"]
+        for alarm in alarms.of_type("AWS::CloudWatch::Alarm").values()
+        for dimension in alarm["Properties"].get("Dimensions", ())
+        if dimension["Name"] == "FunctionName" and alarm["Properties"]["MetricName"] == "Errors"
+    }
+    missing = sorted(set(HUB.of_type("AWS::Serverless::Function")) - watched)
+    assert not missing, f"alarms.yaml: no alarm about errors of {missing}"
