@@ -343,7 +343,7 @@ def opened(
     with mock_aws(), compared_with(stored) if moto else answered_by(stored):
         monkeypatch.setattr(boto3, "client", client)
         monkeypatch.setattr(items, "DUE_SHARDS", shards)
-        monkeypatch.setattr(items, "ROSTER_SHARDS", shards)
+        monkeypatch.setattr(items, "INVENTORY_SHARDS", shards)
         if moto:
             _create_table(_unwatched("dynamodb"))
         # Past moto's API, which takes as long for these as for a short test.
