@@ -650,7 +650,7 @@ def grown(draw: st.DataObject) -> World:
 
 
 def go_on(world: World, draw: st.DataObject, *, lost: tuple[int, ...] = CHANGES) -> None:
-    """Make random changes. Some send an event; the others are of the kinds whose events are lost."""
+    """Make random changes. Some send an event; the events of others are lost."""
     for _ in range(draw.draw(st.integers(0, 12))):
         if draw.draw(st.booleans()):
             if changed := change(world, draw, CHANGES):
