@@ -104,7 +104,7 @@ def sleep(seconds: float) -> None:
 
 
 class _MemberClient:
-    """A member's IAM client; its role is assumed on first use, and again before the session ends."""
+    """A member's IAM client. The role is assumed on first use, and before its session ends."""
 
     def __init__(self, sessions: MemberSessions, account_id: str) -> None:
         self._sessions = sessions

@@ -20,7 +20,7 @@ metrics = Metrics()
 INTENT_PREFIX = "INTENT#"
 
 _SECONDS_PER_INTENT = 8.0
-"""Enough for the slowest intent: three reads of IAM, the wait for the sending rate, and one mail."""
+"""Enough for the slowest intent: three reads of IAM, the sending rate's wait, and one mail."""
 
 _SECONDS_PER_DIGEST = 20.0
 """Enough to claim and mark as many alerts as fit into one message."""

@@ -198,7 +198,9 @@ class DeliverIntents:
 
     # --- mails ---
 
-    def _deliver_mail(self, claim: Claim, mail: Mail) -> Delivery:
+    def _deliver_mail(  # noqa: PLR0911 - each is one end of a delivery
+        self, claim: Claim, mail: Mail
+    ) -> Delivery:
         """Send a mail to the first of its recipient's addresses that SES accepts."""
         if isinstance(mail, UnreachableUsersMail):
             return self._send(claim, mail, self._security(), _Recipient(()))

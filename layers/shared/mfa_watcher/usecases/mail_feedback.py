@@ -56,7 +56,7 @@ class RecordMailFeedback:
             return RecordedFeedback(report, FeedbackResult.NOT_OURS)
         if self.clock() - report.at > self.policy.remember_events:
             raise UnactionableError(
-                f"the report is of {report.at:%Y-%m-%d}, too old to know whether it was recorded before"
+                f"the report is of {report.at:%Y-%m-%d}, too old to know whether it was recorded"
             )
         report = replace(report, to=sent.to or report.to)
         if sent.unmarked:

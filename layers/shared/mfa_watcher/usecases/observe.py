@@ -104,8 +104,8 @@ class ObserveEvents:
     def _refuse_unactionable(self, event: Event) -> None:
         if not self.accounts.include(event.account_id):
             raise UnactionableError(
-                f"the event is about account {event.account_id}, which is not watched: it is neither"
-                " the watcher's own account nor one of its members"
+                f"the event is about account {event.account_id}, which is not watched: it is"
+                " neither the watcher's own account nor one of its members"
             )
         if self.clock() - event.at > self.policy.remember_events:
             raise UnactionableError(
@@ -140,7 +140,7 @@ class ObserveEvents:
     def _earlier(
         self, event: Event, signal: Signal, request: ChangeRequest | None
     ) -> ChangeRequest | None:
-        """Return the earlier request whose fulfilment caused a late record; None if there is none."""
+        """Return the earlier request whose fulfilment caused a late record, or None."""
         if not is_fulfil_role_acting(signal, event.account_id, self.policy):
             return None
         earlier = request
@@ -156,7 +156,7 @@ class ObserveEvents:
         return earlier if earlier is not request else None
 
     def _subject(self, event: Event, signal: Signal) -> User | None:
-        """Return the user that the signal is about: by the record's id, from our table, from IAM."""
+        """Return the user that the signal is about: by the record's id, our table, or IAM."""
         account_id = event.account_id
         if (user_id := signal.subject_id) is not None:
             key = UserKey(account_id, user_id)

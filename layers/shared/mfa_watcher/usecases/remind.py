@@ -62,7 +62,7 @@ class RemindUsers:
         return self.store.due_users(now=self.clock())
 
     def remind(self, key: UserKey) -> EvaluatedUser:
-        """Evaluate one user. Raises IamReadError if IAM does not answer; the user then stays due."""
+        """Evaluate one user. Raises IamReadError, after which the user stays due."""
         user, now = self.store.user(key), self.clock()
         if user is None or user.due_at is None or user.due_at > now:
             return EvaluatedUser(key, ReminderResult.NOT_DUE)

@@ -172,7 +172,7 @@ def approval_desk_api(desk: ApprovalDesk) -> DeskApi:
         api,
         "reopen",
         "Reopen the window of a request",
-        "Approves again a request that expired, or that was fulfilled without a new device in time.",
+        "Approves again a request that expired, or whose new device was not added in time.",
         desk.reopen,
     )
     _add_step_route(
