@@ -119,7 +119,7 @@ def put_if(condition: str, **asked: Wire) -> Call:
     return "put_item", {"Item": key(), "ConditionExpression": condition, **asked}
 
 
-def update(expression: str, pk: str = "a", /, **asked: Wire) -> Call:
+def update(expression: str, asked: Wire, pk: str = "a") -> Call:
     return "update_item", {"Key": key(pk), "UpdateExpression": expression, **asked}
 
 
@@ -149,27 +149,27 @@ REFUSED: dict[str, Call] = {
     "an item of more than 400 KB in a transaction": puts(key() | {"text": LARGE}),
     "an item twice in a transaction": puts(key(), key()),
     "a transaction of 101 writes": puts(*(key(str(number)) for number in range(101))),
-    "a value that no update uses": update("SET a = :a", **TWO),
-    "a value that is not given": update("SET a = :a, b = :b", **A_NUMBER),
+    "a value that no update uses": update("SET a = :a", TWO),
+    "a value that is not given": update("SET a = :a, b = :b", A_NUMBER),
     "a name that no update uses": update(
-        "SET a = :a", ExpressionAttributeNames={"#b": "b"}, **A_NUMBER
+        "SET a = :a", {"ExpressionAttributeNames": {"#b": "b"}, **A_NUMBER}
     ),
-    "a reserved word in an update": update("SET status = :a", **A_NUMBER),
+    "a reserved word in an update": update("SET status = :a", A_NUMBER),
     "a reserved word in a condition": put_if("status = :a", **A_NUMBER),
     "a reserved word in a function": put_if("attribute_not_exists(status)"),
-    "an update of a key": update("SET sk = :a", **A_TEXT),
-    "an update in no language": update("MAKE a :a", **A_NUMBER),
-    "adding a text": update("ADD a :a", **A_TEXT),
-    "adding to a text": update("ADD word :a", "there", **A_NUMBER),
-    "a sum with a text": update("SET a = word + :a", "there", **A_NUMBER),
-    "a sum with nothing": update("SET a = gone + :a", "there", **A_NUMBER),
+    "an update of a key": update("SET sk = :a", A_TEXT),
+    "an update in no language": update("MAKE a :a", A_NUMBER),
+    "adding a text": update("ADD a :a", A_TEXT),
+    "adding to a text": update("ADD word :a", A_NUMBER, "there"),
+    "a sum with a text": update("SET a = word + :a", A_NUMBER, "there"),
+    "a sum with nothing": update("SET a = gone + :a", A_NUMBER, "there"),
     "a query of no partition": query("sk = :a", **A_TEXT),
     "another table": ("get_item", {"Key": key(), "TableName": "another"}),
 }
 REFUSED_BY_AWS_ALONE: dict[str, Call] = {
     "reading by a key of 2049 bytes": ("get_item", {"Key": key("a" * 2049)}),
     "a number as a key of an index": put(due_shard=TEXT, due_at=ONE),
-    "a name that is not given": update("SET #a = :a", **A_NUMBER),
+    "a name that is not given": update("SET #a = :a", A_NUMBER),
     "a value that is not given": put_if("a = :a"),
     "a value that no condition uses": put_if("attribute_not_exists(pk)", **A_NUMBER),
     "a value that no query uses": query("pk = :a", **TWO),
