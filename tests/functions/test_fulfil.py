@@ -373,7 +373,7 @@ def test_a_user_who_was_made_anew_under_the_same_name_is_another(
     before = Ana.of(account)
     status, problem = fulfil(product, request)
     assert status == 409
-    assert "another has the name now" in problem["detail"]
+    assert "another user has the name now" in problem["detail"]
     assert untouched(account)
     assert Ana.of(account) == before
 
@@ -395,7 +395,7 @@ def test_who_gets_the_name_midway_keeps_device_and_password(
             if made[number - 1] == "iam:UpdateLoginProfile":
                 break
             assert status == 409, told
-            assert "another has the name now" in problem["detail"], told
+            assert "another user has the name now" in problem["detail"], told
             heir = Ana.of(account)
             assert heir.devices == {HARDWARE}, told
             assert heir.password == "Correct-horse-1", told  # noqa: S105 - an example
@@ -507,7 +507,7 @@ def test_a_violation_meanwhile_ends_the_carrying_out(product: Product, account: 
     before = Ana.of(account).password
     status, problem = fulfil(product, request)
     assert status == 409
-    assert "call took it over, or its state changed" in problem["detail"]
+    assert "another call took over the fulfilment" in problem["detail"]
     assert Ana.of(account).password == before
     after = request_now(account, request)
     assert (after.state, after.violation) == (RequestState.OPEN, True)
