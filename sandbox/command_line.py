@@ -19,7 +19,7 @@ _VARIABLES: Final = {
     "ApprovalDeskUrl": "MFA_WATCHER_APPROVAL_DESK_URL",
     "FulfilUrl": "MFA_WATCHER_FULFIL_URL",
 }
-_PASSWORD: Final = re.compile(r"(?<=kept nowhere:\n\n  )\S+")
+_PASSWORD: Final = re.compile(r"(?<=is not stored:\n\n  )\S+")
 
 WARM: Final = WarmPython(
     sys.executable,
