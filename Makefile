@@ -27,7 +27,7 @@ COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo sandbox test test-e2e simulation bench lint format types contract template docs build lock pr clean interpreter
+.PHONY: help setup demo sandbox test test-e2e simulation bench lint format types contract template docs build lock pr clean interpreter environments
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s%s\n", $$1, $$2}'
@@ -46,39 +46,47 @@ interpreter:
 	  echo 'MFA Watcher needs Python 3.11, 3.12 or 3.13, and $(or $(PYTHON),no python3 found here) is none or does not start.'; \
 	  echo 'Name one: make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3.13'; exit 1; }
 
+# Make environment $(1) from lock file $(2), then run pip once more with $(3), if given.
 define make_environment
-	$(call say,Making $(1) with Python $(VERSION) from $(2))
-	@rm -rf $(1)
-	@"$(INTERPRETER)" -m venv $(1)
-	@$(1)/bin/python $(PIP) --require-hashes --requirement $(2)
+	@began=$$(date +%s); printf '  %-14s …\n' $(1); \
+	rm -rf $(1) && "$(INTERPRETER)" -m venv $(1) \
+	  && $(1)/bin/python $(PIP) --require-hashes --requirement $(2) \
+	  $(if $(3),&& $(1)/bin/python $(PIP) $(3)) \
+	  && printf '  %-14s ready after %s s\n' $(1) $$(($$(date +%s) - began))
+	@touch $@
 endef
 
 $(DEV): | interpreter
-	$(call make_environment,.venv,requirements/dev.txt)
-	@.venv/bin/python $(PIP) --no-build-isolation --editable .
-	@touch $@
+	$(call make_environment,.venv,requirements/dev.txt,--no-build-isolation --editable .)
 
 $(SAM): | interpreter
 	$(call make_environment,.venv-sam,requirements/sam.txt)
-	@touch $@
 
 $(SANDBOX): | interpreter
 	$(call make_environment,.venv-sandbox,requirements/sandbox.txt)
-	@touch $@
 
 $(LOCK): | interpreter
 	$(call make_environment,.venv-lock,requirements/lock.txt)
-	@touch $@
 
-setup: $(DEV) $(SAM) $(SANDBOX) ## Make all environments now
+# Those that are missing or out of date, at the same time: a minute's work for one processor.
+ENVIRONMENTS := $(DEV) $(SAM) $(SANDBOX)
+MISSING := $(filter-out $(wildcard $(ENVIRONMENTS)),$(ENVIRONMENTS))
+
+environments: | interpreter
+ifneq ($(MISSING),)
+	$(call say,Making the environments with Python $(VERSION); this takes a minute or two)
+	@$(MAKE) --jobs=3 $(MISSING)
+endif
+
+setup: environments ## Make all environments now
 	$(call say,Ready: Python $(VERSION) in .venv .venv-sam .venv-sandbox)
 
 # --- seeing it ----------------------------------------------------------------------------
 
-demo: $(DEV) $(SAM) $(SANDBOX) ## Play the whole story on this machine: no AWS account, no Docker
+demo: environments ## Run the whole story on this machine: no AWS account, no Docker
 	@.venv/bin/python -m sandbox demo $(ARGS)
 
-sandbox: $(DEV) $(SAM) $(SANDBOX) ## Keep an emulated account with the watcher running, for your own AWS CLI
+sandbox: environments ## Keep an emulated account with the watcher running, for your own AWS CLI
 	@.venv/bin/python -m sandbox up $(ARGS)
 
 # --- checking it --------------------------------------------------------------------------
@@ -87,7 +95,7 @@ test: $(DEV) ## Run the tests, but those of the deployed sandbox
 	$(call say,Tests; those of the deployed sandbox (e2e) are in make test-e2e)
 	@.venv/bin/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
 
-test-e2e: $(DEV) $(SAM) $(SANDBOX) ## Run the tests of the product as it is deployed into the sandbox
+test-e2e: environments ## Run the tests of the product as it is deployed into the sandbox
 	$(call say,Tests of the deployed sandbox)
 	@.venv/bin/python -m pytest --numprocesses=2 tests/e2e $(ARGS)
 

@@ -1,6 +1,6 @@
-"""Reading AWS requests and responses off the aws_protocol with botocore's service models.
+"""Parse AWS requests and responses with botocore's service models.
 
-Gives CloudTrail's view of them: names in lowerCamelCase, real types, no secrets.
+The result is as CloudTrail has it: names in lowerCamelCase, real types, no secrets.
 """
 
 import json
@@ -51,7 +51,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """What was answered to one."""
+    """The response to a request."""
 
     status: int
     headers: Mapping[str, str]
@@ -59,19 +59,19 @@ class Response:
 
 
 def signature(headers: Mapping[str, str]) -> Signature | None:
-    """Who claims to have signed for which service, or None for an unsigned request."""
+    """Return the key, region and service of a signature; None for an unsigned request."""
     found = _SCOPE.search(headers.get("authorization", ""))
     return Signature(found["key"], found["region"], found["service"]) if found else None
 
 
 @cache
 def service_model(service: str) -> ServiceModel:
-    """Botocore's description of a service."""
+    """Return botocore's description of a service."""
     return botocore.session.get_session().get_service_model(service)
 
 
 def operation(service: str, request: Request) -> OperationModel | None:
-    """The operation that a request calls; None if the service has no such."""
+    """Return the operation that a request calls; None if the service has none such."""
     model = service_model(service)
     if _is_rest(model):
         return next((called for called, _ in _called_by_path(service, request)), None)
@@ -83,7 +83,7 @@ def operation(service: str, request: Request) -> OperationModel | None:
 
 
 def parameters(called: OperationModel, request: Request) -> Json:
-    """What a record's `requestParameters` says about the request."""
+    """Return a record's `requestParameters` for the request."""
     if called.input_shape is None:
         return {}
     if _is_rest(called.service_model):
@@ -97,7 +97,7 @@ def parameters(called: OperationModel, request: Request) -> Json:
 
 
 def outcome(called: OperationModel, response: Response) -> Json:
-    """The parsed response: the output's members, or `Error` with `Code` and `Message`."""
+    """Return the parsed response: the output's members, or `Error` with `Code` and `Message`."""
     if _is_rest(called.service_model):
         protocol = "rest-json"
     else:
@@ -107,14 +107,14 @@ def outcome(called: OperationModel, response: Response) -> Json:
         "headers": dict(response.headers),
         "body": response.body,
     }
-    # The stub says that every operation has an output; None is what the parser takes for none.
+    # The stub says that every operation has an output. The parser accepts None for none.
     parsed: Json = create_parser(protocol).parse(raw, cast("Shape", called.output_shape))
     parsed.pop("ResponseMetadata", None)
     return parsed
 
 
 def event_name(called: OperationModel) -> str:
-    """The name that CloudTrail gives a call: Lambda's older ones end in the version of its API."""
+    """Return CloudTrail's name of a call. Lambda's older ones end in the version of the API."""
     dated = _DATED.match(called.http["requestUri"])
     if called.service_model.service_name != "lambda" or dated is None:
         return called.name
@@ -135,7 +135,7 @@ def _is_rest(model: ServiceModel) -> bool:
 def _called_by_path(
     service: str, request: Request
 ) -> Iterator[tuple[OperationModel, re.Match[str]]]:
-    """The operations of a REST service whose path a request has, with what stands in it."""
+    """Yield the operations of a REST service that fit a request's path, with the match."""
     for method, path, called in _paths(service):
         if method == request.method and (found := path.fullmatch(request.path.rstrip("/"))):
             yield called, found
@@ -159,7 +159,7 @@ def _form(request: Request) -> dict[str, str]:
 
 
 def _read_form(shape: Shape, form: Mapping[str, str], at: str) -> Any:  # noqa: ANN401 - any JSON
-    """The value at `at` ("Tags.member.1") in a query-protocol form, typed by the model."""
+    """Return the value at `at` ("Tags.member.1") of a form, typed by the model."""
     if isinstance(shape, StructureShape):
         places = {name: f"{at}.{name}".lstrip(".") for name in shape.members}
         return {
@@ -184,7 +184,7 @@ def _read_form(shape: Shape, form: Mapping[str, str], at: str) -> Any:  # noqa: 
 
 
 def camel(members: Json) -> Json:
-    """Members as a record spells them, without what must never be in one."""
+    """Return members as a record has them, without secrets."""
     return {
         name[:1].lower() + name[1:]: _spelled(member)
         for name, member in members.items()

@@ -18,11 +18,11 @@ def request_of(sandbox: Sandbox, name: str) -> str:
     )
 
 
-# --- carol, who lost her phone ------------------------------------------------------------------
+# --- carol, who lost a phone --------------------------------------------------------------------
 
 
 def victor_tries_for_carol(sandbox: Sandbox) -> None:
-    """Victor, of the security team, tries to remove carol's device for her."""
+    """Victor, of the security team, tries to remove carol's device to help."""
     iam, serial = sandbox.actors["victor"].client("iam"), sandbox.actors.serial("carol-phone")
     denied(iam.deactivate_mfa_device, UserName="carol", SerialNumber=serial)
 

@@ -32,7 +32,7 @@ SECURITY: Final = f"security@{DOMAIN}"
 
 
 class DeployError(RuntimeError):
-    """SAM failed; the message ends with what it said."""
+    """SAM failed; the message ends with its last output."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ def deploy(account: Account, home: Path = HOME, **overrides: str) -> Stack:
         "OrganizationId": ORGANIZATION_ID,
         "MemberAccounts": MEMBER_ID,
         "Architecture": layer_target()["LAYER_ARCHITECTURE"],
-        # Nobody wants to wait: IAM in the emulator is consistent at once.
+        # IAM in the emulator is consistent at once, so events need not wait.
         "SettleSeconds": "0",
-        # Nor for the end of a minute in which alerts are gathered.
+        # Nor do alerts wait until others can be combined with them.
         "AlertDigestSeconds": "0",
-        # The demo is shown at any time of the day.
+        # The demo runs at any time of the day.
         "MailHours": "0-24",
         "QuarantineMode": "on",
         "ServiceDeskRoles": "ServiceDesk",
@@ -136,12 +136,12 @@ def verify_sender(account: Account) -> None:
 
 
 def sam() -> str:
-    """The SAM CLI, which lives in an environment of its own."""
+    """Return the SAM CLI, which has its own environment."""
     return os.environ.get("SANDBOX_SAM", str(ROOT / ".venv-sam" / "bin" / "sam"))
 
 
 def _sam(command: str, *arguments: str, home: Path, **environment: str) -> None:
-    # A file of its own, so that no stage in samconfig.toml gets mixed in.
+    # A separate file, so that samconfig.toml is not read.
     settings = home / "samconfig.toml"
     settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text("version = 0.1\n")
@@ -158,6 +158,7 @@ def _sam(command: str, *arguments: str, home: Path, **environment: str) -> None:
             "AWS_DEFAULT_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
             "SAM_CLI_TELEMETRY": "0",
+            "SAM_CLI_POLL_DELAY": "0.1",
         }
         | environment,
         stdin=subprocess.DEVNULL,

@@ -1,23 +1,10 @@
-"""Where MiniStack 1.5 differs from AWS in a way that this product notices, put right.
+"""Patches of MiniStack 1.5 where it differs from AWS in a way that this product notices.
 
-MiniStack decides who may do what; nothing here decides for it. What is corrected:
+MiniStack decides who may do what; nothing here decides for it. docs/sandbox.md lists what differs.
+Further patches are in `organization.py`, `function_urls.py`, `mfa_sessions.py` and `passwords.py`,
+and, for speed only, `function_processes.py`.
 
-- policy variables such as `${aws:username}` are expanded before a statement is matched,
-- a session of a role is known to conditions by its role's ARN,
-- a condition on the partition keys of a call to DynamoDB finds them in the request,
-- an MFA device, and the caller's own user where none is named, is the resource of a call,
-- so is a rule on the default bus, under the name that AWS gives it there,
-- sending mail is authorised on the identity that sends, not on "*",
-- a condition on the policy that is attached or detached finds it in the request,
-- a denial names its resource and the policy that denies, as on AWS,
-- virtual devices get a real base-32 seed, and EnableMFADevice checks its two codes,
-- UpdateUser exists,
-- an alarm on a metric expression deploys, as an alarm on its first metric,
-- accounts and regions that belong together, function URLs, sessions with MFA and passwords:
-  `organization.py`, `function_urls.py`, `mfa_sessions.py`, `passwords.py`; and layers, for speed:
-  `layers.py`.
-
-Replacing fails loudly if a release of MiniStack no longer has the original.
+Patching fails loudly if a release of MiniStack no longer has the original.
 """
 
 import base64
@@ -49,7 +36,7 @@ from sandbox import (
 
 @dataclass(frozen=True)
 class Decision:
-    """One answer of the policy evaluation."""
+    """One decision of the policy evaluation."""
 
     principal_arn: str
     action: str
@@ -58,7 +45,7 @@ class Decision:
 
 
 def install(observe: Callable[[Decision], None]) -> None:
-    """Correct the MiniStack of this process; `observe` hears of each policy decision."""
+    """Patch the MiniStack of this process; `observe` is called with each policy decision."""
     _replace(iam_evaluator, "enforce", lambda original: _observed(original, observe))
     _replace(iam_evaluator, "enforce", _with_leading_keys)
     _replace(iam_evaluator, "_first_match", _with_variables_expanded)
@@ -66,7 +53,7 @@ def install(observe: Callable[[Decision], None]) -> None:
     _replace(iam_actions, "_ses_v2_resource_arn", _with_sending_identity)
     _replace(iam_actions, "request_tag_context", _with_attached_policy)
     _replace(iam_actions, "dynamodb_service_context", _with_keys_of_items)
-    _replace(iam_actions, "access_denied_response", _as_aws_words_it)
+    _replace(iam_actions, "access_denied_response", _with_message_of_aws)
     _replace(provisioners, "_cw_metric_alarm_record", _without_metric_math)
     for name, handler in iam._IAM_HANDLERS.items():
         iam._IAM_HANDLERS[name] = _for_the_caller(name, handler)
@@ -145,7 +132,7 @@ def _with_keys_of_items(service_context: Any) -> Any:
 
 
 def _with_leading_keys(enforce: Any) -> Any:
-    """Each item of a transaction is authorised as an action of its own, with its own key."""
+    """Authorise each item of a transaction as its own action, with its own key."""
 
     @wraps(enforce)
     def keyed(access_key: str, action: str, *request: Any, **rest: Any) -> Any:
@@ -160,7 +147,7 @@ def _with_leading_keys(enforce: Any) -> Any:
 
 
 def _keys_of_items(call: dict[str, Any]) -> list[tuple[str, str]]:
-    """The action (empty: the call's own) and the partition key of each item that a call names."""
+    """Return action (empty: the call's own) and partition key of each item that a call names."""
     items = [("", call)]
     items += [
         (f"dynamodb:{kind}Item", one)
@@ -194,8 +181,8 @@ def _with_iam_resources(extract: Any) -> Any:
                 or f"arn:aws:iam::{account}:mfa{path}{_first(form, 'VirtualMFADeviceName')}"
             )
         about_caller = _defaults_to_caller(action) or action == "ChangePassword"
-        nobody_named = about_caller and not _first(form, "UserName")
-        if service == "iam" and nobody_named and _calling_user():
+        no_user_named = about_caller and not _first(form, "UserName")
+        if service == "iam" and no_user_named and _calling_user():
             return _caller_arn()
         resource: str = extract(service, *request)
         if service == "events":
@@ -206,7 +193,7 @@ def _with_iam_resources(extract: Any) -> Any:
 
 
 def _rule_resource(resource: str, body: bytes, region: str, account: str) -> str:
-    """AWS leaves the default bus out of its rules' names, and MiniStack a target's rule."""
+    """Name a rule as AWS does: without the default bus, also in calls about its targets."""
     if resource == "*" and (rule := json.loads(body or b"{}").get("Rule")):
         return f"arn:aws:events:{region}:{account}:rule/{rule}"
     return resource.replace(":rule/default/", ":rule/")
@@ -237,26 +224,26 @@ def _with_sending_identity(resource_arn: Any) -> Any:
     return of_identity
 
 
-# --- words of a denial --------------------------------------------------------------------------
+# --- messages of a denial -----------------------------------------------------------------------
 
 
-def _as_aws_words_it(respond: Any) -> Any:
+def _with_message_of_aws(respond: Any) -> Any:
     @wraps(respond)
-    def worded(service: str, action: str, principal: str, request_id: str, **rest: Any) -> Any:
+    def denied(service: str, action: str, principal: str, request_id: str, **rest: Any) -> Any:
         if not (rest.get("error_code") or rest.get("message") or rest.get("resource_policy_arn")):
             resource = rest.get("resource_arn", "*")
             rest["message"] = (
                 f"User: {principal} is not authorized to perform: {action} "
-                f"on resource: {_spoken(resource)} "
+                f"on resource: {_named(resource)} "
                 f"{_reason(principal, action, resource, explicit=rest.get('explicit_deny', False))}"
             )
         return respond(service, action, principal, request_id, **rest)
 
-    return worded
+    return denied
 
 
-def _spoken(resource: str) -> str:
-    """IAM says "user carol" for a user's ARN, but spells out the ARNs of policies and devices."""
+def _named(resource: str) -> str:
+    """Return a resource as IAM names it: "user carol", but a policy or a device by its ARN."""
     found = re.fullmatch(r"arn:[^:]+:iam::\d*:(user|role|group)/(?:.+/)?([^/]+)", resource)
     return f"{found[1]} {found[2]}" if found else resource
 
@@ -269,7 +256,7 @@ def _reason(principal: str, action: str, resource: str, *, explicit: bool) -> st
 
 
 def _denying_policy(principal: str, action: str, resource: str) -> str:
-    """The managed policy whose statement denied; empty if it was an inline one."""
+    """Return the managed policy whose statement denied; empty for an inline policy."""
     account, name = principal.split(":")[4], principal.rpartition("/")[2]
     context = iam_evaluator.EvalContext(
         principal_arn=principal,
@@ -380,7 +367,7 @@ def _without_metric_math(record: Any) -> Any:
 
 
 def _defaults_to_caller(action: str) -> bool:
-    """Whether the action is about the caller's own user when no other is named."""
+    """Return whether the action is about the caller's own user if no user is named."""
     model = aws_protocol.service_model("iam")
     if action not in model.operation_names:
         return False

@@ -1,11 +1,11 @@
-"""Function URLs of MiniStack 1.5, made what a caller and a function find on AWS.
+"""Function URLs of MiniStack 1.5, as callers and functions find them on AWS.
 
-MiniStack checks the signature and asks its policy evaluation for `lambda:InvokeFunctionUrl`. Beside
-that, since October 2025, AWS
+MiniStack checks the signature, and asks its policy evaluation for `lambda:InvokeFunctionUrl`. AWS
+also, since October 2025,
 - asks for `lambda:InvokeFunction`, with `lambda:InvokedViaFunctionUrl` true,
-- says "Forbidden" to whom it does not let in, and not why.
-And always, it tells the function who called, in `requestContext.authorizer.iam`. The host name in a
-URL is one that nobody here can resolve; a function's URL leads to this emulator instead.
+- answers "Forbidden" to a caller without permission, without a reason.
+AWS passes the caller to the function in `requestContext.authorizer.iam`. And the host name in
+MiniStack's URLs cannot be resolved here, so a function's URL points to this emulator.
 """
 
 import json
@@ -27,9 +27,9 @@ _FORBIDDEN: Final = b'{"Message":"Forbidden"}'
 
 
 def install() -> None:
-    """Correct the MiniStack of this process."""
+    """Patch the MiniStack of this process."""
     for module, name, make in (
-        (lambda_svc, "_create_function_url_config", _leading_here),
+        (lambda_svc, "_create_function_url_config", _pointing_here),
         (lambda_svc, "_function_url_id", _of_both_forms),
         (lambda_svc, "_build_function_url_event", _with_authorizer),
         (app, "_enforce_data_plane", _with_both_permissions),
@@ -38,7 +38,7 @@ def install() -> None:
 
 
 def authorizer(who: Caller) -> Json:
-    """What a function is demo_run of a caller whom IAM authenticated."""
+    """Return what a function receives about a caller that IAM authenticated."""
     return {
         "iam": {
             "accessKey": who.access_key_id,
@@ -52,7 +52,7 @@ def authorizer(who: Caller) -> Json:
     }
 
 
-def _leading_here(create: Any) -> Any:
+def _pointing_here(create: Any) -> Any:
     @wraps(create)
     def created(function: str, asked: Json, qualifier: str | None) -> Any:
         status, headers, body = create(function, asked, qualifier)
@@ -70,15 +70,15 @@ def _leading_here(create: Any) -> Any:
 def _of_both_forms(url_id: Any) -> Any:
     @wraps(url_id)
     def found(url: str) -> str:
-        _, leads_here, name = url.partition(_PATH)
-        return name.rstrip("/") if leads_here else str(url_id(url))
+        _, points_here, name = url.partition(_PATH)
+        return name.rstrip("/") if points_here else str(url_id(url))
 
     return found
 
 
 def _with_authorizer(build: Any) -> Any:
     @wraps(build)
-    def demo_run(*of: Any, anonymous: bool = False, **more: Any) -> Json:
+    def with_caller(*of: Any, anonymous: bool = False, **more: Any) -> Json:
         event: Json = build(*of, anonymous=anonymous, **more)
         signed = aws_protocol.signature(event["headers"])
         who = emulator_internals.caller(signed.access_key_id) if signed and not anonymous else None
@@ -86,7 +86,7 @@ def _with_authorizer(build: Any) -> Any:
             event["requestContext"]["authorizer"] = authorizer(who)
         return event
 
-    return demo_run
+    return with_caller
 
 
 def _with_both_permissions(enforce: Any) -> Any:

@@ -13,7 +13,7 @@ from sandbox.deploy import STACK, sam
 from sandbox.emulator import REGION, ROOT, ROOT_KEY, ROOT_SECRET, EmulatorError, architecture
 
 BUILT: Final = ROOT / ".aws-sam" / "build"
-# How a container calls the machine it runs on: Docker's bridge on Linux, a name elsewhere.
+# The address of this machine in a container: Docker's bridge on Linux, a name elsewhere.
 HOST: Final = "172.17.0.1" if sys.platform == "linux" else "host.docker.internal"
 
 
@@ -34,7 +34,7 @@ def invoke(account: Account, port: int, function: str, event: Path) -> int:
         *("--env-vars", str(variables), "--skip-pull-image", "--region", REGION),
         *("--parameter-overrides", f"Architecture={architecture()}"),
     ]
-    print("sam", *command, file=sys.stderr)  # noqa: T201 - to be read, and copied
+    print("sam", *command, file=sys.stderr)  # noqa: T201 - to be copied
     finished = subprocess.run(
         [sam(), *command],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""What SES reports about a mail, as it puts it on EventBridge's default bus.
+"""SES's reports about a mail, as SES puts them on EventBridge's default bus.
 
 Source: SES developer guide, *Examples of event data that Amazon SES publishes*. The addresses of
 SES's mailbox simulator make each report happen (*Using the mailbox simulator*).
@@ -28,12 +28,12 @@ SIMULATOR: Final = {
     "ooto": ("Send", "Delivery"),
     "success": ("Send", "Delivery"),
 }
-"""What follows a mail to ``NAME@…``: on AWS, at simulator.amazonses.com."""
+"""The reports about a mail to ``NAME@…``; on AWS, at simulator.amazonses.com."""
 
 
 @dataclass(frozen=True)
 class SentMail:
-    """A mail that SES took."""
+    """A mail that SES accepted."""
 
     message_id: str
     sender: str
@@ -47,7 +47,7 @@ class SentMail:
 
     @classmethod
     def of(cls, request: Json, message_id: str) -> Self:
-        """The mail of a request to SendEmail (SES v2) that SES took."""
+        """Return the mail of a request to SendEmail (SES v2) that SES accepted."""
         destination = request["Destination"]
         return cls(
             message_id,
@@ -60,12 +60,12 @@ class SentMail:
 
     @property
     def fate(self) -> tuple[str, ...]:
-        """The reports that follow, by the name in its address."""
+        """Return the kinds of reports that follow, by the name in the mail's address."""
         name = self.to[0].partition("@")[0].partition("+")[0]
         return SIMULATOR.get(name, SIMULATOR["success"])
 
     def report(self, kind: str, **about: Any) -> Json:  # noqa: ANN401 - any JSON
-        """One report about it, the ``detail`` of its event; ``about`` replaces what is usual."""
+        """Return a report, the ``detail`` of its event; ``about`` replaces usual values."""
         name = kind[0].lower() + kind[1:]
         recipients = about.pop("recipients", self.to)
         at = _text(self.at + timedelta(seconds=2))
@@ -121,7 +121,7 @@ class SentMail:
         return {"eventType": kind, "mail": self._mail(), name: kinds[kind] | about}
 
     def envelope(self, kind: str, **about: Any) -> Json:  # noqa: ANN401 - any JSON
-        """The event around a report."""
+        """Return the event of a report."""
         arn = f"arn:aws:ses:{self.region}:{self.account_id}"
         return {
             "version": "0",

@@ -1,4 +1,4 @@
-"""Sessions that were got with the code of an MFA device, which MiniStack 1.5 takes no notice of.
+"""Sessions with MFA, which MiniStack 1.5 does not know.
 
 With `SerialNumber` and `TokenCode`, `GetSessionToken` and `AssumeRole` check the code of the
 caller's own device, and the session's requests carry `aws:MultiFactorAuthPresent` as true.
@@ -16,18 +16,18 @@ from ministack.services import iam, sts
 from sandbox import totp
 
 WITH_MFA: Final = "WithMfa"
-"""Marks a session in MiniStack's store of them."""
+"""Marks a session with MFA in MiniStack's store of sessions."""
 
 _PRESENT: Final = "aws:multifactorauthpresent"
 
-_proven: ContextVar[bool] = ContextVar("whether the request brings a device's code", default=False)
+_proven: ContextVar[bool] = ContextVar("whether the request has a device's code", default=False)
 
 
 def install() -> None:
-    """Correct the MiniStack of this process."""
+    """Patch the MiniStack of this process."""
     sts.handle_request = _with_code_checked(sts.handle_request)
     sts.register_session = _marked(sts.register_session)
-    # Both modules hold a name of their own for it.
+    # Both modules have their own reference to it.
     iam_evaluator._principal_keys = sts._principal_keys = _with_mfa(iam_evaluator._principal_keys)
 
 

@@ -1,15 +1,15 @@
-"""Accounts and regions that belong together, which MiniStack 1.5 keeps but does not connect.
+"""Accounts and regions that belong together, which MiniStack 1.5 has but does not connect.
 
-It has as many accounts and regions as anybody asks for, and lets one account's role into another
-as that one's trust policy says. What is corrected:
+MiniStack has as many accounts and regions as are used, and lets one account's user assume another's
+role as its trust policy says. What is patched:
 
-- the sandbox's two accounts belong to one organization, by which policies know who calls,
-- a rule sends to a bus in another account or region, if its role may put events there, and the
-  bus's own policy lets another account do so; what is refused goes to the target's dead letters,
-- a session of a role is known to conditions by its role's ARN, in whatever account it is,
-- the policy of a function is asked about callers of other accounts, too,
+- the hub and the second account belong to one organization, which policies can name,
+- a rule sends to a bus in another account or region, if the rule's role may put events there, and
+  if the bus's own policy allows the other account; refused events go to the target's dead letters,
+- in conditions, a session of a role has its role's ARN, in whatever account it is,
+- the policy of a function applies to callers of other accounts as well,
 - a template may declare the policy of a bus,
-- its conditions know in which account and region they are asked, and read its mappings.
+- a template's conditions know the account and the region, and read mappings.
 """
 
 import json
@@ -28,7 +28,7 @@ _EVENTS: Final = "events.amazonaws.com"
 
 
 def install() -> None:
-    """Correct the MiniStack of this process."""
+    """Patch the MiniStack of this process."""
     for module, name, make in (
         (iam_evaluator, "_principal_org_id", lambda _: _organization_of),
         (iam_evaluator, "_resolve_condition_key", _with_role_of_session),
@@ -92,7 +92,7 @@ def _across_accounts(invoke: Any) -> Any:
         ):
             invoke(target, event, rule, view)
         elif _may_put_events(rule, str(target.get("RoleArn", "")), bus):
-            # The event stays what it is: the account and region where it happened.
+            # The event keeps the account and the region in which it happened.
             with request_scope(bus.account_id, bus.region):
                 name = bus.resource.partition("/")[2]
                 eventbridge._dispatch_event({**event, "EventBusName": name})
@@ -105,7 +105,7 @@ def _across_accounts(invoke: Any) -> Any:
 
 
 def _may_put_events(rule: Any, role_arn: str, bus: Any) -> bool:
-    """Ask the role that the rule names, and the bus's policy if it is another account's."""
+    """Return whether the rule's role, and the bus's policy for another account, allow the event."""
     account, name = get_account_id(), role_arn.rpartition("/")[2]
     role = iam._roles.get(name)
     if role is None or not _trusts_rule(role, rule):

@@ -1,6 +1,6 @@
-"""Console passwords, which MiniStack 1.5 forgets: kept, held to the account's policy, and checked.
+"""Console passwords, which MiniStack 1.5 discards: kept, checked, and held to the account's policy.
 
-So a sign-in with a password shows whether it is the one that somebody set.
+So a sign-in with a password shows whether it is the password that was set.
 """
 
 import hashlib
@@ -27,14 +27,14 @@ _CLASSES: Final = {
 
 
 def install() -> None:
-    """Correct the MiniStack of this process."""
+    """Patch the MiniStack of this process."""
     for name in ("CreateLoginProfile", "UpdateLoginProfile"):
         iam._IAM_HANDLERS[name] = _keeping(iam._IAM_HANDLERS[name])
     iam._IAM_HANDLERS["ChangePassword"] = _change_password
 
 
 def is_right(user: str, password: str) -> bool:
-    """Whether it is the user's console password."""
+    """Return whether this is the user's console password."""
     kept = (iam._login_profiles.get(user) or {}).get(_KEPT, "")
     return bool(kept) and secrets.compare_digest(kept, _hashed(password))
 
@@ -80,7 +80,7 @@ def _violation() -> Any:
 
 
 def _hashed(password: str) -> str:
-    # An emulator's memory: no salt, no rounds.
+    # Kept in an emulator's memory only, so without salt and rounds.
     return hashlib.sha256(password.encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""CloudTrail records as AWS writes them, built from what an emulated call or sign-in shows.
+"""CloudTrail records as AWS writes them, made from emulated calls and sign-ins.
 
 Pure functions of their arguments. Where a shape looks odd (no parameters on a denied call, no `arn`
 on a failed sign-in, American dates), captured records look like that.
@@ -16,7 +16,7 @@ EVENT_VERSION: Final = "1.11"
 
 @dataclass(frozen=True)
 class Session:
-    """What CloudTrail tells about temporary credentials."""
+    """What a record says about temporary credentials."""
 
     began: datetime
     with_mfa: bool = False
@@ -24,7 +24,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Issuer:
-    """What CloudTrail tells about the role behind temporary credentials."""
+    """What a record says about the role of temporary credentials."""
 
     role_name: str
     role_id: str
@@ -63,7 +63,7 @@ class Call:
 
 
 def api_call(caller: Caller, call: Call) -> Json:
-    """The record of a management call, allowed, denied or failed."""
+    """Return the record of a management call that was allowed, denied, or failed."""
     denied = call.error_code.startswith("AccessDenied")
     record: Json = {
         "eventVersion": EVENT_VERSION,
@@ -79,7 +79,7 @@ def api_call(caller: Caller, call: Call) -> Json:
         record["errorCode"] = cloudtrail_error_code(call.error_code)
         record["errorMessage"] = call.error_message[:1024]
     return record | {
-        # CloudTrail drops the parameters of a denied call: its subject stands in the message only.
+        # CloudTrail drops the parameters of a denied call: only the message names its subject.
         "requestParameters": None if denied else call.parameters or None,
         "responseElements": None if call.error_code else call.response or None,
         "requestID": call.request_id,
@@ -93,7 +93,7 @@ def api_call(caller: Caller, call: Call) -> Json:
 
 
 def user_identity(caller: Caller) -> Json:
-    """The `userIdentity` element for a signed call."""
+    """Return the `userIdentity` element of a signed call."""
     identity: Json = {
         "type": caller.kind,
         "principalId": caller.principal_id,
@@ -142,7 +142,7 @@ class SignIn:
 
 
 def sign_in(attempt: SignIn) -> Json:
-    """The record of a console sign-in."""
+    """Return the record of a console sign-in."""
     record: Json = {
         "eventVersion": EVENT_VERSION,
         "userIdentity": _sign_in_identity(attempt),
@@ -204,22 +204,22 @@ def _sign_in_identity(attempt: SignIn) -> Json:
 
 
 def iso(at: datetime) -> str:
-    """A record's `eventTime`."""
+    """Return a record's `eventTime`."""
     return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def response_date(at: datetime) -> str:
-    """A date emulator_internals `responseElements`: "Jul 10, 2023 12:25:04 PM"."""
+    """Return a date as in `responseElements`: "Jul 10, 2023 12:25:04 PM"."""
     return f"{at:%b} {at.day}, {at.year} {at.hour % 12 or 12}:{at:%M:%S %p}"
 
 
 def is_read_only(event_name: str) -> bool:
-    """Whether CloudTrail marks the call as read-only, which no ENABLED rule ever sees."""
+    """Return whether CloudTrail marks the call as read-only, which no ENABLED rule ever sees."""
     return event_name.startswith(("Get", "List", "Describe", "Simulate", "Generate"))
 
 
 def cloudtrail_error_code(code: str) -> str:
-    """A client's error code as records spell it (NoSuchEntity → NoSuchEntityException)."""
+    """Return a client's error code as records have it (NoSuchEntity → NoSuchEntityException)."""
     return (
         code
         if code.startswith("AccessDenied") or code.endswith(("Exception", "Error"))

@@ -1,4 +1,4 @@
-"""The story's outcome as files that one can open."""
+"""Write what the story produced to files."""
 
 import html
 import json
@@ -21,7 +21,7 @@ table {{ border-collapse: collapse; width: 100% }} td, th {{ text-align: left; p
 border-bottom: 1px solid #ddd; vertical-align: top }} pre {{ background: #f6f6f6; padding: 1rem;
 white-space: pre-wrap }}
 </style>
-<h1>What the story left behind</h1>
+<h1>MFA Watcher: mails, change requests and alerts of the demo</h1>
 <h2>Mails</h2>
 <table><tr><th>To</th><th>Subject</th><th></th></tr>
 {mails}</table>
@@ -36,7 +36,7 @@ white-space: pre-wrap }}
 
 
 def write(observations: Observations, timeline: str, folder: Path) -> Path:
-    """Write mails, requests, alerts, users, records and the timeline; return the page to open."""
+    """Write mails, requests, alerts, users, records and the timeline; return the index page."""
     mails = folder / "mails"
     mails.mkdir(parents=True, exist_ok=True)
     for old in mails.iterdir():
@@ -59,7 +59,7 @@ def write(observations: Observations, timeline: str, folder: Path) -> Path:
     (folder / "alerts.txt").write_text(alerts + "\n")
     (folder / "timeline.txt").write_text(timeline)
     (folder / "users.json").write_text(_pretty(observations.kind("USER")))
-    # One record a line: what `python -m mfa_watcher replay` reads.
+    # One record a line, as `python -m mfa_watcher replay` reads them.
     (folder / "records.jsonl").write_text(
         "".join(json.dumps(entry["record"]) + "\n" for entry in observations.records)
     )
@@ -90,7 +90,7 @@ def _pretty(value: Json | Sequence[Json]) -> str:
 
 
 def _plain(value: object) -> object:
-    """DynamoDB's sets and numbers as JSON has them."""
+    """Return DynamoDB's sets and numbers as JSON values."""
     match value:
         case set():
             return sorted(value)

@@ -18,7 +18,7 @@ ACCOUNTS: Final = (ACCOUNT_ID, MEMBER_ID)
 
 
 def a_busy_day(sandbox: Sandbox) -> str:
-    """Create users in both accounts, of whom some enrol, leave, or lose their password."""
+    """Create users in both accounts; some enrol, are deleted, or lose their password."""
     before = len(sandbox.account.records())
     sandbox.account.lose_events(LOST_ONE_IN)
     try:

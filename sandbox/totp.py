@@ -10,12 +10,12 @@ STEP_SECONDS = 30
 
 
 def new_seed() -> str:
-    """A fresh shared secret in base 32, as a QR code carries it."""
+    """Return a new shared secret in base 32, as in a QR code."""
     return base64.b32encode(secrets.token_bytes(20)).decode()
 
 
 def code(seed: str, at: float, *, steps: int = 0) -> str:
-    """The code that an app holding `seed` shows at `at` (a Unix time), `steps` steps away."""
+    """Return the code that an app with `seed` shows at `at` (a Unix time), `steps` steps away."""
     counter = struct.pack(">Q", int(at) // STEP_SECONDS + steps)
     digest = hmac.new(base64.b32decode(seed), counter, hashlib.sha1).digest()
     offset = digest[-1] & 0x0F
@@ -24,7 +24,7 @@ def code(seed: str, at: float, *, steps: int = 0) -> str:
 
 
 def consecutive(seed: str, first: str, second: str, at: float) -> bool:
-    """Whether the two codes follow each other and are at most two steps old, as IAM demands."""
+    """Return whether two codes follow each other and are at most two steps old, as IAM demands."""
     return any(
         code(seed, at, steps=steps) == first and code(seed, at, steps=steps + 1) == second
         for steps in (-2, -1, 0)

@@ -137,7 +137,7 @@ class Guarded:
         self.callers[name] = self.session(plain)
 
     def session(self, role: str) -> Callable[[str], Any]:
-        """Assume a role, whoever it trusted, and give what makes the session's clients."""
+        """Assume a role, whatever its trust policy, and return what makes the session's clients."""
         root = self.account.root
         iam = root.client("iam")
         iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(_ANYBODY))

@@ -1,4 +1,4 @@
-"""What the story does not tell, in the account that it left behind."""
+"""What the story does not show, in the account after the story."""
 
 import json
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def test_poison_message_is_parked_with_its_reason(sandbox: Sandbox, body: str) -
 def test_what_deliver_leaves_goes_out_by_the_schedule_and_once(outage: Outage) -> None:
     assert len(outage.left) == 2
     assert [mail.to for mail in outage.mails] == ["hanna@example.com"]
-    # Perhaps in one message with another: switching deliver off is told, too.
+    # Perhaps in one message with another: disabling deliver causes an alert, too.
     assert sum("Root user signed in" in alert.message for alert in outage.alerts) == 1
 
 
@@ -94,12 +94,12 @@ def test_address_that_mail_bounces_from_is_not_used_again_and_told_to_security(
 
     assert eventually(marked)["bad_addresses"] == ["bounce@example.com"]
 
-    def demo_run() -> Json | None:
+    def undeliverable() -> Json | None:
         sandbox.observations.update()
         kinds = {alert.attributes.get("kind") for alert in sandbox.observations.alerts}
         return {"kinds": kinds} if "mail_undeliverable" in kinds else None
 
-    eventually(demo_run)
+    eventually(undeliverable)
 
 
 def mails_to(sandbox: Sandbox, name: str = "") -> list[Json]:

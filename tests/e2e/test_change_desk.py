@@ -89,7 +89,7 @@ def _invoke(caller: Principal, function: str, event: Json) -> Json:
 
 def test_service_desk_decides_nothing(sandbox: Sandbox, requests: dict[str, Json]) -> None:
     lena = sandbox.actors.in_service_desk_role("lena")
-    command = ("approve", requests["alice"]["id"], "--reason", "she is in a hurry")
+    command = ("approve", requests["alice"]["id"], "--reason", "it is urgent")
     run_requests(
         sandbox.stack, lena, *command, refused="IAM does not allow you to use the approval desk"
     )
@@ -128,8 +128,8 @@ def test_auditor_gets_all_requests_with_their_histories(sandbox: Sandbox, tmp_pa
     lines = list(csv.DictReader(io.StringIO(file.read_text())))
     assert {line["request"] for line in lines} == {item["id"] for item in requests}
     for item in requests:
-        demo_run = [line["event_id"] for line in lines if line["request"] == item["id"]]
-        assert sorted(demo_run) == sorted(
+        exported = [line["event_id"] for line in lines if line["request"] == item["id"]]
+        assert sorted(exported) == sorted(
             one["event_id"] for one in sandbox.observations.history_of(item)
         )
 

@@ -1,4 +1,4 @@
-"""Function URLs of the emulated account let in whom AWS would, and tell the function who it is."""
+"""Function URLs of the emulated account admit the callers that AWS would, and name them."""
 
 import io
 import json

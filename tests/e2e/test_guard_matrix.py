@@ -1,4 +1,4 @@
-"""Callers by actions: what the deployed guard policy lets whom do, asked of the real evaluator.
+"""Callers by actions: what the deployed guard policy allows, asked of the real evaluator.
 
 Each cell is a call. Who is denied calls on what the stack made; who is let through calls on
 something of a matching name that does not exist, so that nothing breaks. What would break it all

@@ -22,10 +22,10 @@ ASKED_BY_LAMBDA = (
     "xray:*",
 )
 
-# Used in cases that the story does not tell.
+# Used in cases that the story does not show.
 NOT_IN_THE_STORY = (
     "iam:GetUser",  # a sign-in whose record lacks the user's id
-    "iam:ListAccountAliases",  # asked for once an hour, by whoever delivers first
+    "iam:ListAccountAliases",  # asked for once an hour, by the first function that delivers
     "sqs:SendMessage",  # bad input is parked
     "sts:AssumeRole",  # a member's user is due, quarantined, or mailed at the second try
 )

@@ -17,7 +17,7 @@ Call = Callable[["Deployed"], object]
 
 
 class Deployed:
-    """The deployed watcher, and an administrator whom no guard policy holds."""
+    """The deployed watcher, and an administrator without the guard policy."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         """Take the sandbox before any story."""
@@ -30,7 +30,7 @@ class Deployed:
         return self.sandbox.actors["olivia"].client(service)
 
     def alerted(self, event_id: str) -> bool:
-        """Tell whether the alert about an event went out."""
+        """Return whether the alert about an event was sent."""
         self.sandbox.observations.update()
         return any(
             intent["id"] == f"alert-watcher_disturbed-{event_id}" and intent["status"] == "sent"
