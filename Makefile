@@ -27,7 +27,7 @@ COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo sandbox test test-e2e simulation bench lint format types contract template docs build lock pr clean interpreter environments
+.PHONY: help setup demo sandbox test test-e2e simulation faults bench lint format types contract template docs build lock pr clean interpreter environments
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s%s\n", $$1, $$2}'
@@ -101,6 +101,9 @@ test-e2e: environments ## Run the tests of the product as it is deployed into th
 
 simulation: $(DEV) ## Play a month with 1,000 users, and 1,000 walks; SIMULATION_SEED=2 plays others
 	@SIMULATED_USERS=$${SIMULATED_USERS:-1000} SIMULATED_WALKS=$${SIMULATED_WALKS:-1000} .venv/bin/python -m pytest tests/simulation --numprocesses=0 --quiet $(ARGS)
+
+faults: $(DEV) ## Break the product on purpose, one fault at a time: a test must notice; ARGS="-k word"
+	@.venv/bin/python tools/run_faults.py $(ARGS)
 
 bench: $(DEV) ## Measure the mailer, or with BENCH=sweep the sweep; ARGS=--help says what to set beside
 	@.venv/bin/python -m benchmarks.$(BENCH) $(ARGS)
