@@ -744,6 +744,11 @@ SESSION_ARN = f"arn:aws:sts::{ACCOUNT}:assumed-role/Security/bob"
         {"userArn": USER_ARN, "userId": "AIDAANA", "accountId": "999999999999"},
         {"userArn": USER_ARN, "userId": "AROASECURITY:ana", "accountId": ACCOUNT},
         {"userArn": USER_ARN, "userId": "AIDAANA:x", "accountId": ACCOUNT},
+        {
+            "userArn": "arn:aws:iam::999999999999:user/ana",
+            "userId": "AIDAANA",
+            "accountId": ACCOUNT,
+        },
         {"userArn": f"{USER_ARN}\n", "userId": "AIDAANA", "accountId": ACCOUNT},
         {"userArn": f"arn:aws:sts::{ACCOUNT}:user/ana", "userId": "AIDAANA", "accountId": ACCOUNT},
         {"userArn": f"arn:aws:iam::{ACCOUNT}:root", "userId": ACCOUNT, "accountId": ACCOUNT},
