@@ -68,14 +68,17 @@ $(SANDBOX): | interpreter
 $(LOCK): | interpreter
 	$(call make_environment,.venv-lock,requirements/lock.txt)
 
-# Those that are missing or out of date, at the same time: a minute's work for one processor.
+# Those that are missing or out of date are made at the same time.
 ENVIRONMENTS := $(DEV) $(SAM) $(SANDBOX)
 MISSING := $(filter-out $(wildcard $(ENVIRONMENTS)),$(ENVIRONMENTS))
 
 environments: | interpreter
 ifneq ($(MISSING),)
 	$(call say,Making the environments with Python $(VERSION); this takes a minute or two)
-	@$(MAKE) --jobs=3 $(MISSING)
+	@( seconds=0; while sleep 5 >/dev/null && kill -0 $$$$ 2>/dev/null; do seconds=$$((seconds + 5)); \
+	  printf '  %-14s %s packages installed\n' "$$seconds s" \
+	    "$$(ls -d .venv*/lib/python*/site-packages/*.dist-info 2>/dev/null | wc -l)"; done ) & progress=$$!; \
+	$(MAKE) --jobs=3 $(MISSING); code=$$?; kill $$progress; exit $$code
 endif
 
 setup: environments ## Make all environments now

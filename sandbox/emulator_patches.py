@@ -395,6 +395,3 @@ def _first(form: Mapping[str, Any], name: str) -> str:
 
 def _blob(seed: str) -> bytes:
     return base64.b64encode(seed.encode())
-
-
-__all__: Final = ["Decision", "install"]

@@ -11,6 +11,7 @@ This file is also the server's program, which the interpreter of the programs ru
 imports the standard library only.
 """
 
+import atexit
 import contextlib
 import importlib
 import json
@@ -86,6 +87,7 @@ class WarmPython:
     """Modules to import. One that is missing is left to the program, which then fails by itself."""
 
     _socket: socket.socket | None = field(default=None, init=False)
+    _server: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def start(self, script: str, environment: Mapping[str, str], folder: str) -> Process:
@@ -131,6 +133,14 @@ class WarmPython:
         """Start the server, if it does not run, and do not wait for it."""
         if SUPPORTED and self._socket is None:
             self._socket = self._launch()
+            atexit.register(self.stop)
+
+    def stop(self) -> None:
+        """Stop the server. Programs that run go on."""
+        if self._socket is not None and self._server is not None:
+            self._socket.close()
+            self._server.wait()
+            self._socket = None
 
     def _ask(self, request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         with self._lock:
@@ -145,7 +155,7 @@ class WarmPython:
     def _launch(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            subprocess.Popen(
+            self._server = subprocess.Popen(
                 [self.interpreter, __file__, str(theirs.fileno()), *self.modules],
                 env={**self.environment, "WARM_PATH": os.pathsep.join(self.path)},
                 stdin=subprocess.DEVNULL,

@@ -137,5 +137,5 @@ def test_auditor_gets_all_requests_with_their_histories(sandbox: Sandbox, tmp_pa
 def test_administrator_finds_the_desk_in_the_stack(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sandbox.command_line.urls", lambda _stack: {})
+    monkeypatch.setattr("sandbox.command_line.api_urls", lambda _stack: {})
     assert "alice" in run_requests(sandbox.stack, sandbox.actors["olivia"], "list")
