@@ -130,15 +130,15 @@ def health_check(options: argparse.Namespace) -> "HealthCheck":
         raise AccountError(f"{error} is denied, and without it nothing can be checked") from error
     except InspectionError as error:
         raise AccountError(f"{error}") from error
+    settings = _settings(
+        stack.name, stack.account_id, stack.partition, stack.parameters, stack.outputs
+    )
     for output in _HEALTH_CHECK_OUTPUTS:
         if output not in stack.outputs:
             raise AccountError(
                 f"the stack {options.stack!r} has no output {output}: is it the watcher's, and was"
                 " it deployed with this version?"
             )
-    settings = _settings(
-        stack.name, stack.account_id, stack.partition, stack.parameters, stack.outputs
-    )
     store = DynamoStore(
         build("dynamodb"),
         table_name=settings.table_name,
