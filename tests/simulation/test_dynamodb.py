@@ -159,7 +159,7 @@ REFUSED: dict[str, Call] = {
     "a reserved word in a function": put_if("attribute_not_exists(status)"),
     "an update of a key": update("SET sk = :a", A_TEXT),
     "an update in no language": update("MAKE a :a", A_NUMBER),
-    "adding a text": update("ADD a :a", A_TEXT),
+    "adding a text": update("ADD a :a", A_TEXT, "there"),
     "adding to a text": update("ADD word :a", A_NUMBER, "there"),
     "a sum with a text": update("SET a = word + :a", A_NUMBER, "there"),
     "a sum with nothing": update("SET a = gone + :a", A_NUMBER, "there"),

@@ -342,8 +342,8 @@ def opened(
     moto = moto or bool(os.environ.get("COMPARE_WITH_MOTO"))
     with mock_aws(), compared_with(stored) if moto else answered_by(stored):
         monkeypatch.setattr(boto3, "client", client)
-        monkeypatch.setattr(items, "DUE_SHARDS", shards)
-        monkeypatch.setattr(items, "INVENTORY_SHARDS", shards)
+        for name in [one for one in vars(items) if one.endswith("_SHARDS")]:
+            monkeypatch.setattr(items, name, shards)
         if moto:
             _create_table(_unwatched("dynamodb"))
         # Past moto's API, which takes as long for these as for a short test.

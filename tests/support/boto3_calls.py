@@ -1,7 +1,7 @@
 """Answers boto3's calls to DynamoDB from memory; if wanted, from moto too, and compares them."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,12 +9,14 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.models import botocore_stubber
+from moto.dynamodb.models import dynamodb_backends
 
 from tests.support.dynamodb import MemoryDynamo
 
 Answer = tuple[int, Any, Any]
 """Status, headers and body."""
 
+REGION = "us-east-1"
 _API = "DynamoDB_20120810."
 _COMPARED = frozenset({
     "DeleteItem", "GetItem", "PutItem", "Query", "Scan", "TransactWriteItems", "UpdateItem",
@@ -52,7 +54,9 @@ def compared_with(table: MemoryDynamo) -> Iterator[None]:
 
     with _processed_by(process):
         yield
+        held = _held_by_moto(table.name)
     assert differences == [], "the table in memory answers otherwise than moto"
+    assert _sorted(held) == _sorted(table.items.values()), "it holds something else than moto's"
 
 
 @contextmanager
@@ -79,6 +83,16 @@ def plain(status: int, said: Any, expected: Any) -> Any:
     if "LastEvaluatedKey" in expected:
         found = found[: len(expected["Items"])]
     return [said[name] for name in ("Item", "Attributes") if said.get(name)], list(found)
+
+
+def _held_by_moto(table: str) -> list[Any]:
+    backends = (regions[REGION] for regions in dynamodb_backends.values())
+    tables = (backend.tables[table] for backend in backends if table in backend.tables)
+    return [item.to_json()["Attributes"] for one in tables for item in one.all_items()]
+
+
+def _sorted(items: Iterable[Any]) -> list[str]:
+    return sorted(json.dumps(item, sort_keys=True) for item in items)
 
 
 def _operation(request: AWSPreparedRequest) -> str:

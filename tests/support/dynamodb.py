@@ -36,7 +36,7 @@ Place = tuple[str, Key]
 
 SHORT_PAGE = 7
 LONG_PAGE = 1000
-"""No more than this fits into the megabyte that a page of DynamoDB's has at most."""
+"""About as many small items as DynamoDB has on a page of a megabyte."""
 
 REMEMBERED = 7
 """How many items of a partition of an index may still be shown as they were."""
@@ -101,7 +101,8 @@ class Index:
 class MemoryDynamo:
     """The product's table, with the methods of a boto3 client. ``turn`` is called before each call.
 
-    An index shows what was there before in so many queries of a hundred as ``stale`` says.
+    ``stale`` is the chance that a read shows what was there before: of an index, or of an item if
+    the call does not ask for a consistent read.
     """
 
     exceptions = SimpleNamespace(
@@ -125,6 +126,7 @@ class MemoryDynamo:
         self._turn = turn
         self._random = Random(seed)  # noqa: S311 - a simulation
         self.items: dict[Key, Wire] = {}
+        self._former: dict[Key, Wire] = {}
         self._plain: dict[Key, tuple[Wire, dict[str, Any]]] = {}
         self._partitions: dict[str, dict[Key, Wire]] = {}
         self._indexes = _declared_indexes()
@@ -132,9 +134,12 @@ class MemoryDynamo:
         """Partition keys of new intents, as the stream brings them."""
 
     def get_item(self, **call: Any) -> Wire:
-        """Return an item, always as it is now."""
+        """Return an item; unless it must be as it is now, perhaps as it was before."""
         self._turn()
-        found = self.items.get(_key(call["Key"]))
+        key = _key(call["Key"])
+        found = self.items.get(key)
+        if not call.get("ConsistentRead") and self._is_stale():
+            found = self._former.get(key)
         return {"Item": dict(found)} if found else {}
 
     def put_item(self, **call: Any) -> Wire:
@@ -215,8 +220,7 @@ class MemoryDynamo:
             raise _refusal("ValidationException", message=f"the query names no {by}")
         partition = values[wanted.equal[by]]["S"]
         if index:
-            stale = bool(self.stale) and self._random.random() < self.stale
-            return index.places(partition, stale=stale)
+            return index.places(partition, stale=self._is_stale())
         items = self._partitions.get(partition, {})
         return (((key[1], key), item) for key, item in items.items())
 
@@ -342,8 +346,11 @@ class MemoryDynamo:
             raise _refusal("ValidationException", message="Item size has exceeded the maximum")
         return before, after, touched
 
+    def _is_stale(self) -> bool:
+        return bool(self.stale) and self._random.random() < self.stale
+
     def _put(self, key: Key, item: Wire) -> None:
-        before = self.items.get(key, {})
+        before = self._former[key] = self.items.get(key, {})
         if item:
             self.items[key] = item
             self._partitions.setdefault(key[0], {})[key] = item
