@@ -1,7 +1,7 @@
 """c7n-mailer on the same input; run by the interpreter of an environment that has it.
 
 It is given what a policy of Cloud Custodian sends for each event: one message about one user, whose
-address is in his ``email`` tag. Its own default template is used.
+address is in their ``email`` tag. Its own default template is used.
 """
 
 import argparse
@@ -27,7 +27,7 @@ REGION = "us-east-1"
 
 
 def message(name: str) -> dict[str, object]:
-    """Give what Cloud Custodian's notify action sends."""
+    """Return what Cloud Custodian's notify action sends."""
     action = {
         "type": "notify",
         "to": ["resource-owner"],

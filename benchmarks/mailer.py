@@ -52,11 +52,11 @@ class LocalAws:
     url: str
 
     def counts(self) -> dict[str, int]:
-        """Give what was counted so far."""
+        """Return what was counted so far."""
         return self._ask("counts")  # type: ignore[no-any-return]
 
     def new_mails(self) -> list[str]:
-        """Give the intents of mails that were put into the table since last asked."""
+        """Return the intents of mails that were put into the table since last asked."""
         return [one for one in self._ask("inserted") if one.startswith("mail-")]
 
     def unprotected(self) -> list[str]:

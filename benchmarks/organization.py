@@ -48,7 +48,7 @@ class Cost:
 
     @property
     def dollars(self) -> float:
-        """Say what it costs."""
+        """Return what it costs."""
         return (
             self.lambda_s * MEMORY_GB * GB_SECOND
             + self.invocations * INVOCATION
@@ -59,7 +59,7 @@ class Cost:
 
     @property
     def minutes(self) -> float:
-        """Say how long it takes, as many accounts at a time as the template allows."""
+        """Return how long it takes, as many accounts at a time as the template allows."""
         return self.lambda_s / CONCURRENCY / 60
 
 

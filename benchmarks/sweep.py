@@ -62,7 +62,7 @@ class Figures:
 
     @property
     def reads_live_state(self) -> bool:
-        """Tell whether a peer looks at what is true now."""
+        """Return whether a peer looks at what is true now."""
         return self.name in LIVE_PEERS
 
 

@@ -35,7 +35,7 @@ class Context:
         self._began = time.monotonic()
 
     def get_remaining_time_in_millis(self) -> int:
-        """Give the time left."""
+        """Return the time left."""
         return int(1000 * (PATIENCE_S - time.monotonic() + self._began))
 
 

@@ -28,7 +28,7 @@ SENT = "1795507560000"  # 24 November 2026, 08:06 UTC, in milliseconds
 
 
 def wrap(function: str, events: list[Any]) -> dict[str, Any]:
-    """Give what the function is invoked with when its queue holds these events."""
+    """Return what the function is invoked with when its queue holds these events."""
     queue = f"arn:aws:sqs:us-east-1:{ACCOUNT}:mfa-watcher-{QUEUES[function]}-1A2B3C"
     return {"Records": [_message(queue, place, event) for place, event in enumerate(events)]}
 
@@ -55,7 +55,7 @@ def _message(queue: str, place: int, event: object) -> dict[str, Any]:
 
 
 def unwrap(invocation: dict[str, Any]) -> list[Any]:
-    """Give the events that the messages hold; a body that is no JSON as the text it is."""
+    """Return the events that the messages hold; a body that is no JSON as the text it is."""
     return [_event(message["body"]) for message in invocation["Records"]]
 
 

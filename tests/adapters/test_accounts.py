@@ -205,11 +205,11 @@ class Listing:
         self._accounts = list(accounts)
 
     def get_paginator(self, _name: str) -> "Listing":
-        """Give itself."""
+        """Return itself."""
         return self
 
     def paginate(self) -> list[dict[str, Any]]:
-        """Give pages, the first one empty."""
+        """Return pages, the first one empty."""
         return [{"Accounts": []}, {"Accounts": self._accounts}]
 
 

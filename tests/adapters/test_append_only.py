@@ -17,7 +17,7 @@ Put = dict[str, Any]
 
 
 def watched_client() -> tuple[Any, list[Put]]:
-    """Give a client, and a list of what it puts under a sort key of history."""
+    """Return a client, and a list of what it puts under a sort key of history."""
     seen: list[Put] = []
     watched = client("dynamodb")
 

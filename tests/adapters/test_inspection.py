@@ -20,7 +20,7 @@ def iam() -> Any:
 
 
 def simulated(iam: Any, *, users_change: bool, **result: object) -> list[DeniedCall] | None:
-    """Give what is made of one result of a simulation."""
+    """Return what is made of one result of a simulation."""
     user = {"Path": "/staff/", "UserName": "bob", "UserId": "AIDABOBBOBBOBBOB", "Arn": ARN}
     answer = {"EvalActionName": "iam:ChangePassword", "EvalResourceName": ARN, **result}
     with Stubber(iam) as stub:

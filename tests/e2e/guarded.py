@@ -111,7 +111,7 @@ class Guarded:
             yield cls(account, Actors(account), ids, output["OutputValue"])
 
     def user(self, name: str, *policies: str) -> Principal:
-        """Hire somebody with these managed policies, who may do about himself what AWS advises."""
+        """Create a user with these managed policies, who may manage their own credentials."""
         root = self.account.root
         self.actors.create_user(name, by=root)
         iam = root.client("iam")

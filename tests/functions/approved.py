@@ -26,7 +26,7 @@ TABLET = f"arn:aws:iam::{ACCOUNT}:mfa/tablet-ana"
 
 
 def member(name: str, role: str = "Security") -> Person:
-    """Give a session of a role, as IAM names it."""
+    """Return a session of a role, as IAM names it."""
     arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{name}"
     return Person(arn, f"AROA{role.upper()}:{name}", ACCOUNT)
 
@@ -51,7 +51,7 @@ def give_device(account: Account, name: str, serial: str) -> None:
 
 
 def store(account: Account) -> DynamoStore:
-    """Give the table, past what the tests watch."""
+    """Return the table, past what the tests watch."""
     return DynamoStore(
         account.dynamodb,
         table_name=account.table,
@@ -122,6 +122,6 @@ def fulfil(product: Product, request: ChangeRequest, by: Person = CARLA) -> tupl
 
 
 def story(account: Account, request: ChangeRequest) -> list[str]:
-    """Give what the history says of a request, in order."""
+    """Return what the history says of a request, in order."""
     entries = account.items(f"REQUEST#{request.id}", "HISTORY#")
     return [entry["what"] for entry in entries]

@@ -37,14 +37,14 @@ class Doors:
     people: dict[str, Person] = field(default_factory=dict)
     """By access key id, which is the secret key, too."""
     shut: set[tuple[str, str]] = field(default_factory=set)
-    """Who is let in by no policy (his key), and where."""
+    """Who is let in by no policy (by key), and where."""
     canned: list[Answer] = field(default_factory=list)
     """Said instead, once each: what AWS says when no function answers."""
     asked: list[str] = field(default_factory=list)
     address: str = ""
 
     def url(self, function: str) -> str:
-        """Give a function's URL."""
+        """Return a function's URL."""
         return f"{self.address}/{function}/"
 
     def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
@@ -69,7 +69,7 @@ class Doors:
         return said["statusCode"], kind, said["body"].encode()
 
     def _signer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> str | None:
-        """Give the access key whose holder signed exactly this; None if nobody did."""
+        """Return the access key whose holder signed exactly this; None if nobody did."""
         given = headers.get("authorization", "")
         parts = dict(
             part.split("=", 1) for part in given.partition(" ")[2].split(", ") if "=" in part
@@ -118,5 +118,5 @@ def opened(product: Product) -> Iterator[Doors]:
 
 
 def problem(status: int, **fields: object) -> Answer:
-    """Give problem details, as a desk words them."""
+    """Return problem details, as a desk words them."""
     return status, "application/problem+json", json.dumps({"status": status} | fields).encode()

@@ -353,7 +353,7 @@ def _doctor_client(service: str, region: str) -> Any:
 
 
 def healthy_account(account: Account, monkeypatch: pytest.MonkeyPatch) -> CheckedAccount:
-    """Give a checked in which all is well."""
+    """Return a checked in which all is well."""
     checked = CheckedAccount(account)
     checked.deploy()
     checked.add_user("alice", MfaStatus.PROTECTED)

@@ -81,7 +81,7 @@ class Context:
         return f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:{self.function_name}"
 
     def get_remaining_time_in_millis(self) -> int:
-        """Give the time left."""
+        """Return the time left."""
         return self.milliseconds
 
 
@@ -296,7 +296,7 @@ def _environment(function: str, product: Product) -> dict[str, str]:
 
 
 def url_event(method: str, path: str, by: Person, body: object = None) -> Json:
-    """Give what a function URL hands over: who calls stands in it by IAM's word alone."""
+    """Return what a function URL hands over: who calls stands in it by IAM's word alone."""
     text = None if body is None else json.dumps(body)
     query = path.partition("?")[2]
     return {

@@ -123,13 +123,13 @@ STORIES = {
         finding=OPEN,
         requests=1,
     ),
-    # Where it is read under a name that still leads to him, an administrator added that device.
+    # Read under a name that still leads to the user: an administrator added that device.
     "renamed": Story(renamed, SIGNED_IN, frozenset({"alert device_added"}), finding=OPEN),
     "off-boarded": Story(
         off_boarded,
         SIGNED_IN,
         finding=frozenset({"user_gone", "console_access_removed"}),
-        requests=1,  # cancelled at once: it holds the removal in case that he was renamed
+        requests=1,  # cancelled at once: it holds the removal in case the user was renamed
     ),
 }
 

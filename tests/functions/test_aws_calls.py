@@ -36,7 +36,7 @@ FEDERATED = {"type": "AssumedRole", "arn": "arn:aws:sts::123456789012:assumed-ro
 
 
 def somebody(product: Product, *, known: bool, device: bool = False, finding: bool = False) -> Json:
-    """Make a console user, and let the watcher know him or not."""
+    """Make a console user, and let the watcher know them or not."""
     ana = iam_user("ana", product.account.new_user("ana"))
     if known:
         product.observe(sign_in(ana) if finding else user_created("ana", ana["principalId"]))
@@ -317,7 +317,7 @@ def test_a_run_of_expire_costs_a_query_per_shard_and_each_request_what_the_docum
 
 
 def documented(heading: str) -> list[tuple[str, ...]]:
-    """Give the rows of the table under a heading, without its head."""
+    """Return the rows of the table under a heading, without its head."""
     parts = re.split(r"^## ", DOCUMENT.read_text(), flags=re.MULTILINE)
     [text] = [part for part in parts if part.startswith(heading)]
     lines = [line for line in text.splitlines() if line.startswith("|")]

@@ -36,7 +36,7 @@ ALERTS_FAIL = Refusal("InternalServerError", naming="INTENT#alert-", status=500)
 
 
 def good(who: Json) -> tuple[str, str]:
-    """Give two bodies that both functions can act on, to stand before and behind a bad one."""
+    """Return two bodies that both functions can act on, to stand before and behind a bad one."""
     return envelope(sign_in(who, "first")), envelope(denied_removal(who, who["userName"], "last"))
 
 

@@ -287,17 +287,17 @@ def test_rejection_tells_the_user_why(product: Product, account: Account, ana: P
 
 
 @pytest.mark.parametrize("step", ["approve", "reject"])
-def test_nobody_decides_about_himself(product: Product, ana: Person, step: str) -> None:
+def test_nobody_decides_about_same_person(product: Product, ana: Person, step: str) -> None:
     request_id = filed(product, SUE, user_name="ana")
     session = member("Ana@example.com")
-    for himself in (ana, session):
-        problem = decide(product, himself, f"/requests/{request_id}/{step}", WORD, status=403)
+    for same_person in (ana, session):
+        problem = decide(product, same_person, f"/requests/{request_id}/{step}", WORD, status=403)
         assert problem["type"].endswith(":segregation-of-duties")
         assert "is the subject of the request" in problem["detail"]
 
 
 @pytest.mark.parametrize("step", ["approve", "reject"])
-def test_nobody_decides_about_himself_under_a_new_name(
+def test_nobody_decides_about_same_person_under_a_new_name(
     product: Product, account: Account, ana: Person, step: str
 ) -> None:
     request_id = filed(product, SUE, user_name="ana")
@@ -306,8 +306,13 @@ def test_nobody_decides_about_himself_under_a_new_name(
     admin = iam_user("eve", "AIDAEVE")
     product.observe(iam_call("UpdateUser", admin, requestParameters=parameters))
     path = f"/requests/{request_id}/{step}"
-    for himself in (ana, member("ana"), member("anna"), replace(ana, arn=f"{ana.arn[:-3]}anna")):
-        assert decide(product, himself, path, WORD, status=403)["type"].endswith(
+    for same_person in (
+        ana,
+        member("ana"),
+        member("anna"),
+        replace(ana, arn=f"{ana.arn[:-3]}anna"),
+    ):
+        assert decide(product, same_person, path, WORD, status=403)["type"].endswith(
             ":segregation-of-duties"
         )
     decide(product, BOB, path, WORD)

@@ -374,13 +374,13 @@ FAULTS: dict[str, tuple[str, str, str, BreakAccount]] = {
         "3 of 4 character classes",
         require(RequireSymbols=False),
     ),
-    "a policy denies a user his first password": (
+    "a policy denies a user their first password": (
         "first_password",
         "fail",
         "may not call iam:ChangePassword without MFA: ForceMfa",
         update(decisions={"iam:ChangePassword": "explicitDeny"}),
     ),
-    "a policy denies him the password policy": (
+    "a policy denies a user the password policy": (
         "first_password",
         "fail",
         "may not call iam:GetAccountPasswordPolicy without MFA",

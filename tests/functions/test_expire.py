@@ -30,7 +30,7 @@ def request_of(account: Account) -> Json:
 
 
 def sent(product: Product) -> dict[str, int]:
-    """Give what went out since last asked."""
+    """Return what went out since last asked."""
     assert product.deliver() == []
     counts = dict(product.account.calls.sent)
     product.account.calls.sent.clear()

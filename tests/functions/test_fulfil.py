@@ -1,4 +1,4 @@
-"""Carrying out: what becomes of the user, his devices, his request, and who is told."""
+"""Fulfilment: what becomes of the user, their devices and request, and who is notified."""
 
 import json
 from collections import Counter
@@ -472,13 +472,13 @@ def test_nobody_else_carries_a_request_out_while_somebody_holds_it(
 
 
 def calls_until(account: Account, call: str) -> int:
-    """Give the number that a call has in a plain run."""
+    """Return the number that a call has in a plain run."""
     assert account.calls.made == []
     return calls_of_a_plain_run().index(call) + 1
 
 
 def calls_of_a_plain_run() -> list[str]:
-    """Give the calls for one device that is no virtual one."""
+    """Return the calls for one device that is no virtual one."""
     return [
         "dynamodb:GetItem",
         "dynamodb:TransactWriteItems",

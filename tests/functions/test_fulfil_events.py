@@ -42,7 +42,7 @@ def account() -> None:
 
 
 def steps(serial: str = PHONE) -> list[Json]:
-    """Give the records that the carrying out leaves."""
+    """Return the records that the carrying out leaves."""
     return [
         about("DeactivateMFADevice", "ana", FULFILLER, serialNumber=serial),
         iam_call("DeleteVirtualMFADevice", FULFILLER, requestParameters={"serialNumber": serial}),

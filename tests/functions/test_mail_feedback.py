@@ -42,7 +42,7 @@ def mailed(product: Product, ana: Json) -> SentMail:
 
 
 def last_mail(account: Account) -> SentMail:
-    """Give the mail that SES took last, as SES knows it."""
+    """Return the mail that SES took last, as SES knows it."""
     request = json.loads(account.calls.bodies[last(account.calls.made, "ses:SendEmail")])
     tags = {tag["Name"]: tag["Value"] for tag in request["EmailTags"]}
     [item] = account.items(f"INTENT#{tags['intent']}")

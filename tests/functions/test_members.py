@@ -38,7 +38,7 @@ QUARANTINE = json.dumps(
 
 
 def there(record: Json, account: str = MEMBER) -> Json:
-    """Give the record as another account's CloudTrail writes it."""
+    """Return the record as another account's CloudTrail writes it."""
     moved: Json = json.loads(json.dumps(record).replace(ACCOUNT, account))
     return moved
 

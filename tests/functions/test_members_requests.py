@@ -38,7 +38,7 @@ def mia(member: Account) -> Person:
 
 
 def at_home(account: Account) -> Person:
-    """Give the user of that name in the hub's own account."""
+    """Return the user of that name in the hub's own account."""
     user_id = account.iam.get_user(UserName="mia")["User"]["UserId"]
     return Person(f"arn:aws:iam::{ACCOUNT}:user/mia", user_id, ACCOUNT)
 

@@ -58,7 +58,7 @@ class Desk:
         self.request = replace(request, version=request.version + 1)
 
     def sent(self) -> dict[str, int]:
-        """Give what went out since last asked, by stream and schedule."""
+        """Return what went out since last asked, by stream and schedule."""
         assert self.product.deliver() == []
         self.product.redeliver()
         counts = dict(self.account.calls.sent)
@@ -73,22 +73,22 @@ class Desk:
         self.account.clock.move(HOUR)
 
     def skipped(self) -> list[str]:
-        """Give why mails did not leave."""
+        """Return why mails did not leave."""
         items = self.account.items("INTENT#")
         return [item["reason"] for item in items if item["status"] == "skipped"]
 
     def bodies(self) -> str:
-        """Give what SES was given."""
+        """Return what SES was given."""
         calls = zip(self.account.calls.made, self.account.calls.bodies, strict=True)
         return "\n".join(body for call, body in calls if call == "ses:SendEmail")
 
     def submitted(self) -> ChangeRequest:
-        """Give the request with details."""
+        """Return the request with details."""
         details = Details("stolen", SUE.arn, self.account.clock(), DeviceKind.FIDO)
         return self.request.submitted(details, POLICY)
 
     def approved(self) -> ChangeRequest:
-        """Give the request with bob's word on it."""
+        """Return the request with bob's word on it."""
         now = self.account.clock()
         return self.submitted().approved(BOB, "seen", now, POLICY, devices=(PHONE,), kept=())
 

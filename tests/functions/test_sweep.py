@@ -31,7 +31,7 @@ def reporting(account: Account, monkeypatch: pytest.MonkeyPatch) -> Reports:
 
 
 def users(account: Account) -> dict[str, dict[str, Any]]:
-    """Give the records by name; of one name, the user who is there."""
+    """Return the records by name; of one name, the user who is there."""
     found = sorted(account.items("USER#", "STATE"), key=lambda user: "gone_at" not in user)
     return {user["name"]: user for user in found}
 
@@ -46,7 +46,7 @@ def lost(account: Account) -> dict[str, int]:
 
 
 def sent(product: Product) -> dict[str, int]:
-    """Give what went out since last asked."""
+    """Return what went out since last asked."""
     assert product.deliver() == []
     counts = dict(product.account.calls.sent)
     product.account.calls.sent.clear()

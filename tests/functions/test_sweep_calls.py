@@ -20,7 +20,7 @@ KEY = f"arn:aws:iam::{ACCOUNT}:u2f/user/ana/key-ana"
 
 @dataclass(frozen=True)
 class Case:
-    """A user before the sweep, and what happens to him."""
+    """A user before the sweep, and what happens to them."""
 
     happens: Callable[[Account], object]
     before: Callable[[Account], object] | None = None

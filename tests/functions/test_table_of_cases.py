@@ -69,7 +69,7 @@ def _counted(cell: str) -> Counter[str]:
 
 
 def session(role: str, name: str) -> Json:
-    """Give the identity of a role's session, as CloudTrail has it."""
+    """Return the identity of a role's session, as CloudTrail has it."""
     return {
         "type": "AssumedRole",
         "principalId": f"AROA{role.upper()}:{name}",
@@ -183,7 +183,7 @@ class Play:
         self.id = self.ask("change_desk", "", by, body, expect=201)["request"]["id"]
 
     def give_details(self, by: Person = SUE) -> None:
-        """Give the details of the request that is open."""
+        """Return the details of the request that is open."""
         self.id = self.request["id"]
         body = {"reason": "The phone was stolen", "wanted": "fido"}
         self.ask("change_desk", f"/{self.id}/details", by, body)

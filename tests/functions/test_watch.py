@@ -57,7 +57,7 @@ def canary(region: str, at: Any = NOW, seed: str = "canary") -> Json:
 
 
 def told(product: Product) -> list[Json]:
-    """Give the alerts that went out since last asked."""
+    """Return the alerts that went out since last asked."""
     assert product.deliver() == []
     return product.account.alerts()
 

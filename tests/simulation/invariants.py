@@ -180,7 +180,7 @@ class Watchdog:
             self.must(after.verdict.by == run.by.arn, f"{name} in the name of {after.verdict.by}")
 
     def is_involved(self, arn: str, request: ChangeRequest) -> bool:
-        """Tell whether somebody may not decide: the subject, whoever tried, whoever asked."""
+        """Return whether somebody may not decide: the subject, whoever tried, whoever asked."""
         asked = (request.opened_by, request.details.given_by if request.details else None)
         involved = {request.subject_name.casefold(), *(_name(one) for one in asked if one)}
         return _name(arn) in involved | self.joined.get(request.id, set())
@@ -224,7 +224,7 @@ class Watchdog:
         if user is None or (run and run.hurt) or self._may_be_carrying_out(removal):
             return
         if user.name != removal.user_name and (removal.denied or removal.by == "emergency"):
-            return  # IAM is asked by name: who was renamed before his record came is not found
+            return  # IAM is asked by name: a user renamed before the record came is not found
         if removal.by == "emergency":
             self.must(not joins, f"{what} is taken for an attempt")
             told = any(pk.startswith("INTENT#alert-removal_break_glass") for pk in intents)
@@ -238,7 +238,7 @@ class Watchdog:
             self.must(violation or nobody, f"{what} is in no violation")
 
     def _may_be_carrying_out(self, removal: Removal) -> bool:
-        """Tell whether a session of the fulfilling role is not to be told from the real one."""
+        """Return whether a session of the fulfilling role is not to be told from the real one."""
         times = [at for at, user_id in self.leases if user_id == removal.user_id]
         return removal.by == "forger" and bool(times) and (
             min(times) - SLACK <= removal.at <= max(times) + LEASE + SLACK
@@ -262,7 +262,7 @@ class Watchdog:
         self.must(behind, f"{call} {serial} of {user.name if user else '?'} without an approval")
 
     def _is_in_hand(self, request: ChangeRequest, now: datetime) -> bool:
-        """Tell whether whoever calls now has the carrying out of an approved request in hand."""
+        """Return whether whoever calls now has the carrying out of an approved request in hand."""
         run, held, verdict = self.office.now_running, request.fulfilment, request.verdict
         approved = request.state in {"approved", "fulfilled"} and verdict and verdict.approved
         mine = held and run and run.by and held.by == run.by.arn and held.held_until > now
@@ -271,23 +271,23 @@ class Watchdog:
     # At the end of each step, and of all ----------------------------------------------------------
 
     def request(self, request_id: str) -> ChangeRequest | None:
-        """Give a request as the table has it."""
+        """Return a request as the table has it."""
         found = self.office.table.items.get((f"REQUEST#{request_id}", "STATE"))
         return items.REQUEST.validate_python(items.from_wire(found)) if found else None
 
     def requests(self) -> list[ChangeRequest]:
-        """Give all requests."""
+        """Return all requests."""
         return [
             items.REQUEST.validate_python(item)
             for item in self.office.town.items("REQUEST#", "STATE")
         ]
 
     def intents(self) -> Iterator[Json]:
-        """Give all mails and alerts that were ever decided."""
+        """Return all mails and alerts that were ever decided."""
         return iter(self.office.town.items("INTENT#"))
 
     def settle_accounts(self, sent_twice: Counter[str]) -> None:
-        """See, when all has come and gone, that everybody was told what he must be, and once."""
+        """Check at the end that everybody was notified of what they must be, once."""
         self.must(not self.office.parked, f"set aside: {self.office.parked}")
         for intent_id, times in self.office.post.mails.items():
             self.must(times <= 1 + sent_twice[intent_id], f"{intent_id} was sent {times} times")
@@ -363,7 +363,7 @@ class Watchdog:
 
 
 def can_sign_in(user: Resident) -> bool:
-    """Tell whether a removal from a user counts: he has access, or other devices."""
+    """Return whether a removal from a user counts: they have access, or other devices."""
     return bool(user.devices or user.password)
 
 

@@ -75,7 +75,7 @@ class Clock:
     time: datetime = FIRST_DAY
 
     def __call__(self) -> datetime:
-        """Give the time."""
+        """Return the time."""
         return self.time
 
     def move_to(self, moment: datetime) -> None:
@@ -108,7 +108,7 @@ class Iam:
         return None
 
     def user(self, name: str) -> IamUser | None:
-        """Give the user of that name."""
+        """Return the user of that name."""
         life = self._life(name)
         if life is None:
             return None
@@ -121,7 +121,7 @@ class Iam:
         return tuple(map(Device, life.at(self._clock()).devices)) if life else None
 
     def has_console_access(self, name: str) -> bool:
-        """Tell whether there is a console password."""
+        """Return whether there is a console password."""
         life = self._life(name)
         return life is not None and life.at(self._clock()).console
 
@@ -220,7 +220,7 @@ class Words:
         self.cases: Counter[str] = Counter()
 
     def render(self, mail: Mail, language: str | None, *, alias: str | None) -> RenderedMail:
-        """Give the mail."""
+        """Return the mail."""
         if isinstance(mail, UnreachableUsersMail):
             who, name, listed = "", "", [user.user_name for user in mail.users]
         else:
@@ -329,7 +329,7 @@ class Month:
         self.runs = 0
 
     def _client(self) -> Any:
-        """Give what the adapters take for DynamoDB's client."""
+        """Return what the adapters take for DynamoDB's client."""
         return self.table
 
     # The agenda -----------------------------------------------------------------------------------
@@ -432,7 +432,7 @@ class Month:
         name = life.at(self.clock()).name
         try:
             if word.until:
-                self.desk.grant(name, reason="waits for his key", until=word.until)
+                self.desk.grant(name, reason="waits for their key", until=word.until)
             else:
                 self.desk.revoke(name)
         except LostRaceError:
@@ -448,7 +448,7 @@ class Month:
         if not self.reminder.is_mailing_time():
             return
         for key in self.reminder.due():
-            with suppress(IamReadError):  # he stays due
+            with suppress(IamReadError):  # the user stays due
                 self.reminder.remind(key)
         self.reminder.report_unreachable()
 
@@ -504,7 +504,7 @@ class Month:
     # What came of it ------------------------------------------------------------------------------
 
     def letters(self) -> list[tuple[datetime, Letter]]:
-        """Give the mails that SES took, about one user each."""
+        """Return the mails that SES took, about one user each."""
         found = []
         for at, message in self.ses.sent:
             user_id, kind, step, language = json.loads(message.subject)
@@ -522,7 +522,7 @@ class Month:
         return found
 
     def reported_unreachable(self) -> Counter[str]:
-        """Give how often each user was told of as out of reach."""
+        """Return how often each user was told of as out of reach."""
         names: Counter[str] = Counter()
         for _, message in self.ses.sent:
             if json.loads(message.subject)[1] == "unreachable":
@@ -537,11 +537,11 @@ def _step(kind: str, step: int) -> int:
 def _record(life: Life, number: int, record: Sent) -> Json:  # noqa: PLR0911 - a table
     """Write the record as CloudTrail does."""
     seed, at, name = f"{life.user_id}-{number}", record.at, record.name
-    himself, named = iam_user(name, life.user_id), {"userName": name}
+    identity, named = iam_user(name, life.user_id), {"userName": name}
     match record.what:
         case "sign_in" | "sign_in_with_mfa":
             mfa = "Yes" if record.what == "sign_in_with_mfa" else "No"
-            return sign_in(himself, seed, mfa=mfa, at=at)
+            return sign_in(identity, seed, mfa=mfa, at=at)
         case "created":
             made = {**named, "userId": life.user_id}
             return iam_call(
@@ -556,7 +556,7 @@ def _record(life: Life, number: int, record: Sent) -> Json:  # noqa: PLR0911 - a
             )  # fmt: skip
         case "enabled":
             asked = {**named, "serialNumber": record.detail}
-            return iam_call("EnableMFADevice", himself, seed, at=at, requestParameters=asked)
+            return iam_call("EnableMFADevice", identity, seed, at=at, requestParameters=asked)
         case "removed":
             asked = {**named, "serialNumber": record.detail}
             return iam_call("DeactivateMFADevice", ADMIN, seed, at=at, requestParameters=asked)

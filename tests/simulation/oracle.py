@@ -1,9 +1,9 @@
-"""What each user must get, said anew and naively: from his life alone, one user at a time.
+"""What each user must get, computed naively: from their history alone, one user at a time.
 
 Nothing of the watcher is used here, and nothing of how it works: no table, no outbox, no versions.
-The promise: a guide when he is first seen without a device; then on the days of the ladder, in mail
-hours, one reminder a day at most, each step once, until he has a device, has no console access, is
-exempt, or is gone.
+The promise: a guide when first seen without a device; then on the days of the schedule, in mail
+hours, one reminder a day at most, each step once, until they have a device, have no console
+access, are exempt, or are gone.
 """
 
 from collections.abc import Iterator
@@ -57,12 +57,12 @@ class Promise:
 
 
 def in_mail_hours(moment: datetime) -> bool:
-    """Tell whether reminders may go out: from eight to six, where the company is."""
+    """Return whether reminders may go out: from eight to six, where the company is."""
     return 8 <= moment.astimezone(ZONE).hour < 18
 
 
 def foresee(script: Script) -> dict[str, Promise]:
-    """Say for each user what he must get."""
+    """Return for each user what they must get."""
     return {life.user_id: _Foreseen(script, life).promise() for life in script.lives}
 
 
@@ -132,7 +132,7 @@ class _Foreseen:
         state = self.life.at(at)
         what = record.what
         if what == "created" and self.life.follows_another:
-            what = "granted"  # who had the name before may have been taken for him: he is looked at
+            what = "granted"  # the name's earlier owner may count as this user
         if what in {"created", "entity_deleted"} or (
             what == "sign_in_with_mfa" and not self.finding
         ):
@@ -254,7 +254,7 @@ class _Foreseen:
         self.made.unreachable = True
 
     def _is_overtaken(self, mail: _Held) -> bool:
-        """Tell whether a reminder is one too many by now: a later one has come, or is to come."""
+        """Return whether a reminder is one too many by now: a later one has come, or is to come."""
         finding = self.finding
         if finding is None or finding is not mail.finding or finding.step > mail.escalation_step:
             return True
@@ -266,7 +266,7 @@ class _Foreseen:
 
 
 def _wants(kind: str, state: State) -> bool:
-    """Tell whether a mail is still to the point."""
+    """Return whether a mail is still to the point."""
     unprotected = state.console and not state.devices
     return state.exists and (unprotected or kind not in TO_USERS_WITHOUT_MFA)
 

@@ -163,7 +163,7 @@ class Walk:
             self._record(about(call, user.name, seed=self._seed()))
 
     def rename(self, act: Act, _plan: Plan | None) -> None:
-        """A user gets another name, or his old one back."""
+        """A user gets another name, or their old one back."""
         if user := self._user(act):
             old, base = user.name, USERS[act.user]
             new = f"{base}2" if old == base else base
@@ -174,7 +174,7 @@ class Walk:
             self._record(about("UpdateUser", old, seed=self._seed(), newUserName=new))
 
     def off_board(self, act: Act, _plan: Plan | None) -> None:
-        """A user leaves: his devices, his password, and he himself, in one of two orders."""
+        """A user leaves: the devices, the password, and the user, in one of two orders."""
         user = self._user(act)
         if user is None:
             return
@@ -203,7 +203,7 @@ class Walk:
             self.enrol(act, None)
 
     def _actor(self, act: Act, user: Resident) -> tuple[str, Json]:
-        """Give who does it: the user himself, an administrator, or an approver."""
+        """Return who does it: the user, an administrator, or an approver."""
         match act.who % 3:
             case 0:
                 return user.name, _himself(user)
@@ -275,7 +275,7 @@ class Walk:
     # At the desks ---------------------------------------------------------------------------------
 
     def file(self, act: Act, plan: Plan | None) -> None:
-        """Somebody files a request for himself, or the service desk for him."""
+        """Somebody files a request for themselves, or the service desk for them."""
         if user := self._user(act):
             by = self._requester(act, user)
             body: Json = {} if by.is_iam_user else {"user_name": user.name}
@@ -384,7 +384,7 @@ class Walk:
             left = self.office.iam.virtual & set(request.devices)
             must(all(self.office.iam.owner(one) for one in left), f"{left} is left over")
             must(request.state == "fulfilled", f"fulfilled, but {request.state}")
-        must(user and user.reset_required, "he may keep the password that others know")
+        must(user and user.reset_required, "they may keep the password that others know")
         told = [str(self.office.table.items), self.office.said, *self.office.post.texts]
         must(not any(password in text for text in told), "the password stands somewhere")
 
@@ -417,7 +417,7 @@ class Walk:
         }
 
     def _request(self, act: Act) -> ChangeRequest | None:
-        """Give the request about a user that was opened last; or now and then an older one."""
+        """Return the request about a user that was opened last; or now and then an older one."""
         found = [
             request
             for request in self.dog.requests()
@@ -436,12 +436,12 @@ class Walk:
         return by.name in tried or self.dog.is_involved(by.arn, request)
 
     def _had_the_name(self, request: ChangeRequest, act: Act) -> bool:
-        """Tell whether the product may know somebody for the subject who was once called so."""
+        """Return whether the product may know somebody for the subject who was once called so."""
         who = APPROVERS[act.who % len(APPROVERS)]
         return who == request.subject_name.removesuffix("2") != request.subject_name
 
     def _may(self, step: str, request: ChangeRequest, act: Act) -> bool:
-        """Tell whether a step is to be let through, if nothing goes wrong."""
+        """Return whether a step is to be let through, if nothing goes wrong."""
         if self._involved(request, act.who):
             return False
         now, state = self.office.clock(), request.state.value
@@ -573,7 +573,7 @@ def _himself(user: Resident) -> Json:
 
 
 def _session(role: str, name: str) -> Json:
-    """Give the identity of a role's session, as records have it."""
+    """Return the identity of a role's session, as records have it."""
     return {
         "type": "AssumedRole",
         "principalId": f"AROA{role.upper()}:{name}",

@@ -64,7 +64,7 @@ class Run:
 
 @dataclass
 class Resident:
-    """An IAM user as IAM has him."""
+    """An IAM user as IAM has them."""
 
     user_id: str
     name: str
@@ -95,7 +95,7 @@ class Iam:
         return made
 
     def with_id(self, user_id: str) -> Resident | None:
-        """Give the user with an id, whatever his name is now."""
+        """Return the user with an id, whatever the name is now."""
         return next((one for one in self.residents.values() if one.user_id == user_id), None)
 
     def enrol(self, resident: Resident, serial: str) -> None:
@@ -105,7 +105,7 @@ class Iam:
             self.virtual.add(serial)
 
     def owner(self, serial: str) -> Resident | None:
-        """Give who has a device."""
+        """Return who has a device."""
         return next((one for one in self.residents.values() if serial in one.devices), None)
 
     def _named(self, name: str) -> Resident:
@@ -183,7 +183,7 @@ class Post:
         return {"MessageId": f"ses-{len(self.texts)}"}
 
     def get_account(self) -> Json:
-        """Say how many mails a second may go."""
+        """Return how many mails a second may go."""
         return {"SendQuota": {"MaxSendRate": 1000.0}}
 
     def publish(self, **call: Any) -> Json:
@@ -270,7 +270,7 @@ class Office:
 
     @property
     def now_running(self) -> Run | None:
-        """Give the run that makes the calls now."""
+        """Return the run that makes the calls now."""
         return self.running[-1] if self.running else None
 
     def run(

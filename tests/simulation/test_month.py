@@ -44,7 +44,7 @@ def by_user(mails: Mails) -> dict[str, Mails]:
 
 
 def differences(script: Script, promised: Mails, got: Mails) -> list[str]:
-    """Say what one user got too much, too little, too early or too late."""
+    """Return what one user got too much, too little, too early or too late."""
     said = []
     waiting = sorted(promised, key=lambda mail: (mail[1], mail[0]))
     for at, letter in sorted(got, key=lambda mail: (mail[1], mail[0])):
@@ -83,7 +83,7 @@ def test_each_user_gets_exactly_the_mails_that_the_ladder_promises(
 def table(
     script: Script, month: Month, promises: dict[str, Promise], wrong: dict[str, list[str]]
 ) -> str:
-    """Give the month in figures."""
+    """Return the month in figures."""
     promised = Counter(_name(one) for made in promises.values() for _, one in made.letters)
     got = Counter(_name(one) for _, one in month.letters())
     kinds = Counter(life.kind for life in script.lives)

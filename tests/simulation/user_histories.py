@@ -61,13 +61,13 @@ class Life:
     user_id: str
     kind: str
     follows_another: bool = False
-    """Whether somebody had his name before."""
+    """Whether somebody had the name before."""
     states: list[tuple[datetime, State]] = field(default_factory=list)
     records: list[Sent] = field(default_factory=list)
     words: list[Word] = field(default_factory=list)
 
     def at(self, moment: datetime) -> State:
-        """Give what is true at a moment."""
+        """Return what is true at a moment."""
         number = bisect_right(self.states, moment, key=lambda entry: entry[0])
         return self.states[number - 1][1] if number else State("", exists=False)
 
@@ -94,7 +94,7 @@ class Script:
 
 
 def within(spans: Iterable[Span], moment: datetime) -> datetime | None:
-    """Give the end of the span that a moment lies in."""
+    """Return the end of the span that a moment lies in."""
     return next((end for start, end in spans if start <= moment < end), None)
 
 
@@ -120,7 +120,7 @@ def write(users: int, seed: int) -> Script:
 
 
 def _schedule(random: Random) -> Iterable[tuple[datetime, int]]:
-    """Give the schedule as it fires: hourly, and late, twice, at once, or not at all."""
+    """Return the schedule as it fires: hourly, and late, twice, at once, or not at all."""
     for hour in range(DAYS * 24):
         at = FIRST_DAY + hour * HOUR + random.randrange(8) * MINUTE
         lot = random.random()
@@ -200,7 +200,7 @@ class _Author:
             case 1:
                 name = f"user{number}@{DOMAIN}"
             case 2:
-                pass  # his name at the account's domain
+                pass  # the name at the account's domain
             case 3:
                 tags["email"] = address
                 self.bounces.add(address)
@@ -229,7 +229,7 @@ class _Author:
         return name, tuple(tags.items())
 
     def moment(self, day: float) -> datetime:
-        """Give a moment at which no run is under way: which of the two is first is no promise."""
+        """Return a moment at which no run is under way: which of the two is first is no promise."""
         at = FIRST_DAY + timedelta(hours=int(day * 24))
         while True:
             at = at.replace(minute=self.random.randrange(26, 47))

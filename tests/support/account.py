@@ -61,7 +61,7 @@ class Clock:
     time: datetime = NOW
 
     def __call__(self) -> datetime:
-        """Give the time."""
+        """Return the time."""
         return self.time
 
     def move(self, by: timedelta) -> datetime:
@@ -199,7 +199,7 @@ def _session() -> boto3.Session:
 
 @cache
 def client(service: str, config: object = None, **credentials: str) -> Any:
-    """Give the product's client: real, watched, and built once per process (20 ms each)."""
+    """Return the product's client: real, watched, and built once per process (20 ms each)."""
     build: Any = _session().client
     return build(service, config=config, **credentials)
 
@@ -212,7 +212,7 @@ def _unwatched(service: str) -> Any:
 
 @cache
 def _iam_in(account_id: str) -> Any:
-    """Give a client of another account's IAM, as moto tells accounts apart."""
+    """Return a client of another account's IAM, as moto tells accounts apart."""
     build: Any = boto3.Session(region_name=REGION).client
     iam = build("iam")
 
@@ -237,7 +237,7 @@ class Account:
     number: str = ACCOUNT
 
     def member(self, number: str) -> "Account":
-        """Give another account of the organization; table and queues stay the hub's."""
+        """Return another account of the organization; table and queues stay the hub's."""
         return replace(self, number=number)
 
     def organization(self) -> str:
@@ -290,7 +290,7 @@ class Account:
         return serial
 
     def items(self, prefix: str, sort: str = "") -> list[dict[str, Any]]:
-        """Give the items whose keys begin so, in the order of their keys."""
+        """Return the items whose keys begin so, in the order of their keys."""
         keys = (k for k in self.stored.items if k[0].startswith(prefix) and k[1].startswith(sort))
         return [self.stored.plain(key) for key in sorted(keys)]
 

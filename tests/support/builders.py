@@ -27,12 +27,12 @@ Json = dict[str, Any]
 
 
 def event_id(seed: str) -> str:
-    """Give an id of CloudTrail's form that is always the same for a seed."""
+    """Return an id of CloudTrail's form that is always the same for a seed."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, seed))
 
 
 def iam_user(name: str, user_id: str) -> Json:
-    """Give the identity of an IAM user, acting himself."""
+    """Return the identity of an IAM user, acting for themselves."""
     return {
         "type": "IAMUser",
         "principalId": user_id,
@@ -52,7 +52,7 @@ ROOT: Json = {
 
 
 def sign_in(who: Json, seed: str = "sign-in", *, mfa: str = "No", at: datetime = NOW) -> Json:
-    """Give the record of a successful sign-in to the console."""
+    """Return the record of a successful sign-in to the console."""
     return {
         **_record(who, seed, at),
         "eventSource": "signin.amazonaws.com",
@@ -67,7 +67,7 @@ def sign_in(who: Json, seed: str = "sign-in", *, mfa: str = "No", at: datetime =
 def iam_call(
     name: str, who: Json, seed: str | None = None, *, at: datetime = NOW, **fields: Any
 ) -> Json:
-    """Give the record of a successful IAM call; ``fields`` are the record's own."""
+    """Return the record of a successful IAM call; ``fields`` are the record's own."""
     return {
         **_record(who, seed or name, at),
         "eventSource": "iam.amazonaws.com",
@@ -79,7 +79,7 @@ def iam_call(
 
 
 def user_created(name: str, user_id: str, seed: str = "CreateUser") -> Json:
-    """Give the record of a ``CreateUser``."""
+    """Return the record of a ``CreateUser``."""
     made = {"userName": name, "userId": user_id}
     return iam_call(
         "CreateUser",
@@ -91,7 +91,7 @@ def user_created(name: str, user_id: str, seed: str = "CreateUser") -> Json:
 
 
 def access_granted(name: str, *, reset: bool = True) -> Json:
-    """Give the record of a ``CreateLoginProfile``."""
+    """Return the record of a ``CreateLoginProfile``."""
     profile = {"userName": name, "passwordResetRequired": reset}
     return iam_call(
         "CreateLoginProfile",
@@ -102,14 +102,14 @@ def access_granted(name: str, *, reset: bool = True) -> Json:
 
 
 def about(call: str, name: str, who: Json = ADMIN, seed: str | None = None, **more: str) -> Json:
-    """Give the record of a successful call whose parameters name a user (and ``more``)."""
+    """Return the record of a successful call whose parameters name a user (and ``more``)."""
     return iam_call(call, who, seed, requestParameters={"userName": name, **more})
 
 
 def denied_removal(
     who: Json, name: str, seed: str = "denied", *, call: str = "DeactivateMFADevice"
 ) -> Json:
-    """Give the record of a removal that the guard policy denied."""
+    """Return the record of a removal that the guard policy denied."""
     return iam_call(
         call,
         who,
@@ -136,7 +136,7 @@ def _record(who: Json, seed: str, at: datetime) -> Json:
 
 
 def envelope(record: Json) -> str:
-    """Give a record as EventBridge puts it into the queue."""
+    """Return a record as EventBridge puts it into the queue."""
     sign_in = record.get("eventName") == "ConsoleLogin"
     event: Json = {
         "version": "0",
@@ -158,13 +158,13 @@ ALICE = User(UserKey(ACCOUNT, "AIDAALICE"), "alice")
 
 
 def an_attempt(seed: str = "e1", **fields: Any) -> Attempt:
-    """Give an attempt at removing a device."""
+    """Return an attempt at removing a device."""
     values = {"at": NOW, "call": "DeactivateMFADevice", "outcome": Outcome.DENIED, "actor": "ada"}
     return Attempt(event_id=seed, **{**values, **fields})
 
 
 def a_request(attempt: Attempt | None = None, user: User = ALICE) -> ChangeRequest:
-    """Give a freshly opened change request."""
+    """Return a freshly opened change request."""
     return open_request(user.key, user.name, attempt or an_attempt(), Policy(), violation=False)
 
 
@@ -203,7 +203,7 @@ def a_decision(
     at: datetime = NOW,
     renamed: bool | None = None,
 ) -> Decision:
-    """Give a decision about a user: a history entry, and what else it commits."""
+    """Return a decision about a user: a history entry, and what else it commits."""
     entry = HistoryEntry(
         About.USER, f"{ACCOUNT}/AIDAALICE", at, seed, "It happened", "ada", ("it was noted",)
     )
@@ -216,5 +216,5 @@ def a_decision(
 
 
 def later(minutes: float) -> datetime:
-    """Give the time some minutes from now."""
+    """Return the time some minutes from now."""
     return NOW + timedelta(minutes=minutes)

@@ -54,7 +54,7 @@ class Reports:
         return {"State": "COMPLETE" if now >= self._generated_at(account) else "INPROGRESS"}
 
     def get(self, account: str) -> dict[str, Any]:
-        """Give the report."""
+        """Return the report."""
         if account not in self.last:
             raise _error("ReportNotPresent")
         made, now = self._generated_at(account), self.clock()

@@ -107,7 +107,7 @@ class Template:
         return {name: str(value) for name, value in self.resolve(shared | own).items()}
 
     def made(self) -> set[str]:
-        """Give the logical ids of what is made at all, as the conditions say."""
+        """Return the logical ids of what is made at all, as the conditions say."""
         return {
             name
             for name, resource in self.body["Resources"].items()
@@ -115,7 +115,7 @@ class Template:
         }
 
     def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
-        """Give the resources of one type, by logical id."""
+        """Return the resources of one type, by logical id."""
         return {
             name: resource
             for name, resource in self.body["Resources"].items()
@@ -123,7 +123,7 @@ class Template:
         }
 
     def properties(self, name: str) -> dict[str, Any]:
-        """Give one resource's properties, unresolved."""
+        """Return one resource's properties, unresolved."""
         properties: dict[str, Any] = self.body["Resources"][name]["Properties"]
         return properties
 
@@ -138,7 +138,7 @@ class Template:
         return [statement for document in documents for statement in document["Statement"]]
 
     def resolve(self, value: Any) -> Any:  # noqa: C901, PLR0911, PLR0912 - one case a function
-        """Give the value as it is in the deployed stack."""
+        """Return the value as it is in the deployed stack."""
         match value:
             case {"Ref": name}:
                 return self._reference(name)

@@ -55,7 +55,9 @@ TOLD = "alert-mail_undeliverable-AIDAALICE"
         pytest.param(a_report(MailOutcome.DELAYED), set(), [], id="a delay"),
         pytest.param(a_report(MailOutcome.DELIVERED), set(), [], id="a delivery"),
         pytest.param(a_report(MailOutcome.REJECTED), set(), [], id="a rejection"),
-        pytest.param(a_report(MailOutcome.COMPLAINED), {TO}, [TOLD], id="a complaint: he got it"),
+        pytest.param(
+            a_report(MailOutcome.COMPLAINED), {TO}, [TOLD], id="a complaint: it was received"
+        ),
         pytest.param(
             a_report(MailOutcome.COMPLAINED, unreachable=True),
             {TO},

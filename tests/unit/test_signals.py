@@ -51,7 +51,7 @@ ROOT = {
 
 
 def record(name: str, who: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
-    """Give an IAM call that succeeded, by alice, with these fields changed."""
+    """Return an IAM call that succeeded, by alice, with these fields changed."""
     return {
         "eventVersion": "1.11",
         "userIdentity": ALICE if who is None else who,

@@ -69,7 +69,7 @@ class Outbox(Protocol):
         ...
 
     def mark_failed(self, claim: Claim, *, reason: str, now: datetime) -> None:
-        """Give up the intent, but keep it with the reason."""
+        """Return up the intent, but keep it with the reason."""
         ...
 
     def put_back(

@@ -245,7 +245,7 @@ class _Run:
         self.record(step[:1].upper() + step[1:], lambda request: request.with_step(step))
 
     def release(self, why: str) -> None:
-        """Give up the lease, unless another call has taken over."""
+        """Return up the lease, unless another call has taken over."""
         with suppress(_TakenOverError, LostRaceError):
             untouched = self.before.fulfilment is None and not self.touched
             self.record(

@@ -163,7 +163,7 @@ class CloudTrailRecord(_Lenient):
     def to_domain(
         self, unreadable: tuple[str, ...] = (), named: tuple[tuple[str, str], ...] = ()
     ) -> Record:
-        """Give the record as the domain sees it."""
+        """Return the record as the domain sees it."""
         who, asked, answered = self.user_identity, self.request_parameters, self.response_elements
         profile, user = answered.login_profile, answered.user
         return Record(
@@ -208,7 +208,7 @@ def parse_record(raw: object) -> Record:
 
 
 def _named(fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Give what the request, and then the answer, names a resource by."""
+    """Return what the request, and then the answer, names a resource by."""
     for part in ("requestParameters", "responseElements"):
         found = _mapping(fields.get(part))
         for name in RESOURCE_FIELDS:
