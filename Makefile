@@ -75,7 +75,7 @@ MISSING := $(filter-out $(wildcard $(ENVIRONMENTS)),$(ENVIRONMENTS))
 environments: | interpreter
 ifneq ($(MISSING),)
 	$(call say,Making the environments with Python $(VERSION); this takes a minute or two)
-	@( seconds=0; while sleep 5 >/dev/null && kill -0 $$$$ 2>/dev/null; do seconds=$$((seconds + 5)); \
+	@( seconds=0; while sleep 10 >/dev/null && kill -0 $$$$ 2>/dev/null; do seconds=$$((seconds + 10)); \
 	  printf '  %-14s %s packages installed\n' "$$seconds s" \
 	    "$$(ls -d .venv*/lib/python*/site-packages/*.dist-info 2>/dev/null | wc -l)"; done ) & progress=$$!; \
 	$(MAKE) --jobs=3 $(MISSING); code=$$?; kill $$progress; exit $$code

@@ -108,7 +108,7 @@ def mails_to(sandbox: Sandbox, name: str = "") -> list[Json]:
     return [
         intent
         for intent in sandbox.observations.kind("INTENT")
-        if intent["id"].startswith("mail-") and name in intent["act"]["user_name"]
+        if intent["id"].startswith("mail-") and name in intent["act"].get("user_name", "")
     ]
 
 
