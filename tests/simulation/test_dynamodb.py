@@ -200,6 +200,15 @@ def test_what_aws_refuses_and_moto_does_not_is_refused(
         make(account, call)
 
 
+@pytest.mark.parametrize("write", [put, lambda **item: puts(key() | item)], ids=["put", "puts"])
+def test_half_a_character_is_refused(
+    monkeypatch: pytest.MonkeyPatch, write: Callable[..., Call]
+) -> None:
+    # moto refuses it, too, but with a UnicodeEncodeError of its own instead of AWS's answer.
+    with opened(monkeypatch) as account, pytest.raises(ClientError, match="ValidationException"):
+        make(account, write(text={"S": "\ud800"}))
+
+
 def differing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the table in memory have what moto's has not."""
     with opened(monkeypatch, moto=True) as account:

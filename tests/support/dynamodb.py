@@ -341,8 +341,14 @@ class MemoryDynamo:
             for name in (index.hash, index.range):
                 if name in after and not after[name].get("S"):
                     raise _refusal("ValidationException", message=f"{name} is no key")
+        written = repr(after)
+        if "\\ud" in written:  # how half of a character, a lone surrogate, is written
+            try:
+                _size(after)
+            except UnicodeEncodeError as error:
+                raise _refusal("ValidationException", message=str(error)) from None
         # Characters as they are written here are no fewer than a quarter of the bytes they take.
-        if len(repr(after)) * 4 > LONGEST_ITEM < _size(after):
+        if len(written) * 4 > LONGEST_ITEM < _size(after):
             raise _refusal("ValidationException", message="Item size has exceeded the maximum")
         return before, after, touched
 
