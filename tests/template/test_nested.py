@@ -10,7 +10,11 @@ from tests.template.cloudformation import ACCOUNT, REGION, ROOT, STACK, Template
 
 TEMPLATE = Template.read()
 NESTED = {name: TEMPLATE.nested(name) for name in TEMPLATE.of_type("AWS::CloudFormation::Stack")}
-KINDS = {"Alarms": "AWS::CloudWatch::Alarm", "Guard": "AWS::IAM::ManagedPolicy"}
+KINDS = {
+    "Alarms": "AWS::CloudWatch::Alarm",
+    "Guard": "AWS::IAM::ManagedPolicy",
+    "Tampering": "AWS::Events::Rule",
+}
 
 
 def _protected() -> list[str]:
@@ -47,11 +51,11 @@ def test_nested_template_gets_each_of_its_parameters_and_no_other(name: str) -> 
 def test_names_in_a_nested_stack_begin_with_the_root_stacks_name(name: str) -> None:
     """By this beginning the rules and the guard policy know the watcher's parts."""
     for logical, resource in NESTED[name].body["Resources"].items():
-        given = [
-            key for key in resource["Properties"] if key.endswith("Name") and key != "MetricName"
-        ]
-        assert given == (["ManagedPolicyName"] if logical == "GuardPolicy" else [])
-        named = NESTED[name].resolve({"Ref": logical})
+        properties = resource["Properties"]
+        [given] = [
+            properties[key] for key in ("Name", "ManagedPolicyName") if key in properties
+        ] or [{"Ref": logical}]
+        named = NESTED[name].resolve(given)
         assert named.rpartition("/")[2].startswith(f"{STACK}-")
 
 

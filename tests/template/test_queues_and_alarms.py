@@ -54,10 +54,11 @@ def test_queue_hides_a_message_for_six_times_its_functions_timeout(name: str) ->
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_function_parks_on_the_last_receive_in_the_same_queue_as_sqs_would(name: str) -> None:
+def test_function_sets_aside_long_before_sqs_does_and_in_the_same_queue(name: str) -> None:
     redrive = QUEUES[name]["Properties"]["RedrivePolicy"]
     variables = _consumer(name)["Environment"]["Variables"]
-    assert int(variables["MAX_RECEIVE_COUNT"]) == redrive["maxReceiveCount"]
+    # Receives that Lambda throttles count for SQS but reach no function, so SQS allows more.
+    assert 4 * int(variables["MAX_RECEIVE_COUNT"]) <= redrive["maxReceiveCount"]
     assert redrive["deadLetterTargetArn"]["Fn::GetAtt"] == [
         variables["DEAD_LETTER_QUEUE_URL"]["Ref"],
         "Arn",
@@ -81,12 +82,13 @@ def test_queue_takes_messages_from_its_own_rules_alone(name: str) -> None:
         TEMPLATE.resolve({"Fn::GetAtt": [q["Ref"], "Arn"]})
         for q in TEMPLATE.properties(name)["Queues"]
     ]
-    targeting = [
-        TEMPLATE.resolve({"Fn::GetAtt": [rule, "Arn"]})
-        for rule, resource in TEMPLATE.of_type("AWS::Events::Rule").items()
-        if TEMPLATE.resolve(resource["Properties"]["Targets"][0]["Arn"]) in queues
-    ]
-    assert ([senders] if isinstance(senders, str) else senders) == targeting
+    targeting = {
+        template.resolve({"Fn::GetAtt": [rule, "Arn"]})
+        for template in TEMPLATE.all()
+        for rule, resource in template.of_type("AWS::Events::Rule").items()
+        if template.resolve(resource["Properties"]["Targets"][0]["Arn"]) in queues
+    }
+    assert ({senders} if isinstance(senders, str) else set(senders)) == targeting
 
 
 @pytest.mark.parametrize("name", DEAD_LETTERS)
@@ -138,7 +140,9 @@ def test_table_and_topic_are_encrypted_with_our_key() -> None:
 def test_evidence_outlives_the_stack() -> None:
     for name in ("Key", "Table"):
         resource = TEMPLATE.body["Resources"][name]
-        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
+        kept = (resource["DeletionPolicy"], resource["UpdateReplacePolicy"])
+        # A first deployment that fails leaves nothing behind that costs money.
+        assert kept == ("RetainExceptOnCreate", "Retain")
     table = TEMPLATE.properties("Table")
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
 

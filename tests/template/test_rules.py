@@ -25,9 +25,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TEMPLATE = Template.read(GuardScpId=SCP_ID)
-RULES = TEMPLATE.of_type("AWS::Events::Rule")
+PATTERNS = TEMPLATE.patterns()
+TARGETS = {
+    name: template.resolve(rule["Properties"]["Targets"])
+    for template in TEMPLATE.all()
+    for name, rule in template.of_type("AWS::Events::Rule").items()
+}
 SIGN_IN, IAM_CHANGE = {"SignInRule"}, {"IamChangeRule"}
-DISTURBANCE = {"TamperingRule", "PartsTamperingRule"}
+TAMPERING = {"PathRule", "RoleRule", "StateRule", "OperationRule", "DenialRule"}
 MAIL_FEEDBACK = {"MailFeedbackRule"}
 QUEUES = {
     "on_sign_in": "SignInQueue",
@@ -45,10 +50,8 @@ def _matching(event: Any) -> set[str]:
     """The rules that an event matches."""
     return {
         name
-        for name, rule in RULES.items()
-        if EventPattern(None, TEMPLATE.resolve(rule["Properties"]["EventPattern"])).matches_event(
-            event
-        )
+        for name, pattern in PATTERNS.items()
+        if EventPattern(None, pattern).matches_event(event)
     }
 
 
@@ -91,11 +94,7 @@ EVENT_FILES = [path for name in QUEUES for path in sorted((ROOT / "events" / nam
 def test_event_file_holds_what_the_rules_send_to_its_function(path: Path) -> None:
     queue = TEMPLATE.resolve({"Fn::GetAtt": [QUEUES[path.parent.name], "Arn"]})
     for body in _bodies(path):
-        targets = [
-            TEMPLATE.resolve(target["Arn"])
-            for name in _matching(body)
-            for target in RULES[name]["Properties"]["Targets"]
-        ]
+        targets = [target["Arn"] for name in _matching(body) for target in TARGETS[name]]
         # What is seen by two rules comes twice, and is told from its duplicate by the event's id.
         assert queue in targets
         twice = path.stem in {"canary", "rule_disabled"}
@@ -152,7 +151,7 @@ def _disturbance(case: Case, call: dict[str, Any]) -> dict[str, Any]:
 def test_disturbing_the_watcher_is_caught(case: Case) -> None:
     parts = {KEY_ARN: RESOLVED_KEY, KEY_ID: KEY, DELIVERY: RESOLVED_DELIVERY, TOPIC: RESOLVED_TOPIC}
     call = json.loads(_in_place(json.dumps(case.record), parts))
-    assert DISTURBANCE & _matching(_disturbance(case, call))
+    assert TAMPERING & _matching(_disturbance(case, call))
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
@@ -160,7 +159,7 @@ def test_a_denied_attempt_to_disturb_the_watcher_is_caught(case: Case) -> None:
     call = json.loads(_in_place(json.dumps(case.denied), {KEY_ID: KEY}))
     matching = _matching(_disturbance(case, call))
     # Without a resource of ours in its text it cannot be told from anybody's.
-    assert DISTURBANCE & matching or case.part in {Part.BUS, Part.SCP} or "Create" in case.name
+    assert TAMPERING & matching or case.part in {Part.BUS, Part.SCP} or "Create" in case.name
 
 
 def test_changing_any_of_the_watchers_policies_is_caught() -> None:
@@ -172,7 +171,7 @@ def test_changing_any_of_the_watchers_policies_is_caught() -> None:
     assert GUARD in policies
     for policy in policies:
         event = _event("iam", "CreatePolicyVersion", {"policyArn": policy})
-        assert _matching(event) == {"TamperingRule"}
+        assert _matching(event) == {"RoleRule"}
 
 
 def _in_place(text: str, parts: dict[str, str]) -> str:
@@ -182,15 +181,32 @@ def _in_place(text: str, parts: dict[str, str]) -> str:
     return text
 
 
-@pytest.mark.parametrize("rule", sorted(SIGN_IN | IAM_CHANGE | DISTURBANCE))
+@pytest.mark.parametrize("rule", sorted(SIGN_IN | IAM_CHANGE | TAMPERING))
 @pytest.mark.parametrize("name", ["DisableRule", "DeleteRule", "PutRule"])
 def test_whoever_switches_a_rule_off_is_seen_by_another_on_another_queue(
     rule: str, name: str
 ) -> None:
-    event = _event("events", name, {"name": TEMPLATE.resolve({"Ref": rule})})
+    [template] = [one for one in TEMPLATE.all() if rule in one.body["Resources"]]
+    named = template.body["Resources"][rule]["Properties"].get("Name", {"Ref": rule})
+    event = _event("events", name, {"name": template.resolve(named)})
     others = _matching(event) - {rule}
     assert others
-    assert _matching(event) == SIGN_IN | {"TamperingRule"}
+    assert _matching(event) == SIGN_IN | {"PathRule"}
+
+
+@pytest.mark.parametrize("status", ["CREATE_COMPLETE", "UPDATE_COMPLETE"])
+def test_a_deployment_starts_a_sweep_once_it_is_complete(status: str) -> None:
+    def change(status: str, stack: str) -> dict[str, Any]:
+        return {
+            "source": "aws.cloudformation",
+            "detail-type": "CloudFormation Stack Status Change",
+            "detail": {"stack-id": stack, "status-details": {"status": status}},
+        }
+
+    own = TEMPLATE.resolve({"Ref": "AWS::StackId"})
+    assert _matching(change(status, own)) == {"SweepDeployed"}
+    assert _matching(change(status, own.replace(STACK, "orders"))) == set()
+    assert _matching(change("UPDATE_IN_PROGRESS", own)) == set()
 
 
 def test_the_canary_comes_by_both_rules_of_events_and_only_if_it_is_ours() -> None:
@@ -253,8 +269,8 @@ def test_what_happens_to_other_peoples_resources_matches_no_rule(
             id="another policy detached",
         ),
         pytest.param(
-            _event("iam", "DeletePolicy", {"policyArn": f"{GUARD}-of-another-stack"}),
-            id="a policy whose name only begins like the guard's",
+            _event("iam", "DeletePolicy", {"policyArn": GUARD.replace(STACK, "orders")}),
+            id="the guard policy of another stack",
         ),
         pytest.param(
             _event("events", "DisableRule", {"name": "nightly-backup"}), id="another rule disabled"
@@ -271,17 +287,16 @@ def test_look_alike_matches_no_rule(event: dict[str, Any]) -> None:
     assert _matching(event) == set()
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", TARGETS)
 def test_rule_hands_over_for_a_day_and_keeps_what_it_cannot(name: str) -> None:
-    for target in RULES[name]["Properties"]["Targets"]:
+    dead_letters = {
+        TEMPLATE.resolve({"Fn::GetAtt": [queue, "Arn"]})
+        for queue in TEMPLATE.of_type("AWS::SQS::Queue")
+        if queue.endswith("DeadLetters")
+    }
+    for target in TARGETS[name]:
         assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] == 24 * 3600
-        assert target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0].endswith("DeadLetters")
-
-
-@pytest.mark.parametrize("name", RULES)
-def test_pattern_fits_eventbridge(name: str) -> None:
-    pattern = TEMPLATE.resolve(RULES[name]["Properties"]["EventPattern"])
-    assert len(json.dumps(pattern)) <= 4096
+        assert target["DeadLetterConfig"]["Arn"] in dead_letters
 
 
 def _report(kind: str = "Email Bounced", configuration_set: str = "") -> dict[str, Any]:

@@ -71,7 +71,6 @@ def seen(results: Iterable[CheckResult]) -> str:
         ("aws", "eu-central-1", Level.FAIL),
         ("aws-us-gov", "us-gov-west-1", Level.OK),
         ("aws-us-gov", "us-gov-east-1", Level.FAIL),
-        ("aws-cn", "cn-north-1", Level.OK),
     ],
 )
 def test_the_hub_must_be_in_the_partitions_iam_region(
@@ -86,7 +85,6 @@ def test_the_hub_must_be_in_the_partitions_iam_region(
         ("aws", "", ("us-east-1", "us-east-2", "eu-north-1", "ap-southeast-2")),
         ("aws", "us-east-1, eu-central-1", ("us-east-1", "eu-central-1")),
         ("aws-us-gov", "", ("us-gov-west-1",)),
-        ("aws-cn", "", ("cn-north-1",)),
     ],
 )
 def test_sign_ins_are_expected_from_the_stacks_regions_or_else_from_the_partitions(

@@ -785,7 +785,6 @@ def test_an_account_with_a_language_or_zone_that_is_not_there_is_an_error_at_onc
         ("aws", None, "https://111122223333.signin.aws.amazon.com/console"),
         ("aws", "acme-prod", "https://acme-prod.signin.aws.amazon.com/console"),
         ("aws-us-gov", None, "https://111122223333.signin.amazonaws-us-gov.com/console"),
-        ("aws-cn", "acme-cn", "https://acme-cn.signin.amazonaws.cn/console"),
     ],
 )
 def test_sign_in_link_is_the_accounts_own_in_its_partition(

@@ -25,10 +25,16 @@ class Watcher:
         return f"{self.name}-guard"
 
     def own_name_in(self, named: str) -> str | None:
-        """Return the own resource that a name, an ARN or a URL names, or None."""
+        """Return the own resource that a name, an ARN or a URL names, or None.
+
+        The names of a StackSet's stacks begin with ``StackSet-`` and the StackSet's name
+        (CloudFormation user guide, "StackSets concepts").
+        """
         own = self.name.casefold()
         for part in re.split(r"[/:]", named):
-            if part.casefold() == own or part.casefold().startswith(f"{own}-"):
+            if part.casefold() == own or part.casefold().startswith(
+                (f"{own}-", f"stackset-{own}-")
+            ):
                 return named if named.startswith("/") else part  # a log group's name is a path
         return None
 

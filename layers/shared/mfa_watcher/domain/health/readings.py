@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-IAM_REGIONS = {"aws": "us-east-1", "aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"}
+IAM_REGIONS = {"aws": "us-east-1", "aws-us-gov": "us-gov-west-1"}
 """In which region of a partition IAM's events appear. ``forwarder.yaml`` needs the same regions at
 deployment; a test compares the two."""
 

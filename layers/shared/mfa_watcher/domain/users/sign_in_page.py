@@ -6,7 +6,6 @@ from urllib.parse import quote
 _DOMAINS: Final = {
     "aws": "signin.aws.amazon.com",
     "aws-us-gov": "signin.amazonaws-us-gov.com",
-    "aws-cn": "signin.amazonaws.cn",
 }
 
 
