@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id
-from ministack.services import dynamodb, iam, ses_v2
+from ministack.services import dynamodb, iam, lambda_svc, ses_v2
 from ministack.services.cloudformation import provisioners
 
 from sandbox import (
@@ -55,6 +55,7 @@ def install(observe: Callable[[Decision], None]) -> None:
     _replace(iam_actions, "dynamodb_service_context", _with_keys_of_items)
     _replace(iam_actions, "access_denied_response", _with_message_of_aws)
     _replace(provisioners, "_cw_metric_alarm_record", _without_metric_math)
+    _replace(lambda_svc, "_sqs_esm_concurrency", _with_number_of_the_template)
     for name, handler in iam._IAM_HANDLERS.items():
         iam._IAM_HANDLERS[name] = _for_the_caller(name, handler)
     iam._IAM_HANDLERS["CreateVirtualMFADevice"] = _with_real_seed(
@@ -68,6 +69,20 @@ def install(observe: Callable[[Decision], None]) -> None:
 
 def _replace(module: Any, name: str, make: Callable[[Any], Any]) -> None:
     setattr(module, name, make(getattr(module, name)))
+
+
+# --- Lambda -------------------------------------------------------------------------------------
+
+
+def _with_number_of_the_template(concurrency: Any) -> Any:
+    """Take a parameter's value, which is a text, for the number that CloudFormation makes of it."""
+
+    @wraps(concurrency)
+    def limited(mapping: dict[str, Any], *rest: Any, **more: Any) -> Any:
+        scaling = {name: int(value) for name, value in mapping.get("ScalingConfig", {}).items()}
+        return concurrency({**mapping, "ScalingConfig": scaling}, *rest, **more)
+
+    return limited
 
 
 # --- policy evaluation --------------------------------------------------------------------------

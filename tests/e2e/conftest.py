@@ -15,7 +15,7 @@ from sandbox.time_shift import make_waiting_due
 from sandbox.timeline import ScenarioResult, Timeline
 from tests.e2e.waiting import Outage, eventually
 
-OWN_SANDBOX = {"test_append_only", "test_disturbances", "test_function_urls", "test_guard_matrix"}
+OWN_SANDBOX = {"test_append_only", "test_function_urls", "test_guard_matrix", "test_tampering"}
 """The files that deploy for themselves. All others examine the one account of the story."""
 
 

@@ -89,11 +89,8 @@ class Guarded:
             given = {"SenderAddress": "mfa@example.com", "QuarantineMode": "on"} | parameters
             formation, s3 = root.client("cloudformation"), root.client("s3")
             s3.create_bucket(Bucket=BUCKET)
-            s3.put_object(
-                Bucket=BUCKET,
-                Key="guard-policy.yaml",
-                Body=(ROOT / "guard-policy.yaml").read_bytes(),
-            )
+            for nested in ("guard-policy.yaml", "tampering.yaml"):
+                s3.put_object(Bucket=BUCKET, Key=nested, Body=(ROOT / nested).read_bytes())
             formation.create_stack(
                 StackName=STACK,
                 TemplateBody=json.dumps(without_code(Template.read()), separators=(",", ":")),

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox.deploy import DOMAIN, verify_sender
+from sandbox.deploy import DOMAIN, STACK, verify_sender
+from sandbox.emulator import ACCOUNT_ID, REGION
 from sandbox.records import Json
 from sandbox.setup import Sandbox
 from tests.e2e.waiting import Outage, eventually
@@ -130,3 +131,35 @@ def test_renamed_user_keeps_finding_and_is_known_by_the_new_name(sandbox: Sandbo
         assert renamed["finding"]["id"] == bob["finding"]["id"]
     finally:
         iam.update_user(UserName="robert", NewUserName="bob")
+
+
+def test_a_complete_deployment_starts_the_sweep_by_a_rule_that_may_invoke_it(
+    sandbox: Sandbox,
+) -> None:
+    root = sandbox.account.root
+    events, lambdas = root.client("events"), root.client("lambda")
+    function = lambdas.get_function(FunctionName=sandbox.stack["Sweep"])["Configuration"]
+    [name] = events.list_rule_names_by_target(TargetArn=function["FunctionArn"])["RuleNames"]
+    rule = events.describe_rule(Name=name)
+    stack_id = root.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0][
+        "StackId"
+    ]
+    event = {
+        "id": "7bf73129-1428-4cd3-a780-95db273d1602",
+        "account": ACCOUNT_ID,
+        "source": "aws.cloudformation",
+        "time": "2026-11-24T18:00:00Z",
+        "region": REGION,
+        "resources": [stack_id],
+        "detail-type": "CloudFormation Stack Status Change",
+        "detail": {
+            "stack-id": stack_id,
+            "status-details": {"status": "CREATE_COMPLETE", "status-reason": ""},
+        },
+    }
+
+    assert events.test_event_pattern(EventPattern=rule["EventPattern"], Event=json.dumps(event))[
+        "Result"
+    ]
+    policy = json.loads(lambdas.get_policy(FunctionName=sandbox.stack["Sweep"])["Policy"])
+    assert rule["Arn"] in json.dumps(policy)

@@ -37,8 +37,8 @@ DENIED, LET_THROUGH = "denied by the guard", "let through"
 # fulfil role, which has what the template gives it.
 CAROL, OLIVIA = "carol", "olivia"
 ADMINISTRATOR, UNGUARDED = "administrator", "unguarded"
-# A break-glass role is named with its path: this one bears the name under another.
-IMPOSTOR = "elsewhere/rescue"
+# An exempt role is named with its path: this one has the name under another.
+NAMED, IMPOSTOR = "security/watch", "elsewhere/watch"
 FULFIL = "the fulfil role"
 
 REMOVING = {
@@ -283,7 +283,10 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     except EmulatorError as error:
         pytest.skip(str(error))
     home = tmp_path_factory.mktemp("guarded")
-    named = {"BreakGlassRoles": f"{BREAK_GLASS},{RESCUE}", "OperatorRoles": OPERATOR}
+    named = {
+        "BreakGlassRoles": f"{BREAK_GLASS},{RESCUE}",
+        "OperatorRoles": f"{OPERATOR},{NAMED}",
+    }
     with Guarded.set_up(home, **named) as guarded:
         guarded.user(CAROL, guarded.guard)
         guarded.user(OLIVIA, guarded.guard, ADMINISTRATOR_POLICY)
