@@ -11,11 +11,9 @@ class Accounts(Protocol):
 
     def ids(self) -> tuple[str, ...]:
         """Return the ids of all watched accounts, the watcher's own first."""
-        ...
 
     def include(self, account_id: str) -> bool:
         """Return whether an account is watched."""
-        ...
 
 
 class AccountAliases(Protocol):
@@ -23,4 +21,3 @@ class AccountAliases(Protocol):
 
     def alias(self, account_id: str) -> str | None:
         """Return an account's alias; None if it has none. Raises IamReadError."""
-        ...

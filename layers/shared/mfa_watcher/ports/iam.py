@@ -29,15 +29,12 @@ class IamReader(Protocol):
 
     def user(self, name: str) -> IamUser | None:
         """Return the user of that name; None if there is none."""
-        ...
 
     def devices(self, name: str) -> tuple[Device, ...] | None:
         """Return a user's devices; None if there is no such user."""
-        ...
 
     def has_console_access(self, name: str) -> bool:
         """Return whether a user has a console password; False if there is no such user."""
-        ...
 
 
 class CountedIamReader(IamReader, Protocol):
@@ -46,7 +43,6 @@ class CountedIamReader(IamReader, Protocol):
     @property
     def calls(self) -> int:
         """How many calls were made so far."""
-        ...
 
 
 IamReaderFactory: TypeAlias = Callable[[str], IamReader]
@@ -60,27 +56,21 @@ class AccountListReader(Protocol):
     @property
     def calls(self) -> int:
         """How many calls were made so far."""
-        ...
 
     def report(self) -> CredentialReport | ReportState:
         """Return the credential report, or why there is none."""
-        ...
 
     def request_report(self) -> ReportState:
         """Ask for a new report; IAM only makes one if the last is too old."""
-        ...
 
     def users(self) -> tuple[ListedUser, ...]:
         """Return all users."""
-        ...
 
     def assigned_devices(self) -> tuple[AssignedDevice, ...]:
         """Return all virtual devices that belong to a user, including root's."""
-        ...
 
     def devices_in_use(self) -> int:
         """Return how many devices of all kinds belong to somebody, including root's."""
-        ...
 
 
 class IamReset(Protocol):
@@ -92,22 +82,18 @@ class IamReset(Protocol):
 
     def shortest_password(self) -> int:
         """Return the minimum length of a password. Raises IamReadError instead."""
-        ...
 
     def deactivate(self, name: str, serial: str) -> bool:
         """Remove a device from a user; return False if the device is not theirs."""
-        ...
 
     def delete(self, serial: str) -> bool:
         """Delete a virtual device if it exists; return False if it still belongs to a user."""
-        ...
 
     def set_password(self, name: str, password: Password) -> bool:
         """Set a password that must be changed at the next sign-in.
 
         Return False if the user has no password yet, or does not exist.
         """
-        ...
 
 
 class IamQuarantine(Protocol):
@@ -118,11 +104,9 @@ class IamQuarantine(Protocol):
 
     def quarantine(self, name: str) -> None:
         """Take all permissions from a user but those to enrol a device."""
-        ...
 
     def release(self, name: str) -> None:
         """End a user's quarantine, if they are in one."""
-        ...
 
 
 IamQuarantineFactory: TypeAlias = Callable[[str], IamQuarantine]

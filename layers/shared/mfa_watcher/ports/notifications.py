@@ -26,7 +26,6 @@ class MailRenderer(Protocol):
 
         ``alias`` is the alias of the mail's account.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,6 @@ class Mailer(Protocol):
 
     def send(self, message: Message) -> str:
         """Send a mail, and return its message id. Raises RefusedError or NotSentError."""
-        ...
 
 
 class SendingRate(Protocol):
@@ -60,7 +58,6 @@ class SendingRate(Protocol):
 
         Raises ThrottledError if that takes too long, NotSentError if the rate is not known.
         """
-        ...
 
 
 class Alerter(Protocol):
@@ -68,11 +65,9 @@ class Alerter(Protocol):
 
     def send(self, alert: Alert, *, intent_id: str) -> str:
         """Publish an alert, and return its message id."""
-        ...
 
     def send_digest(self, intents: Sequence[Intent]) -> str:
         """Publish several alerts as one message, and return its id."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +85,3 @@ class AlertCounter(Protocol):
 
     def count(self, *, urgent: bool, now: datetime) -> AlertPosition:
         """Count one more alert, and return its position."""
-        ...

@@ -47,30 +47,24 @@ class Outbox(Protocol):
 
     def due(self, *, now: datetime) -> Iterator[str]:
         """Return the ids of mails that are due and that nobody has claimed."""
-        ...
 
     def due_alerts(self, *, now: datetime) -> Iterator[str]:
         """Return the ids of alerts that are due and that nobody has claimed."""
-        ...
 
     # The delivery of one intent. The methods that end a claim raise LostRaceError if somebody else
     # has claimed the intent meanwhile.
 
     def claim(self, intent_id: str, *, now: datetime) -> Claim | None:
         """Claim an intent; None if it is done, or claimed by somebody else."""
-        ...
 
     def mark_sent(self, claim: Claim, *, receipt: str, to: str, now: datetime) -> None:
         """Record to whom the intent was sent, and its message id."""
-        ...
 
     def mark_skipped(self, claim: Claim, *, reason: str, now: datetime) -> None:
         """Record that the intent is no longer needed."""
-        ...
 
     def mark_failed(self, claim: Claim, *, reason: str, now: datetime) -> None:
         """Return up the intent, but keep it with the reason."""
-        ...
 
     def put_back(
         self, claim: Claim, *, reason: str, due_at: datetime, waited: bool = False
@@ -79,22 +73,17 @@ class Outbox(Protocol):
 
         ``waited`` is whether it only had to wait, which does not count as a failed attempt.
         """
-        ...
 
     def reopen(self, intent_id: str, *, now: datetime) -> bool:
         """Make a failed intent due again as if new; return False if it has not failed."""
-        ...
 
     # After the delivery
 
     def look_up(self, intent_id: str) -> SentIntent | None:
         """Return an intent in whatever state; None if it does not exist."""
-        ...
 
     def record_outcome(self, intent_id: str, outcome: MailOutcome, *, at: datetime) -> bool:
         """Record the outcome of a sent mail; return False if as much or more is known."""
-        ...
 
     def record_unreachable(self, mail: MailAboutUser, *, why: str, now: datetime) -> None:
         """Add a user to the list of users without a working address, unless they are on it."""
-        ...

@@ -11,7 +11,6 @@ class SweepQueue(Protocol):
 
     def send(self, task: SweepTask, *, delay: timedelta = timedelta()) -> None:
         """Add an account to the queue. It is delivered after the delay, at most 15 minutes."""
-        ...
 
 
 class DeadLetters(Protocol):
@@ -19,4 +18,3 @@ class DeadLetters(Protocol):
 
     def set_aside(self, body: str, *, reason: str, source_queue: str) -> None:
         """Keep a message unchanged, with the reason and its queue."""
-        ...

@@ -48,92 +48,73 @@ class Store(Protocol):
         Raises AlreadyDecidedError if its event was committed before, LostRaceError if the user or
         the request was changed since it was read.
         """
-        ...
 
     # Users
 
     def user(self, key: UserKey) -> User | None:
         """Return a user's record."""
-        ...
 
     def user_id_named(self, account_id: str, name: str) -> str | None:
         """Return the id of the user last known under a name, in any case."""
-        ...
 
     def user_id_of_removed_device(self, account_id: str, serial: str) -> str | None:
         """Return the id of the user whose device was recently removed, or almost removed."""
-        ...
 
     def due_users(self, *, now: datetime) -> Iterator[UserKey]:
         """Return the users who are due for a reminder, page by page."""
-        ...
 
     def unreachable(self, *, now: datetime) -> list[tuple[UserKey, UnreachableUser]]:
         """Return the users without a working address who were not reported yet, for one mail."""
-        ...
 
     def exempted(self) -> Iterator[User]:
         """Return all users with an exemption.
 
         Reads the whole table, so it is for a person's command, not for a function.
         """
-        ...
 
     # Quarantine
 
     def due_quarantines(self, *, now: datetime) -> Iterator[UserKey]:
         """Return the users who must be quarantined or released, according to their records."""
-        ...
 
     def quarantine_done(self, key: UserKey, *, decided_at: datetime) -> None:
         """Remove a user from that list, unless there was a decision after the given time."""
-        ...
 
     # Change requests
 
     def request(self, request_id: str) -> ChangeRequest | None:
         """Return a change request."""
-        ...
 
     def requests(self, search: RequestSearch) -> RequestPage:
         """Return a page of the change requests that match."""
-        ...
 
     def request_history(self, request_id: str) -> list[HistoryEntry]:
         """Return the history of a change request, the oldest entry first."""
-        ...
 
     def due_requests(self, *, now: datetime) -> Iterator[str]:
         """Return the ids of the requests that may have expired, page by page."""
-        ...
 
     # Sweep
 
     def inventory(self, account_id: str) -> Iterator[InventoryEntry]:
         """Return all users of an account who exist. The result may be slightly out of date."""
-        ...
 
     def add_users(self, users: Sequence[User]) -> tuple[User, ...]:
         """Write the records of new users, without history or intents.
 
         Returns those who already have a record, which is left unchanged.
         """
-        ...
 
     def last_sweep(self, account_id: str) -> SweepResult | None:
         """Return the result of an account's last sweep."""
-        ...
 
     # Heartbeats
 
     def record_heartbeat(self, source: HeartbeatSource, at: datetime) -> None:
         """Record when an event from a source happened, unless a later one is recorded."""
-        ...
 
     def expect_heartbeat(self, source: HeartbeatSource, now: datetime) -> None:
         """Record since when events are expected from a source, unless that is recorded."""
-        ...
 
     def heartbeats(self) -> Iterator[Heartbeat]:
         """Return all heartbeats that were recorded or expected."""
-        ...
