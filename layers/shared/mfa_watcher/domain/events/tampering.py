@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum
 from typing import Final
 
 from mfa_watcher.domain.events import denials
@@ -42,200 +42,160 @@ class Watcher:
 STANDARD: Final = Watcher()
 
 
-class Part(StrEnum):
-    """What was tampered with, in the words of an alert."""
+class Part(Enum):
+    """What was tampered with: its name in an alert, its service, and the fields that name it.
 
-    TRAIL = "trail"
-    RULE = "rule"
-    BUS = "event bus's policy"
-    QUEUE = "queue"
-    FUNCTION = "function"
-    SOURCE = "function's queue or stream"
-    ROLE = "role"
-    GUARD = "guard policy"
-    POLICY = "policy"
-    TABLE = "table"
-    KEY = "key"
-    TOPIC = "topic of alerts"
-    SCHEDULE = "schedule"
-    LOGS = "log"
-    ALARM = "alarm"
-    SCP = "service control policy"
-    STACK = "stack"
+    The fields are those of a call's request or response.
+    """
 
+    TRAIL = ("trail", "cloudtrail", "name", "trailName")
+    RULE = ("rule", "events", "name", "rule")
+    BUS = ("event bus's policy", "events", "statementId")
+    QUEUE = ("queue", "sqs", "queueUrl")
+    FUNCTION = ("function", "lambda", "functionName")
+    SOURCE = (
+        "function's queue or stream",
+        "lambda",
+        "functionArn",
+        "functionName",
+        "eventSourceArn",
+    )
+    ROLE = ("role", "iam", "roleName")
+    GUARD = ("guard policy", "iam", "policyArn")
+    POLICY = ("policy", "iam", "policyArn")
+    TABLE = ("table", "dynamodb", "tableName", "resourceArn")
+    KEY = ("key", "kms", "keyId")
+    TOPIC = ("topic of alerts", "sns", "topicArn", "subscriptionArn")
+    SCHEDULE = ("schedule", "scheduler", "name")
+    LOGS = ("log", "logs", "logGroupName")
+    ALARM = ("alarm", "monitoring", "alarmNames", "alarmName")
+    SCP = ("service control policy", "organizations", "policyId", "policyType")
+    STACK = ("stack", "cloudformation", "stackName")
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    part: Part
-    done: str
-    fields: tuple[str, ...]
-    """Fields that name the part, in the request or in the response."""
+    def __init__(self, label: str, service: str, *fields: str) -> None:
+        """Take the part's name, its service and its fields."""
+        self.label, self.source, self.fields = label, f"{service}.amazonaws.com", fields
 
-
-def _calls(
-    service: str, part: Part, fields: tuple[str, ...], **done: str
-) -> dict[tuple[str, str], _Call]:
-    return {
-        (f"{service}.amazonaws.com", name): _Call(part, text, fields) for name, text in done.items()
-    }
+    def __str__(self) -> str:
+        """Return the part's name."""
+        return self.label
 
 
 # Lambda's names in CloudTrail end in the version of its API, such as UpdateFunctionCode20150331v2
 # (Lambda developer guide, "Logging Lambda API calls"), which is removed before the lookup here.
+_DONE_TO: Final = {
+    Part.TRAIL: {
+        "StopLogging": "stopped",
+        "DeleteTrail": "deleted",
+        "UpdateTrail": "changed",
+        "PutEventSelectors": "set to record other events",
+    },
+    Part.RULE: {
+        "DisableRule": "disabled",
+        "DeleteRule": "deleted",
+        "PutRule": "rewritten",
+        "PutTargets": "changed (other targets)",
+        "RemoveTargets": "changed (targets removed)",
+    },
+    Part.BUS: {
+        "PutPermission": "changed",
+        "RemovePermission": "closed to the member accounts",
+    },
+    Part.QUEUE: {
+        "PurgeQueue": "purged",
+        "DeleteQueue": "deleted",
+        "SetQueueAttributes": "changed",
+        "AddPermission": "opened to others",
+        "RemovePermission": "closed to somebody",
+    },
+    Part.FUNCTION: {
+        "PutFunctionConcurrency": "changed (other concurrency limit)",
+        "UpdateFunctionCode": "changed (other code)",
+        "UpdateFunctionConfiguration": "changed (other configuration)",
+        "DeleteFunction": "deleted",
+        "AddPermission": "opened to others",
+        "RemovePermission": "closed to somebody",
+        "CreateFunctionUrlConfig": "made reachable by a URL",
+        "UpdateFunctionUrlConfig": "changed (other access by its URL)",
+        "DeleteFunctionUrlConfig": "changed (URL deleted)",
+    },
+    Part.SOURCE: {
+        "CreateEventSourceMapping": "connected to another function",
+        "UpdateEventSourceMapping": "changed",
+        "DeleteEventSourceMapping": "disconnected",
+    },
+    Part.ROLE: {
+        "AttachRolePolicy": "changed (other policy)",
+        "DetachRolePolicy": "changed (policy removed)",
+        "PutRolePolicy": "changed (other policy)",
+        "DeleteRolePolicy": "changed (policy removed)",
+        "UpdateAssumeRolePolicy": "changed (who may assume it)",
+        "PutRolePermissionsBoundary": "changed (permissions boundary set)",
+        "DeleteRolePermissionsBoundary": "changed (permissions boundary removed)",
+        "DeleteRole": "deleted",
+        "CreateRole": "created (the guard policy trusts its name)",
+    },
+    Part.GUARD: {
+        "DetachUserPolicy": "detached from a user",
+        "DetachGroupPolicy": "detached from a group",
+    },
+    Part.POLICY: {
+        "DeletePolicy": "deleted",
+        "CreatePolicyVersion": "changed (new version)",
+        "SetDefaultPolicyVersion": "set to another version",
+        "DeletePolicyVersion": "changed (version deleted)",
+    },
+    Part.TABLE: {
+        "DeleteTable": "deleted",
+        "UpdateTable": "changed",
+        "UpdateTimeToLive": "changed (how long data is kept)",
+        "UpdateContinuousBackups": "changed (other backups, or none)",
+        "PutResourcePolicy": "opened to others",
+        "DeleteResourcePolicy": "changed (policy removed)",
+    },
+    Part.KEY: {
+        "DisableKey": "disabled",
+        "ScheduleKeyDeletion": "scheduled for deletion",
+        "PutKeyPolicy": "changed (other policy)",
+        "UntagResource": "changed (the tag for the guard policy removed)",
+    },
+    Part.TOPIC: {
+        "DeleteTopic": "deleted",
+        "SetTopicAttributes": "changed",
+        "AddPermission": "opened to others",
+        "RemovePermission": "closed to somebody",
+        "Subscribe": "changed (new subscriber, who reads all alerts)",
+        "Unsubscribe": "changed (subscriber removed, who reads no alerts now)",
+        "SetSubscriptionAttributes": "changed (what a subscriber receives)",
+    },
+    Part.SCHEDULE: {
+        "UpdateSchedule": "changed",
+        "DeleteSchedule": "deleted",
+    },
+    Part.LOGS: {
+        "DeleteLogGroup": "deleted",
+        "DeleteLogStream": "partly deleted",
+        "PutRetentionPolicy": "changed (how long data is kept)",
+    },
+    Part.ALARM: {
+        "DeleteAlarms": "deleted",
+        "DisableAlarmActions": "silenced",
+        "PutMetricAlarm": "changed",
+    },
+    Part.SCP: {
+        "DetachPolicy": "detached",
+        "UpdatePolicy": "changed",
+        "DeletePolicy": "deleted",
+        "DisablePolicyType": "switched off, with all policies of its type",
+    },
+    Part.STACK: {
+        "DeleteStack": "deleted",
+    },
+}
 _CALLS: Final = {
-    **_calls(
-        "cloudtrail",
-        Part.TRAIL,
-        ("name", "trailName"),
-        StopLogging="stopped",
-        DeleteTrail="deleted",
-        UpdateTrail="changed",
-        PutEventSelectors="set to record other events",
-    ),
-    **_calls(
-        "events",
-        Part.RULE,
-        ("name", "rule"),
-        DisableRule="disabled",
-        DeleteRule="deleted",
-        PutRule="rewritten",
-        PutTargets="changed (other targets)",
-        RemoveTargets="changed (targets removed)",
-    ),
-    **_calls(
-        "events",
-        Part.BUS,
-        ("statementId",),
-        PutPermission="changed",
-        RemovePermission="closed to the member accounts",
-    ),
-    **_calls(
-        "sqs",
-        Part.QUEUE,
-        ("queueUrl",),
-        PurgeQueue="purged",
-        DeleteQueue="deleted",
-        SetQueueAttributes="changed",
-        AddPermission="opened to others",
-        RemovePermission="closed to somebody",
-    ),
-    **_calls(
-        "lambda",
-        Part.FUNCTION,
-        ("functionName",),
-        PutFunctionConcurrency="changed (other concurrency limit)",
-        UpdateFunctionCode="changed (other code)",
-        UpdateFunctionConfiguration="changed (other configuration)",
-        DeleteFunction="deleted",
-        AddPermission="opened to others",
-        RemovePermission="closed to somebody",
-        CreateFunctionUrlConfig="made reachable by a URL",
-        UpdateFunctionUrlConfig="changed (other access by its URL)",
-        DeleteFunctionUrlConfig="changed (URL deleted)",
-    ),
-    **_calls(
-        "lambda",
-        Part.SOURCE,
-        ("functionArn", "functionName", "eventSourceArn"),
-        CreateEventSourceMapping="connected to another function",
-        UpdateEventSourceMapping="changed",
-        DeleteEventSourceMapping="disconnected",
-    ),
-    **_calls(
-        "iam",
-        Part.ROLE,
-        ("roleName",),
-        AttachRolePolicy="changed (other policy)",
-        DetachRolePolicy="changed (policy removed)",
-        PutRolePolicy="changed (other policy)",
-        DeleteRolePolicy="changed (policy removed)",
-        UpdateAssumeRolePolicy="changed (who may assume it)",
-        PutRolePermissionsBoundary="changed (permissions boundary set)",
-        DeleteRolePermissionsBoundary="changed (permissions boundary removed)",
-        DeleteRole="deleted",
-        CreateRole="created (the guard policy trusts its name)",
-    ),
-    **_calls(
-        "iam",
-        Part.GUARD,
-        ("policyArn",),
-        DetachUserPolicy="detached from a user",
-        DetachGroupPolicy="detached from a group",
-    ),
-    **_calls(
-        "iam",
-        Part.POLICY,
-        ("policyArn",),
-        DeletePolicy="deleted",
-        CreatePolicyVersion="changed (new version)",
-        SetDefaultPolicyVersion="set to another version",
-        DeletePolicyVersion="changed (version deleted)",
-    ),
-    **_calls(
-        "dynamodb",
-        Part.TABLE,
-        ("tableName", "resourceArn"),
-        DeleteTable="deleted",
-        UpdateTable="changed",
-        UpdateTimeToLive="changed (how long data is kept)",
-        UpdateContinuousBackups="changed (other backups, or none)",
-        PutResourcePolicy="opened to others",
-        DeleteResourcePolicy="changed (policy removed)",
-    ),
-    **_calls(
-        "kms",
-        Part.KEY,
-        ("keyId",),
-        DisableKey="disabled",
-        ScheduleKeyDeletion="scheduled for deletion",
-        PutKeyPolicy="changed (other policy)",
-        UntagResource="changed (the tag for the guard policy removed)",
-    ),
-    **_calls(
-        "sns",
-        Part.TOPIC,
-        ("topicArn", "subscriptionArn"),
-        DeleteTopic="deleted",
-        SetTopicAttributes="changed",
-        AddPermission="opened to others",
-        RemovePermission="closed to somebody",
-        Subscribe="changed (new subscriber, who reads all alerts)",
-        Unsubscribe="changed (subscriber removed, who reads no alerts now)",
-        SetSubscriptionAttributes="changed (what a subscriber receives)",
-    ),
-    **_calls(
-        "scheduler",
-        Part.SCHEDULE,
-        ("name",),
-        UpdateSchedule="changed",
-        DeleteSchedule="deleted",
-    ),
-    **_calls(
-        "logs",
-        Part.LOGS,
-        ("logGroupName",),
-        DeleteLogGroup="deleted",
-        DeleteLogStream="partly deleted",
-        PutRetentionPolicy="changed (how long data is kept)",
-    ),
-    **_calls(
-        "monitoring",
-        Part.ALARM,
-        ("alarmNames", "alarmName"),
-        DeleteAlarms="deleted",
-        DisableAlarmActions="silenced",
-        PutMetricAlarm="changed",
-    ),
-    **_calls(
-        "organizations",
-        Part.SCP,
-        ("policyId", "policyType"),
-        DetachPolicy="detached",
-        UpdatePolicy="changed",
-        DeletePolicy="deleted",
-        DisablePolicyType="switched off, with all policies of its type",
-    ),
-    **_calls("cloudformation", Part.STACK, ("stackName",), DeleteStack="deleted"),
+    (part.source, name): (part, done)
+    for part, calls in _DONE_TO.items()
+    for name, done in calls.items()
 }
 
 _DATED: Final = re.compile(r"\d{8}(v\d+)?$")
@@ -329,14 +289,15 @@ def find_tampering(record: Record, watcher: Watcher) -> Tampering | None:
     call = _call_of(record)
     if call is None or (record.failed and not record.denied):
         return None
-    part, named = _tampering(call, record, watcher)
+    of, done = call
+    part, named = _tampering(of, record, watcher)
     if part is None:
         return None
     whose = "The" if part in {Part.TRAIL, Part.SCP} else "The watcher's"
     which = f" {named}" if named else ""
-    what = f"{whose} {part}{which} was {call.done}"
+    what = f"{whose} {part}{which} was {done}"
     if record.denied:
-        what = f"{whose} {part}{which} was to be {call.done}, which was denied"
+        what = f"{whose} {part}{which} was to be {done}, which was denied"
     meaning, remedy = _ADVICE[part]
     if record.denied:
         meaning = "Nothing changed: somebody tried, and a policy denied it"
@@ -362,21 +323,22 @@ def is_canary(record: Record, watcher: Watcher) -> bool:
     )
 
 
-def _call_of(record: Record) -> _Call | None:
+def _call_of(record: Record) -> tuple[Part, str] | None:
+    """Return the part that a call is about, and what it does to it; None for any other call."""
     name = record.event_name or ""
     if record.event_source == "lambda.amazonaws.com":
         name = _DATED.sub("", name)
     return _CALLS.get((record.event_source or "", name))
 
 
-def _tampering(call: _Call, record: Record, watcher: Watcher) -> tuple[Part | None, str]:
+def _tampering(part: Part, record: Record, watcher: Watcher) -> tuple[Part | None, str]:
     """Return the part that the call is about, and its name; None if it is not the watcher's."""
-    named = [value for name, value in record.named if name in call.fields]
+    named = [value for name, value in record.named if name in part.fields]
     if record.denied and not named:
-        return _denied_tampering(call, record, watcher)
-    match call.part:
+        return _denied_tampering(part, record, watcher)
+    match part:
         case Part.TRAIL:  # any trail: which one the watcher depends on is not known
-            return call.part, _last_part(named[0]) if named else "(unnamed)"
+            return part, _last_part(named[0]) if named else "(unnamed)"
         case Part.KEY:
             ours = [one for one in named if watcher.key_id and _last_part(one) == watcher.key_id]
         case Part.SCP:
@@ -389,21 +351,21 @@ def _tampering(call: _Call, record: Record, watcher: Watcher) -> tuple[Part | No
         ):
             return Part.GUARD, f"{watcher.guard}, on a role,"
         case Part.BUS if not named:  # all statements at once
-            return call.part, ""
+            return part, ""
         case Part.POLICY if _names_guard_policy(record, watcher):
             return Part.GUARD, watcher.guard
         case _:
             ours = [own for one in named if (own := watcher.own_name_in(one))]
-    return (call.part, _last_part(ours[0])) if ours else (None, "")
+    return (part, _last_part(ours[0])) if ours else (None, "")
 
 
-def _denied_tampering(call: _Call, record: Record, watcher: Watcher) -> tuple[Part | None, str]:
+def _denied_tampering(part: Part, record: Record, watcher: Watcher) -> tuple[Part | None, str]:
     """Return the same from the error message: a denied call's record has no parameters."""
     message = record.error_message or ""
     resource = denials.resource_of(message)
-    match call.part:
+    match part:
         case Part.TRAIL:
-            return call.part, _last_part(resource) if resource else "(unnamed)"
+            return part, _last_part(resource) if resource else "(unnamed)"
         case Part.KEY if resource:
             ours = bool(watcher.key_id) and _last_part(resource) == watcher.key_id
         case Part.SCP if resource:
@@ -411,13 +373,13 @@ def _denied_tampering(call: _Call, record: Record, watcher: Watcher) -> tuple[Pa
         case Part.SOURCE | Part.GUARD | Part.SCP | Part.KEY | Part.BUS:
             # The text names no policy and no function. What denies these calls explicitly is the
             # guard policy or one like it, and that denies them only on the watcher's parts.
-            return (call.part, "") if denials.is_explicit(message) else (None, "")
+            return (part, "") if denials.is_explicit(message) else (None, "")
         case _:
             own = watcher.own_name_in(resource) if resource else None
             if own is None and record.event_name == "DetachRolePolicy":
                 return (Part.GUARD, "") if denials.is_explicit(message) else (None, "")
-            return (call.part, own) if own else (None, "")
-    return (call.part, _last_part(resource)) if ours else (None, "")
+            return (part, own) if own else (None, "")
+    return (part, _last_part(resource)) if ours else (None, "")
 
 
 def _names_guard_policy(record: Record, watcher: Watcher) -> bool:
