@@ -464,7 +464,7 @@ def test_history_of_a_request_is_its_own_alone_and_the_oldest_first(store: Dynam
 
 def test_request_that_nobody_tried_for_can_be_stored(store: DynamoStore) -> None:
     bob = Person(f"arn:aws:iam::{ACCOUNT}:user/bob", "AIDABOB", ACCOUNT)
-    request = file_request(ALICE.key, ALICE.name, bob, NOW, Policy(), event_id="e1")
+    request = file_request(ALICE, bob, NOW, Policy(), event_id="e1")
     store.commit(a_decision("e1", request=request), now=NOW)
     assert store.request(request.id) == replace(request, version=1)
 

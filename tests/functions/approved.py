@@ -73,7 +73,7 @@ def approved(
     key = UserKey(ACCOUNT, account.new_user("ana", password=password))
     for serial in (*devices, *kept):
         give_device(account, "ana", serial)
-    request = file_request(key, "ana", SUE, now, Policy(), event_id="desk-filed")
+    request = file_request(User(key, "ana"), SUE, now, Policy(), event_id="desk-filed")
     details = Details("New phone", SUE.arn, now, devices=devices)
     request = request.submitted(details, Policy()).approved(
         BOB, "Seen her in person", now, Policy(), devices=devices, kept=kept

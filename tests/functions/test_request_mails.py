@@ -39,7 +39,7 @@ class Desk:
             (Device(PHONE),),
         )
         self.request = file_request(
-            self.user.key, "ana", SUE, self.account.clock(), POLICY, event_id="desk-filed"
+            self.user, SUE, self.account.clock(), POLICY, event_id="desk-filed"
         )
         self._steps = 0
         self.user = replace(self.user, request_id=self.request.id)

@@ -165,7 +165,7 @@ def an_attempt(seed: str = "e1", **fields: Any) -> Attempt:
 
 def a_request(attempt: Attempt | None = None, user: User = ALICE) -> ChangeRequest:
     """Return a freshly opened change request."""
-    return open_request(user.key, user.name, attempt or an_attempt(), Policy(), violation=False)
+    return open_request(user, attempt or an_attempt(), Policy(), violation=False)
 
 
 def a_mail(seed: str = "mail-guide-F-1", act: Mail | None = None, **fields: Any) -> Intent:

@@ -43,7 +43,7 @@ OTTO, OLGA, ADA, DESK = person("otto"), person("olga"), person("ada"), person("d
 # The request at each of its states ----------------------------------------------------------------
 
 ATTEMPT = an_attempt(actor=ADA.arn, serial=PHONE)
-OPEN = open_request(ALICE.key, "alice", ATTEMPT, POLICY, violation=False)
+OPEN = open_request(ALICE, ATTEMPT, POLICY, violation=False)
 SUBMITTED = OPEN.submitted(Details("lost", DESK.arn, NOW, DeviceKind.FIDO), POLICY)
 APPROVED = SUBMITTED.approved(OTTO, "known", NOW, POLICY, devices=(PHONE,), kept=())
 STARTED = APPROVED.fulfilment_started(OTTO, NOW, POLICY)
@@ -310,7 +310,7 @@ def _happen(
 def test_in_any_sequence_two_people_decide_and_only_acknowledgement_ends_a_violation(
     walk: list[tuple[str, Person, int]],
 ) -> None:
-    request = file_request(ALICE.key, "alice", DESK, NOW, POLICY, event_id="desk-1")
+    request = file_request(ALICE, DESK, NOW, POLICY, event_id="desk-1")
     for number, (step, by, hours) in enumerate(walk):
         before = request
         try:

@@ -47,14 +47,13 @@ def living(*serials: str, access: bool = True) -> IamState:
 
 
 GONE = IamState(exists=False)
-OPEN = file_request(ALICE.key, "alice", DESK, NOW, POLICY, event_id="desk-1")
+OPEN = file_request(ALICE, DESK, NOW, POLICY, event_id="desk-1")
 SUBMITTED = OPEN.submitted(Details("lost", DESK.arn, NOW), POLICY)
 APPROVED = SUBMITTED.approved(OTTO, "known", NOW, POLICY, devices=(PHONE,), kept=(TABLET,))
 STARTED = APPROVED.fulfilment_started(OTTO, NOW, POLICY).with_step(f"deactivated {PHONE}")
 FULFILLED = STARTED.fulfilled(NOW, POLICY)
 VIOLATION = open_request(
-    ALICE.key,
-    "alice",
+    ALICE,
     an_attempt(outcome=Outcome.SUCCEEDED, actor=OTTO.arn),
     POLICY,
     violation=True,

@@ -70,7 +70,7 @@ GONE = IamState(exists=False)
 
 # The request at each of its states, all about PHONE, with TABLET kept -----------------------------
 
-OPEN = file_request(ALICE.key, "alice", SERVICE_DESK, NOW - HOUR, POLICY, event_id="desk-1")
+OPEN = file_request(ALICE, SERVICE_DESK, NOW - HOUR, POLICY, event_id="desk-1")
 SUBMITTED = OPEN.submitted(Details("a new phone", SERVICE_DESK.arn, NOW - HOUR), POLICY)
 APPROVED = SUBMITTED.approved(
     APPROVER, "known", NOW - HOUR, POLICY, devices=(PHONE,), kept=(TABLET,)

@@ -1,7 +1,7 @@
 from mfa_watcher.domain.events.records import Record
 from mfa_watcher.domain.events.signals import classify
-from mfa_watcher.domain.notifications.alerts import alert
-from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity
+from mfa_watcher.domain.notifications.alerts import signal_alert
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind
 from tests.support.builders import ACCOUNT, an_alert
 
 
@@ -22,6 +22,6 @@ def test_an_alert_is_named_with_its_accounts_alias_and_number() -> None:
 
 
 def test_an_alert_whose_record_names_no_account_stays_as_it_is() -> None:
-    act = alert(classify(Record()), AlertKind.ROOT_ACTIVITY, Severity.HIGH, "It happened")
+    act = signal_alert(classify(Record()), AlertKind.ROOT_ACTIVITY)
     assert not act.account_id
     assert ("Account", "unknown") in act.facts

@@ -52,8 +52,8 @@ SAM = Person(f"arn:aws:sts::{ACCOUNT}:assumed-role/Security/sam", "AROASEC:sam",
 ATTEMPT = Attempt("e-1", AT, "DeactivateMFADevice", Outcome.DENIED, ALICE.arn, serial=PHONE)
 LIVE = IamState(exists=True, name="alice", devices=(Device(PHONE),), console_access=True)
 
-OPEN = open_request(KEY, "alice", ATTEMPT, POLICY, violation=False)
-VIOLATION = open_request(KEY, "alice", ATTEMPT, POLICY, violation=True)
+OPEN = open_request(User(KEY, "alice"), ATTEMPT, POLICY, violation=False)
+VIOLATION = open_request(User(KEY, "alice"), ATTEMPT, POLICY, violation=True)
 SUBMITTED = OPEN.submitted(Details("phone lost", ALICE.arn, AT + DAY, DeviceKind.FIDO), POLICY)
 APPROVED = SUBMITTED.approved(
     SAM, "called back", AT + 2 * DAY, POLICY, devices=(PHONE,), kept=(KEYRING,)
@@ -87,7 +87,7 @@ def test_a_denied_attempt_asks_for_details_until_the_deadline_and_no_longer_than
 
 
 def test_the_mail_about_a_filed_request_says_who_filed_what() -> None:
-    filed = file_request(KEY, "alice", DORA, AT, POLICY, event_id="desk-1")
+    filed = file_request(User(KEY, "alice"), DORA, AT, POLICY, event_id="desk-1")
     detailed = filed.submitted(
         Details("stolen", DORA.arn, AT, DeviceKind.FIDO, devices=(PHONE,)), POLICY
     )

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 from mfa_watcher.domain.requests import steps
 from mfa_watcher.domain.requests.change_request import ChangeRequest
-from mfa_watcher.domain.users.people import Person
 from mfa_watcher.ports.store import RequestPage, RequestSearch
-from mfa_watcher.usecases.desk import Desk, RequestWithHistory
+from mfa_watcher.usecases.desk import AskedStep, Desk
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,55 +16,28 @@ class ApprovalDesk(Desk):
         """Return a page of all requests."""
         return self.store.requests(search)
 
-    def show(self, request_id: str) -> RequestWithHistory:
-        """Return a request with its history. Raises NoSuchRequestError."""
-        return self._with_history(self._request(request_id))
-
-    def approve(
-        self, by: Person, request_id: str, reason: str, version: int | None = None
-    ) -> ChangeRequest:
+    def approve(self, asked: AskedStep) -> ChangeRequest:
         """Approve the removal of the named devices that IAM still lists.
 
         This and the other steps raise NoSuchRequestError, WrongStepError, SegregationOfDutiesError
         and LostRaceError; those that read IAM also raise IamReadError.
         """
-        request = self._request(request_id, version)
-        request.refuse_approval(by)
-        step, user = self._step(by), self._user_of(request)
-        devices = self._devices_of(user, request)
-        return self._commit(steps.approve(step, user, request, reason, devices), step)
+        step = self._step(asked)
+        step.request.refuse_approval(step.by)
+        return self._commit(step, steps.approve(step, self._devices_of(step)))
 
-    def reject(
-        self, by: Person, request_id: str, reason: str, version: int | None = None
-    ) -> ChangeRequest:
+    def reject(self, asked: AskedStep) -> ChangeRequest:
         """Reject a request, or withdraw an approval."""
-        request = self._request(request_id, version)
-        step = self._step(by)
-        return self._commit(steps.reject(step, self._user_of(request), request, reason), step)
+        step = self._step(asked)
+        return self._commit(step, steps.reject(step))
 
-    def reopen(
-        self, by: Person, request_id: str, reason: str, version: int | None = None
-    ) -> ChangeRequest:
+    def reopen(self, asked: AskedStep) -> ChangeRequest:
         """Open the window of a request again. Reads IAM."""
-        request = self._request(request_id, version)
-        step = self._step(by)
-        request.refuse_reopening(by, step.at)
-        user = self._user_of(request)
-        devices = self._devices_of(user, request)
-        return self._commit(steps.reopen(step, user, request, reason, devices), step)
+        step = self._step(asked)
+        step.request.refuse_reopening(step.by, step.at)
+        return self._commit(step, steps.reopen(step, self._devices_of(step)))
 
-    def cancel(
-        self, by: Person, request_id: str, reason: str, version: int | None = None
-    ) -> ChangeRequest:
-        """Cancel a request on behalf of the user."""
-        request = self._request(request_id, version)
-        step = self._step(by)
-        return self._commit(steps.cancel(step, self._user_of(request), request, reason), step)
-
-    def acknowledge(
-        self, by: Person, request_id: str, reason: str, version: int | None = None
-    ) -> ChangeRequest:
+    def acknowledge(self, asked: AskedStep) -> ChangeRequest:
         """Close a violation, with the security team's reason."""
-        request = self._request(request_id, version)
-        step = self._step(by)
-        return self._commit(steps.acknowledge(step, self._user_of(request), request, reason), step)
+        step = self._step(asked)
+        return self._commit(step, steps.acknowledge(step))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from mfa_watcher.domain.requests import steps
-from mfa_watcher.domain.requests.change_request import ChangeRequest
+from mfa_watcher.domain.requests.change_request import ChangeRequest, file_request
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import User, UserKey
 from mfa_watcher.ports.accounts import Accounts
@@ -11,12 +11,10 @@ from mfa_watcher.ports.store import RequestPage, RequestSearch
 from mfa_watcher.usecases.administer import NoSuchUserError
 from mfa_watcher.usecases.desk import (
     ActiveRequestError,
+    AskedStep,
     Desk,
     NotAllowedError,
-    RequestWithHistory,
     WantedChange,
-    at_version,
-    no_such_request,
 )
 
 
@@ -39,10 +37,6 @@ class ChangeDesk(Desk):
             search = replace(search, subject=own, subject_name=None)
         return self.store.requests(search)
 
-    def show(self, by: Person, request_id: str) -> RequestWithHistory:
-        """Return a request with its history. Raises NotAllowedError, NoSuchRequestError."""
-        return self._with_history(self._visible_request(by, request_id))
-
     def file(
         self,
         by: Person,
@@ -57,7 +51,6 @@ class ChangeDesk(Desk):
         Raises NotAllowedError, NoSuchUserError, ActiveRequestError, InvalidDetailsError,
         WrongStepError if the user has no device, LostRaceError, IamReadError, ExternalServiceError.
         """
-        step = self._step(by)
         own = self._own_key(by)
         name = user_name or by.name
         if own and name.casefold() != by.name.casefold():
@@ -75,41 +68,29 @@ class ChangeDesk(Desk):
         key = UserKey(account_id, found.user_id)
         user = self.store.user(key) or User(key, found.name)
         self._refuse_second_request(user)
-        details = wanted.by(by, step.at) if wanted else None
-        decision = steps.file(step, user, devices, details, source_ip=source_ip)
-        return self._commit(decision, step)
+        now, event_id = self.clock(), self.new_id()
+        request = file_request(user, by, now, self.policy, event_id=event_id)
+        step = steps.RequestStep(by, now, event_id, self.policy, user, request)
+        details = wanted.by(by, now) if wanted else None
+        return self._commit(step, steps.file(step, devices, details, source_ip=source_ip))
 
-    def give_details(
-        self, by: Person, request_id: str, wanted: WantedChange, version: int | None = None
-    ) -> ChangeRequest:
+    def give_details(self, asked: AskedStep, wanted: WantedChange) -> ChangeRequest:
         """Record what the user wants, and why. The same details again change nothing.
 
         Raises NotAllowedError, NoSuchRequestError, WrongStepError, InvalidDetailsError,
         LostRaceError, IamReadError.
         """
-        request = self._visible_request(by, request_id, version)
-        step = self._step(by)
-        details = wanted.by(by, step.at)
-        given = request.details
+        step = self._step(asked)
+        details, given = wanted.by(step.by, step.at), step.request.details
         if given and replace(details, given_at=given.given_at) == given:
-            return request
-        request.submitted(details, self.policy)  # refuses before IAM is read
-        user = self._user_of(request)
-        devices = self._devices_of(user, request)
+            return step.request
+        step.request.submitted(details, self.policy)  # refuses before IAM is read
+        devices = self._devices_of(step)
         if devices is None:
-            raise NoSuchUserError(f"the user {user.name} does not exist any more")
-        return self._commit(steps.give_details(step, user, request, details, devices), step)
-
-    def cancel(
-        self, by: Person, request_id: str, reason: str, version: int | None = None
-    ) -> ChangeRequest:
-        """Cancel a request. Raises as ``show`` does, WrongStepError, and LostRaceError."""
-        request = self._visible_request(by, request_id, version)
-        step = self._step(by)
-        return self._commit(steps.cancel(step, self._user_of(request), request, reason), step)
+            raise NoSuchUserError(f"the user {step.user.name} does not exist any more")
+        return self._commit(step, steps.give_details(step, details, devices))
 
     def _own_key(self, by: Person) -> UserKey | None:
-        """Return the key of the only user whose requests the caller may see; None: all users."""
         if by.is_iam_user:
             return UserKey(by.account_id, by.user_id)
         if by.account_id == self.account_id and self.policy.is_service_desk(by.role_name):
@@ -130,15 +111,6 @@ class ChangeDesk(Desk):
         if not self.accounts.include(named):
             raise NoSuchUserError(f"account {named} is not watched")
         return named
-
-    def _visible_request(
-        self, by: Person, request_id: str, version: int | None = None
-    ) -> ChangeRequest:
-        own = self._own_key(by)
-        request = self._request(request_id)
-        if own and request.subject != own:
-            raise no_such_request(request_id)
-        return at_version(request, version)
 
     def _refuse_second_request(self, user: User) -> None:
         current = self.store.request(user.request_id) if user.request_id else None

@@ -13,11 +13,12 @@ from datetime import datetime
 from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.history import HistoryEntry
 from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.requests import steps
 from mfa_watcher.domain.requests.change_request import ChangeRequest, Details
 from mfa_watcher.domain.requests.steps import RequestStep
 from mfa_watcher.domain.users.devices import Device, DeviceKind
 from mfa_watcher.domain.users.people import Person
-from mfa_watcher.domain.users.user import User
+from mfa_watcher.domain.users.user import User, UserKey
 from mfa_watcher.domain.users.user_state import Fact
 from mfa_watcher.ports.errors import LostRaceError, NoSuchRequestError
 from mfa_watcher.ports.iam import IamReader
@@ -57,6 +58,16 @@ class RequestWithHistory:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedStep:
+    """A step that somebody asks for, with a reason. ``version`` is the one that they have read."""
+
+    by: Person
+    request_id: str
+    reason: str = ""
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Desk:
     """Reads requests and users, and commits steps."""
 
@@ -67,46 +78,44 @@ class Desk:
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
 
-    def _step(self, by: Person) -> RequestStep:
-        return RequestStep(by, self.clock(), self.new_id(), self.policy)
+    def show(self, by: Person, request_id: str) -> RequestWithHistory:
+        """Return a request with its history. Raises NoSuchRequestError and NotAllowedError."""
+        request = self._request(by, request_id)
+        return RequestWithHistory(request, self.store.request_history(request.id))
 
-    def _request(self, request_id: str, version: int | None = None) -> ChangeRequest:
-        """Return the request. ``version``: the one that the caller has read and decided about."""
+    def cancel(self, asked: AskedStep) -> ChangeRequest:
+        """Cancel a request. Raises as ``show`` does, WrongStepError, and LostRaceError."""
+        step = self._step(asked)
+        return self._commit(step, steps.cancel(step))
+
+    def _own_key(self, _by: Person) -> UserKey | None:
+        """Return the key of the only user whose requests the caller may see; None: all users."""
+        return None
+
+    def _request(self, by: Person, request_id: str) -> ChangeRequest:
+        own = self._own_key(by)
         request = self.store.request(request_id) if _REQUEST_ID.fullmatch(request_id) else None
-        if request is None:
-            raise no_such_request(request_id)
-        return at_version(request, version)
+        if request is None or (own and request.subject != own):
+            raise NoSuchRequestError(f"there is no request {request_id[:40]}")
+        return request
 
-    def _user_of(self, request: ChangeRequest) -> User:
-        return self.store.user(request.subject) or User(request.subject, request.subject_name)
+    def _step(self, asked: AskedStep) -> RequestStep:
+        request, version = self._request(asked.by, asked.request_id), asked.version
+        if version is not None and version != request.version:
+            raise LostRaceError(f"{request.id} has version {request.version} now")
+        user = self.store.user(request.subject) or User(request.subject, request.subject_name)
+        now, event_id = self.clock(), self.new_id()
+        return RequestStep(asked.by, now, event_id, self.policy, user, request, asked.reason)
 
-    def _devices_of(self, user: User, request: ChangeRequest) -> tuple[Device, ...] | None:
+    def _devices_of(self, step: RequestStep) -> tuple[Device, ...] | None:
         """Return the user's devices as IAM lists them; None if the user does not exist any more."""
-        iam_state = read_user(
-            self.iam_of(user.key.account_id),
-            user.key,
-            (user.name, request.subject_name),
-            frozenset({Fact.IDENTITY, Fact.DEVICES}),
-        )
+        key, names = step.user.key, (step.user.name, step.request.subject_name)
+        facts = frozenset({Fact.IDENTITY, Fact.DEVICES})
+        iam_state = read_user(self.iam_of(key.account_id), key, names, facts)
         return (iam_state.devices or ()) if iam_state and iam_state.exists else None
 
-    def _commit(self, decision: UserDecision, step: RequestStep) -> ChangeRequest:
+    def _commit(self, step: RequestStep, decision: UserDecision) -> ChangeRequest:
         self.store.commit(decision, now=step.at)
         request = decision.request
         assert request is not None  # noqa: S101 - each step of a desk is about a request
         return replace(request, version=request.version + 1)
-
-    def _with_history(self, request: ChangeRequest) -> RequestWithHistory:
-        return RequestWithHistory(request, self.store.request_history(request.id))
-
-
-def no_such_request(request_id: str) -> NoSuchRequestError:
-    """Return the error for an id that no request has."""
-    return NoSuchRequestError(f"there is no request {request_id[:40]}")
-
-
-def at_version(request: ChangeRequest, version: int | None) -> ChangeRequest:
-    """Return the request if it still has the version that was read. Raises LostRaceError."""
-    if version is not None and version != request.version:
-        raise LostRaceError(f"{request.id} has version {request.version} now")
-    return request

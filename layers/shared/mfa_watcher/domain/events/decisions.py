@@ -13,10 +13,9 @@ from mfa_watcher.domain.events.signals import Outcome, Signal, SignalKind
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.alerts import (
     account_alert,
-    alert,
-    fulfilment_denied_alert,
-    removal_alert,
+    device_of,
     root_alert,
+    signal_alert,
 )
 from mfa_watcher.domain.notifications.intents import AlertKind, Severity, intent
 from mfa_watcher.domain.policy import Policy
@@ -100,7 +99,7 @@ def decide(situation: Situation, signal: Signal) -> UserDecision:
             effect=f"a step of fulfilling request {request.id}"
         )
     if signal.root:
-        draft = draft.adding(root_alert(signal), effect="alert: root acted")
+        draft = draft.adding(root_alert(signal))
     return finish(situation, draft, signal.why, signal.record.identity.arn)
 
 
@@ -185,26 +184,13 @@ def _follow_up_tags(situation: Situation, signal: Signal, draft: Draft) -> Draft
     disallowed = (
         situation.policy.addresses.disallowed_tags(tags) if situation.policy.addresses else ()
     )
+    user = ("User", draft.user.name)
     if claims:
-        notification = alert(
-            signal,
-            AlertKind.EXEMPTION_CLAIMED,
-            Severity.MEDIUM,
-            "A tag claims an exemption from MFA, which tags cannot grant",
-            ("User", draft.user.name),
-            ("Tags", ", ".join(claims)),
-        )
-        draft = draft.adding(notification, effect="alert: exemption claimed by tag")
+        claimed = ("Tags", ", ".join(claims))
+        draft = draft.adding(signal_alert(signal, AlertKind.EXEMPTION_CLAIMED, user, claimed))
     if disallowed:
-        notification = alert(
-            signal,
-            AlertKind.ADDRESS_LEADS_AWAY,
-            Severity.MEDIUM,
-            "A tag names a mail address that is not allowed, so it is not used",
-            ("User", draft.user.name),
-            ("Tags", ", ".join(f"{key}={tags.get(key, '')}" for key in disallowed)),
-        )
-        draft = draft.adding(notification, effect="alert: address tag leads away")
+        named = ("Tags", ", ".join(f"{key}={tags.get(key, '')}" for key in disallowed))
+        draft = draft.adding(signal_alert(signal, AlertKind.ADDRESS_LEADS_AWAY, user, named))
     return draft
 
 
@@ -227,50 +213,30 @@ def _follow_up_sign_in(situation: Situation, signal: Signal, draft: Draft) -> Dr
         return draft
     finding = draft.user.finding or finding
     draft = draft.with_user(finding=replace(finding, alerted_at=at))
-    notification = alert(
-        signal,
-        AlertKind.SIGN_IN_WITHOUT_MFA,
-        Severity.MEDIUM,
-        "Console sign-in without MFA",
-        ("User", draft.user.name),
-    )
-    return draft.adding(notification, effect="alert: sign-in without MFA")
+    user = ("User", draft.user.name)
+    return draft.adding(signal_alert(signal, AlertKind.SIGN_IN_WITHOUT_MFA, user))
 
 
 def _follow_up_access(signal: Signal, draft: Draft) -> Draft:
     if signal.record.password_reset_required is not False:
         return draft
-    notification = alert(
-        signal,
-        AlertKind.PASSWORD_KEPT,
-        Severity.LOW,
-        "Console password that need not be changed at first sign-in",
-        ("User", draft.user.name),
-        ("Rule", "A new console user must set a password of their own at the first sign-in."),
-    )
-    return draft.adding(notification, effect="alert: password need not be changed")
+    rule = "A new console user must set a password of their own at the first sign-in."
+    facts = (("User", draft.user.name), ("Rule", rule))
+    return draft.adding(signal_alert(signal, AlertKind.PASSWORD_KEPT, *facts))
 
 
 def _follow_up_device(signal: Signal, draft: Draft) -> Draft:
     """Alert a device that somebody else added: they may sign in with it."""
     if signal.root or signal.subject_acted:
         return draft
-    notification = alert(
-        signal,
-        AlertKind.DEVICE_ADDED,
-        Severity.LOW,
-        "MFA device added for a user by somebody else",
-        ("User", draft.user.name),
-        ("Device", signal.serial or "not named in the record"),
-    )
-    return draft.adding(notification, effect="alert: device added by somebody else")
+    facts = (("User", draft.user.name), device_of(signal))
+    return draft.adding(signal_alert(signal, AlertKind.DEVICE_ADDED, *facts))
 
 
 def _follow_up_removal(situation: Situation, signal: Signal, draft: Draft) -> Draft:
     match signal.outcome:
         case Outcome.DENIED if request := request_being_fulfilled(situation):
-            notification = fulfilment_denied_alert(signal, draft, request)
-            return draft.adding(notification, effect=f"alert: {notification.kind}")
+            return _alert_denied_fulfilment(signal, draft, request)
         case Outcome.DENIED:
             return _attempt(situation, signal, draft, violation=False)
         case Outcome.SUCCEEDED if request_being_fulfilled(situation):
@@ -281,6 +247,13 @@ def _follow_up_removal(situation: Situation, signal: Signal, draft: Draft) -> Dr
             return _follow_up_success(situation, signal, draft)
         case _:
             return draft
+
+
+def _alert_denied_fulfilment(signal: Signal, draft: Draft, request: ChangeRequest) -> Draft:
+    """Alert a fulfilment that IAM denied: a policy is too strict."""
+    facts = (("User", draft.user.name), device_of(signal), ("Change request", request.id))
+    case = Severity.MEDIUM, "The fulfilment of a change request was denied"
+    return draft.adding(signal_alert(signal, AlertKind.REMOVAL_DENIED, *facts, case=case))
 
 
 def _follow_up_deletion(situation: Situation, signal: Signal, draft: Draft) -> Draft:
@@ -305,10 +278,8 @@ def _follow_up_success(situation: Situation, signal: Signal, draft: Draft) -> Dr
         # Out of scope, and usual in an off-boarding: first the password goes, then the devices.
         return draft.adding(effect="no console access: nothing to do")
     if situation.policy.is_break_glass(signal.record.identity.role_name):
-        notification = removal_alert(situation, signal, draft, AlertKind.REMOVAL_BREAK_GLASS)
-        request = draft.open_request
-        draft = replace(draft, evidence_for=request.id if request else None)
-        return draft.adding(notification, effect="alert: break-glass removal")
+        draft = replace(draft, evidence_for=draft.open_request_id)
+        return _alert_removal(situation, signal, draft, AlertKind.REMOVAL_BREAK_GLASS)
     return _attempt(situation, signal, draft, violation=True)
 
 
@@ -326,19 +297,25 @@ def _attempt(situation: Situation, signal: Signal, draft: Draft, *, violation: b
     if not violation:
         draft = _mail_denial(situation, signal, draft, attempt)
     kind = AlertKind.REMOVAL_UNAPPROVED if violation else AlertKind.REMOVAL_DENIED
-    return draft.adding(removal_alert(situation, signal, draft, kind), effect=f"alert: {kind}")
+    return _alert_removal(situation, signal, draft, kind)
+
+
+def _alert_removal(situation: Situation, signal: Signal, draft: Draft, kind: AlertKind) -> Draft:
+    left, iam_state = str(len(draft.user.devices)), situation.iam_state
+    return draft.adding(
+        signal_alert(
+            signal,
+            kind,
+            ("User", draft.user.name),
+            device_of(signal),
+            ("Devices left", left if iam_state and iam_state.devices is not None else "not asked"),
+            ("Change request", draft.open_request_id or "none"),
+        )
+    )
 
 
 def _open(situation: Situation, draft: Draft, attempt: Attempt, *, violation: bool) -> Draft:
-    user = draft.user
-    opened = open_request(
-        user.key,
-        user.name,
-        attempt,
-        situation.policy,
-        violation=violation,
-        previous=user.request_id,
-    )
+    opened = open_request(draft.user, attempt, situation.policy, violation=violation)
     as_what = " as violation" if violation else ""
     effect = f"request {opened.id} opened{as_what}"
     return draft.with_user(request_id=opened.id).with_request(opened, effect)
@@ -372,7 +349,7 @@ def _mail_denial(situation: Situation, signal: Signal, draft: Draft, attempt: At
         before=request.denials_mailed,
     )
     mailed = replace(draft, request=request.denial_mailed(attempt.at))
-    return mailed.adding(notification, effect="mail: removal_denied")
+    return mailed.adding(notification)
 
 
 def _attempt_of(situation: Situation, signal: Signal) -> Attempt:

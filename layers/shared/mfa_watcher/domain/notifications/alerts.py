@@ -2,119 +2,190 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 
 from mfa_watcher.domain.events.signals import Outcome, Signal, SignalKind
 from mfa_watcher.domain.events.tampering import Tampering
 from mfa_watcher.domain.health.heartbeats import Heartbeat
-from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity
-from mfa_watcher.domain.requests.change_request import ChangeRequest
+from mfa_watcher.domain.notifications.intents import ACCOUNT, Alert, AlertKind, Severity
+from mfa_watcher.domain.requests.change_request import Attempt, ChangeRequest
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import User
-from mfa_watcher.domain.users.user_state import Draft, Situation
+
+_USUAL: Final = {
+    AlertKind.SIGN_IN_WITHOUT_MFA: (Severity.MEDIUM, "Console sign-in without MFA"),
+    AlertKind.REMOVAL_DENIED: (Severity.MEDIUM, "Attempt to remove an MFA device was denied"),
+    AlertKind.REMOVAL_UNAPPROVED: (Severity.HIGH, "MFA device removed without approval"),
+    AlertKind.REMOVAL_BREAK_GLASS: (Severity.HIGH, "MFA device removed by a break-glass role"),
+    AlertKind.REQUEST_WAITING: (Severity.LOW, "A change request waits for a decision"),
+    AlertKind.REQUEST_EXPIRED: (Severity.MEDIUM, "An approved request expired"),
+    AlertKind.REQUEST_FULFILLED: (Severity.LOW, "A change request was fulfilled"),
+    AlertKind.ENROLMENT_OVERDUE: (
+        Severity.HIGH,
+        "A user has no MFA device yet after a change request",
+    ),
+    AlertKind.VIOLATION_WAITING: (
+        Severity.MEDIUM,
+        "A removal without approval waits to be acknowledged",
+    ),
+    AlertKind.DEVICE_ADDED: (Severity.LOW, "MFA device added for a user by somebody else"),
+    AlertKind.PASSWORD_KEPT: (
+        Severity.LOW,
+        "Console password that need not be changed at first sign-in",
+    ),
+    AlertKind.PASSWORD_POLICY_CHANGED: (Severity.MEDIUM, "The account's password policy changed"),
+    AlertKind.QUARANTINED: (Severity.MEDIUM, "A user without MFA was quarantined"),
+    AlertKind.EXEMPTION_CLAIMED: (
+        Severity.MEDIUM,
+        "A tag claims an exemption from MFA, which tags cannot grant",
+    ),
+    AlertKind.ADDRESS_LEADS_AWAY: (
+        Severity.MEDIUM,
+        "A tag names a mail address that is not allowed, so it is not used",
+    ),
+    AlertKind.MAIL_UNDELIVERABLE: (Severity.LOW, "A mail cannot be delivered"),
+    AlertKind.ROOT_ACTIVITY: (Severity.HIGH, "Root user acted on an IAM user or the account"),
+    AlertKind.WATCHER_DISTURBED: (Severity.HIGH, "The watcher was tampered with"),
+    AlertKind.EVENTS_LOST: (Severity.HIGH, "Events about users did not reach the watcher"),
+    AlertKind.WATCH_SILENT: (Severity.HIGH, "No events arrive, not even the watcher's own canary"),
+    AlertKind.WATCH_BACK: (Severity.LOW, "Events arrive again"),
+}
+"""The severity and the title of each kind, unless a case has its own."""
 
 
 def alert(
+    kind: AlertKind,
+    account_id: str,
+    *facts: tuple[str, str],
+    case: tuple[Severity, str] | None = None,
+) -> Alert:
+    """Return an alert with its facts and, as the last one, its account.
+
+    ``case`` is a severity and a title other than the usual ones.
+    """
+    severity, title = case or _USUAL[kind]
+    return Alert(kind, severity, title, (*facts, (ACCOUNT, account_id)), account_id)
+
+
+def signal_alert(
     signal: Signal,
     kind: AlertKind,
-    severity: Severity,
-    title: str,
     *facts: tuple[str, str],
+    case: tuple[Severity, str] | None = None,
 ) -> Alert:
-    """Return an alert: a title, its facts, and the facts that every alert gives of its record."""
-    record = signal.record
+    """Return an alert about a signal: facts of its own, and those that every record gives."""
+    record, (severity, title) = signal.record, case or _USUAL[kind]
     common = (
         ("Summary", signal.why),
         ("Actor", record.identity.arn or record.identity.type or "unknown"),
         ("Time", record.event_time or "unknown"),
         ("Source address", record.source_ip or "unknown"),
         ("User agent", record.user_agent or "unknown"),
-        ("Account", record.account_id or "unknown"),
+        (ACCOUNT, record.account_id or "unknown"),
         ("CloudTrail event", record.event_id or "unknown"),
     )
     return Alert(kind, severity, title, (*facts, *common), record.account_id or "")
 
 
-def removal_alert(situation: Situation, signal: Signal, draft: Draft, kind: AlertKind) -> Alert:
-    """Return the alert for a removal, or for an attempt at one."""
-    severity, title = {
-        AlertKind.REMOVAL_DENIED: (Severity.MEDIUM, "Attempt to remove an MFA device was denied"),
-        AlertKind.REMOVAL_UNAPPROVED: (Severity.HIGH, "MFA device removed without approval"),
-        AlertKind.REMOVAL_BREAK_GLASS: (Severity.HIGH, "MFA device removed by a break-glass role"),
-    }[kind]
-    user = draft.user
-    left = (
-        len(user.devices)
-        if situation.iam_state and situation.iam_state.devices is not None
-        else None
-    )
-    return alert(
-        signal,
-        kind,
-        severity,
-        title,
-        ("User", user.name),
-        ("Device", signal.serial or "not named in the record"),
-        ("Devices left", "not asked" if left is None else str(left)),
-        ("Change request", draft.open_request.id if draft.open_request else "none"),
-    )
+def device_of(signal: Signal | Attempt) -> tuple[str, str]:
+    """Return the fact about the device."""
+    return "Device", signal.serial or "not named in the record"
 
 
-def fulfilment_denied_alert(signal: Signal, draft: Draft, request: ChangeRequest) -> Alert:
-    """Return the alert for a fulfilment that IAM denied: a policy is too strict."""
-    return alert(
-        signal,
-        AlertKind.REMOVAL_DENIED,
-        Severity.MEDIUM,
-        "The fulfilment of a change request was denied",
-        ("User", draft.user.name),
-        ("Device", signal.serial or "not named in the record"),
-        ("Change request", request.id),
+# Devices and change requests ----------------------------------------------------------------------
+
+
+def late_removal_alert(request: ChangeRequest, user: User, attempt: Attempt) -> Alert:
+    """Return the alert for a removal from a user who seemed gone, and still exists.
+
+    Who, when and what are those of the attempt.
+    """
+    return Alert(
+        AlertKind.REMOVAL_UNAPPROVED,
+        Severity.HIGH,
+        "MFA device removed without approval from a user who seemed deleted but is not",
+        (
+            ("User", user.name),
+            device_of(attempt),
+            ("Change request", request.id),
+            ("Summary", attempt.call),
+            ("Actor", attempt.actor),
+            ("Time", _shown(attempt.at)),
+            ("Source address", attempt.source_ip or "unknown"),
+            ("User agent", attempt.user_agent or "unknown"),
+            (ACCOUNT, user.key.account_id),
+            ("CloudTrail event", attempt.event_id),
+        ),
+        user.key.account_id,
+        attempt_id=attempt.event_id,
     )
 
 
-def request_alert(  # noqa: PLR0913 - which request, when, and what of it
+def request_alert(
+    kind: AlertKind,
     request: ChangeRequest,
     user: User,
     at: datetime,
     *facts: tuple[str, str],
-    kind: AlertKind,
-    severity: Severity,
-    title: str,
+    case: tuple[Severity, str] | None = None,
 ) -> Alert:
-    """Return an alert about a request that is due: a title, and its facts."""
-    return Alert(
+    """Return an alert about a request that waits, or is due."""
+    return alert(
         kind,
-        severity,
-        title,
-        (
-            ("User", user.name),
-            ("Change request", request.id),
-            *facts,
-            ("Open since", f"{request.opened_at:%Y-%m-%d}"),
-            ("Time", f"{at:%Y-%m-%dT%H:%M:%SZ}"),
-            ("Account", request.subject.account_id),
-        ),
         request.subject.account_id,
+        ("User", user.name),
+        ("Change request", request.id),
+        *facts,
+        ("Open since", f"{request.opened_at:%Y-%m-%d}"),
+        ("Time", _shown(at)),
+        case=case,
     )
 
 
-def quarantine_alert(draft: Draft, at: datetime, *, dry_run: bool) -> Alert:
-    """Return the alert for a user who is quarantined, or would be without the dry run."""
-    user = draft.user
-    since = user.finding.opened_at if user.finding else at
-    would = "would be" if dry_run else "was"
-    return Alert(
-        AlertKind.QUARANTINED,
-        Severity.LOW if dry_run else Severity.MEDIUM,
-        f"A user without MFA {would} quarantined{' (dry run)' if dry_run else ''}",
-        (
-            ("User", user.name),
-            ("Without MFA since", f"{since:%Y-%m-%d}"),
-            ("End", "automatically, when the user has enrolled a device"),
-            ("Account", user.key.account_id),
-        ),
+def fulfilled_alert(
+    request: ChangeRequest, user: User, by: Person, at: datetime, *, again: bool
+) -> Alert:
+    """Return the alert for a fulfilled request: somebody has a user's new password."""
+    until = f"{request.window_until:%Y-%m-%d %H:%M} UTC" if request.window_until else "any time"
+    return alert(
+        AlertKind.REQUEST_FULFILLED,
         user.key.account_id,
+        ("User", user.name),
+        ("Change request", request.id),
+        ("Summary", "A new password was given to who fulfilled it, to be changed at sign-in"),
+        ("Steps done", ", ".join(request.fulfilment.done if request.fulfilment else ())),
+        ("Devices kept", ", ".join(request.kept) or "none"),
+        ("Approved by", request.verdict.by if request.verdict else "nobody"),
+        ("Actor", by.arn),
+        ("Time", _shown(at)),
+        ("Deadline for the new device", until),
+        case=(Severity.LOW, "A change request was fulfilled again") if again else None,
     )
+
+
+def quarantine_alert(user: User, at: datetime, *, dry_run: bool) -> Alert:
+    """Return the alert for a user who is quarantined, or would be without the dry run."""
+    since = user.finding.opened_at if user.finding else at
+    dry = (Severity.LOW, "A user without MFA would be quarantined (dry run)")
+    return alert(
+        AlertKind.QUARANTINED,
+        user.key.account_id,
+        ("User", user.name),
+        ("Without MFA since", f"{since:%Y-%m-%d}"),
+        ("End", "automatically, when the user has enrolled a device"),
+        case=dry if dry_run else None,
+    )
+
+
+# Whether events arrive ----------------------------------------------------------------------------
+
+_MOST_NAMED = 20
+_AFTER_LOSS = "Check that the trail logs, the rules are enabled and the queues are empty"
+_AFTER_SILENCE = (
+    "Check that forwarder.yaml is deployed there, the trail logs, the rules and the canary's"
+    " schedule are enabled, and the dead-letter queues are empty; python -m mfa_watcher doctor"
+    " checks all of this"
+)
 
 
 def events_lost_alert(
@@ -124,61 +195,38 @@ def events_lost_alert(
     calls = sum(len(missed) for missed in lost.values())
     named = [f"{name}: {', '.join(missed)}" for name, missed in sorted(lost.items())]
     more = f"; and {len(named) - _MOST_NAMED} more users" if len(named) > _MOST_NAMED else ""
-    return Alert(
+    return alert(
         AlertKind.EVENTS_LOST,
-        Severity.HIGH,
-        f"{calls} events about users did not reach the watcher",
-        (
-            ("Summary", "The sweep found changes in IAM for which no event arrived"),
-            ("Users", "; ".join(named[:_MOST_NAMED]) + more),
-            ("Since", f"{since:%Y-%m-%d %H:%M} UTC" if since else "the watcher was deployed"),
-            ("Time", f"{at:%Y-%m-%dT%H:%M:%SZ}"),
-            ("Next step", _AFTER_LOSS),
-            ("Account", account_id),
-        ),
         account_id,
+        ("Summary", "The sweep found changes in IAM for which no event arrived"),
+        ("Users", "; ".join(named[:_MOST_NAMED]) + more),
+        ("Since", f"{since:%Y-%m-%d %H:%M} UTC" if since else "the watcher was deployed"),
+        ("Time", _shown(at)),
+        ("Next step", _AFTER_LOSS),
+        case=(Severity.HIGH, f"{calls} events about users did not reach the watcher"),
     )
-
-
-_MOST_NAMED = 20
-_AFTER_LOSS = "Check that the trail logs, the rules are enabled and the queues are empty"
 
 
 def silent_alert(account_id: str, silent: list[Heartbeat], now: datetime) -> Alert:
     """Return the alert for event paths on which nothing arrives, not even the canary."""
-    return Alert(
+    return alert(
         AlertKind.WATCH_SILENT,
-        Severity.HIGH,
-        "No events arrive, not even the watcher's own canary",
-        (
-            ("Meaning", "Changes there are not noticed until the next sweep"),
-            ("Silent paths", "; ".join(_last_seen(one) for one in silent)),
-            ("Next step", _AFTER_SILENCE),
-            *_of_account(account_id, now),
-        ),
         account_id,
+        ("Meaning", "Changes there are not noticed until the next sweep"),
+        ("Silent paths", "; ".join(map(_last_seen, silent))),
+        ("Next step", _AFTER_SILENCE),
+        ("Time", _shown(now)),
     )
-
-
-_AFTER_SILENCE = (
-    "Check that forwarder.yaml is deployed there, the trail logs, the rules and the canary's"
-    " schedule are enabled, and the dead-letter queues are empty; python -m mfa_watcher doctor"
-    " checks all of this"
-)
 
 
 def recovered_alert(account_id: str, back: list[Heartbeat], now: datetime) -> Alert:
     """Return the alert for event paths on which events arrive again."""
-    return Alert(
+    return alert(
         AlertKind.WATCH_BACK,
-        Severity.LOW,
-        "Events arrive again",
-        (
-            ("Recovered paths", "; ".join(_last_seen(one) for one in back)),
-            ("Next step", "Invoke sweep, which finds the changes that were missed"),
-            *_of_account(account_id, now),
-        ),
         account_id,
+        ("Recovered paths", "; ".join(map(_last_seen, back))),
+        ("Next step", "Invoke sweep, which finds the changes that were missed"),
+        ("Time", _shown(now)),
     )
 
 
@@ -187,48 +235,13 @@ def _last_seen(beat: Heartbeat) -> str:
     return f"{beat.source.region}, {beat.source.path.label}: {seen}"
 
 
-def _of_account(account_id: str, now: datetime) -> tuple[tuple[str, str], ...]:
-    return ("Time", f"{now:%Y-%m-%dT%H:%M:%SZ}"), ("Account", account_id)
+def _shown(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def fulfilled_alert(
-    request: ChangeRequest, user: User, by: Person, at: datetime, *, again: bool
-) -> Alert:
-    """Return the alert for a fulfilled request: somebody has a user's new password."""
-    until = f"{request.window_until:%Y-%m-%d %H:%M} UTC" if request.window_until else "any time"
-    return Alert(
-        AlertKind.REQUEST_FULFILLED,
-        Severity.LOW,
-        "A change request was fulfilled" + (" again" if again else ""),
-        (
-            ("User", user.name),
-            ("Change request", request.id),
-            ("Summary", "A new password was given to who fulfilled it, to be changed at sign-in"),
-            ("Steps done", ", ".join(request.fulfilment.done if request.fulfilment else ())),
-            ("Devices kept", ", ".join(request.kept) or "none"),
-            ("Approved by", request.verdict.by if request.verdict else "nobody"),
-            ("Actor", by.arn),
-            ("Time", f"{at:%Y-%m-%dT%H:%M:%SZ}"),
-            ("Deadline for the new device", until),
-            ("Account", user.key.account_id),
-        ),
-        user.key.account_id,
-    )
+# Root, the watcher, and users who are not known ---------------------------------------------------
 
-
-def root_alert(signal: Signal) -> Alert:
-    """Return the alert for an act of the root user."""
-    if not signal.subject_is_root:
-        severity, title = Severity.HIGH, "Root user acted on an IAM user or the account"
-    else:
-        severity, title = _ROOT_ALERTS.get(
-            (signal.kind, signal.outcome), (Severity.HIGH, "Root user acted on itself")
-        )
-    facts = (("User", signal.subject),) if signal.subject else ()
-    return alert(signal, AlertKind.ROOT_ACTIVITY, severity, title, *facts)
-
-
-_ROOT_ALERTS = {
+_ROOT_CASES: Final = {
     (SignalKind.SIGN_IN_WITHOUT_MFA, None): (
         Severity.CRITICAL,
         "Root user signed in without MFA",
@@ -250,16 +263,26 @@ _ROOT_ALERTS = {
 }
 
 
+def root_alert(signal: Signal) -> Alert:
+    """Return the alert for an act of the root user."""
+    case = None
+    if signal.subject_is_root:
+        other = Severity.HIGH, "Root user acted on itself"
+        case = _ROOT_CASES.get((signal.kind, signal.outcome), other)
+    facts = (("User", signal.subject),) if signal.subject else ()
+    return signal_alert(signal, AlertKind.ROOT_ACTIVITY, *facts, case=case)
+
+
 def tampering_alert(signal: Signal, found: Tampering) -> Alert:
     """Return the alert for tampering with the watcher: its meaning, and the next step."""
-    severity, title = Severity.HIGH, "The watcher was tampered with"
+    severity, title = _USUAL[AlertKind.WATCHER_DISTURBED]
     if signal.root:
         severity, title = Severity.CRITICAL, "The root user tampered with the watcher"
     if found.denied:
         severity, title = Severity.MEDIUM, "Attempt to tamper with the watcher was denied"
     facts = (("Meaning", found.meaning), ("Next step", found.remedy))
-    title = f"{title}: {found.part}"
-    return alert(signal, AlertKind.WATCHER_DISTURBED, severity, title, *facts)
+    case = severity, f"{title}: {found.part}"
+    return signal_alert(signal, AlertKind.WATCHER_DISTURBED, *facts, case=case)
 
 
 def account_alert(signal: Signal) -> Alert | None:  # noqa: PLR0911 - a table
@@ -268,41 +291,18 @@ def account_alert(signal: Signal) -> Alert | None:  # noqa: PLR0911 - a table
         return tampering_alert(signal, signal.tampering)
     if signal.root or signal.subject_is_root:
         return root_alert(signal)
-    match signal.kind:
-        case SignalKind.PASSWORD_POLICY_CHANGED:
-            return alert(
-                signal,
-                AlertKind.PASSWORD_POLICY_CHANGED,
-                Severity.MEDIUM,
-                "The account's password policy changed",
-            )
-        case SignalKind.DEVICE_REMOVAL if signal.outcome is Outcome.DENIED:
-            return alert(
-                signal,
-                AlertKind.REMOVAL_DENIED,
-                Severity.MEDIUM,
-                "Attempt to remove an MFA device of an unknown user was denied",
-                ("User", signal.subject or "not named in the record"),
-                ("Device", signal.serial or "not named in the record"),
-            )
-        case SignalKind.DEVICE_REMOVAL if signal.removes_device and signal.subject is None:
-            return alert(
-                signal,
-                AlertKind.REMOVAL_UNAPPROVED,
-                Severity.HIGH,
-                "MFA device removed, and the record names no user",
-                ("Device", signal.serial or "not named in the record"),
-            )
-        case SignalKind.DEVICE_REMOVAL if signal.removes_device:
-            # Most users who are not found were off-boarded, hence no high alert. But one who was
-            # renamed gets no finding and no request from this, hence an alert.
-            return alert(
-                signal,
-                AlertKind.REMOVAL_UNAPPROVED,
-                Severity.MEDIUM,
-                "MFA device removed from an unknown user, deleted or renamed since",
-                ("User", signal.subject or "not named in the record"),
-                ("Device", signal.serial or "not named in the record"),
-            )
-        case _:
-            return None
+    if signal.kind is SignalKind.PASSWORD_POLICY_CHANGED:
+        return signal_alert(signal, AlertKind.PASSWORD_POLICY_CHANGED)
+    facts = (("User", signal.subject or "not named in the record"), device_of(signal))
+    if signal.kind is SignalKind.DEVICE_REMOVAL and signal.outcome is Outcome.DENIED:
+        title = "Attempt to remove an MFA device of an unknown user was denied"
+        return signal_alert(signal, AlertKind.REMOVAL_DENIED, *facts, case=(Severity.MEDIUM, title))
+    if not signal.removes_device:
+        return None
+    if signal.subject is None:
+        case = Severity.HIGH, "MFA device removed, and the record names no user"
+        return signal_alert(signal, AlertKind.REMOVAL_UNAPPROVED, device_of(signal), case=case)
+    # Most users who are not found were off-boarded, hence no high alert. But one who was renamed
+    # gets no finding and no request from this, hence an alert.
+    case = Severity.MEDIUM, "MFA device removed from an unknown user, deleted or renamed since"
+    return signal_alert(signal, AlertKind.REMOVAL_UNAPPROVED, *facts, case=case)

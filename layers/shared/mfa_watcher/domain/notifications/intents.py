@@ -83,8 +83,16 @@ class Intent:
 
 def intent(event_id: str, at: datetime, act: Mail | Alert) -> Intent:
     """Return an intent, with an id that is the same however often the decision is made."""
-    channel = "alert" if isinstance(act, Alert) else "mail"
-    return Intent(f"{channel}-{act.kind}-{act.once_per(event_id)}", event_id, at, act)
+    return Intent(f"{_channel(act)}-{act.kind}-{act.once_per(event_id)}", event_id, at, act)
+
+
+def effect_of(act: Mail | Alert) -> str:
+    """Return in short what a mail or an alert is, for the history."""
+    return f"{_channel(act)}: {act.kind}"
+
+
+def _channel(act: Mail | Alert) -> str:
+    return "alert" if isinstance(act, Alert) else "mail"
 
 
 class IntentStatus(StrEnum):

@@ -19,7 +19,7 @@ from mfa_watcher.domain.events.signals import Outcome
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.users.devices import DeviceKind
 from mfa_watcher.domain.users.people import Person
-from mfa_watcher.domain.users.user import UserKey
+from mfa_watcher.domain.users.user import User, UserKey
 
 ATTEMPTS_KEPT = 20
 """How many attempts a request itself has; its history has all."""
@@ -287,6 +287,14 @@ class ChangeRequest:
                 return serial
         return None
 
+    def unreported_attempts(self, policy: Policy) -> tuple[Attempt, ...]:
+        """Return the attempts not notified yet; of those that count as one, only the first."""
+        counted: list[Attempt] = []
+        for attempt in self.attempts:
+            if not any(attempt.repeats(earlier, policy) for earlier in counted):
+                counted.append(attempt)
+        return tuple(attempt for attempt in counted if not attempt.notified)
+
     # --- steps taken by people ---
 
     def submitted(self, details: Details, policy: Policy) -> "ChangeRequest":
@@ -519,43 +527,23 @@ def _next_due_at(request: ChangeRequest, now: datetime, policy: Policy) -> datet
             return None
 
 
-def open_request(  # noqa: PLR0913 - who tried what, for which user, and what was before
-    subject: UserKey,
-    subject_name: str,
-    attempt: Attempt,
-    policy: Policy,
-    *,
-    violation: bool,
-    previous: str | None = None,
-) -> ChangeRequest:
+def open_request(user: User, attempt: Attempt, policy: Policy, *, violation: bool) -> ChangeRequest:
     """Return a new request. Its id follows from the event, so it is the same if decided twice."""
-    new = _new(subject, subject_name, attempt.at, attempt.event_id)
-    request = replace(new, previous=previous)
+    request = _new(user, attempt.at, attempt.event_id)
     opened = request.with_attempt(attempt, policy, violation=violation)
     return replace(opened, due_at=_next_due_at(opened, attempt.at, policy))
 
 
-def file_request(  # noqa: PLR0913 - who files what for which user, and when
-    subject: UserKey,
-    subject_name: str,
-    by: Person,
-    now: datetime,
-    policy: Policy,
-    *,
-    event_id: str,
-    previous: str | None = None,
+def file_request(
+    user: User, by: Person, now: datetime, policy: Policy, *, event_id: str
 ) -> ChangeRequest:
     """Return a request that somebody files. Its id follows from the event id."""
-    new = _new(subject, subject_name, now, event_id)
-    filed = replace(new, opened_by=by.arn, previous=previous)
+    filed = replace(_new(user, now, event_id), opened_by=by.arn)
     return replace(filed, due_at=_next_due_at(filed, now, policy))
 
 
-def _new(subject: UserKey, subject_name: str, at: datetime, event_id: str) -> ChangeRequest:
-    digest = b32encode(sha256(f"{subject.account_id}/{event_id}".encode()).digest())
+def _new(user: User, at: datetime, event_id: str) -> ChangeRequest:
+    digest = b32encode(sha256(f"{user.key.account_id}/{event_id}".encode()).digest())
     return ChangeRequest(
-        id=f"PR-{at:%Y%m%d}-{digest.decode()[:8]}",
-        subject=subject,
-        subject_name=subject_name,
-        opened_at=at,
+        f"PR-{at:%Y%m%d}-{digest.decode()[:8]}", user.key, user.name, at, previous=user.request_id
     )

@@ -7,7 +7,7 @@ the user was reminded to give them.
 
 from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.notifications.alerts import request_alert
-from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity
+from mfa_watcher.domain.notifications.intents import AlertKind, Severity
 from mfa_watcher.domain.notifications.mails import Ending
 from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState
 from mfa_watcher.domain.requests.mails import ended, needs_details
@@ -36,15 +36,17 @@ def decide_request_due(situation: Situation) -> UserDecision:
 def _take_step(situation: Situation, draft: Draft, request: ChangeRequest) -> Draft:
     match request.state:
         case RequestState.OPEN if request.violation:
-            return _remind_security(
-                situation, draft, _violation_reminder(situation, draft, request)
-            )
+            advice = "Investigate it, and acknowledge it with a reason: nothing else closes it"
+            facts = (("Actors", ", ".join(request.actors)), ("Next step", advice))
+            return _remind_security(situation, draft, request, AlertKind.VIOLATION_WAITING, *facts)
         case RequestState.OPEN if request.reminders < len(situation.policy.details_reminders):
             return _remind_user(situation, draft, request)
         case RequestState.OPEN:
             return _cancel(situation, draft, request)
         case RequestState.SUBMITTED:
-            return _remind_security(situation, draft, _decision_reminder(situation, draft, request))
+            reason = ("Reason", request.details.reason if request.details else "none")
+            facts = (reason, ("Next step", "Approve or reject it"))
+            return _remind_security(situation, draft, request, AlertKind.REQUEST_WAITING, *facts)
         case RequestState.APPROVED:
             return _expire(situation, draft, request)
         case _:
@@ -64,43 +66,19 @@ def _cancel(situation: Situation, draft: Draft, request: ChangeRequest) -> Draft
     cancelled = request.cancelled(because)
     mail = ended(cancelled, draft.user, situation.at, Ending.UNANSWERED)
     updated = draft.with_request(cancelled, f"request {request.id} cancelled: {because}")
-    return updated.adding(mail, effect=f"mail: {mail.kind}")
+    return updated.adding(mail)
 
 
-def _remind_security(situation: Situation, draft: Draft, alert: Alert) -> Draft:
-    request = draft.request
-    if request is None:
-        return draft
+def _remind_security(
+    situation: Situation,
+    draft: Draft,
+    request: ChangeRequest,
+    kind: AlertKind,
+    *facts: tuple[str, str],
+) -> Draft:
     reminded = request.reminded(situation.at, situation.policy)
     updated = draft.with_request(reminded, f"request {request.id} still waits")
-    return updated.adding(alert, effect=f"alert: {alert.kind}")
-
-
-def _violation_reminder(situation: Situation, draft: Draft, request: ChangeRequest) -> Alert:
-    return request_alert(
-        request,
-        draft.user,
-        situation.at,
-        ("Actors", ", ".join(request.actors)),
-        ("Next step", "Investigate it, and acknowledge it with a reason: nothing else closes it"),
-        kind=AlertKind.VIOLATION_WAITING,
-        severity=Severity.MEDIUM,
-        title="A removal without approval waits to be acknowledged",
-    )
-
-
-def _decision_reminder(situation: Situation, draft: Draft, request: ChangeRequest) -> Alert:
-    details = request.details
-    return request_alert(
-        request,
-        draft.user,
-        situation.at,
-        ("Reason", details.reason if details else "none"),
-        ("Next step", "Approve or reject it"),
-        kind=AlertKind.REQUEST_WAITING,
-        severity=Severity.LOW,
-        title="A change request waits for a decision",
-    )
+    return updated.adding(request_alert(kind, request, draft.user, situation.at, *facts))
 
 
 def _expire(situation: Situation, draft: Draft, request: ChangeRequest) -> Draft:
@@ -109,33 +87,27 @@ def _expire(situation: Situation, draft: Draft, request: ChangeRequest) -> Draft
     if fulfilment and fulfilment.held_until > now:
         postponed = request.postponed(fulfilment.held_until)
         return draft.with_request(postponed, f"request {request.id} is being fulfilled")
-    expired = request.expired()
-    ending = Ending.INTERRUPTED if fulfilment else Ending.EXPIRED
-    done = ", ".join(fulfilment.done) if fulfilment else ""
-    started = (
-        (("Started by", fulfilment.by), ("Steps done", done or "none recorded"))
-        if fulfilment
-        else ()
-    )
+    expired, how = request.expired(), ""
+    facts: tuple[tuple[str, str], ...] = ()
+    case = None
+    if fulfilment:
+        done = ", ".join(fulfilment.done)
+        facts = (("Started by", fulfilment.by), ("Steps done", done or "none recorded"))
+        case = Severity.HIGH, "A change request expired partly fulfilled"
+        how = f", with steps done: {done}" if done else ""
     alert = request_alert(
+        AlertKind.REQUEST_EXPIRED,
         request,
         draft.user,
         now,
-        *started,
+        *facts,
         ("Approved by", request.verdict.by if request.verdict else "nobody"),
         ("Next step", "Reopen and fulfil it, if it is still needed"),
-        kind=AlertKind.REQUEST_EXPIRED,
-        severity=Severity.HIGH if fulfilment else Severity.MEDIUM,
-        title="A change request expired partly fulfilled"
-        if fulfilment
-        else "An approved request expired",
+        case=case,
     )
-    mail = ended(expired, draft.user, now, ending)
-    how = f", with steps done: {done}" if done else ""
+    mail = ended(expired, draft.user, now, Ending.INTERRUPTED if fulfilment else Ending.EXPIRED)
     updated = draft.with_request(expired, f"request {request.id} expired{how}")
-    return updated.adding(alert, mail, effect=f"alert: {alert.kind}").adding(
-        effect=f"mail: {mail.kind}"
-    )
+    return updated.adding(alert, mail)
 
 
 def _end_wait_for_device(situation: Situation, draft: Draft, request: ChangeRequest) -> Draft:
@@ -144,18 +116,16 @@ def _end_wait_for_device(situation: Situation, draft: Draft, request: ChangeRequ
         effect = f"request {request.id} closed: {because}"
         return draft.with_request(request.closed(because), effect)
     alert = request_alert(
+        AlertKind.ENROLMENT_OVERDUE,
         request,
         draft.user,
         situation.at,
         ("Fulfilled by", request.fulfilment.by if request.fulfilment else "nobody"),
         ("Next step", "Ask the user. If the password was lost, reopen and fulfil it once more"),
-        kind=AlertKind.ENROLMENT_OVERDUE,
-        severity=Severity.HIGH,
-        title="A user has no MFA device yet after a change request",
     )
     reminded = request.reminded(situation.at, situation.policy)
     updated = draft.with_request(reminded, f"request {request.id}: no new device in time")
-    return updated.adding(alert, effect=f"alert: {alert.kind}")
+    return updated.adding(alert)
 
 
 def _needs_no_new_device(situation: Situation, draft: Draft) -> str | None:

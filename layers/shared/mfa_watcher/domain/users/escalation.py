@@ -90,7 +90,7 @@ def _quarantine_is_due(situation: Situation, finding: Finding) -> bool:
 def _quarantine(situation: Situation, draft: Draft) -> Draft:
     """Quarantine the user and notify them; in a dry run, only alert security that it is due."""
     dry_run = situation.policy.quarantine is Quarantine.DRY_RUN
-    notification = quarantine_alert(draft, situation.at, dry_run=dry_run)
+    notification = quarantine_alert(draft.user, situation.at, dry_run=dry_run)
     draft = draft.adding(notification, effect=f"alert: quarantined{', dry run' if dry_run else ''}")
     if dry_run and (finding := draft.user.finding):
         noted = replace(finding, mailed=finding.mailed | {MailKind.QUARANTINED})
@@ -119,7 +119,7 @@ def _warn_of_ending_exemption(situation: Situation, draft: Draft) -> Draft:
     if exemption is None or exemption.warn_at is None or situation.at < exemption.warn_at:
         return draft
     draft = draft.with_user(exemption=replace(exemption, warn_at=None))
-    warning = exemption_ending(
-        draft.user, exemption, situation.at, request_id=draft.open_request_id
+    request_id = draft.open_request_id
+    return draft.adding(
+        exemption_ending(draft.user, exemption, situation.at, request_id=request_id)
     )
-    return draft.adding(warning, effect="mail: exemption_ending")

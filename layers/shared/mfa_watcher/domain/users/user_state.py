@@ -12,12 +12,12 @@ from enum import StrEnum
 from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.events.signals import Outcome, Signal, SignalKind
 from mfa_watcher.domain.history import About, HistoryEntry
+from mfa_watcher.domain.notifications.alerts import late_removal_alert
 from mfa_watcher.domain.notifications.finding_mails import OnceKind, once_per_finding
-from mfa_watcher.domain.notifications.intents import Alert, intent
+from mfa_watcher.domain.notifications.intents import Alert, effect_of, intent
 from mfa_watcher.domain.notifications.mails import Mail
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import USER_GONE, ChangeRequest, RequestState
-from mfa_watcher.domain.requests.late_removals import late_removal_alert, unreported_attempts
 from mfa_watcher.domain.users.devices import kind_of
 from mfa_watcher.domain.users.user import (
     Cause,
@@ -87,9 +87,9 @@ class Draft:
         return self.open_request.id if self.open_request else None
 
     def adding(self, *acts: Mail | Alert, effect: str | None = None) -> "Draft":
-        """Return the draft with more to do."""
-        effects = (*self.effects, effect) if effect else self.effects
-        return replace(self, acts=(*self.acts, *acts), effects=effects)
+        """Return the draft with more to do, and its effect: if not given, that of each act."""
+        effects = (effect,) if effect else map(effect_of, acts)
+        return replace(self, acts=(*self.acts, *acts), effects=(*self.effects, *effects))
 
     def with_user(self, **changes: object) -> "Draft":
         """Return the draft with fields of the user changed."""
@@ -304,9 +304,8 @@ def _reinstate(situation: Situation, draft: Draft) -> Draft:
     if request and request.ended_because == USER_GONE:
         back = request.restored(situation.policy, situation.at)
         draft = draft.with_request(back, f"request {request.id} is {back.state} again")
-        for attempt in unreported_attempts(request, situation.policy):
-            notification = late_removal_alert(back, draft.user, attempt)
-            draft = draft.adding(notification, effect=f"alert: {notification.kind}")
+        for attempt in request.unreported_attempts(situation.policy):
+            draft = draft.adding(late_removal_alert(back, draft.user, attempt))
     return draft
 
 
@@ -327,7 +326,7 @@ def mail_once(
         signal=situation.signal,
         serial=serial,
     )
-    return draft.adding(mail, effect=f"mail: {kind}")
+    return draft.adding(mail)
 
 
 def finish(situation: Situation, draft: Draft, why: str, actor: str | None) -> UserDecision:

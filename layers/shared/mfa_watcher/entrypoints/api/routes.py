@@ -32,7 +32,12 @@ from mfa_watcher.ports.store import RequestPage, RequestSearch
 from mfa_watcher.usecases.administer import NoSuchUserError
 from mfa_watcher.usecases.approval_desk import ApprovalDesk
 from mfa_watcher.usecases.change_desk import ChangeDesk
-from mfa_watcher.usecases.desk import ActiveRequestError, NotAllowedError, RequestWithHistory
+from mfa_watcher.usecases.desk import (
+    ActiveRequestError,
+    AskedStep,
+    NotAllowedError,
+    RequestWithHistory,
+)
 
 _PROBLEM_KINDS = {
     NotAllowedError: ProblemKind(HTTPStatus.FORBIDDEN, "not-allowed", "You may not do this here"),
@@ -93,7 +98,7 @@ def change_desk_api(desk: ChangeDesk) -> DeskApi:
     )
     _ReadRoutes(
         lambda search: desk.list(api.caller, search),
-        lambda request_id: desk.show(api.caller, request_id),
+        desk.show,
         desk.clock,
     ).add_to(api)
 
@@ -124,7 +129,8 @@ def change_desk_api(desk: ChangeDesk) -> DeskApi:
     )
     def give_details(request_id: RequestId, details: DetailsBody) -> RequestResponse:
         wanted, seen = details.to_wanted_change(), details.version
-        return _response(desk.give_details(api.caller, request_id, wanted, seen))
+        asked = AskedStep(api.caller, request_id, version=seen)
+        return _response(desk.give_details(asked, wanted))
 
     _add_step_route(
         api,
@@ -203,7 +209,7 @@ class _ReadRoutes:
     """The routes that read requests. Both desks have them; each shows what its caller may see."""
 
     search: Callable[[RequestSearch], RequestPage]
-    show: Callable[[str], RequestWithHistory]
+    show: Callable[[Person, str], RequestWithHistory]
     clock: Callable[[], datetime]
 
     def add_to(self, api: DeskApi) -> None:
@@ -251,7 +257,7 @@ class _ReadRoutes:
             operation_id="show_request",
         )
         def show_request(request_id: RequestId) -> RequestWithHistoryResponse:
-            return RequestWithHistoryResponse.of(self.show(request_id))
+            return RequestWithHistoryResponse.of(self.show(api.caller, request_id))
 
 
 def _add_step_route(
@@ -259,7 +265,7 @@ def _add_step_route(
     step: str,
     summary: str,
     description: str,
-    take: Callable[[Person, str, str, int | None], ChangeRequest],
+    take: Callable[[AskedStep], ChangeRequest],
 ) -> None:
     """Add the route of a step that needs a reason."""
 
@@ -271,7 +277,8 @@ def _add_step_route(
         operation_id=f"{step}_request",
     )
     def take_step(request_id: RequestId, step_reason: StepReason) -> RequestResponse:
-        return _response(take(api.caller, request_id, step_reason.reason, step_reason.version))
+        reason, seen = step_reason.reason, step_reason.version
+        return _response(take(AskedStep(api.caller, request_id, reason, seen)))
 
 
 def _response(request: ChangeRequest) -> RequestResponse:
