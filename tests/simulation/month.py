@@ -308,7 +308,7 @@ class Month:
             self.clock,
         )
         self.reminder = RemindUsers(
-            ACCOUNT, self.store, lambda _account: self.iam, policy, self.clock
+            self.store, lambda _account: self.iam, policy, self.clock, ACCOUNT
         )
         self.postmaster = RecordMailFeedback(self.store, self.outbox, policy, self.clock)
         ids = (f"word-{number}" for number in count())

@@ -255,11 +255,11 @@ def remind() -> "Remind":
     settings = RemindSettings.from_environment()
     return Remind(
         RemindUsers(
-            settings.account_id,
             _store(settings),
             _iam_reader_factory(settings),
             settings.policy,
             now,
+            settings.account_id,
             quarantines_members=settings.quarantines_members,
         )
     )

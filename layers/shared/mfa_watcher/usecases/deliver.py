@@ -243,7 +243,7 @@ class DeliverIntents:
         copied = mail.kind is MailKind.FINAL_WARNING and manager and manager.casefold() not in bad
         addresses: dict[str, str] = {}
         for one in candidates:
-            addresses.setdefault(one.address.casefold(), one.address)
+            addresses.setdefault(one.casefold(), one)
         return _Recipient(
             tuple(address for key, address in addresses.items() if key not in bad),
             self.addresses.language(user.tags),

@@ -1,10 +1,9 @@
 """Users who are due: reminders, exemptions that end, quarantine."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 
 from mfa_watcher.domain.decision import UnreachableUsersDecision
 from mfa_watcher.domain.history import About, HistoryEntry
@@ -13,43 +12,16 @@ from mfa_watcher.domain.notifications.mails import UnreachableUser, UnreachableU
 from mfa_watcher.domain.policy import Policy, Quarantine
 from mfa_watcher.domain.users.escalation import decide_user_due
 from mfa_watcher.domain.users.user import UserKey
-from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Fact, Situation
-from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
-from mfa_watcher.ports.iam import IamReaderFactory
-from mfa_watcher.ports.store import Store
+from mfa_watcher.domain.users.user_state import ALL_FACTS, Situation
+from mfa_watcher.usecases.due import DueResult, Evaluated, EvaluateDue
 from mfa_watcher.usecases.read_user import read_user
 
 
-class ReminderResult(StrEnum):
-    """What became of a user who was due."""
-
-    DECIDED = "decided"
-    NOT_DUE = "not_due"
-    LOST_RACE = "lost_race"
-
-
 @dataclass(frozen=True, slots=True)
-class EvaluatedUser:
-    """What became of one user, and the effects of the decision."""
-
-    key: UserKey
-    result: ReminderResult
-    effects: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RemindUsers:
-    """Evaluates users who are due. Safe to run twice, late, and concurrently.
-
-    A decision is committed only if the user's record is unchanged since it was read. Of two runs
-    that evaluate the same user, one changes nothing.
-    """
+class RemindUsers(EvaluateDue):
+    """Evaluates users who are due."""
 
     account_id: str
-    store: Store
-    iam_of: IamReaderFactory
-    policy: Policy
-    clock: Callable[[], datetime]
     quarantines_members: bool = False
     """Whether member accounts have the role that quarantines. Without it, their users are not."""
 
@@ -61,22 +33,16 @@ class RemindUsers:
         """Return the users who are due now."""
         return self.store.due_users(now=self.clock())
 
-    def remind(self, key: UserKey) -> EvaluatedUser:
+    def remind(self, key: UserKey) -> Evaluated:
         """Evaluate one user. Raises IamReadError, after which the user stays due."""
         user, now = self.store.user(key), self.clock()
         if user is None or user.due_at is None or user.due_at > now:
-            return EvaluatedUser(key, ReminderResult.NOT_DUE)
-        facts = MFA_STATUS_FACTS | {Fact.IDENTITY}
-        iam_state = read_user(self.iam_of(key.account_id), key, (user.name,), facts)
+            return Evaluated(DueResult.NOT_DUE)
+        iam_state = read_user(self.iam_of(key.account_id), key, (user.name,), ALL_FACTS)
         request = self.store.request(user.request_id) if user.request_id else None
         event_id = f"due-{key.user_id}-{user.version}"
         situation = Situation(event_id, now, None, user, self._policy(key), request, iam_state)
-        decision = decide_user_due(situation)
-        try:
-            self.store.commit(decision, now=now)
-        except (LostRaceError, AlreadyDecidedError):
-            return EvaluatedUser(key, ReminderResult.LOST_RACE)
-        return EvaluatedUser(key, ReminderResult.DECIDED, decision.effects)
+        return self._commit(decide_user_due(situation), now)
 
     def _policy(self, key: UserKey) -> Policy:
         if key.account_id == self.account_id or self.quarantines_members:
@@ -94,12 +60,8 @@ class RemindUsers:
             accounts[key.account_id].append((key, user))
         for account_id, found in accounts.items():
             keys, users = zip(*found, strict=True)
-            decision = _report(account_id, now, keys, users)
-            try:
-                self.store.commit(decision, now=now)
-            except (LostRaceError, AlreadyDecidedError):
-                continue
-            reported += len(found)
+            committed = self._commit(_report(account_id, now, keys, users), now)
+            reported += len(found) if committed.result is DueResult.DECIDED else 0
         return reported
 
 

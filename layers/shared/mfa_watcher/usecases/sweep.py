@@ -39,7 +39,7 @@ from mfa_watcher.domain.sweep.user_inventory import (
     inventory_entry,
 )
 from mfa_watcher.domain.users.user import IamState, User
-from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Fact, Situation
+from mfa_watcher.domain.users.user_state import ALL_FACTS, MFA_STATUS_FACTS, Fact, Situation
 from mfa_watcher.ports.errors import (
     AlreadyDecidedError,
     ExternalServiceError,
@@ -347,7 +347,7 @@ class _Evaluation:
 
 def _facts_to_read(candidate: Candidate) -> frozenset[Fact]:
     if candidate.gone:
-        return MFA_STATUS_FACTS | {Fact.IDENTITY}
+        return ALL_FACTS
     return frozenset({Fact.DEVICES}) if candidate.has_password else MFA_STATUS_FACTS
 
 

@@ -28,6 +28,7 @@ from mfa_watcher.domain.requests.change_request import (
 from mfa_watcher.domain.requests.mails import denied
 from mfa_watcher.domain.users.user import Cause, MailKind, MfaStatus, User
 from mfa_watcher.domain.users.user_state import (
+    ALL_FACTS,
     MFA_STATUS_FACTS,
     Draft,
     Fact,
@@ -54,7 +55,7 @@ _EVIDENCE_ONLY = frozenset(
 def facts_needed(signal: Signal, user: User) -> frozenset[Fact]:  # noqa: PLR0911 - a table
     """Return what IAM must be asked to decide: as little as possible, often nothing."""
     if user.gone_at:  # a late event, or the user still exists
-        return MFA_STATUS_FACTS | {Fact.IDENTITY}
+        return ALL_FACTS
     match signal.kind:
         case kind if kind in _ALWAYS_READ:
             return MFA_STATUS_FACTS
@@ -68,7 +69,7 @@ def facts_needed(signal: Signal, user: User) -> frozenset[Fact]:  # noqa: PLR091
             return frozenset({Fact.IDENTITY})
         case SignalKind.USER_RENAMED:
             # Earlier events under the new name, or late ones under the old name, found no record.
-            return MFA_STATUS_FACTS | ({Fact.IDENTITY} if user.version else set())
+            return ALL_FACTS if user.version else MFA_STATUS_FACTS
         case _:
             return frozenset()
 

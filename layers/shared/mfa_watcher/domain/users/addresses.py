@@ -11,14 +11,6 @@ _ADDRESS = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """A mail address and how it was found."""
-
-    address: str
-    found_by: str
-
-
-@dataclass(frozen=True, slots=True)
 class AddressBook:
     """How addresses are found.
 
@@ -34,14 +26,14 @@ class AddressBook:
 
     def candidates(
         self, user_name: str, tags: Mapping[str, str], *, override: str | None = None
-    ) -> tuple[Address, ...]:
+    ) -> tuple[str, ...]:
         """Return all allowed addresses of a user, the one to use first.
 
         In this order: the one that security set, the user's tags, the user's name if it is an
         address, the user's name at the account's domain.
         """
         named = self._named(user_name, tags, override)
-        return tuple(address for address in named if self.allows(address.address))
+        return tuple(filter(self.allows, named))
 
     def manager(self, tags: Mapping[str, str]) -> str | None:
         """Return the address of a user's manager, under the same rule as the user's own."""
@@ -66,15 +58,15 @@ class AddressBook:
 
     def _named(
         self, user_name: str, tags: Mapping[str, str], override: str | None
-    ) -> Iterator[Address]:
+    ) -> Iterator[str]:
         if override:
-            yield Address(override, "set by security")
+            yield override
         for key in self.tags:
             if address := _tag_value(tags, key):
-                yield Address(address, f"tag {key}")
-        yield Address(user_name, "user name")
+                yield address
+        yield user_name
         if self.default_domain:
-            yield Address(f"{user_name}@{self.default_domain}", "user name at the account's domain")
+            yield f"{user_name}@{self.default_domain}"
 
 
 def _tag_value(tags: Mapping[str, str], wanted: str) -> str | None:

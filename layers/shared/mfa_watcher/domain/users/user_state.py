@@ -38,7 +38,8 @@ class Fact(StrEnum):
     CONSOLE_ACCESS = "console_access"  # GetLoginProfile, not needed if there are devices
 
 
-MFA_STATUS_FACTS = frozenset({Fact.DEVICES, Fact.CONSOLE_ACCESS})
+ALL_FACTS = frozenset(Fact)
+MFA_STATUS_FACTS = ALL_FACTS - {Fact.IDENTITY}
 
 
 @dataclass(frozen=True, slots=True)
