@@ -5,12 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from mfa_watcher.domain.requests.passwords import Password
-from mfa_watcher.domain.sweep.account_lists import (
-    AssignedDevice,
-    CredentialReport,
-    ListedUser,
-    ReportState,
-)
+from mfa_watcher.domain.sweep import account_lists
 from mfa_watcher.domain.users.devices import Device
 
 
@@ -57,16 +52,16 @@ class AccountListReader(Protocol):
     def calls(self) -> int:
         """How many calls were made so far."""
 
-    def report(self) -> CredentialReport | ReportState:
+    def report(self) -> account_lists.CredentialReport | account_lists.ReportState:
         """Return the credential report, or why there is none."""
 
-    def request_report(self) -> ReportState:
+    def request_report(self) -> account_lists.ReportState:
         """Ask for a new report; IAM only makes one if the last is too old."""
 
-    def users(self) -> tuple[ListedUser, ...]:
+    def users(self) -> tuple[account_lists.ListedUser, ...]:
         """Return all users."""
 
-    def assigned_devices(self) -> tuple[AssignedDevice, ...]:
+    def assigned_devices(self) -> tuple[account_lists.AssignedDevice, ...]:
         """Return all virtual devices that belong to a user, including root's."""
 
     def devices_in_use(self) -> int:

@@ -2,19 +2,8 @@
 
 from typing import Protocol
 
+from mfa_watcher.domain.health import readings
 from mfa_watcher.domain.health.heartbeats import Heartbeat
-from mfa_watcher.domain.health.readings import (
-    DeniedCall,
-    EventSource,
-    Function,
-    GuardPolicy,
-    PasswordPolicy,
-    RootUser,
-    Rule,
-    SesAccount,
-    Subscriptions,
-    Trail,
-)
 from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepResult
 
 
@@ -26,10 +15,10 @@ class Inspector(Protocol):
 
     # Events
 
-    def trails(self, region: str) -> list[Trail]:
+    def trails(self, region: str) -> list[readings.Trail]:
         """Return the trails that record a region's events."""
 
-    def rule(self, name: str, region: str | None = None) -> Rule | None:
+    def rule(self, name: str, region: str | None = None) -> readings.Rule | None:
         """Return a rule of the default event bus; without a region, of the stack's own region."""
 
     def event_bus_organizations(self) -> set[str]:
@@ -40,10 +29,10 @@ class Inspector(Protocol):
 
     # The watcher's resources
 
-    def event_source(self, uuid: str) -> EventSource | None:
+    def event_source(self, uuid: str) -> readings.EventSource | None:
         """Return an event source mapping."""
 
-    def function(self, name: str) -> Function | None:
+    def function(self, name: str) -> readings.Function | None:
         """Return a function."""
 
     def schedule_enabled(self, name: str) -> bool | None:
@@ -54,30 +43,32 @@ class Inspector(Protocol):
 
     # Mails and alerts
 
-    def ses_account(self) -> SesAccount:
+    def ses_account(self) -> readings.SesAccount:
         """Return what SES allows the account."""
 
     def identity_verified(self, identity: str) -> bool | None:
         """Return whether SES sends for an address or a domain."""
 
-    def subscriptions(self, topic_arn: str) -> Subscriptions | None:
+    def subscriptions(self, topic_arn: str) -> readings.Subscriptions | None:
         """Return how many subscriptions a topic has."""
 
     # The account
 
-    def guard_policy(self, policy_arn: str) -> GuardPolicy | None:
+    def guard_policy(self, policy_arn: str) -> readings.GuardPolicy | None:
         """Return the guard policy, and to whom it is attached."""
 
     def scp_targets(self, policy_id: str) -> list[str]:
         """Return the roots, units and accounts to which a service control policy is attached."""
 
-    def root_user(self) -> RootUser:
+    def root_user(self) -> readings.RootUser:
         """Return what is known of the root user's credentials."""
 
-    def password_policy(self) -> PasswordPolicy | None:
+    def password_policy(self) -> readings.PasswordPolicy | None:
         """Return the account's password policy; None if IAM's default applies."""
 
-    def denied_password_calls(self, user: str, *, users_change: bool) -> list[DeniedCall] | None:
+    def denied_password_calls(
+        self, user: str, *, users_change: bool
+    ) -> list[readings.DeniedCall] | None:
         """Return the calls for setting a first password that a user without MFA may not make.
 
         ``users_change`` is whether the account lets all users change their own password.

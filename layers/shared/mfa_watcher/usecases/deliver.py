@@ -6,39 +6,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from mfa_watcher.domain.notifications import relevance
 from mfa_watcher.domain.notifications.digests import is_sent_at_once, is_urgent
 from mfa_watcher.domain.notifications.intents import Alert, Intent
 from mfa_watcher.domain.notifications.mail_feedback import MailOutcome, MailReport
 from mfa_watcher.domain.notifications.mails import Mail, UnreachableUsersMail
-from mfa_watcher.domain.notifications.relevance import (
-    facts_needed_to_send,
-    reason_to_skip,
-    waits_for_mail_hours,
-    with_current_request,
-)
 from mfa_watcher.domain.policy import MailHours
 from mfa_watcher.domain.users.addresses import AddressBook
 from mfa_watcher.domain.users.user import IamState, MailKind, User, UserKey
+from mfa_watcher.ports import errors, notifications
 from mfa_watcher.ports.accounts import AccountAliases
-from mfa_watcher.ports.errors import (
-    BadAddressError,
-    IamReadError,
-    LostRaceError,
-    NotSentError,
-    QuotaUsedUpError,
-    RefusedError,
-    SendingStoppedError,
-    ThrottledError,
-)
 from mfa_watcher.ports.iam import IamReaderFactory, IamUser
-from mfa_watcher.ports.notifications import (
-    AlertCounter,
-    Alerter,
-    Mailer,
-    MailRenderer,
-    Message,
-    SendingRate,
-)
 from mfa_watcher.ports.outbox import Claim, Outbox
 from mfa_watcher.ports.store import Store
 from mfa_watcher.usecases.mail_feedback import record_report
@@ -109,14 +87,14 @@ class DeliverIntents:
     store: Store
     iam_of: IamReaderFactory
     aliases: AccountAliases
-    mailer: Mailer
-    alerter: Alerter
-    renderer: MailRenderer
+    mailer: notifications.Mailer
+    alerter: notifications.Alerter
+    renderer: notifications.MailRenderer
     addresses: AddressBook
     security_address: str
     mail_hours: MailHours
-    sending_rate: SendingRate
-    window: AlertCounter
+    sending_rate: notifications.SendingRate
+    window: notifications.AlertCounter
     clock: Callable[[], datetime]
 
     def deliver(self, intent_id: str) -> Delivery:
@@ -137,9 +115,9 @@ class DeliverIntents:
                     return self._deliver_alert(claim, alert)
                 case mail:
                     return self._deliver_mail(claim, mail)
-        except RefusedError as error:
+        except errors.RefusedError as error:
             return self._failed(claim, str(error))
-        except (NotSentError, IamReadError) as error:
+        except (errors.NotSentError, errors.IamReadError) as error:
             return self._put_back(claim, error)
 
     def deliver_together(self, intent_ids: Iterable[str]) -> list[Delivery]:
@@ -162,9 +140,9 @@ class DeliverIntents:
             return deliveries
         try:
             receipt = self._send_alerts([claim.intent for claim in claims])
-        except RefusedError as error:
+        except errors.RefusedError as error:
             return deliveries + [self._failed(claim, str(error)) for claim in claims]
-        except NotSentError as error:
+        except errors.NotSentError as error:
             return deliveries + [self._put_back(claim, error) for claim in claims]
         return deliveries + [self._sent(claim, receipt, "security") for claim in claims]
 
@@ -192,7 +170,7 @@ class DeliverIntents:
         numbers = dict.fromkeys(alert.account_id for alert in alerts if alert.account_id.isdigit())
         aliases = {}
         for account_id in list(numbers)[:MAX_ALIASES_READ]:
-            with suppress(IamReadError):
+            with suppress(errors.IamReadError):
                 aliases[account_id] = self.aliases.alias(account_id)
         return aliases
 
@@ -208,14 +186,16 @@ class DeliverIntents:
         user = self._find_user(mail.user, known.name if known else mail.user_name, mail.user_name)
         if user is None:
             return self._skipped(claim, "the user is gone")
-        now, facts = self.clock(), facts_needed_to_send(mail)
+        now, facts = self.clock(), relevance.facts_needed_to_send(mail)
         iam_state = read_user(self.iam_of(mail.account_id), mail.user, (user.name,), facts)
         request = self.store.request(mail.request_id) if mail.request_id else None
         iam_state = iam_state or IamState(exists=True)
-        if (reason := reason_to_skip(mail, iam_state, known, now, request=request)) is not None:
+        if (
+            reason := relevance.reason_to_skip(mail, iam_state, known, now, request=request)
+        ) is not None:
             return self._skipped(claim, reason)
-        mail = with_current_request(mail, request)
-        if waits_for_mail_hours(mail) and not self.mail_hours.include(now):
+        mail = relevance.with_current_request(mail, request)
+        if relevance.waits_for_mail_hours(mail) and not self.mail_hours.include(now):
             return self._wait(claim, "outside the mail hours", self.mail_hours.next_opening(now))
         if mail.kind.to_security:
             return self._send(claim, mail, self._security(), _Recipient(()))
@@ -226,7 +206,7 @@ class DeliverIntents:
             for copy in dict.fromkeys([recipient.cc, None]):
                 try:
                     return self._send(claim, mail, address, replace(recipient, cc=copy))
-                except BadAddressError as error:
+                except errors.BadAddressError as error:
                     refusal = str(error)
             self._mark_bad(claim.intent, address, refusal)
         # The note is one of those that the mail to security has words for, in each language.
@@ -267,13 +247,13 @@ class DeliverIntents:
 
     def _security(self) -> str:
         if not self.security_address:
-            raise RefusedError("there is no SecurityAddress to send it to")
+            raise errors.RefusedError("there is no SecurityAddress to send it to")
         return self.security_address
 
     def _send(self, claim: Claim, mail: Mail, to: str, recipient: _Recipient) -> Delivery:
         alias = self.aliases.alias(mail.account_id)
         rendered = self.renderer.render(mail, recipient.language, alias=alias)
-        message = Message(
+        message = notifications.Message(
             to,
             rendered.subject,
             rendered.html,
@@ -297,7 +277,7 @@ class DeliverIntents:
 
     def _sent(self, claim: Claim, receipt: str, to: str) -> Delivery:
         # SES's own report that it took the mail may have arrived first.
-        with suppress(LostRaceError):
+        with suppress(errors.LostRaceError):
             self.outbox.mark_sent(claim, receipt=receipt, to=to, now=self.clock())
         return _delivery(claim, DeliveryResult.SENT)
 
@@ -313,7 +293,7 @@ class DeliverIntents:
         self.outbox.put_back(claim, reason=reason, due_at=due_at, waited=True)
         return _delivery(claim, DeliveryResult.PUT_BACK, reason)
 
-    def _put_back(self, claim: Claim, error: NotSentError | IamReadError) -> Delivery:
+    def _put_back(self, claim: Claim, error: errors.NotSentError | errors.IamReadError) -> Delivery:
         reason, now = str(error), self.clock()
         wait = _wait_for(error)
         if wait is None and claim.tries >= MAX_ATTEMPTS:
@@ -322,22 +302,22 @@ class DeliverIntents:
             return self._failed(claim, f"given up after {GIVE_UP_AFTER.days} days: {reason}")
         due_at = now + (wait_after(claim.tries) if wait is None else wait)
         self.outbox.put_back(claim, reason=reason, due_at=due_at, waited=wait is not None)
-        stopped = isinstance(error, SendingStoppedError)
+        stopped = isinstance(error, errors.SendingStoppedError)
         result = DeliveryResult.STOPPED if stopped else DeliveryResult.PUT_BACK
         return _delivery(claim, result, reason)
 
 
-def _wait_for(error: NotSentError | IamReadError) -> timedelta | None:
+def _wait_for(error: errors.NotSentError | errors.IamReadError) -> timedelta | None:
     """Return how long to wait if the mail itself is not at fault.
 
     None: the wait grows with each attempt.
     """
     match error:
-        case ThrottledError():
+        case errors.ThrottledError():
             return NEXT_TURN
-        case QuotaUsedUpError():
+        case errors.QuotaUsedUpError():
             return QUOTA_WAIT
-        case SendingStoppedError():
+        case errors.SendingStoppedError():
             return STOPPED_WAIT
         case _:
             return None

@@ -8,34 +8,22 @@ from random import Random
 
 from mfa_watcher.domain.decision import RequestDecision, UserDecision
 from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.requests import fulfilment
 from mfa_watcher.domain.requests.change_request import ChangeRequest, SegregationOfDutiesError
-from mfa_watcher.domain.requests.fulfilment import (
-    CannotFulfilError,
-    Removal,
-    decide_fulfilled,
-    record_step,
-)
 from mfa_watcher.domain.requests.passwords import Password, make_password
 from mfa_watcher.domain.users.devices import Device, DeviceKind
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.sign_in_page import sign_in_url
 from mfa_watcher.domain.users.user import IamState, User
 from mfa_watcher.domain.users.user_state import Situation
+from mfa_watcher.ports import errors
 from mfa_watcher.ports.accounts import AccountAliases
-from mfa_watcher.ports.errors import (
-    FulfilmentInterruptedError,
-    IamDeniedError,
-    IamReadError,
-    IamWriteError,
-    LostRaceError,
-    NoSuchRequestError,
-)
 from mfa_watcher.ports.iam import IamReader, IamReset, IamUser
 from mfa_watcher.ports.store import Store
 from mfa_watcher.usecases.lost_races import MAX_ATTEMPTS, attempts, lost_all_races
 
 
-class _TakenOverError(CannotFulfilError):
+class _TakenOverError(fulfilment.CannotFulfilError):
     """Another call has taken over the fulfilment."""
 
 
@@ -83,15 +71,15 @@ class FulfilRequest:
                 # has replaced that call's password, it must go on and answer with a valid one.
                 if not run.password_set:
                     raise
-            except (CannotFulfilError, SegregationOfDutiesError) as error:
+            except (fulfilment.CannotFulfilError, SegregationOfDutiesError) as error:
                 run.release(str(error))
                 raise
-            except (IamReadError, IamWriteError) as error:
+            except (errors.IamReadError, errors.IamWriteError) as error:
                 # A call whose answer was lost may have succeeded.
-                surely_not = isinstance(error, IamReadError | IamDeniedError)
+                surely_not = isinstance(error, errors.IamReadError | errors.IamDeniedError)
                 run.touched = run.touched or not surely_not
                 run.release(str(error))
-                raise FulfilmentInterruptedError(f"{error}. {run.progress}") from error
+                raise errors.FulfilmentInterruptedError(f"{error}. {run.progress}") from error
         raise lost_all_races(f"request {request_id}")
 
     def _fulfil(self, run: "_Run") -> FulfilledRequest:
@@ -99,7 +87,7 @@ class FulfilRequest:
         iam, reset = self.iam_of(account_id), self.reset_of(account_id)
         user = run.find_subject(iam)
         if not iam.has_console_access(user.name):
-            raise CannotFulfilError(_no_password(user.name))
+            raise fulfilment.CannotFulfilError(_no_password(user.name))
         shortest = reset.shortest_password()
         for serial in run.request.devices:
             run.remove(iam, reset, user, Device(serial))
@@ -114,7 +102,7 @@ class FulfilRequest:
     def _sign_in_url(self, account_id: str, user: IamUser) -> str:
         """Return the user's sign-in page, by the account's number if its alias cannot be read."""
         alias = None
-        with suppress(IamReadError):
+        with suppress(errors.IamReadError):
             alias = self.aliases.alias(account_id)
         return sign_in_url(account_id, alias, user.arn.split(":")[1])
 
@@ -144,13 +132,15 @@ class _Run:
             with attempt:
                 request = use_case.store.request(request_id)
                 if request is None:
-                    raise NoSuchRequestError(f"there is no change request {request_id}")
+                    raise errors.NoSuchRequestError(f"there is no change request {request_id}")
                 started = request.fulfilment_started(
                     by, use_case.clock(), use_case.policy, run=run_id
                 )
                 run = cls(use_case, by, run_id, request, started)
                 now = use_case.clock()
-                decision = record_step(run.event_id, now, started, "Fulfilment started", by)
+                decision = fulfilment.record_step(
+                    run.event_id, now, started, "Fulfilment started", by
+                )
                 use_case.store.commit(decision, now=now)
                 run.committed(decision)
                 return run
@@ -183,17 +173,17 @@ class _Run:
                         f"{self.by.name} is the subject of the request, and may not fulfil it"
                     )
                 return found
-        raise CannotFulfilError(_not_there(self.request.subject_name, key.user_id))
+        raise fulfilment.CannotFulfilError(_not_there(self.request.subject_name, key.user_id))
 
     def verify(self, iam: IamReader, user: IamUser) -> None:
         """Check that the name is still the user's: names change, and IAM's calls take no ids."""
         found = iam.user(user.name)
         if found is None or found.user_id != user.user_id:
-            raise CannotFulfilError(_not_there(user.name, user.user_id))
+            raise fulfilment.CannotFulfilError(_not_there(user.name, user.user_id))
 
     def remove(self, iam: IamReader, reset: IamReset, user: IamUser, device: Device) -> None:
         """Remove one device from the user, and delete it if it is a virtual one."""
-        removal = Removal(device.serial, self.done)
+        removal = fulfilment.Removal(device.serial, self.done)
         if not removal.is_off_the_user:
             was_assigned = reset.deactivate(user.name, device.serial)
             self.touched = True
@@ -208,7 +198,7 @@ class _Run:
         elif removal.was_gone in self.done:
             self.step(removal.left)
         else:
-            raise IamWriteError(
+            raise errors.IamWriteError(
                 f"IAM still lists {device.serial} as the user's, although it is deactivated. Try"
                 " again in a minute"
             )
@@ -229,7 +219,7 @@ class _Run:
         remaining = tuple(device for device in found if device.serial not in self.gone)
         serials = tuple(device.serial for device in remaining)
         if self.before.new_device(serials, self.use_case.clock()):
-            raise CannotFulfilError(
+            raise fulfilment.CannotFulfilError(
                 f"user {user.name} already has a new device, and the request is about to close"
             )
         return remaining
@@ -237,7 +227,7 @@ class _Run:
     def set_password(self, reset: IamReset, user: IamUser, password: Password) -> None:
         """Replace the user's password."""
         if not reset.set_password(user.name, password):
-            raise CannotFulfilError(_no_password(user.name))
+            raise fulfilment.CannotFulfilError(_no_password(user.name))
         self.touched = self.password_set = True
 
     def step(self, step: str) -> None:
@@ -246,7 +236,7 @@ class _Run:
 
     def release(self, why: str) -> None:
         """Return up the lease, unless another call has taken over."""
-        with suppress(_TakenOverError, LostRaceError):
+        with suppress(_TakenOverError, errors.LostRaceError):
             untouched = self.before.fulfilment is None and not self.touched
             self.record(
                 f"Fulfilment stopped: {why}",
@@ -269,7 +259,7 @@ class _Run:
                     self.request,
                     iam_state,
                 )
-                self.commit(decide_fulfilled(situation, self.request, self.by))
+                self.commit(fulfilment.decide_fulfilled(situation, self.request, self.by))
                 return
         raise lost_all_races(f"request {self.request.id}")
 
@@ -279,7 +269,7 @@ class _Run:
             with attempt:
                 changed = change(self.request)
                 clock = self.use_case.clock
-                self.commit(record_step(self.event_id, clock(), changed, what, self.by))
+                self.commit(fulfilment.record_step(self.event_id, clock(), changed, what, self.by))
                 return
         raise lost_all_races(f"request {self.request.id}")
 
@@ -291,7 +281,7 @@ class _Run:
         """
         try:
             self.use_case.store.commit(decision, now=self.use_case.clock())
-        except LostRaceError:
+        except errors.LostRaceError:
             self.request = self._still_ours()
             raise
         self.committed(decision)

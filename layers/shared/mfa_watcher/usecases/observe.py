@@ -7,12 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from mfa_watcher.domain.decision import Decision
-from mfa_watcher.domain.events.decisions import (
-    changes_nothing,
-    decide,
-    decide_for_account,
-    facts_needed,
-)
+from mfa_watcher.domain.events import decisions
 from mfa_watcher.domain.events.records import Event
 from mfa_watcher.domain.events.signals import Signal, SignalKind, classify
 from mfa_watcher.domain.events.tampering import Watcher
@@ -115,19 +110,23 @@ class ObserveEvents:
 
     def _decide(self, event: Event, signal: Signal) -> Decision | None:
         if signal.kind in _ABOUT_THE_ACCOUNT or signal.subject_is_root:
-            return decide_for_account(event.id, event.at, event.account_id, signal, self.policy)
+            return decisions.decide_for_account(
+                event.id, event.at, event.account_id, signal, self.policy
+            )
         namesake = self._namesake(event, signal)
         late = namesake is not None and _has_name(namesake, signal.subject)
         user = None if late else self._subject(event, signal)
         if user is None:
             # Evidence of a removal is kept, and root's acts are alerted, also for unknown users.
             if signal.kind is SignalKind.DEVICE_REMOVAL or signal.root:
-                return decide_for_account(event.id, event.at, event.account_id, signal, self.policy)
+                return decisions.decide_for_account(
+                    event.id, event.at, event.account_id, signal, self.policy
+                )
             return None
-        facts = facts_needed(signal, user)
+        facts = decisions.facts_needed(signal, user)
         if namesake:  # earlier events under this name may have been taken for the new user's
             facts |= MFA_STATUS_FACTS
-        if not facts and changes_nothing(signal, user):
+        if not facts and decisions.changes_nothing(signal, user):
             return None
         iam_state = read_user(self.iam_of(event.account_id), user.key, _names(signal, user), facts)
         request = self.store.request(user.request_id) if user.request_id else None
@@ -135,7 +134,7 @@ class ObserveEvents:
         situation = Situation(
             event.id, event.at, signal, user, self.policy, request, iam_state, earlier
         )
-        return decide(situation, signal)
+        return decisions.decide(situation, signal)
 
     def _earlier(
         self, event: Event, signal: Signal, request: ChangeRequest | None
@@ -244,7 +243,9 @@ class ObserveEvents:
         )
         with suppress(AlreadyDecidedError):
             # Without notifications. If root created the new user, that is alerted by itself.
-            self.store.commit(replace(decide(situation, signal), intents=()), now=self.clock())
+            self.store.commit(
+                replace(decisions.decide(situation, signal), intents=()), now=self.clock()
+            )
 
 
 def _has_name(user: User, name: str | None) -> bool:

@@ -4,12 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mfa_watcher.domain.events.records import Event
-from mfa_watcher.domain.health.heartbeats import (
-    RECORD_INTERVAL,
-    EventPath,
-    HeartbeatSource,
-    is_region,
-)
+from mfa_watcher.domain.health import heartbeats
 from mfa_watcher.ports.accounts import Accounts
 from mfa_watcher.ports.store import Store
 
@@ -20,8 +15,8 @@ class RecordHeartbeat:
 
     accounts: Accounts
     store: Store
-    path: EventPath
-    _recorded: dict[HeartbeatSource, datetime] = field(default_factory=dict)
+    path: heartbeats.EventPath
+    _recorded: dict[heartbeats.HeartbeatSource, datetime] = field(default_factory=dict)
 
     def record(self, event: Event) -> None:
         """Record that an event arrived, at most once an hour for each account and region.
@@ -29,11 +24,11 @@ class RecordHeartbeat:
         Any event proves that the path works, whatever it means. Raises ExternalServiceError.
         """
         region = event.record.region
-        if region is None or not is_region(region):
+        if region is None or not heartbeats.is_region(region):
             return
-        source = HeartbeatSource(event.account_id, region, self.path)
+        source = heartbeats.HeartbeatSource(event.account_id, region, self.path)
         recorded = self._recorded.get(source)
-        if recorded is not None and event.at - recorded < RECORD_INTERVAL:
+        if recorded is not None and event.at - recorded < heartbeats.RECORD_INTERVAL:
             return
         if self.accounts.include(event.account_id):
             self.store.record_heartbeat(source, event.at)

@@ -2,12 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from mfa_watcher.domain.health.readings import (
-    DeniedCall,
-    GuardPolicy,
-    PasswordPolicy,
-    RootUser,
-)
+from mfa_watcher.domain.health import readings
 from mfa_watcher.domain.health.results import Check, CheckResult, Findings, count, named
 
 MIN_LENGTH = 14
@@ -24,7 +19,7 @@ _CLASSES = 4
 
 
 def check_guard_policy(
-    policy: GuardPolicy | None,
+    policy: readings.GuardPolicy | None,
     console_users: Collection[str] | None,
     *,
     scp: str = "",
@@ -79,7 +74,7 @@ def check_guard_policy(
     )
 
 
-def check_root_mfa(root: RootUser) -> tuple[CheckResult, ...]:
+def check_root_mfa(root: readings.RootUser) -> tuple[CheckResult, ...]:
     """Check root's MFA (CIS AWS Foundations Benchmark 5.0, 1.4) and access keys (1.3)."""
     findings = Findings(Check.ROOT_MFA)
     if root.password and not root.mfa:
@@ -92,7 +87,7 @@ def check_root_mfa(root: RootUser) -> tuple[CheckResult, ...]:
     return findings.or_ok("root has MFA" if root.mfa else "root has no password and no access key")
 
 
-def check_password_policy(policy: PasswordPolicy | None) -> tuple[CheckResult, ...]:
+def check_password_policy(policy: readings.PasswordPolicy | None) -> tuple[CheckResult, ...]:
     """Check the password policy (CIS AWS Foundations Benchmark 5.0, 1.7 and 1.8).
 
     The benchmark no longer requires passwords to expire; the last version that did was 1.2 (1.11).
@@ -132,9 +127,9 @@ def check_password_policy(policy: PasswordPolicy | None) -> tuple[CheckResult, .
 
 
 def check_first_password(
-    policy: PasswordPolicy | None,
+    policy: readings.PasswordPolicy | None,
     simulated: Collection[str] | None,
-    denied: Sequence[DeniedCall],
+    denied: Sequence[readings.DeniedCall],
 ) -> tuple[CheckResult, ...]:
     """Check that new users can set their own password, which they must do before they enrol.
 

@@ -4,17 +4,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from mfa_watcher.domain.events.signals import Signal, SignalKind
-from mfa_watcher.domain.notifications.mails import (
-    EnrolledMail,
-    ExemptionEndingMail,
-    GuideMail,
-    Mail,
-    QuarantinedMail,
-    ReminderMail,
-    SecondDeviceMail,
-    SecurityCaseMail,
-    WelcomeMail,
-)
+from mfa_watcher.domain.notifications import mails
 from mfa_watcher.domain.users.user import Exemption, Finding, MailKind, User
 
 OnceKind = Literal[
@@ -37,25 +27,25 @@ def once_per_finding(  # noqa: PLR0913 - who, which finding, and what caused it
     request_id: str | None,
     signal: Signal | None,
     serial: str | None,
-) -> Mail:
+) -> mails.Mail:
     """Return a mail that a finding causes at most once. ``serial`` names a device if it can."""
     common = _common(user, finding, at, request_id)
     devices = tuple(device.serial for device in user.devices)
     match kind:
         case MailKind.WELCOME:
-            return WelcomeMail(**common, next_at=finding.due_at)
+            return mails.WelcomeMail(**common, next_at=finding.due_at)
         case MailKind.QUARANTINED:
-            return QuarantinedMail(
+            return mails.QuarantinedMail(
                 **common, opened_at=finding.opened_at, escalation_step=finding.escalation_step
             )
         case MailKind.ENROLLED:
-            return EnrolledMail(**common, serial=serial or devices[-1], devices=devices)
+            return mails.EnrolledMail(**common, serial=serial or devices[-1], devices=devices)
         case MailKind.SECOND_DEVICE:
-            return SecondDeviceMail(**common, devices=devices)
+            return mails.SecondDeviceMail(**common, devices=devices)
         case MailKind.GUIDE | MailKind.DEVICE_LOST:
             if kind is MailKind.DEVICE_LOST and signal and not _is_removal(signal):
                 signal = None  # it made us look, and who caused it has removed nothing
-            return GuideMail(
+            return mails.GuideMail(
                 kind=kind,
                 **common,
                 cause=finding.cause,
@@ -72,45 +62,30 @@ def reminder(  # noqa: PLR0913 - which, about whom, and which finding
     user: User,
     finding: Finding,
     at: datetime,
-    *,
     request_id: str | None,
+    *,
     step: int,
-) -> ReminderMail:
+) -> mails.ReminderMail:
     """Return a reminder, or the final warning."""
-    return ReminderMail(
-        kind=kind,
-        **_common(user, finding, at, request_id),
-        cause=finding.cause,
-        opened_at=finding.opened_at,
-        step=step,
-        escalation_step=finding.escalation_step,
-        next_at=finding.due_at,
+    common = _of_step(user, finding, at, request_id)
+    return mails.ReminderMail(
+        kind=kind, **common, step=step, escalation_step=finding.escalation_step
     )
 
 
 def security_case(
-    user: User, finding: Finding, at: datetime, *, request_id: str | None, step: int
-) -> SecurityCaseMail:
+    user: User, finding: Finding, at: datetime, request_id: str | None, *, step: int
+) -> mails.SecurityCaseMail:
     """Return the mail by which security receives a case."""
-    return SecurityCaseMail(
-        **_common(user, finding, at, request_id),
-        cause=finding.cause,
-        opened_at=finding.opened_at,
-        step=step,
-        next_at=finding.due_at,
-    )
+    return mails.SecurityCaseMail(**_of_step(user, finding, at, request_id), step=step)
 
 
 def exemption_ending(
-    user: User, exemption: Exemption, at: datetime, *, request_id: str | None
-) -> ExemptionEndingMail:
+    user: User, exemption: Exemption, at: datetime, request_id: str | None
+) -> mails.ExemptionEndingMail:
     """Return the mail that tells security when an exemption ends."""
-    return ExemptionEndingMail(
-        account_id=user.key.account_id,
-        at=at,
-        user=user.key,
-        user_name=user.name,
-        request_id=request_id,
+    return mails.ExemptionEndingMail(
+        **_of_user(user, at, request_id),
         actor=exemption.granted_by,
         reason=exemption.reason,
         opened_at=exemption.granted_at,
@@ -122,13 +97,18 @@ def _is_removal(signal: Signal) -> bool:
     return signal.kind is SignalKind.DEVICE_REMOVAL
 
 
+# The values of the fields that several mails have.
+
+
+def _of_user(user: User, at: datetime, request_id: str | None) -> dict[str, Any]:
+    who = {"account_id": user.key.account_id, "user": user.key, "user_name": user.name}
+    return {**who, "at": at, "request_id": request_id}
+
+
 def _common(user: User, finding: Finding, at: datetime, request_id: str | None) -> dict[str, Any]:
-    """Return the values of the fields that every mail about a finding has."""
-    return {
-        "account_id": user.key.account_id,
-        "at": at,
-        "user": user.key,
-        "user_name": user.name,
-        "request_id": request_id,
-        "finding_id": finding.id,
-    }
+    return {**_of_user(user, at, request_id), "finding_id": finding.id}
+
+
+def _of_step(user: User, finding: Finding, at: datetime, request_id: str | None) -> dict[str, Any]:
+    when = {"opened_at": finding.opened_at, "next_at": finding.due_at}
+    return {**_common(user, finding, at, request_id), "cause": finding.cause, **when}

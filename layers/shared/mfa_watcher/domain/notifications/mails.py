@@ -103,22 +103,28 @@ class WelcomeMail(FindingMail):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReminderMail(FindingMail):
-    """A reminder, or the final warning."""
+class StepMail(FindingMail):
+    """What the mails of the escalation schedule have."""
 
-    kind: Literal[MailKind.REMINDER, MailKind.FINAL_WARNING]
     cause: Cause
     opened_at: datetime
     step: int
-    """Which reminder it is, from 1 on; of a final warning: its step of the schedule."""
-    escalation_step: int
-    """The step of the escalation schedule that was taken when the mail was decided."""
+    """The step of the schedule; of a reminder: which one it is, from 1 on."""
     next_at: datetime | None = None
     """When the next step is due."""
 
     def once_per(self, _event_id: str) -> str:
         """Return the finding, with the step."""
         return _with_step(self.step, self.finding_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReminderMail(StepMail):
+    """A reminder, or the final warning."""
+
+    kind: Literal[MailKind.REMINDER, MailKind.FINAL_WARNING]
+    escalation_step: int
+    """The step of the escalation schedule that was taken when the mail was decided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,20 +158,10 @@ class SecondDeviceMail(FindingMail):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SecurityCaseMail(FindingMail):
+class SecurityCaseMail(StepMail):
     """To security: the reminders and the final warning have changed nothing."""
 
     kind: Literal[MailKind.SECURITY_CASE] = MailKind.SECURITY_CASE
-    cause: Cause
-    opened_at: datetime
-    step: int
-    """The step of the escalation schedule."""
-    next_at: datetime | None = None
-    """When the next reminder is due."""
-
-    def once_per(self, _event_id: str) -> str:
-        """Return the finding, with the step."""
-        return _with_step(self.step, self.finding_id)
 
 
 # About a change request ----------------------------------------------------------------------
@@ -201,7 +197,22 @@ class RemovalDeniedMail(RequestMail):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestOpenedMail(RequestMail):
+class DevicesMail(RequestMail):
+    """What mails have that say which devices go, and which stay."""
+
+    wanted: DeviceKind | None = None
+    """The kind of the new device; None: none, or not said."""
+    devices: tuple[str, ...]
+    """Serial numbers of the devices that the user has, or keeps after a decision."""
+    removed: tuple[str, ...]
+    """Serial numbers of the devices to be removed, as far as is known, or that were removed."""
+    next_at: datetime | None = None
+    """When the request is cancelled for lack of details, the approval ends, or the new device is
+    no longer awaited; None: it waits for none of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestOpenedMail(DevicesMail):
     """Somebody filed a request at the change desk: the user, or another person for them."""
 
     kind: Literal[MailKind.REQUEST_OPENED] = MailKind.REQUEST_OPENED
@@ -209,14 +220,6 @@ class RequestOpenedMail(RequestMail):
     done_by_user: bool
     source_ip: str | None = None
     reason: str | None = None
-    wanted: DeviceKind | None = None
-    """The kind of the new device; None: none, or not said."""
-    devices: tuple[str, ...]
-    """Serial numbers of the devices that the user has."""
-    removed: tuple[str, ...]
-    """Serial numbers of the devices to be removed, as far as is known."""
-    next_at: datetime | None = None
-    """When the request is cancelled for lack of details; None: it does not wait for any."""
 
     def once_per(self, _event_id: str) -> str:
         """Return the request."""
@@ -246,35 +249,19 @@ class RequestNeedsDetailsMail(RequestMail):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestDecidedMail(RequestMail):
+class RequestDecidedMail(DevicesMail):
     """A request was approved, approved once more, or rejected."""
 
     kind: Literal[MailKind.REQUEST_DECIDED] = MailKind.REQUEST_DECIDED
     approved: bool
     reason: str
-    wanted: DeviceKind | None = None
-    """The kind of the new device; None: none, or not said."""
-    devices: tuple[str, ...]
-    """Serial numbers of the devices that the user keeps."""
-    removed: tuple[str, ...]
-    """Serial numbers of the devices to be removed."""
-    next_at: datetime | None = None
-    """Until when the approval holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestFulfilledMail(RequestMail):
+class RequestFulfilledMail(DevicesMail):
     """The devices were removed, and there is a new password."""
 
     kind: Literal[MailKind.REQUEST_FULFILLED] = MailKind.REQUEST_FULFILLED
-    wanted: DeviceKind | None = None
-    """The kind of the new device; None: none, or not said."""
-    devices: tuple[str, ...]
-    """Serial numbers of the devices that the user keeps."""
-    removed: tuple[str, ...]
-    """Serial numbers of the devices that were removed."""
-    next_at: datetime | None = None
-    """Until when the new device is awaited; None: none is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,15 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from mfa_watcher.domain.notifications.mails import (
-    Ending,
-    RemovalDeniedMail,
-    RequestDecidedMail,
-    RequestEndedMail,
-    RequestFulfilledMail,
-    RequestNeedsDetailsMail,
-    RequestOpenedMail,
-)
+from mfa_watcher.domain.notifications import mails
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import Attempt, ChangeRequest
 from mfa_watcher.domain.users.people import Person
@@ -27,9 +19,9 @@ def denied(  # noqa: PLR0913 - what was tried, by whom, and which request it bel
     actor: str | None,
     done_by_user: bool,
     before: int = 0,
-) -> RemovalDeniedMail:
+) -> mails.RemovalDeniedMail:
     """Return the mail about a denied attempt. ``before``: how many the request caused before."""
-    return RemovalDeniedMail(
+    return mails.RemovalDeniedMail(
         **_common(request, user, attempt.at),
         actor=actor,
         done_by_user=done_by_user,
@@ -43,10 +35,10 @@ def denied(  # noqa: PLR0913 - what was tried, by whom, and which request it bel
 
 def opened(
     request: ChangeRequest, user: User, by: Person, policy: Policy, *, source_ip: str | None = None
-) -> RequestOpenedMail:
+) -> mails.RequestOpenedMail:
     """Return the mail about a request that the user, or another person for them, has filed."""
     details = request.details
-    return RequestOpenedMail(
+    return mails.RequestOpenedMail(
         **_common(request, user, request.opened_at),
         actor=by.arn,
         done_by_user=by.user_id == user.key.user_id,
@@ -61,10 +53,10 @@ def opened(
 
 def needs_details(
     reminded: ChangeRequest, user: User, now: datetime, policy: Policy
-) -> RequestNeedsDetailsMail:
+) -> mails.RequestNeedsDetailsMail:
     """Return a reminder of the details. ``reminded`` is the request that counts it already."""
     first = reminded.attempts[0].actor if reminded.attempts else None
-    return RequestNeedsDetailsMail(
+    return mails.RequestNeedsDetailsMail(
         **_common(reminded, user, now),
         actor=reminded.opened_by or first,
         step=reminded.reminders,
@@ -75,14 +67,14 @@ def needs_details(
     )
 
 
-def decided(request: ChangeRequest, user: User) -> RequestDecidedMail:
+def decided(request: ChangeRequest, user: User) -> mails.RequestDecidedMail:
     """Return the mail about an approval, also a repeated one, or a rejection.
 
     Raises ValueError for a request that nobody has decided.
     """
     if (verdict := request.verdict) is None:
         raise ValueError(f"nobody has decided {request.id}")
-    return RequestDecidedMail(
+    return mails.RequestDecidedMail(
         **_common(request, user, verdict.at),
         approved=verdict.approved,
         reason=verdict.reason,
@@ -93,11 +85,11 @@ def decided(request: ChangeRequest, user: User) -> RequestDecidedMail:
     )
 
 
-def fulfilled(request: ChangeRequest, user: User, now: datetime) -> RequestFulfilledMail:
+def fulfilled(request: ChangeRequest, user: User, now: datetime) -> mails.RequestFulfilledMail:
     """Return the mail about a fulfilled request, and until when the new device is awaited."""
     wanted = request.details.wanted if request.details else None
     awaited = not request.kept or wanted is not None
-    return RequestFulfilledMail(
+    return mails.RequestFulfilledMail(
         **_common(request, user, now),
         wanted=wanted,
         devices=request.kept,
@@ -110,17 +102,17 @@ def ended(
     request: ChangeRequest,
     user: User,
     now: datetime,
-    ending: Ending,
+    ending: mails.Ending,
     *,
     by: Person | None = None,
-) -> RequestEndedMail:
+) -> mails.RequestEndedMail:
     """Return the mail about a request that ended without the change. ``by`` withdrew it."""
-    return RequestEndedMail(
+    return mails.RequestEndedMail(
         **_common(request, user, now),
         ending=ending,
         actor=by.arn if by else None,
         done_by_user=by is not None and by.user_id == user.key.user_id,
-        reason=request.ended_because if ending is Ending.WITHDRAWN else None,
+        reason=request.ended_because if ending is mails.Ending.WITHDRAWN else None,
         opened_at=request.opened_at,
         removed=_devices_to_remove(request),
     )

@@ -9,12 +9,8 @@ week, and a quarantine if the security team wants it.
 from dataclasses import replace
 
 from mfa_watcher.domain.decision import UserDecision
+from mfa_watcher.domain.notifications import finding_mails
 from mfa_watcher.domain.notifications.alerts import quarantine_alert
-from mfa_watcher.domain.notifications.finding_mails import (
-    exemption_ending,
-    reminder,
-    security_case,
-)
 from mfa_watcher.domain.notifications.mails import Mail
 from mfa_watcher.domain.policy import Quarantine
 from mfa_watcher.domain.users.user import Finding, MailKind, MfaStatus
@@ -102,16 +98,13 @@ def _quarantine(situation: Situation, draft: Draft) -> Draft:
 def _mails_of_step(
     situation: Situation, draft: Draft, finding: Finding, step: int
 ) -> tuple[Mail, ...]:
-    about = draft.user, finding, situation.at
-    request_id = draft.open_request_id
+    about = draft.user, finding, situation.at, draft.open_request_id
     last = len(situation.policy.escalation_schedule) - 1
     if step == last - 1:
-        return (reminder(MailKind.FINAL_WARNING, *about, request_id=request_id, step=step),)
+        return (finding_mails.reminder(MailKind.FINAL_WARNING, *about, step=step),)
     number = step if step < last else max(1, step - 1)  # the final warning is not counted
-    usual = reminder(MailKind.REMINDER, *about, request_id=request_id, step=number)
-    if step != last:
-        return (usual,)
-    return (usual, security_case(*about, request_id=request_id, step=step))
+    usual = finding_mails.reminder(MailKind.REMINDER, *about, step=number)
+    return (usual, finding_mails.security_case(*about, step=step)) if step == last else (usual,)
 
 
 def _warn_of_ending_exemption(situation: Situation, draft: Draft) -> Draft:
@@ -121,5 +114,5 @@ def _warn_of_ending_exemption(situation: Situation, draft: Draft) -> Draft:
     draft = draft.with_user(exemption=replace(exemption, warn_at=None))
     request_id = draft.open_request_id
     return draft.adding(
-        exemption_ending(draft.user, exemption, situation.at, request_id=request_id)
+        finding_mails.exemption_ending(draft.user, exemption, situation.at, request_id)
     )
