@@ -32,36 +32,32 @@ def check_guard_policy(
     """
     findings = Findings(Check.GUARD_POLICY)
     if policy is None or not policy.denies_removal:
-        findings.fail(
+        return findings.fail(
             "no longer denies the removal of devices" if policy else "does not exist any more",
             "deploy the stack again, and ask who changed it: the alerts name them",
         )
-        return tuple(findings.results)
     attached = (("groups", policy.groups), ("users", policy.users), ("roles", policy.roles))
     targets = "; ".join(f"{kind} {named(names)}" for kind, names in attached if names)
     if scp and not scp_targets:
-        findings.fail(
+        return findings.fail(
             f"the service control policy {scp} is attached to nothing",
             "attach it to the organization's root or to organizational units"
             " (aws organizations attach-policy)",
         )
-        return tuple(findings.results)
     if scp:
         also = f"; also attached to {targets}" if targets else ""
         return findings.or_ok(f"{scp} applies to {named(scp_targets)}{also}")
     if not targets:
-        findings.fail(
+        return findings.fail(
             "attached to nobody: users can remove their devices",
             "attach it to the groups of console users, or use it as a service control policy"
             " (docs/guard-policy.md)",
         )
-        return tuple(findings.results)
     if console_users is None:
-        findings.unknown(
+        return findings.unknown(
             f"attached to {targets}; the console users are not known yet",
             "run the sweep, then run the doctor again",
         )
-        return tuple(findings.results)
     uncovered = [name for name in console_users if name.casefold() not in policy.covered_users]
     if uncovered:
         findings.warn(
@@ -95,12 +91,11 @@ def check_password_policy(policy: readings.PasswordPolicy | None) -> tuple[Check
     findings = Findings(Check.PASSWORD_POLICY)
     command = "aws iam update-account-password-policy"
     if policy is None:
-        findings.fail(
+        return findings.fail(
             "there is none, and IAM's default only requires 8 characters (CIS 5.0, 1.7)",
             f"{command} --minimum-password-length {MIN_LENGTH}"
             f" --password-reuse-prevention {MIN_REMEMBERED} --allow-users-to-change-password",
         )
-        return tuple(findings.results)
     # Each call replaces the whole policy: what it does not name returns to IAM's default.
     keep = "and repeat all other settings, because the command replaces the whole policy"
     if policy.length < MIN_LENGTH:

@@ -51,13 +51,12 @@ def check_trails(
     good = [trail for trail, fault in faults if not fault]
     if not good:
         seen = "; ".join(f"{trail.name} {fault}" for trail, fault in faults)
-        findings.fail(
+        return findings.fail(
             seen or "there is no trail",
             "create a multi-region trail that records write management events of all services,"
             " and start it (cloudtrail create-trail --is-multi-region-trail, start-logging)",
             region,
         )
-        return tuple(findings.results)
     complete = [trail for trail in good if not any(one.narrowed_by for one in trail.selectors)]
     if not complete:
         fields = {name for one in good for each in one.selectors for name in each.narrowed_by}

@@ -49,11 +49,10 @@ def check_ses_quota(account: SesAccount, users: int | None) -> tuple[CheckResult
     if account.daily < 0:
         return findings.or_ok("no daily limit")
     if users is None:
-        findings.unknown(
+        return findings.unknown(
             f"{account.daily:.0f} mails a day; no sweep has counted the users yet",
             "run the sweep, then run the doctor again",
         )
-        return tuple(findings.results)
     seen = f"{account.daily:.0f} mails a day for {count(users, 'console user')}"
     if account.daily < users:
         findings.warn(
@@ -85,8 +84,7 @@ def check_alert_topic(subscriptions: Subscriptions | None) -> tuple[CheckResult,
     """Check that somebody receives the alerts."""
     findings = Findings(Check.ALERT_TOPIC)
     if subscriptions is None:
-        findings.fail("does not exist any more", "deploy the stack again")
-        return tuple(findings.results)
+        return findings.fail("does not exist any more", "deploy the stack again")
     pending = f"{subscriptions.pending} not confirmed yet" if subscriptions.pending else ""
     if not subscriptions.confirmed:
         findings.fail(

@@ -89,17 +89,21 @@ class Findings:
     check: Check
     results: list[CheckResult] = field(default_factory=list)
 
-    def fail(self, seen: str, remedy: str, about: str = "") -> None:
-        """Add a fault."""
-        self.results.append(CheckResult(self.check, Level.FAIL, seen, remedy, about))
+    def fail(self, seen: str, remedy: str, about: str = "") -> tuple[CheckResult, ...]:
+        """Add a fault. This and the next two return all results so far."""
+        return self._add(Level.FAIL, seen, remedy, about)
 
-    def warn(self, seen: str, remedy: str, about: str = "") -> None:
+    def warn(self, seen: str, remedy: str, about: str = "") -> tuple[CheckResult, ...]:
         """Add something that works but needs attention."""
-        self.results.append(CheckResult(self.check, Level.WARNING, seen, remedy, about))
+        return self._add(Level.WARNING, seen, remedy, about)
 
-    def unknown(self, seen: str, remedy: str, about: str = "") -> None:
+    def unknown(self, seen: str, remedy: str, about: str = "") -> tuple[CheckResult, ...]:
         """Add something that could not be checked."""
-        self.results.append(CheckResult(self.check, Level.UNKNOWN, seen, remedy, about))
+        return self._add(Level.UNKNOWN, seen, remedy, about)
+
+    def _add(self, level: Level, seen: str, remedy: str, about: str) -> tuple[CheckResult, ...]:
+        self.results.append(CheckResult(self.check, level, seen, remedy, about))
+        return tuple(self.results)
 
     def or_ok(self, seen: str, about: str = "") -> tuple[CheckResult, ...]:
         """Return the results, or a single OK if there are none."""
