@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfa_watcher.domain.events.denials import CALLER, MESSAGE_LIMIT, UNKNOWN, Target, target_of
+from mfa_watcher.domain.events.denials import CALLER, UNKNOWN, Target, target_of
 
 ACCOUNT = "111122223333"
+MESSAGE_LIMIT = 1024
+"""Bytes after which CloudTrail cuts ``errorMessage``."""
 ALICE = f"arn:aws:iam::{ACCOUNT}:user/alice"
 ADMIN_SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/Admin/carol"
 ROOT = f"arn:aws:iam::{ACCOUNT}:root"

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mfa_watcher.domain.events.signals import Outcome
+from mfa_watcher.domain.events.records import Identity, Record
+from mfa_watcher.domain.events.signals import Outcome, Signal, SignalKind
 from mfa_watcher.domain.notifications.intents import intent
 from mfa_watcher.domain.notifications.mails import (
     Ending,
@@ -68,7 +69,9 @@ CLOSED = FULFILLED.closed("a new device")
 
 
 def tried(request: ChangeRequest, before: int = 0) -> RemovalDeniedMail:
-    return denied(request, USER, ATTEMPT, POLICY, actor=ALICE.arn, done_by_user=True, before=before)
+    alice = Identity(type="IAMUser", name="alice", arn=ALICE.arn)
+    signal = Signal(SignalKind.DEVICE_REMOVAL, "denied", Record(identity=alice), subject="alice")
+    return denied(replace(request, denials_mailed=before), USER, signal, ATTEMPT, POLICY)
 
 
 # What each is made of ---------------------------------------------------------------------------

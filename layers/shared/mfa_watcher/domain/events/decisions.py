@@ -17,12 +17,11 @@ from mfa_watcher.domain.notifications.alerts import (
     root_alert,
     signal_alert,
 )
-from mfa_watcher.domain.notifications.intents import AlertKind, Severity, intent
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity, intent
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import (
     USER_GONE,
     Attempt,
-    ChangeRequest,
     open_request,
 )
 from mfa_watcher.domain.requests.mails import denied
@@ -40,13 +39,6 @@ from mfa_watcher.domain.users.user_state import (
     update_from_iam,
 )
 
-_ALWAYS_READ = frozenset(
-    {
-        SignalKind.SIGN_IN_WITHOUT_MFA,
-        SignalKind.CONSOLE_ACCESS_GRANTED,
-        SignalKind.DEVICE_ENABLED,
-    }
-)
 _EVIDENCE_ONLY = frozenset(
     {SignalKind.DEVICE_RESYNCED, SignalKind.PASSWORD_CHANGED, SignalKind.USER_TAGGED}
 )
@@ -57,7 +49,11 @@ def facts_needed(signal: Signal, user: User) -> frozenset[Fact]:  # noqa: PLR091
     if user.gone_at:  # a late event, or the user still exists
         return ALL_FACTS
     match signal.kind:
-        case kind if kind in _ALWAYS_READ:
+        case (
+            SignalKind.SIGN_IN_WITHOUT_MFA
+            | SignalKind.CONSOLE_ACCESS_GRANTED
+            | SignalKind.DEVICE_ENABLED
+        ):
             return MFA_STATUS_FACTS
         case SignalKind.DEVICE_REMOVAL if signal.outcome is Outcome.SUCCEEDED:
             return frozenset() if signal.only_deletes_device_entity else MFA_STATUS_FACTS
@@ -237,7 +233,9 @@ def _follow_up_device(signal: Signal, draft: Draft) -> Draft:
 def _follow_up_removal(situation: Situation, signal: Signal, draft: Draft) -> Draft:
     match signal.outcome:
         case Outcome.DENIED if request := request_being_fulfilled(situation):
-            return _alert_denied_fulfilment(signal, draft, request)
+            facts = (("User", draft.user.name), device_of(signal), ("Change request", request.id))
+            case = Severity.MEDIUM, "The fulfilment of a change request was denied"
+            return draft.adding(signal_alert(signal, AlertKind.REMOVAL_DENIED, *facts, case=case))
         case Outcome.DENIED:
             return _attempt(situation, signal, draft, violation=False)
         case Outcome.SUCCEEDED if request_being_fulfilled(situation):
@@ -248,13 +246,6 @@ def _follow_up_removal(situation: Situation, signal: Signal, draft: Draft) -> Dr
             return _follow_up_success(situation, signal, draft)
         case _:
             return draft
-
-
-def _alert_denied_fulfilment(signal: Signal, draft: Draft, request: ChangeRequest) -> Draft:
-    """Alert a fulfilment that IAM denied: a policy is too strict."""
-    facts = (("User", draft.user.name), device_of(signal), ("Change request", request.id))
-    case = Severity.MEDIUM, "The fulfilment of a change request was denied"
-    return draft.adding(signal_alert(signal, AlertKind.REMOVAL_DENIED, *facts, case=case))
 
 
 def _follow_up_deletion(situation: Situation, signal: Signal, draft: Draft) -> Draft:
@@ -280,77 +271,43 @@ def _follow_up_success(situation: Situation, signal: Signal, draft: Draft) -> Dr
         return draft.adding(effect="no console access: nothing to do")
     if situation.policy.is_break_glass(signal.record.identity.role_name):
         draft = replace(draft, evidence_for=draft.open_request_id)
-        return _alert_removal(situation, signal, draft, AlertKind.REMOVAL_BREAK_GLASS)
+        kind = AlertKind.REMOVAL_BREAK_GLASS
+        return draft.adding(_removal_alert(situation, signal, draft, kind))
     return _attempt(situation, signal, draft, violation=True)
 
 
 def _attempt(situation: Situation, signal: Signal, draft: Draft, *, violation: bool) -> Draft:
     """Open a change request, or join the open one: each user has one at most."""
-    attempt = _attempt_of(situation, signal)
+    attempt, policy = _attempt_of(situation, signal), situation.policy
     current = draft.open_request
     if current is None:
         draft = _open(situation, draft, attempt, violation=violation)
     else:
-        draft = _join(situation, draft, current, attempt, violation=violation)
-        again = any(attempt.repeats(earlier, situation.policy) for earlier in current.attempts)
-        if again and not (violation and not current.violation):
+        joined = current.with_attempt(attempt, policy, violation=violation)
+        turned = ", a violation now" if joined.violation and not current.violation else ""
+        draft = draft.with_request(joined, f"request {joined.id} joined{turned}")
+        again = any(attempt.repeats(earlier, policy) for earlier in current.attempts)
+        if again and not turned:
             return draft
-    if not violation:
-        draft = _mail_denial(situation, signal, draft, attempt)
+    request = draft.request
+    if request and not violation and request.is_denial_mail_due(attempt.at, policy):
+        mail = denied(request, draft.user, signal, attempt, policy)
+        draft = replace(draft, request=request.denial_mailed(attempt.at)).adding(mail)
     kind = AlertKind.REMOVAL_UNAPPROVED if violation else AlertKind.REMOVAL_DENIED
-    return _alert_removal(situation, signal, draft, kind)
+    return draft.adding(_removal_alert(situation, signal, draft, kind))
 
 
-def _alert_removal(situation: Situation, signal: Signal, draft: Draft, kind: AlertKind) -> Draft:
-    left, iam_state = str(len(draft.user.devices)), situation.iam_state
-    return draft.adding(
-        signal_alert(
-            signal,
-            kind,
-            ("User", draft.user.name),
-            device_of(signal),
-            ("Devices left", left if iam_state and iam_state.devices is not None else "not asked"),
-            ("Change request", draft.open_request_id or "none"),
-        )
-    )
+def _removal_alert(situation: Situation, signal: Signal, draft: Draft, kind: AlertKind) -> Alert:
+    asked = situation.iam_state is not None and situation.iam_state.devices is not None
+    left = ("Devices left", str(len(draft.user.devices)) if asked else "not asked")
+    request = ("Change request", draft.open_request_id or "none")
+    return signal_alert(signal, kind, ("User", draft.user.name), device_of(signal), left, request)
 
 
 def _open(situation: Situation, draft: Draft, attempt: Attempt, *, violation: bool) -> Draft:
     opened = open_request(draft.user, attempt, situation.policy, violation=violation)
-    as_what = " as violation" if violation else ""
-    effect = f"request {opened.id} opened{as_what}"
+    effect = f"request {opened.id} opened{' as violation' if violation else ''}"
     return draft.with_user(request_id=opened.id).with_request(opened, effect)
-
-
-def _join(
-    situation: Situation,
-    draft: Draft,
-    current: ChangeRequest,
-    attempt: Attempt,
-    *,
-    violation: bool,
-) -> Draft:
-    joined = current.with_attempt(attempt, situation.policy, violation=violation)
-    turned = ", a violation now" if joined.violation and not current.violation else ""
-    return draft.with_request(joined, f"request {joined.id} joined{turned}")
-
-
-def _mail_denial(situation: Situation, signal: Signal, draft: Draft, attempt: Attempt) -> Draft:
-    """Mail the user about an attempt, but not about each of many in a short time."""
-    request, policy = draft.request, situation.policy
-    if request is None or not request.is_denial_mail_due(attempt.at, policy):
-        return draft
-    notification = denied(
-        request,
-        draft.user,
-        attempt,
-        policy,
-        actor=signal.record.identity.arn,
-        done_by_user=signal.subject_acted,
-        before=request.denials_mailed,
-    )
-    mailed = replace(draft, request=request.denial_mailed(attempt.at))
-    return mailed.adding(notification)
 
 
 def _attempt_of(situation: Situation, signal: Signal) -> Attempt:

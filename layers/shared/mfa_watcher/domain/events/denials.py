@@ -21,9 +21,6 @@ from dataclasses import dataclass
 
 from mfa_watcher.domain.users.devices import owner_in
 
-MESSAGE_LIMIT = 1024
-"""Bytes after which CloudTrail cuts ``errorMessage``."""
-
 _CUT_FROM = 1000
 """From this length on, a text that ends inside its resource clause counts as cut."""
 

@@ -115,7 +115,7 @@ _ENDED_WITHOUT_CHANGE = frozenset({RequestState.CANCELLED, RequestState.EXPIRED}
 
 def _has_new_device(iam_state: IamState, request: ChangeRequest) -> bool:
     serials = tuple(device.serial for device in iam_state.devices or ())
-    return request.state is RequestState.CLOSED or request.has_new_device(serials)
+    return request.state is RequestState.CLOSED or request.new_device(serials) is not None
 
 
 def _overtaken(

@@ -59,17 +59,7 @@ class RequestState(StrEnum):
     @property
     def is_active(self) -> bool:
         """Return whether the request has not ended. One user has one active request at most."""
-        return self in _ACTIVE
-
-
-_ACTIVE = frozenset(
-    {
-        RequestState.OPEN,
-        RequestState.SUBMITTED,
-        RequestState.APPROVED,
-        RequestState.FULFILLED,
-    }
-)
+        return self in {self.OPEN, self.SUBMITTED, self.APPROVED, self.FULFILLED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,25 +179,13 @@ class ChangeRequest:
         )
         if not violation or self.violation:
             return joined
-        reopened = replace(
-            joined,
-            state=RequestState.OPEN,
-            violation=True,
-            verdict=None,
-            window_until=None,
-            reminders=0,
-        )
+        reopened = replace(joined, state=RequestState.OPEN, violation=True, verdict=None)
+        reopened = replace(reopened, window_until=None, reminders=0)
         return replace(reopened, due_at=_next_due_at(reopened, attempt.at, policy))
 
     def cancelled(self, because: str) -> "ChangeRequest":
         """End the request without a decision."""
-        return replace(
-            self,
-            state=RequestState.CANCELLED,
-            ended_because=because,
-            state_before=self.state,
-            due_at=None,
-        )
+        return replace(self._ended(RequestState.CANCELLED, because), state_before=self.state)
 
     def restored(self, policy: Policy, now: datetime) -> "ChangeRequest":
         """Undo a cancellation, when the user who seemed gone still exists.
@@ -235,7 +213,10 @@ class ChangeRequest:
 
     def closed(self, because: str) -> "ChangeRequest":
         """End the request as done."""
-        return replace(self, state=RequestState.CLOSED, ended_because=because, due_at=None)
+        return self._ended(RequestState.CLOSED, because)
+
+    def _ended(self, state: RequestState, because: str) -> "ChangeRequest":
+        return replace(self, state=state, ended_because=because, due_at=None)
 
     def waits_for_details(self) -> bool:
         """Return whether the user has to give details before anybody can decide."""
@@ -259,10 +240,6 @@ class ChangeRequest:
         return fulfilment is not None and (
             fulfilment.started_at - CLOCK_SKEW <= at <= fulfilment.held_until + CLOCK_SKEW
         )
-
-    def has_new_device(self, serials: tuple[str, ...]) -> bool:
-        """Return whether one of a user's devices is certainly the awaited new one."""
-        return self.new_device(serials) is not None
 
     def new_device(
         self, serials: tuple[str, ...], at: datetime | None = None, *, enabled: str | None = None
@@ -316,15 +293,9 @@ class ChangeRequest:
     ) -> "ChangeRequest":
         """Approve the removal of exactly these devices, within a window that begins now."""
         self.refuse_approval(by)
-        return replace(
-            self,
-            state=RequestState.APPROVED,
-            verdict=Verdict(by.arn, now, reason, approved=True),
-            devices=devices,
-            kept=kept,
-            window_until=now + policy.approval_window,
-            due_at=now + policy.approval_window,
-            reminders=0,
+        verdict, until = Verdict(by.arn, now, reason, approved=True), now + policy.approval_window
+        return self._waiting(
+            RequestState.APPROVED, until, verdict=verdict, devices=devices, kept=kept
         )
 
     def rejected(self, by: Person, reason: str, now: datetime) -> "ChangeRequest":
@@ -333,14 +304,9 @@ class ChangeRequest:
         self.refuse_involved_person(by, "reject")
         if self.fulfilment:
             raise WrongStepError(_BEING_FULFILLED)
-        return replace(
-            self,
-            state=RequestState.REJECTED,
-            verdict=Verdict(by.arn, now, reason, approved=False),
-            ended_because=reason,
-            window_until=None,
-            due_at=None,
-        )
+        verdict = Verdict(by.arn, now, reason, approved=False)
+        rejected = self._ended(RequestState.REJECTED, reason)
+        return replace(rejected, verdict=verdict, window_until=None)
 
     def withdrawn(self, reason: str) -> "ChangeRequest":
         """Cancel the request for a person, before its fulfilment starts. A violation stays."""
@@ -380,16 +346,18 @@ class ChangeRequest:
         self.refuse_reopening(by, now)
         waits = self.state is RequestState.FULFILLED
         until = now + (policy.enrolment_window if waits else policy.approval_window)
-        return replace(
-            self,
-            state=RequestState.FULFILLED if waits else RequestState.APPROVED,
+        return self._waiting(
+            RequestState.FULFILLED if waits else RequestState.APPROVED,
+            until,
             verdict=Verdict(by.arn, now, reason, approved=True),
             kept=self.kept if waits else kept,
             ended_because=None,
-            window_until=until,
-            due_at=until,
-            reminders=0,
         )
+
+    def _waiting(self, state: RequestState, until: datetime, **more: object) -> "ChangeRequest":
+        """Return the request in a state that lasts until a moment, when it is due."""
+        waiting = replace(self, state=state, window_until=until, due_at=until, reminders=0)
+        return replace(waiting, **more)  # type: ignore[arg-type]
 
     def fulfilment_started(
         self, by: Person, now: datetime, policy: Policy, *, run: str = ""
@@ -436,17 +404,11 @@ class ChangeRequest:
         self._require_state("fulfil", RequestState.APPROVED, RequestState.FULFILLED)
         if self.fulfilment is None:
             raise WrongStepError(_NOT_BEING_FULFILLED)
-        again = self.state is RequestState.FULFILLED
-        until = self.window_until if again else now + policy.enrolment_window
         released = replace(self.fulfilment, held_until=now)
-        return replace(
-            self,
-            state=RequestState.FULFILLED,
-            fulfilment=released,
-            window_until=until,
-            due_at=self.due_at if again else until,
-            reminders=self.reminders if again else 0,
-        )
+        if self.state is RequestState.FULFILLED:  # once more: it is awaited as long as before
+            return replace(self, fulfilment=released)
+        until = now + policy.enrolment_window
+        return self._waiting(RequestState.FULFILLED, until, fulfilment=released)
 
     # --- steps taken on schedule ---
 
@@ -456,12 +418,7 @@ class ChangeRequest:
 
     def expired(self) -> "ChangeRequest":
         """End an approval whose window is over; it can be reopened."""
-        return replace(
-            self,
-            state=RequestState.EXPIRED,
-            ended_because="the approved window is over",
-            due_at=None,
-        )
+        return self._ended(RequestState.EXPIRED, "the approved window is over")
 
     def reminded(self, now: datetime, policy: Policy) -> "ChangeRequest":
         """Return the request after a reminder, with the time of the next.

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from mfa_watcher.domain.events.signals import Signal
 from mfa_watcher.domain.notifications import mails
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import Attempt, ChangeRequest
@@ -10,25 +11,18 @@ from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import User
 
 
-def denied(  # noqa: PLR0913 - what was tried, by whom, and which request it belongs to
-    request: ChangeRequest,
-    user: User,
-    attempt: Attempt,
-    policy: Policy,
-    *,
-    actor: str | None,
-    done_by_user: bool,
-    before: int = 0,
+def denied(
+    request: ChangeRequest, user: User, signal: Signal, attempt: Attempt, policy: Policy
 ) -> mails.RemovalDeniedMail:
-    """Return the mail about a denied attempt. ``before``: how many the request caused before."""
+    """Return the mail about a denied attempt, which the signal is about."""
     return mails.RemovalDeniedMail(
         **_common(request, user, attempt.at),
-        actor=actor,
-        done_by_user=done_by_user,
+        actor=signal.record.identity.arn,
+        done_by_user=signal.subject_acted,
         source_ip=attempt.source_ip,
         serial=attempt.serial,
         devices=_devices_of_user(user),
-        step=before,
+        step=request.denials_mailed,
         next_at=details_due_at(request, policy),
     )
 

@@ -101,17 +101,12 @@ class Draft:
         return replace(self, request=request, request_changed=True).adding(effect=effect)
 
 
-def start_draft(situation: Situation) -> Draft:
-    """Return a draft in which nothing has changed yet."""
-    return Draft(situation.user, situation.request)
-
-
 def update_from_iam(situation: Situation) -> Draft:
     """Return a draft with the record and the finding as IAM says, for an existing user."""
     before, iam_state = situation.user, situation.iam_state
     if iam_state is None:
-        return start_draft(situation)
-    draft = replace(start_draft(situation), user=before.with_iam_state(iam_state))
+        return Draft(before, situation.request)
+    draft = Draft(before.with_iam_state(iam_state), situation.request)
     if before.gone_at:
         draft = _reinstate(situation, draft)
     draft = _end_exemption(situation, draft)
@@ -198,12 +193,8 @@ def _cause(situation: Situation, request: ChangeRequest | None) -> Cause:
 
 def _explains_missing_devices(request: ChangeRequest) -> bool:
     """Return whether a request explains that its user has no device."""
-    unfinished = request.state in {
-        RequestState.APPROVED,
-        RequestState.FULFILLED,
-        RequestState.EXPIRED,
-    }
-    return unfinished and request.fulfilment is not None
+    states = RequestState.APPROVED, RequestState.FULFILLED, RequestState.EXPIRED
+    return request.state in states and request.fulfilment is not None
 
 
 def is_fulfil_role_acting(signal: Signal, account_id: str, policy: Policy) -> bool:
@@ -259,7 +250,7 @@ def mark_gone(situation: Situation) -> Draft:
 
     But a violation stays open, unless the user was off-boarded: then the removal was part of that.
     """
-    draft = start_draft(situation)
+    draft = Draft(situation.user, situation.request)
     if not situation.user.gone_at:
         draft = draft.with_user(gone_at=situation.at, devices=()).adding(effect="user gone")
         draft = _close(situation, draft, Closure.USER_GONE)
