@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mfa_watcher.domain.decision import Decision, UserDecision
 from mfa_watcher.domain.events.decisions import decide, decide_for_account, facts_needed
-from mfa_watcher.domain.events.records import Identity, Record
+from mfa_watcher.domain.events.records import Event, Identity, Record
 from mfa_watcher.domain.events.signals import Signal, classify
 from mfa_watcher.domain.history import About
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity
@@ -375,8 +375,12 @@ def test_a_second_removal_joins_the_unreported_one_and_revokes_an_approval() -> 
     assert not second.intents
 
 
+def for_account(what: Signal) -> Decision:
+    return decide_for_account(Event("e1", NOON, ACCOUNT, what.record), what, Policy())
+
+
 def test_a_removal_from_an_unknown_user_who_is_not_found_is_alerted() -> None:
-    (alerted,) = decide_for_account("e1", NOON, ACCOUNT, removal(), Policy()).intents
+    (alerted,) = for_account(removal()).intents
     assert isinstance(alerted.act, Alert)
     assert (alerted.act.kind, alerted.act.severity) == (
         AlertKind.REMOVAL_UNAPPROVED,
@@ -409,7 +413,7 @@ def test_a_removal_that_failed_is_evidence_only() -> None:
     ],
 )
 def test_every_action_of_root_is_alerted(what: Signal, severity: Severity) -> None:
-    decision = decide_for_account("e1", NOON, ACCOUNT, what, Policy())
+    decision = for_account(what)
     (intent,) = decision.intents
     assert isinstance(intent.act, Alert)
     assert (intent.act.kind, intent.act.severity) == (AlertKind.ROOT_ACTIVITY, severity)

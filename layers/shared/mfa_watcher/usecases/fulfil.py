@@ -183,20 +183,20 @@ class _Run:
 
     def remove(self, iam: IamReader, reset: IamReset, user: IamUser, device: Device) -> None:
         """Remove one device from the user, and delete it if it is a virtual one."""
-        removal = fulfilment.Removal(device.serial, self.done)
-        if not removal.is_off_the_user:
+        if not self.is_done(device, fulfilment.DEACTIVATED, fulfilment.WAS_GONE):
             was_assigned = reset.deactivate(user.name, device.serial)
             self.touched = True
             if not was_assigned:  # IAM answers the same for a user who does not exist any more
                 self.verify(iam, user)
             self.gone += (device.serial,)
-            self.step(removal.deactivated if was_assigned else removal.was_gone)
-        if device.kind is not DeviceKind.VIRTUAL or removal.is_cleared:
+            self.step(fulfilment.DEACTIVATED if was_assigned else fulfilment.WAS_GONE, device)
+        cleared = self.is_done(device, fulfilment.DELETED, fulfilment.LEFT)
+        if device.kind is not DeviceKind.VIRTUAL or cleared:
             return
         if reset.delete(device.serial) or self.removed_again(reset, user, device):
-            self.step(removal.deleted)
-        elif removal.was_gone in self.done:
-            self.step(removal.left)
+            self.step(fulfilment.DELETED, device)
+        elif self.is_done(device, fulfilment.WAS_GONE):
+            self.step(fulfilment.LEFT, device)
         else:
             raise errors.IamWriteError(
                 f"IAM still lists {device.serial} as the user's, although it is deactivated. Try"
@@ -230,8 +230,13 @@ class _Run:
             raise fulfilment.CannotFulfilError(_no_password(user.name))
         self.touched = self.password_set = True
 
-    def step(self, step: str) -> None:
-        """Record a step as done."""
+    def is_done(self, device: Device, *steps: str) -> bool:
+        """Return whether one of these steps is done for a device."""
+        return any(step.format(device.serial) in self.done for step in steps)
+
+    def step(self, name: str, device: Device) -> None:
+        """Record a step as done for a device."""
+        step = name.format(device.serial)
         self.record(step[:1].upper() + step[1:], lambda request: request.with_step(step))
 
     def release(self, why: str) -> None:
@@ -248,18 +253,10 @@ class _Run:
         iam_state = IamState(exists=True, name=name, devices=remaining, console_access=True)
         for attempt in attempts():
             with attempt:
-                key = self.request.subject
-                user = self.use_case.store.user(key) or User(key, name)
-                situation = Situation(
-                    self.event_id,
-                    self.use_case.clock(),
-                    None,
-                    user,
-                    self.use_case.policy,
-                    self.request,
-                    iam_state,
-                )
-                self.commit(fulfilment.decide_fulfilled(situation, self.request, self.by))
+                request, now, policy = self.request, self.use_case.clock(), self.use_case.policy
+                user = self.use_case.store.user(request.subject) or User(request.subject, name)
+                situation = Situation(self.event_id, now, None, user, policy, request, iam_state)
+                self.commit(fulfilment.decide_fulfilled(situation, request, self.by))
                 return
         raise lost_all_races(f"request {self.request.id}")
 

@@ -110,18 +110,14 @@ class ObserveEvents:
 
     def _decide(self, event: Event, signal: Signal) -> Decision | None:
         if signal.kind in _ABOUT_THE_ACCOUNT or signal.subject_is_root:
-            return decisions.decide_for_account(
-                event.id, event.at, event.account_id, signal, self.policy
-            )
+            return decisions.decide_for_account(event, signal, self.policy)
         namesake = self._namesake(event, signal)
         late = namesake is not None and _has_name(namesake, signal.subject)
         user = None if late else self._subject(event, signal)
         if user is None:
             # Evidence of a removal is kept, and root's acts are alerted, also for unknown users.
             if signal.kind is SignalKind.DEVICE_REMOVAL or signal.root:
-                return decisions.decide_for_account(
-                    event.id, event.at, event.account_id, signal, self.policy
-                )
+                return decisions.decide_for_account(event, signal, self.policy)
             return None
         facts = decisions.facts_needed(signal, user)
         if namesake:  # earlier events under this name may have been taken for the new user's
@@ -232,20 +228,13 @@ class ObserveEvents:
         return replace(known, gone_at=event.at)
 
     def _mark_gone(self, event: Event, signal: Signal, user: User) -> None:
-        situation = Situation(
-            f"{event.id}/predecessor",
-            event.at,
-            signal,
-            user,
-            self.policy,
-            self.store.request(user.request_id) if user.request_id else None,
-            IamState(exists=False),
-        )
+        event_id, gone = f"{event.id}/predecessor", IamState(exists=False)
+        request = self.store.request(user.request_id) if user.request_id else None
+        situation = Situation(event_id, event.at, signal, user, self.policy, request, gone)
+        decision = decisions.decide(situation, signal)
         with suppress(AlreadyDecidedError):
             # Without notifications. If root created the new user, that is alerted by itself.
-            self.store.commit(
-                replace(decisions.decide(situation, signal), intents=()), now=self.clock()
-            )
+            self.store.commit(replace(decision, intents=()), now=self.clock())
 
 
 def _has_name(user: User, name: str | None) -> bool:

@@ -12,32 +12,15 @@ from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.alerts import events_lost_alert
 from mfa_watcher.domain.notifications.intents import intent
 from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.sweep import comparison, user_inventory
 from mfa_watcher.domain.sweep.account_lists import (
     REPORT_LIFE,
     AccountLists,
     CredentialReport,
     ReportState,
 )
-from mfa_watcher.domain.sweep.comparison import (
-    NOT_IN_INVENTORY,
-    Candidate,
-    SweepTask,
-    candidates_if_devices_missing,
-    candidates_with_unread_devices,
-    compare,
-    count_by_call,
-    decide_candidate,
-    lost_events,
-    recently_changed,
-    unaccounted_devices,
-)
-from mfa_watcher.domain.sweep.user_inventory import (
-    InventoryEntry,
-    SweepDecision,
-    SweepResult,
-    count_users,
-    inventory_entry,
-)
+from mfa_watcher.domain.sweep.comparison import NOT_IN_INVENTORY, Candidate, SweepTask
+from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepDecision, SweepResult
 from mfa_watcher.domain.users.user import IamState, User
 from mfa_watcher.domain.users.user_state import ALL_FACTS, MFA_STATUS_FACTS, Fact, Situation
 from mfa_watcher.ports.errors import (
@@ -126,7 +109,7 @@ class _Progress:
             if outcome.after.gone_at:
                 inventory.pop(user_id, None)
             elif outcome.reason or outcome.after.version:
-                inventory[user_id] = inventory_entry(outcome.after)
+                inventory[user_id] = user_inventory.inventory_entry(outcome.after)
         return replace(self, inventory=inventory, outcomes=(*self.outcomes, *outcomes))
 
     @property
@@ -146,7 +129,7 @@ class _Progress:
             unknown = outcome.before.version == 0
             if outcome.reason is None or (unknown and first_sweep):
                 continue
-            if calls := lost_events(outcome.before, outcome.after, recent):
+            if calls := comparison.lost_events(outcome.before, outcome.after, recent):
                 # A name may have passed from one user to another.
                 lost[outcome.after.name] = (*lost.get(outcome.after.name, ()), *calls)
         return lost
@@ -198,32 +181,29 @@ class SweepAccounts:
             return replace(report, task=replace(report.task, calls=calls))
         last = self.store.last_sweep(task.account_id)
         known = {entry.key.user_id: entry for entry in self.store.inventory(task.account_id)}
-        lists = AccountLists(
-            report,
-            reader.users(),
-            reader.assigned_devices(),
-            reader.devices_in_use(),
-            task.asked_at,
-        )
-        recent = recently_changed(self.clock(), lists)
+        users, assigned, in_use = reader.users(), reader.assigned_devices(), reader.devices_in_use()
+        lists = AccountLists(report, users, assigned, in_use, task.asked_at)
+        recent = comparison.recently_changed(self.clock(), lists)
         evaluation = _Evaluation(self, task, self.iam_of(task.account_id))
 
-        comparison = compare(lists, known, task.account_id)
-        known_after_all = self.store.add_users(comparison.new_users)
-        new_users = [user for user in comparison.new_users if user not in known_after_all]
+        compared = comparison.compare(lists, known, task.account_id)
+        known_after_all = self.store.add_users(compared.new_users)
+        new_users = [user for user in compared.new_users if user not in known_after_all]
         progress = _Progress(known).with_new_users(new_users)
         candidates = [
             *(Candidate(user.key, user.name, NOT_IN_INVENTORY) for user in known_after_all),
-            *comparison.candidates,
+            *compared.candidates,
         ]
         progress = progress.with_evaluated(evaluation.of_all(candidates, seconds_left))
         before = last.unaccounted_devices if last else None
-        missing = candidates_if_devices_missing(lists, progress.inventory, before)
+        missing = comparison.candidates_if_devices_missing(lists, progress.inventory, before)
         progress = progress.with_evaluated(evaluation.of_all(missing, seconds_left))
-        unread = candidates_with_unread_devices(progress.inventory, all_of_them=task.read_devices)
+        unread = comparison.candidates_with_unread_devices(
+            progress.inventory, all_of_them=task.read_devices
+        )
         progress = progress.with_evaluated(evaluation.of_all(unread, seconds_left))
 
-        unaccounted_now = unaccounted_devices(lists, progress.inventory)
+        unaccounted_now = comparison.unaccounted_devices(lists, progress.inventory)
         reliable = lists.report_is_fresh or bool(missing) or unaccounted_now == before
         lost = progress.lost_events(recent, first_sweep=last is None)
         result = SweepResult(
@@ -234,9 +214,9 @@ class SweepAccounts:
             task.calls + reader.calls + evaluation.iam.calls,
             progress.candidates,
             sum(progress.decided.values()),
-            count_users(progress.inventory.values()),
+            user_inventory.count_users(progress.inventory.values()),
             unaccounted_now if reliable else before,
-            count_by_call(lost),
+            comparison.count_by_call(lost),
             progress.decided,
         )
         decision: Decision = self._decide_result(task, result, lost, last)
@@ -337,7 +317,9 @@ class _Evaluation:
                 situation = Situation(
                     event_id, clock(), None, user, self.sweep.policy, request, iam_state
                 )
-                decision = decide_candidate(situation, candidate.why, known=candidate.version > 0)
+                decision = comparison.decide_candidate(
+                    situation, candidate.why, known=candidate.version > 0
+                )
                 if decision is None:
                     return _Outcome(user, user, None)
                 store.commit(decision, now=clock())

@@ -6,17 +6,12 @@ an attempt, a sign-in without MFA.
 """
 
 from dataclasses import replace
-from datetime import datetime
 
 from mfa_watcher.domain.decision import Decision, UserDecision
+from mfa_watcher.domain.events.records import Event
 from mfa_watcher.domain.events.signals import Outcome, Signal, SignalKind
 from mfa_watcher.domain.history import About, HistoryEntry
-from mfa_watcher.domain.notifications.alerts import (
-    account_alert,
-    device_of,
-    root_alert,
-    signal_alert,
-)
+from mfa_watcher.domain.notifications import alerts
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity, intent
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import (
@@ -96,34 +91,27 @@ def decide(situation: Situation, signal: Signal) -> UserDecision:
             effect=f"a step of fulfilling request {request.id}"
         )
     if signal.root:
-        draft = draft.adding(root_alert(signal))
+        draft = draft.adding(alerts.root_alert(signal))
     return finish(situation, draft, signal.why, signal.record.identity.arn)
 
 
-def decide_for_account(
-    event_id: str, at: datetime, account_id: str, signal: Signal, policy: Policy
-) -> Decision:
+def decide_for_account(event: Event, signal: Signal, policy: Policy) -> Decision:
     """Return the decision about a signal of the root user, the account, or an unknown user.
 
     What an operator's role does to the watcher is maintenance: recorded, but not alerted, unless it
     was denied even to that role.
     """
-    notification = account_alert(signal)
-    tampering = signal.tampering
-    if tampering and not tampering.denied and policy.is_operator(signal.record.identity.role_name):
-        notification = None
-    entry = HistoryEntry(
-        About.ACCOUNT,
-        account_id,
-        at,
-        event_id,
-        signal.why,
-        signal.record.identity.arn,
-        (f"alert: {notification.title}",) if notification else (),
+    found, identity, tampering = (
+        alerts.account_alert(signal),
+        signal.record.identity,
+        signal.tampering,
     )
-    return Decision(
-        event_id, (entry,), (intent(event_id, at, notification),) if notification else ()
-    )
+    if tampering and not tampering.denied and policy.is_operator(identity.role_name):
+        found = None
+    effects = (f"alert: {found.title}",) if found else ()
+    about = About.ACCOUNT, event.account_id, event.at, event.id
+    entry = HistoryEntry(*about, signal.why, identity.arn, effects)
+    return Decision(event.id, (entry,), (intent(event.id, event.at, found),) if found else ())
 
 
 def _mark_gone(situation: Situation, signal: Signal) -> Draft:
@@ -184,10 +172,12 @@ def _follow_up_tags(situation: Situation, signal: Signal, draft: Draft) -> Draft
     user = ("User", draft.user.name)
     if claims:
         claimed = ("Tags", ", ".join(claims))
-        draft = draft.adding(signal_alert(signal, AlertKind.EXEMPTION_CLAIMED, user, claimed))
+        draft = draft.adding(
+            alerts.signal_alert(signal, AlertKind.EXEMPTION_CLAIMED, user, claimed)
+        )
     if disallowed:
         named = ("Tags", ", ".join(f"{key}={tags.get(key, '')}" for key in disallowed))
-        draft = draft.adding(signal_alert(signal, AlertKind.ADDRESS_LEADS_AWAY, user, named))
+        draft = draft.adding(alerts.signal_alert(signal, AlertKind.ADDRESS_LEADS_AWAY, user, named))
     return draft
 
 
@@ -211,7 +201,7 @@ def _follow_up_sign_in(situation: Situation, signal: Signal, draft: Draft) -> Dr
     finding = draft.user.finding or finding
     draft = draft.with_user(finding=replace(finding, alerted_at=at))
     user = ("User", draft.user.name)
-    return draft.adding(signal_alert(signal, AlertKind.SIGN_IN_WITHOUT_MFA, user))
+    return draft.adding(alerts.signal_alert(signal, AlertKind.SIGN_IN_WITHOUT_MFA, user))
 
 
 def _follow_up_access(signal: Signal, draft: Draft) -> Draft:
@@ -219,23 +209,29 @@ def _follow_up_access(signal: Signal, draft: Draft) -> Draft:
         return draft
     rule = "A new console user must set a password of their own at the first sign-in."
     facts = (("User", draft.user.name), ("Rule", rule))
-    return draft.adding(signal_alert(signal, AlertKind.PASSWORD_KEPT, *facts))
+    return draft.adding(alerts.signal_alert(signal, AlertKind.PASSWORD_KEPT, *facts))
 
 
 def _follow_up_device(signal: Signal, draft: Draft) -> Draft:
     """Alert a device that somebody else added: they may sign in with it."""
     if signal.root or signal.subject_acted:
         return draft
-    facts = (("User", draft.user.name), device_of(signal))
-    return draft.adding(signal_alert(signal, AlertKind.DEVICE_ADDED, *facts))
+    facts = (("User", draft.user.name), alerts.device_of(signal))
+    return draft.adding(alerts.signal_alert(signal, AlertKind.DEVICE_ADDED, *facts))
 
 
 def _follow_up_removal(situation: Situation, signal: Signal, draft: Draft) -> Draft:
     match signal.outcome:
         case Outcome.DENIED if request := request_being_fulfilled(situation):
-            facts = (("User", draft.user.name), device_of(signal), ("Change request", request.id))
+            facts = (
+                ("User", draft.user.name),
+                alerts.device_of(signal),
+                ("Change request", request.id),
+            )
             case = Severity.MEDIUM, "The fulfilment of a change request was denied"
-            return draft.adding(signal_alert(signal, AlertKind.REMOVAL_DENIED, *facts, case=case))
+            return draft.adding(
+                alerts.signal_alert(signal, AlertKind.REMOVAL_DENIED, *facts, case=case)
+            )
         case Outcome.DENIED:
             return _attempt(situation, signal, draft, violation=False)
         case Outcome.SUCCEEDED if request_being_fulfilled(situation):
@@ -301,7 +297,9 @@ def _removal_alert(situation: Situation, signal: Signal, draft: Draft, kind: Ale
     asked = situation.iam_state is not None and situation.iam_state.devices is not None
     left = ("Devices left", str(len(draft.user.devices)) if asked else "not asked")
     request = ("Change request", draft.open_request_id or "none")
-    return signal_alert(signal, kind, ("User", draft.user.name), device_of(signal), left, request)
+    return alerts.signal_alert(
+        signal, kind, ("User", draft.user.name), alerts.device_of(signal), left, request
+    )
 
 
 def _open(situation: Situation, draft: Draft, attempt: Attempt, *, violation: bool) -> Draft:

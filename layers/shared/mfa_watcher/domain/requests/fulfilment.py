@@ -1,6 +1,6 @@
 """Fulfilment of an approved request: the record of each step, and the decision at the end."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from mfa_watcher.domain.decision import RequestDecision, UserDecision
@@ -12,48 +12,16 @@ from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user_state import Situation, finish, update_from_iam
 
 PASSWORD_SET = "new password set"  # noqa: S105 - a step's name
+DEACTIVATED = "deactivated {}"
+WAS_GONE = "found {} deactivated"
+DELETED = "deleted {}"
+"""Of a virtual device: its name can be used again."""
+LEFT = "left {}, which is in use elsewhere"
+"""Of a virtual device that is kept, because another user has it now."""
 
 
 class CannotFulfilError(WrongStepError):
     """The user's state does not allow the fulfilment; the text says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """How far the removal of one device is, according to the request's steps."""
-
-    serial: str
-    done: tuple[str, ...]
-
-    @property
-    def deactivated(self) -> str:
-        """Return the step for a device that was deactivated."""
-        return f"deactivated {self.serial}"
-
-    @property
-    def was_gone(self) -> str:
-        """Return the step for a device that was deactivated already."""
-        return f"found {self.serial} deactivated"
-
-    @property
-    def deleted(self) -> str:
-        """Return the step for a deleted virtual device: its name can be used again."""
-        return f"deleted {self.serial}"
-
-    @property
-    def left(self) -> str:
-        """Return the step for a virtual device that is kept, because another user has it now."""
-        return f"left {self.serial}, which is in use elsewhere"
-
-    @property
-    def is_off_the_user(self) -> bool:
-        """Return whether the user cannot sign in with the device any more."""
-        return not {self.deactivated, self.was_gone}.isdisjoint(self.done)
-
-    @property
-    def is_cleared(self) -> bool:
-        """Return whether the virtual device need not be deleted any more."""
-        return not {self.deleted, self.left}.isdisjoint(self.done)
 
 
 def record_step(
