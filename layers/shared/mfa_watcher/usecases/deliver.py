@@ -66,15 +66,6 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class _Recipient:
-    """The addresses that may be tried in turn, the language, and who receives a copy."""
-
-    addresses: tuple[str, ...]
-    language: str | None = None
-    cc: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class DeliverIntents:
     """Delivers intents, one at a time.
 
@@ -181,7 +172,7 @@ class DeliverIntents:
     ) -> Delivery:
         """Send a mail to the first of its recipient's addresses that SES accepts."""
         if isinstance(mail, UnreachableUsersMail):
-            return self._send(claim, mail, self._security(), _Recipient(()))
+            return self._send(claim, mail, self._security())
         known = self.store.user(mail.user)
         user = self._find_user(mail.user, known.name if known else mail.user_name, mail.user_name)
         if user is None:
@@ -198,37 +189,32 @@ class DeliverIntents:
         if relevance.waits_for_mail_hours(mail) and not self.mail_hours.include(now):
             return self._wait(claim, "outside the mail hours", self.mail_hours.next_opening(now))
         if mail.kind.to_security:
-            return self._send(claim, mail, self._security(), _Recipient(()))
-        recipient = self._recipient(mail, user, known)
-        for address in recipient.addresses:
+            return self._send(claim, mail, self._security())
+        bad = known.bad_addresses if known else frozenset()
+        addresses, language = self._addresses(user, known, bad), self.addresses.language(user.tags)
+        manager = self.addresses.manager(user.tags)
+        copied = mail.kind is MailKind.FINAL_WARNING and manager and manager.casefold() not in bad
+        for address in addresses:
             refusal = ""
             # If a mail with a copy is refused, SES does not say which of the addresses is invalid.
-            for copy in dict.fromkeys([recipient.cc, None]):
+            for copy in [manager, None] if copied else [None]:
                 try:
-                    return self._send(claim, mail, address, replace(recipient, cc=copy))
+                    return self._send(claim, mail, address, language, copy)
                 except errors.BadAddressError as error:
                     refusal = str(error)
             self._mark_bad(claim.intent, address, refusal)
         # The note is one of those that the mail to security has words for, in each language.
-        known_bad = recipient.addresses or (known and known.bad_addresses)
-        note = "bad_address" if known_bad else "no_address"
+        note = "bad_address" if addresses or bad else "no_address"
         self.outbox.record_unreachable(mail, why=note, now=self.clock())
         return self._skipped(claim, "no address that is allowed and does not bounce")
 
-    def _recipient(self, mail: Mail, user: IamUser, known: User | None) -> _Recipient:
-        bad = known.bad_addresses if known else frozenset()
-        override = known.address if known else None
-        candidates = self.addresses.candidates(user.name, user.tags, override=override)
-        manager = self.addresses.manager(user.tags)
-        copied = mail.kind is MailKind.FINAL_WARNING and manager and manager.casefold() not in bad
+    def _addresses(self, user: IamUser, known: User | None, bad: frozenset[str]) -> tuple[str, ...]:
+        """Return the addresses that may be tried in turn."""
         addresses: dict[str, str] = {}
-        for one in candidates:
+        override = known.address if known else None
+        for one in self.addresses.candidates(user.name, user.tags, override=override):
             addresses.setdefault(one.casefold(), one)
-        return _Recipient(
-            tuple(address for key, address in addresses.items() if key not in bad),
-            self.addresses.language(user.tags),
-            manager if copied else None,
-        )
+        return tuple(address for key, address in addresses.items() if key not in bad)
 
     def _mark_bad(self, intent: Intent, address: str, refusal: str) -> None:
         """Record an address that SES does not accept. The mail is sent to the next one here."""
@@ -250,19 +236,21 @@ class DeliverIntents:
             raise errors.RefusedError("there is no SecurityAddress to send it to")
         return self.security_address
 
-    def _send(self, claim: Claim, mail: Mail, to: str, recipient: _Recipient) -> Delivery:
+    def _send(
+        self, claim: Claim, mail: Mail, to: str, language: str | None = None, cc: str | None = None
+    ) -> Delivery:
         alias = self.aliases.alias(mail.account_id)
-        rendered = self.renderer.render(mail, recipient.language, alias=alias)
+        rendered = self.renderer.render(mail, language, alias=alias)
         message = notifications.Message(
             to,
             rendered.subject,
             rendered.html,
             rendered.text,
-            cc=recipient.cc,
+            cc=cc,
             thread=mail.reference,
             tags={"mail": mail.kind.value, "intent": claim.intent.id},
         )
-        self.sending_rate.wait_for_slot(2 if message.cc else 1)
+        self.sending_rate.wait_for_slot(2 if cc else 1)
         return self._sent(claim, self.mailer.send(message), to)
 
     def _find_user(self, key: UserKey, *names: str) -> IamUser | None:

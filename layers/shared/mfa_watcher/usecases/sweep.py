@@ -256,14 +256,10 @@ class SweepAccounts:
         since = last.at if last else None
         alerted = 0 < self.policy.lost_events_alerted <= sum(result.lost.values())
         alerts = [events_lost_alert(task.account_id, result.at, since, lost)] if alerted else []
-        entry = HistoryEntry(
-            About.ACCOUNT,
-            task.account_id,
-            result.at,
-            event_id,
-            f"Swept: {result.user_counts.users} users, {result.differences} differed",
-            effects=tuple(f"{why}: {number}" for why, number in sorted(result.decided.items())),
-        )
+        what = f"Swept: {result.user_counts.users} users, {result.differences} differed"
+        effects = tuple(f"{why}: {number}" for why, number in sorted(result.decided.items()))
+        about = About.ACCOUNT, task.account_id, result.at, event_id
+        entry = HistoryEntry(*about, what, effects=effects)
         intents = tuple(intent(event_id, result.at, alert) for alert in alerts)
         return SweepDecision(event_id, (entry,), intents, result=result)
 

@@ -20,19 +20,9 @@ from mfa_watcher.domain.requests.change_request import (
     open_request,
 )
 from mfa_watcher.domain.requests.mails import denied
+from mfa_watcher.domain.users import user_state
 from mfa_watcher.domain.users.user import Cause, MailKind, MfaStatus, User
-from mfa_watcher.domain.users.user_state import (
-    ALL_FACTS,
-    MFA_STATUS_FACTS,
-    Draft,
-    Fact,
-    Situation,
-    finish,
-    mail_once,
-    mark_gone,
-    request_being_fulfilled,
-    update_from_iam,
-)
+from mfa_watcher.domain.users.user_state import Draft, Fact, Situation
 
 _EVIDENCE_ONLY = frozenset(
     {SignalKind.DEVICE_RESYNCED, SignalKind.PASSWORD_CHANGED, SignalKind.USER_TAGGED}
@@ -42,25 +32,25 @@ _EVIDENCE_ONLY = frozenset(
 def facts_needed(signal: Signal, user: User) -> frozenset[Fact]:  # noqa: PLR0911 - a table
     """Return what IAM must be asked to decide: as little as possible, often nothing."""
     if user.gone_at:  # a late event, or the user still exists
-        return ALL_FACTS
+        return user_state.ALL_FACTS
     match signal.kind:
         case (
             SignalKind.SIGN_IN_WITHOUT_MFA
             | SignalKind.CONSOLE_ACCESS_GRANTED
             | SignalKind.DEVICE_ENABLED
         ):
-            return MFA_STATUS_FACTS
+            return user_state.MFA_STATUS_FACTS
         case SignalKind.DEVICE_REMOVAL if signal.outcome is Outcome.SUCCEEDED:
-            return frozenset() if signal.only_deletes_device_entity else MFA_STATUS_FACTS
+            return frozenset() if signal.only_deletes_device_entity else user_state.MFA_STATUS_FACTS
         case SignalKind.SIGN_IN_WITH_MFA if user.open_finding:
-            return MFA_STATUS_FACTS
+            return user_state.MFA_STATUS_FACTS
         case SignalKind.CONSOLE_ACCESS_REMOVED:
             return frozenset({Fact.CONSOLE_ACCESS})
         case SignalKind.USER_DELETED:
             return frozenset({Fact.IDENTITY})
         case SignalKind.USER_RENAMED:
             # Earlier events under the new name, or late ones under the old name, found no record.
-            return ALL_FACTS if user.version else MFA_STATUS_FACTS
+            return user_state.ALL_FACTS if user.version else user_state.MFA_STATUS_FACTS
         case _:
             return frozenset()
 
@@ -85,14 +75,14 @@ def decide(situation: Situation, signal: Signal) -> UserDecision:
     if iam_state is not None and not iam_state.exists:
         draft = _mark_gone(situation, signal)
     else:
-        draft = _follow_up(situation, signal, update_from_iam(situation))
-    if request := request_being_fulfilled(situation):
+        draft = _follow_up(situation, signal, user_state.update_from_iam(situation))
+    if request := user_state.request_being_fulfilled(situation):
         draft = replace(draft, evidence_for=request.id).adding(
             effect=f"a step of fulfilling request {request.id}"
         )
     if signal.root:
         draft = draft.adding(alerts.root_alert(signal))
-    return finish(situation, draft, signal.why, signal.record.identity.arn)
+    return user_state.finish(situation, draft, signal.why, signal.record.identity.arn)
 
 
 def decide_for_account(event: Event, signal: Signal, policy: Policy) -> Decision:
@@ -120,8 +110,8 @@ def _mark_gone(situation: Situation, signal: Signal) -> Draft:
     If a device is removed and its user renamed before the record is read, the user looks deleted.
     An off-boarding looks the same, so security is alerted only once the user is found again.
     """
-    draft, policy = mark_gone(situation), situation.policy
-    explained = request_being_fulfilled(situation) is not None or policy.is_break_glass(
+    draft, policy = user_state.mark_gone(situation), situation.policy
+    explained = user_state.request_being_fulfilled(situation) is not None or policy.is_break_glass(
         signal.record.identity.role_name
     )
     if explained or not signal.removes_device:
@@ -195,7 +185,7 @@ def _follow_up_sign_in(situation: Situation, signal: Signal, draft: Draft) -> Dr
     if expected and at - finding.opened_at < policy.first_sign_in_grace:
         return draft.adding(effect="within the first sign-in's grace")
     if MailKind.DEVICE_LOST not in finding.mailed:  # that mail contains the guide
-        draft = mail_once(situation, draft, MailKind.GUIDE)
+        draft = user_state.mail_once(situation, draft, MailKind.GUIDE)
     if finding.alerted_at and abs(at - finding.alerted_at) < policy.alert_again_after:
         return draft
     finding = draft.user.finding or finding
@@ -222,7 +212,7 @@ def _follow_up_device(signal: Signal, draft: Draft) -> Draft:
 
 def _follow_up_removal(situation: Situation, signal: Signal, draft: Draft) -> Draft:
     match signal.outcome:
-        case Outcome.DENIED if request := request_being_fulfilled(situation):
+        case Outcome.DENIED if request := user_state.request_being_fulfilled(situation):
             facts = (
                 ("User", draft.user.name),
                 alerts.device_of(signal),
@@ -234,7 +224,7 @@ def _follow_up_removal(situation: Situation, signal: Signal, draft: Draft) -> Dr
             )
         case Outcome.DENIED:
             return _attempt(situation, signal, draft, violation=False)
-        case Outcome.SUCCEEDED if request_being_fulfilled(situation):
+        case Outcome.SUCCEEDED if user_state.request_being_fulfilled(situation):
             return draft
         case Outcome.SUCCEEDED if signal.only_deletes_device_entity:
             return _follow_up_deletion(situation, signal, draft)

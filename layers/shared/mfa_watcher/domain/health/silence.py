@@ -37,14 +37,8 @@ def _decision(
     back: Iterable[Heartbeat] = (),
 ) -> HeartbeatDecision:
     event_id = f"{alert.kind}-{account_id}-{now:%Y%m%dT%H%M%S}"
-    entry = HistoryEntry(
-        About.ACCOUNT,
-        account_id,
-        now,
-        event_id,
-        alert.title,
-        effects=(f"alert: {alert.title}",),
-    )
+    about, effects = (About.ACCOUNT, account_id, now, event_id), (f"alert: {alert.title}",)
+    entry = HistoryEntry(*about, alert.title, effects=effects)
     return HeartbeatDecision(
         event_id,
         (entry,),

@@ -12,46 +12,6 @@ from mfa_watcher.domain.requests.change_request import Attempt, ChangeRequest
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import User
 
-_USUAL: Final = {
-    AlertKind.SIGN_IN_WITHOUT_MFA: (Severity.MEDIUM, "Console sign-in without MFA"),
-    AlertKind.REMOVAL_DENIED: (Severity.MEDIUM, "Attempt to remove an MFA device was denied"),
-    AlertKind.REMOVAL_UNAPPROVED: (Severity.HIGH, "MFA device removed without approval"),
-    AlertKind.REMOVAL_BREAK_GLASS: (Severity.HIGH, "MFA device removed by a break-glass role"),
-    AlertKind.REQUEST_WAITING: (Severity.LOW, "A change request waits for a decision"),
-    AlertKind.REQUEST_EXPIRED: (Severity.MEDIUM, "An approved request expired"),
-    AlertKind.REQUEST_FULFILLED: (Severity.LOW, "A change request was fulfilled"),
-    AlertKind.ENROLMENT_OVERDUE: (
-        Severity.HIGH,
-        "A user has no MFA device yet after a change request",
-    ),
-    AlertKind.VIOLATION_WAITING: (
-        Severity.MEDIUM,
-        "A removal without approval waits to be acknowledged",
-    ),
-    AlertKind.DEVICE_ADDED: (Severity.LOW, "MFA device added for a user by somebody else"),
-    AlertKind.PASSWORD_KEPT: (
-        Severity.LOW,
-        "Console password that need not be changed at first sign-in",
-    ),
-    AlertKind.PASSWORD_POLICY_CHANGED: (Severity.MEDIUM, "The account's password policy changed"),
-    AlertKind.QUARANTINED: (Severity.MEDIUM, "A user without MFA was quarantined"),
-    AlertKind.EXEMPTION_CLAIMED: (
-        Severity.MEDIUM,
-        "A tag claims an exemption from MFA, which tags cannot grant",
-    ),
-    AlertKind.ADDRESS_LEADS_AWAY: (
-        Severity.MEDIUM,
-        "A tag names a mail address that is not allowed, so it is not used",
-    ),
-    AlertKind.MAIL_UNDELIVERABLE: (Severity.LOW, "A mail cannot be delivered"),
-    AlertKind.ROOT_ACTIVITY: (Severity.HIGH, "Root user acted on an IAM user or the account"),
-    AlertKind.WATCHER_DISTURBED: (Severity.HIGH, "The watcher was tampered with"),
-    AlertKind.EVENTS_LOST: (Severity.HIGH, "Events about users did not reach the watcher"),
-    AlertKind.WATCH_SILENT: (Severity.HIGH, "No events arrive, not even the watcher's own canary"),
-    AlertKind.WATCH_BACK: (Severity.LOW, "Events arrive again"),
-}
-"""The severity and the title of each kind, unless a case has its own."""
-
 
 def alert(
     kind: AlertKind,
@@ -63,7 +23,7 @@ def alert(
 
     ``case`` is a severity and a title other than the usual ones.
     """
-    severity, title = case or _USUAL[kind]
+    severity, title = case or kind.usual
     return Alert(kind, severity, title, (*facts, (ACCOUNT, account_id)), account_id)
 
 
@@ -74,7 +34,7 @@ def signal_alert(
     case: tuple[Severity, str] | None = None,
 ) -> Alert:
     """Return an alert about a signal: facts of its own, and those that every record gives."""
-    record, (severity, title) = signal.record, case or _USUAL[kind]
+    record, (severity, title) = signal.record, case or kind.usual
     common = (
         ("Summary", signal.why),
         ("Actor", record.identity.arn or record.identity.type or "unknown"),
@@ -275,7 +235,7 @@ def root_alert(signal: Signal) -> Alert:
 
 def tampering_alert(signal: Signal, found: Tampering) -> Alert:
     """Return the alert for tampering with the watcher: its meaning, and the next step."""
-    severity, title = _USUAL[AlertKind.WATCHER_DISTURBED]
+    severity, title = AlertKind.WATCHER_DISTURBED.usual
     if signal.root:
         severity, title = Severity.CRITICAL, "The root user tampered with the watcher"
     if found.denied:

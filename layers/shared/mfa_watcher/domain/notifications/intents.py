@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Self
 
 from mfa_watcher.domain.notifications.mails import Mail
 
@@ -17,29 +18,69 @@ class Severity(StrEnum):
 
 
 class AlertKind(StrEnum):
-    """The alerts that a security team can receive."""
+    """The alerts that a security team can receive, each with its usual severity and title."""
 
-    SIGN_IN_WITHOUT_MFA = "sign_in_without_mfa"
-    REMOVAL_DENIED = "removal_denied"
-    REMOVAL_UNAPPROVED = "removal_unapproved"
-    REMOVAL_BREAK_GLASS = "removal_break_glass"
-    REQUEST_WAITING = "request_waiting"
-    REQUEST_EXPIRED = "request_expired"
-    REQUEST_FULFILLED = "request_fulfilled"
-    ENROLMENT_OVERDUE = "enrolment_overdue"
-    VIOLATION_WAITING = "violation_waiting"
-    DEVICE_ADDED = "device_added"
-    PASSWORD_KEPT = "password_kept"  # noqa: S105 - an alert's name, no password
-    PASSWORD_POLICY_CHANGED = "password_policy_changed"  # noqa: S105 - an alert's name
-    QUARANTINED = "quarantined"
-    EXEMPTION_CLAIMED = "exemption_claimed"
-    ADDRESS_LEADS_AWAY = "address_leads_away"
-    MAIL_UNDELIVERABLE = "mail_undeliverable"
-    ROOT_ACTIVITY = "root_activity"
-    WATCHER_DISTURBED = "watcher_disturbed"
-    EVENTS_LOST = "events_lost"
-    WATCH_SILENT = "watch_silent"
-    WATCH_BACK = "watch_back"
+    usual: tuple[Severity, str]
+
+    def __new__(cls, name: str, severity: Severity, title: str) -> Self:
+        """Return the kind, which is its name."""
+        kind = str.__new__(cls, name)
+        kind._value_, kind.usual = name, (severity, title)
+        return kind
+
+    SIGN_IN_WITHOUT_MFA = "sign_in_without_mfa", Severity.MEDIUM, "Console sign-in without MFA"
+    REMOVAL_DENIED = "removal_denied", Severity.MEDIUM, "Attempt to remove an MFA device was denied"
+    REMOVAL_UNAPPROVED = "removal_unapproved", Severity.HIGH, "MFA device removed without approval"
+    REMOVAL_BREAK_GLASS = (
+        "removal_break_glass",
+        Severity.HIGH,
+        "MFA device removed by a break-glass role",
+    )
+    REQUEST_WAITING = "request_waiting", Severity.LOW, "A change request waits for a decision"
+    REQUEST_EXPIRED = "request_expired", Severity.MEDIUM, "An approved request expired"
+    REQUEST_FULFILLED = "request_fulfilled", Severity.LOW, "A change request was fulfilled"
+    ENROLMENT_OVERDUE = (
+        "enrolment_overdue",
+        Severity.HIGH,
+        "A user has no MFA device yet after a change request",
+    )
+    VIOLATION_WAITING = (
+        "violation_waiting",
+        Severity.MEDIUM,
+        "A removal without approval waits to be acknowledged",
+    )
+    DEVICE_ADDED = "device_added", Severity.LOW, "MFA device added for a user by somebody else"
+    PASSWORD_KEPT = (
+        "password_kept",
+        Severity.LOW,
+        "Console password that need not be changed at first sign-in",
+    )
+    PASSWORD_POLICY_CHANGED = (
+        "password_policy_changed",
+        Severity.MEDIUM,
+        "The account's password policy changed",
+    )
+    QUARANTINED = "quarantined", Severity.MEDIUM, "A user without MFA was quarantined"
+    EXEMPTION_CLAIMED = (
+        "exemption_claimed",
+        Severity.MEDIUM,
+        "A tag claims an exemption from MFA, which tags cannot grant",
+    )
+    ADDRESS_LEADS_AWAY = (
+        "address_leads_away",
+        Severity.MEDIUM,
+        "A tag names a mail address that is not allowed, so it is not used",
+    )
+    MAIL_UNDELIVERABLE = "mail_undeliverable", Severity.LOW, "A mail cannot be delivered"
+    ROOT_ACTIVITY = "root_activity", Severity.HIGH, "Root user acted on an IAM user or the account"
+    WATCHER_DISTURBED = "watcher_disturbed", Severity.HIGH, "The watcher was tampered with"
+    EVENTS_LOST = "events_lost", Severity.HIGH, "Events about users did not reach the watcher"
+    WATCH_SILENT = (
+        "watch_silent",
+        Severity.HIGH,
+        "No events arrive, not even the watcher's own canary",
+    )
+    WATCH_BACK = "watch_back", Severity.LOW, "Events arrive again"
 
 
 ACCOUNT = "Account"

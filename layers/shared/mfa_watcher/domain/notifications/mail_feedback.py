@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from mfa_watcher.domain.decision import Decision, UserDecision
 from mfa_watcher.domain.history import About, HistoryEntry
+from mfa_watcher.domain.notifications.alerts import alert
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Severity
 from mfa_watcher.domain.notifications.mails import Mail
 from mfa_watcher.domain.users.user import User
@@ -142,12 +143,11 @@ def _alert(report: MailReport, intent: Intent, mail: Mail, user: User | None) ->
             else "Nothing. Correct the address of the security team",
         ),
         ("Time", report.at.isoformat(timespec="seconds")),
-        ("Account", mail.account_id),
     )
-    kind = AlertKind.MAIL_UNDELIVERABLE
+    kind, case = AlertKind.MAIL_UNDELIVERABLE, (Severity.LOW if user else Severity.HIGH, title)
     once_per = user.key.user_id if user else intent.id
-    alert = Alert(kind, Severity.LOW if user else Severity.HIGH, title, facts, mail.account_id)
-    return Intent(f"alert-{kind}-{once_per}", intent.event_id, report.at, alert)
+    found = alert(kind, mail.account_id, *facts, case=case)
+    return Intent(f"alert-{kind}-{once_per}", intent.event_id, report.at, found)
 
 
 _WORDS = {

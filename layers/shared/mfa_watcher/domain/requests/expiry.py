@@ -11,13 +11,8 @@ from mfa_watcher.domain.notifications.intents import AlertKind, Severity
 from mfa_watcher.domain.notifications.mails import Ending
 from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState
 from mfa_watcher.domain.requests.mails import ended, needs_details
-from mfa_watcher.domain.users.user_state import (
-    Draft,
-    Situation,
-    finish,
-    mark_gone,
-    update_from_iam,
-)
+from mfa_watcher.domain.users import user_state
+from mfa_watcher.domain.users.user_state import Draft, Situation
 
 UNANSWERED = "nobody gave details"
 
@@ -26,11 +21,11 @@ def decide_request_due(situation: Situation) -> UserDecision:
     """Return the decision about a due request. ``request`` and ``iam_state`` must be given."""
     iam_state = situation.iam_state
     gone = iam_state is not None and not iam_state.exists
-    draft = mark_gone(situation) if gone else update_from_iam(situation)
+    draft = user_state.mark_gone(situation) if gone else user_state.update_from_iam(situation)
     request = draft.open_request
     if request and request.due_at and request.due_at <= situation.at:
         draft = _take_step(situation, draft, request)
-    return finish(situation, draft, "Request evaluated on schedule", None)
+    return user_state.finish(situation, draft, "Request evaluated on schedule", None)
 
 
 def _take_step(situation: Situation, draft: Draft, request: ChangeRequest) -> Draft:

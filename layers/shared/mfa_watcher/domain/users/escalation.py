@@ -13,15 +13,9 @@ from mfa_watcher.domain.notifications import finding_mails
 from mfa_watcher.domain.notifications.alerts import quarantine_alert
 from mfa_watcher.domain.notifications.mails import Mail
 from mfa_watcher.domain.policy import Quarantine
+from mfa_watcher.domain.users import user_state
 from mfa_watcher.domain.users.user import Finding, MailKind, MfaStatus
-from mfa_watcher.domain.users.user_state import (
-    Draft,
-    Situation,
-    finish,
-    mail_once,
-    mark_gone,
-    update_from_iam,
-)
+from mfa_watcher.domain.users.user_state import Draft, Situation
 
 EVALUATED = "Evaluated on schedule"
 
@@ -34,12 +28,12 @@ def decide_user_due(situation: Situation) -> UserDecision:
     """
     iam_state = situation.iam_state
     if iam_state is not None and not iam_state.exists:
-        return finish(situation, mark_gone(situation), EVALUATED, None)
-    draft = update_from_iam(situation)
+        return user_state.finish(situation, user_state.mark_gone(situation), EVALUATED, None)
+    draft = user_state.update_from_iam(situation)
     draft = _advise_second_device(situation, draft)
     draft = _warn_of_ending_exemption(situation, draft)
     draft = _take_next_step(situation, draft)
-    return finish(situation, draft, EVALUATED, None)
+    return user_state.finish(situation, draft, EVALUATED, None)
 
 
 def _advise_second_device(situation: Situation, draft: Draft) -> Draft:
@@ -51,7 +45,9 @@ def _advise_second_device(situation: Situation, draft: Draft) -> Draft:
     has_one_device = user.mfa_status is MfaStatus.PROTECTED and len(user.devices) == 1
     if not (has_one_device and situation.policy.second_device_after):
         return draft
-    return mail_once(situation, draft, MailKind.SECOND_DEVICE, serial=user.devices[0].serial)
+    return user_state.mail_once(
+        situation, draft, MailKind.SECOND_DEVICE, serial=user.devices[0].serial
+    )
 
 
 def _take_next_step(situation: Situation, draft: Draft) -> Draft:
@@ -91,7 +87,7 @@ def _quarantine(situation: Situation, draft: Draft) -> Draft:
     if dry_run and (finding := draft.user.finding):
         noted = replace(finding, mailed=finding.mailed | {MailKind.QUARANTINED})
         return draft.with_user(finding=noted)
-    draft = mail_once(situation, draft, MailKind.QUARANTINED)
+    draft = user_state.mail_once(situation, draft, MailKind.QUARANTINED)
     return replace(draft.with_user(quarantined_at=situation.at), quarantine_changed=True)
 
 
