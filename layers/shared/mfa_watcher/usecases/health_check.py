@@ -91,9 +91,9 @@ class HealthCheck:
 
     def _rules(self) -> Iterable[CheckResult]:
         own = {id_.rpartition("/")[2] for _, id_ in self.stack.resources.values()}
+        rules = self._each("AWS::Events::Rule", self.inspector.rule)
         return event_checks.check_rules(
-            self._each("AWS::Events::Rule", self.inspector.rule, by=_physical_id),
-            lambda target: target.rpartition(":")[2].rpartition("/")[2] in own,
+            rules, lambda target: target.rpartition(":")[2].rpartition("/")[2] in own
         )
 
     def _forwarder(self, region: str) -> Iterable[CheckResult]:
@@ -110,43 +110,30 @@ class HealthCheck:
     # The watcher's resources ------------------------------------------------------------------
 
     def _event_sources(self) -> Iterable[CheckResult]:
-        kind = "AWS::Lambda::EventSourceMapping"
-        return resource_checks.check_event_sources(
-            self._each(kind, self.inspector.event_source, by=_logical_id)
-        )
+        kind, read = "AWS::Lambda::EventSourceMapping", self.inspector.event_source
+        return resource_checks.check_event_sources(self._each(kind, read, by_logical_id=True))
 
     def _functions(self) -> Iterable[CheckResult]:
-        kind = "AWS::Lambda::Function"
-        return resource_checks.check_functions(
-            self._each(kind, self.inspector.function, by=_physical_id)
-        )
+        functions = self._each("AWS::Lambda::Function", self.inspector.function)
+        return resource_checks.check_functions(functions)
 
     def _schedules(self) -> Iterable[CheckResult]:
-        kind = "AWS::Scheduler::Schedule"
-        return resource_checks.check_schedules(
-            self._each(kind, self.inspector.schedule_enabled, by=_physical_id)
-        )
+        schedules = self._each("AWS::Scheduler::Schedule", self.inspector.schedule_enabled)
+        return resource_checks.check_schedules(schedules)
 
     def _dead_letters(self) -> Iterable[CheckResult]:
-        return resource_checks.check_dead_letters(
-            self._each(
-                "AWS::SQS::Queue", self.inspector.messages, by=_logical_id, ends_with="Letters"
-            )
-        )
+        queues, read = self.stack.of_type("AWS::SQS::Queue").items(), self.inspector.messages
+        dead_letters = {name: read(url) for name, url in queues if name.endswith("Letters")}
+        return resource_checks.check_dead_letters(dead_letters)
 
     def _each(
-        self,
-        kind: str,
-        read: Callable[[str], Reading],
-        *,
-        by: Callable[[str, str], str],
-        ends_with: str = "",
+        self, kind: str, read: Callable[[str], Reading], *, by_logical_id: bool = False
     ) -> Mapping[str, Reading]:
-        """Read each of the stack's resources of a type; ``by`` names it for the reader."""
+        """Read each of the stack's resources of a type, by its physical id if that is its name."""
+        resources = self.stack.of_type(kind).items()
         return {
-            by(logical, physical): read(physical)
-            for logical, physical in self.stack.of_type(kind).items()
-            if logical.endswith(ends_with)
+            logical if by_logical_id else physical: read(physical)
+            for logical, physical in resources
         }
 
     # Mails and alerts -------------------------------------------------------------------------
@@ -265,11 +252,3 @@ def _run_check(check: Check, about: str, run: Run) -> Iterable[CheckResult]:
     except ExternalServiceError as error:
         remedy = "try again; if the error stays, look at the resource yourself"
         return (CheckResult(check, Level.UNKNOWN, str(error), remedy, about),)
-
-
-def _physical_id(_logical: str, physical: str) -> str:
-    return physical
-
-
-def _logical_id(logical: str, _physical: str) -> str:
-    return logical
