@@ -587,8 +587,7 @@ def test_tampering_with_the_watcher_is_recognised(case: Case) -> None:
     assert found.kind is SignalKind.WATCHER_DISTURBED
     assert found.tampering
     assert (found.tampering.part, found.tampering.denied) == (case.part, False)
-    assert found.tampering.meaning
-    assert found.tampering.remedy
+    assert all(found.tampering.advice)
     assert found.subject is None
     assert found.outcome is None
 

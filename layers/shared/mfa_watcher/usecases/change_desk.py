@@ -72,7 +72,7 @@ class ChangeDesk(Desk):
         request = file_request(user, by, now, self.policy, event_id=event_id)
         step = steps.RequestStep(by, now, event_id, self.policy, user, request)
         details = wanted.by(by, now) if wanted else None
-        return self._commit(step, steps.file(step, devices, details, source_ip=source_ip))
+        return self._commit(step, steps.file(step, devices, details, source_ip))
 
     def give_details(self, asked: AskedStep, wanted: WantedChange) -> ChangeRequest:
         """Record what the user wants, and why. The same details again change nothing.

@@ -1,7 +1,7 @@
 """Tampering with the watcher: which call, on which part of it, and the remedy."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -273,6 +273,12 @@ _ADVICE: Final = {
 }
 
 
+_ADVICE_IF_DENIED: Final = (
+    "Nothing changed: somebody tried, and a policy denied it",
+    "Ask who did this and why; if a deployment needs it, make its role an operator role",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Tampering:
     """A call that changed a part of the watcher, or a denied attempt."""
@@ -280,8 +286,11 @@ class Tampering:
     part: Part
     what: str
     denied: bool = False
-    meaning: str = field(default="", compare=False)
-    remedy: str = field(default="", compare=False)
+
+    @property
+    def advice(self) -> tuple[str, str]:
+        """Return what it means, and what to do about it."""
+        return _ADVICE_IF_DENIED if self.denied else _ADVICE[self.part]
 
 
 def find_tampering(record: Record, watcher: Watcher) -> Tampering | None:
@@ -298,13 +307,7 @@ def find_tampering(record: Record, watcher: Watcher) -> Tampering | None:
     what = f"{whose} {part}{which} was {done}"
     if record.denied:
         what = f"{whose} {part}{which} was to be {done}, which was denied"
-    meaning, remedy = _ADVICE[part]
-    if record.denied:
-        meaning = "Nothing changed: somebody tried, and a policy denied it"
-        remedy = (
-            "Ask who did this and why; if a deployment needs it, make its role an operator role"
-        )
-    return Tampering(part, what, record.denied, meaning, remedy)
+    return Tampering(part, what, record.denied)
 
 
 def is_watched_call(record: Record) -> bool:

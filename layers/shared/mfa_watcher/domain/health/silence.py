@@ -1,6 +1,7 @@
 """Which alerts to send about heartbeats: sources that fell silent, and sources that recovered."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -23,26 +24,15 @@ def decide_heartbeat_alerts(
             elif heartbeat.silent_since:
                 back.append(heartbeat)
         if silent:
-            yield _decision(account_id, now, silent_alert(account_id, silent, now), silent=silent)
+            decision = _decision(silent_alert(account_id, silent, now), now)
+            yield replace(decision, silent=tuple(silent))
         if back:
-            yield _decision(account_id, now, recovered_alert(account_id, back, now), back=back)
+            decision = _decision(recovered_alert(account_id, back, now), now)
+            yield replace(decision, recovered=tuple(back))
 
 
-def _decision(
-    account_id: str,
-    now: datetime,
-    alert: Alert,
-    *,
-    silent: Iterable[Heartbeat] = (),
-    back: Iterable[Heartbeat] = (),
-) -> HeartbeatDecision:
-    event_id = f"{alert.kind}-{account_id}-{now:%Y%m%dT%H%M%S}"
-    about, effects = (About.ACCOUNT, account_id, now, event_id), (f"alert: {alert.title}",)
+def _decision(alert: Alert, now: datetime) -> HeartbeatDecision:
+    event_id = f"{alert.kind}-{alert.account_id}-{now:%Y%m%dT%H%M%S}"
+    about, effects = (About.ACCOUNT, alert.account_id, now, event_id), (f"alert: {alert.title}",)
     entry = HistoryEntry(*about, alert.title, effects=effects)
-    return HeartbeatDecision(
-        event_id,
-        (entry,),
-        (intent(event_id, now, alert),),
-        silent=tuple(silent),
-        recovered=tuple(back),
-    )
+    return HeartbeatDecision(event_id, (entry,), (intent(event_id, now, alert),))

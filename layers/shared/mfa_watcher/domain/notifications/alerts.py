@@ -240,7 +240,8 @@ def tampering_alert(signal: Signal, found: Tampering) -> Alert:
         severity, title = Severity.CRITICAL, "The root user tampered with the watcher"
     if found.denied:
         severity, title = Severity.MEDIUM, "Attempt to tamper with the watcher was denied"
-    facts = (("Meaning", found.meaning), ("Next step", found.remedy))
+    meaning, remedy = found.advice
+    facts = (("Meaning", meaning), ("Next step", remedy))
     case = severity, f"{title}: {found.part}"
     return signal_alert(signal, AlertKind.WATCHER_DISTURBED, *facts, case=case)
 

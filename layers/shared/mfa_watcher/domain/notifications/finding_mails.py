@@ -23,8 +23,8 @@ def once_per_finding(  # noqa: PLR0913 - who, which finding, and what caused it
     user: User,
     finding: Finding,
     at: datetime,
-    *,
     request_id: str | None,
+    *,
     signal: Signal | None,
     serial: str | None,
 ) -> mails.Mail:

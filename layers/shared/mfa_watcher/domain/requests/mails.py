@@ -97,7 +97,6 @@ def ended(
     user: User,
     now: datetime,
     ending: mails.Ending,
-    *,
     by: Person | None = None,
 ) -> mails.RequestEndedMail:
     """Return the mail about a request that ended without the change. ``by`` withdrew it."""

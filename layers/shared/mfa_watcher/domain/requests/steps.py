@@ -40,11 +40,7 @@ class RequestStep:
 
 
 def file(
-    step: RequestStep,
-    devices: tuple[Device, ...],
-    details: Details | None = None,
-    *,
-    source_ip: str | None = None,
+    step: RequestStep, devices: tuple[Device, ...], details: Details | None, source_ip: str | None
 ) -> UserDecision:
     """File the step's new request for a user with these devices. The user is mailed in any case."""
     request, user = step.request, step.user

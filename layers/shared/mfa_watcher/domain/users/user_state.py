@@ -309,36 +309,20 @@ def mail_once(
     if finding is None or kind in finding.mailed:
         return draft
     draft = draft.with_user(finding=replace(finding, mailed=finding.mailed | {kind}))
-    mail = once_per_finding(
-        kind,
-        draft.user,
-        finding,
-        situation.at,
-        request_id=draft.open_request_id,
-        signal=situation.signal,
-        serial=serial,
-    )
-    return draft.adding(mail)
+    about = draft.user, finding, situation.at, draft.open_request_id
+    return draft.adding(once_per_finding(kind, *about, signal=situation.signal, serial=serial))
 
 
 def finish(situation: Situation, draft: Draft, why: str, actor: str | None) -> UserDecision:
     """Return the decision: state, history and intents."""
-    key = draft.user.key
-    entry = HistoryEntry(
-        About.USER,
-        f"{key.account_id}/{key.user_id}",
-        situation.at,
-        situation.event_id,
-        why,
-        actor,
-        draft.effects,
-        situation.user.mfa_status,
-        draft.user.mfa_status,
-    )
+    key, at, event_id = draft.user.key, situation.at, situation.event_id
+    about = About.USER, f"{key.account_id}/{key.user_id}", at, event_id
+    before, after = situation.user.mfa_status, draft.user.mfa_status
+    entry = HistoryEntry(*about, why, actor, draft.effects, before, after)
     return UserDecision(
-        situation.event_id,
+        event_id,
         (entry, *_history_of_requests(situation, draft, entry)),
-        tuple(intent(situation.event_id, situation.at, act) for act in draft.acts),
+        tuple(intent(event_id, at, act) for act in draft.acts),
         user=draft.user,
         request=draft.request if draft.request_changed else None,
         quarantine=draft.quarantine_changed,
