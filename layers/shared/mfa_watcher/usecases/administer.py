@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepResult
 from mfa_watcher.domain.users.address_overrides import set_address
@@ -45,32 +46,26 @@ class AdministerUsers:
 
     def grant(self, name: str, *, reason: str, until: datetime) -> User:
         """Exempt a user. Raises NoSuchUserError, ExemptionError, LostRaceError, IamReadError."""
-        now = self.clock()
-        exemption = Exemption(reason, self.caller, now, until)
-        user = self._user(name)
-        decision = grant(user, exemption, self.policy, event_id=self.new_id())
-        self.store.commit(decision, now=now)
-        return decision.user
+        user, exemption = self._user(name), Exemption(reason, self.caller, self.clock(), until)
+        return self._commit(grant(user, exemption, self.policy, event_id=self.new_id()))
 
     def revoke(self, name: str) -> User:
         """End an exemption now. Raises NoSuchUserError, ExemptionError, LostRaceError."""
-        now = self.clock()
-        user = self._user(name)
-        decision = revoke(user, self.caller, now, event_id=self.new_id())
-        self.store.commit(decision, now=now)
-        return decision.user
+        user, now = self._user(name), self.clock()
+        return self._commit(revoke(user, self.caller, now, event_id=self.new_id()))
 
     def set_address(self, name: str, address: str | None) -> User:
         """Set the address that comes before any tag; None: the tags count again.
 
         Raises NoSuchUserError, AddressError, LostRaceError, IamReadError.
         """
-        now = self.clock()
-        user = self._user(name)
-        decision = set_address(
-            user, address, self.addresses, self.caller, now, event_id=self.new_id()
+        user, now, event_id = self._user(name), self.clock(), self.new_id()
+        return self._commit(
+            set_address(user, address, self.addresses, self.caller, now, event_id=event_id)
         )
-        self.store.commit(decision, now=now)
+
+    def _commit(self, decision: UserDecision) -> User:
+        self.store.commit(decision, now=self.clock())
         return decision.user
 
     def _user(self, name: str) -> User:

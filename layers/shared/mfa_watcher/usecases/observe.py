@@ -14,11 +14,7 @@ from mfa_watcher.domain.events.tampering import Watcher
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.requests.change_request import ChangeRequest
 from mfa_watcher.domain.users.user import IamState, User, UserKey
-from mfa_watcher.domain.users.user_state import (
-    MFA_STATUS_FACTS,
-    Situation,
-    is_fulfil_role_acting,
-)
+from mfa_watcher.domain.users.user_state import MFA_STATUS_FACTS, Situation, is_fulfil_role_acting
 from mfa_watcher.ports.accounts import Accounts
 from mfa_watcher.ports.errors import AlreadyDecidedError, UnactionableError
 from mfa_watcher.ports.iam import IamReaderFactory

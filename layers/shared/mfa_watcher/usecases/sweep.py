@@ -23,11 +23,7 @@ from mfa_watcher.domain.sweep.comparison import NOT_IN_INVENTORY, Candidate, Swe
 from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepDecision, SweepResult
 from mfa_watcher.domain.users.user import IamState, User
 from mfa_watcher.domain.users.user_state import ALL_FACTS, MFA_STATUS_FACTS, Fact, Situation
-from mfa_watcher.ports.errors import (
-    AlreadyDecidedError,
-    ExternalServiceError,
-    UnactionableError,
-)
+from mfa_watcher.ports.errors import AlreadyDecidedError, ExternalServiceError, UnactionableError
 from mfa_watcher.ports.iam import AccountListReader, CountedIamReader
 from mfa_watcher.ports.queues import SweepQueue
 from mfa_watcher.ports.store import Store

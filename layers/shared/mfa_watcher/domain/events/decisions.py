@@ -14,11 +14,7 @@ from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications import alerts
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity, intent
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.requests.change_request import (
-    USER_GONE,
-    Attempt,
-    open_request,
-)
+from mfa_watcher.domain.requests.change_request import USER_GONE, Attempt, open_request
 from mfa_watcher.domain.requests.mails import denied
 from mfa_watcher.domain.users import user_state
 from mfa_watcher.domain.users.user import Cause, MailKind, MfaStatus, User

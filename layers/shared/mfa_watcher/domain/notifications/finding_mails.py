@@ -43,7 +43,8 @@ def once_per_finding(  # noqa: PLR0913 - who, which finding, and what caused it
         case MailKind.SECOND_DEVICE:
             return mails.SecondDeviceMail(**common, devices=devices)
         case MailKind.GUIDE | MailKind.DEVICE_LOST:
-            if kind is MailKind.DEVICE_LOST and signal and not _is_removal(signal):
+            removal = signal is not None and signal.kind is SignalKind.DEVICE_REMOVAL
+            if kind is MailKind.DEVICE_LOST and not removal:
                 signal = None  # it made us look, and who caused it has removed nothing
             return mails.GuideMail(
                 kind=kind,
@@ -91,10 +92,6 @@ def exemption_ending(
         opened_at=exemption.granted_at,
         next_at=exemption.until,
     )
-
-
-def _is_removal(signal: Signal) -> bool:
-    return signal.kind is SignalKind.DEVICE_REMOVAL
 
 
 # The values of the fields that several mails have.

@@ -16,12 +16,7 @@ from mfa_watcher.domain.sweep.account_lists import AccountLists, ListedState
 from mfa_watcher.domain.sweep.user_inventory import InventoryEntry
 from mfa_watcher.domain.users.devices import Device, DeviceKind
 from mfa_watcher.domain.users.user import IamState, MfaStatus, User, UserKey
-from mfa_watcher.domain.users.user_state import (
-    Situation,
-    finish,
-    mark_gone,
-    update_from_iam,
-)
+from mfa_watcher.domain.users.user_state import Situation, finish, mark_gone, update_from_iam
 
 EVENT_DELAY = timedelta(minutes=15)
 """How long an event may take to reach us: a younger change has not been missed yet."""

@@ -89,11 +89,6 @@ class Finding:
     closed_at: datetime | None = None
     closure: Closure | None = None
 
-    @property
-    def is_open(self) -> bool:
-        """Return whether the finding is still open."""
-        return self.closed_at is None
-
 
 @dataclass(frozen=True, slots=True)
 class Exemption:
@@ -152,7 +147,7 @@ class User:
     @property
     def open_finding(self) -> Finding | None:
         """Return the finding if it is open."""
-        return self.finding if self.finding and self.finding.is_open else None
+        return self.finding if self.finding and self.finding.closed_at is None else None
 
     @property
     def due_at(self) -> datetime | None:
