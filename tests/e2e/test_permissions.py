@@ -30,8 +30,12 @@ NOT_IN_THE_STORY = (
     "sts:AssumeRole",  # a member's user is due, quarantined, or mailed at the second try
 )
 
-# And of one function: a sweep asks for passwords only if the credential report is an old one.
-NOT_IN_THE_STORY_OF = {"SweepRole": {"iam:GetLoginProfile"}}
+# And of one function: a sweep asks for passwords only if the credential report is an old one, the
+# quarantine commits a decision only about a user who has too many policies.
+NOT_IN_THE_STORY_OF = {
+    "SweepRole": {"iam:GetLoginProfile"},
+    "QuarantineRole": {"dynamodb:PutItem"},
+}
 
 
 # Redeliver has nothing to do until deliver fails.

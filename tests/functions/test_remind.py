@@ -327,6 +327,38 @@ def test_a_quarantine_that_iam_refuses_stays_due(
     assert attached(account) == [quarantine_policy]
 
 
+@pytest.mark.usefixtures("ana", "quarantine_policy")
+def test_a_user_with_as_many_policies_as_iam_allows_is_reported_once_and_not_tried_again(
+    product: Product, account: Account
+) -> None:
+    go_on_for(product, 21)
+    account.calls.refused["iam:AttachUserPolicy"] = Refusal("LimitExceeded")
+    assert list(product.apply_quarantines().values()) == ["not possible: too many policies"]
+    assert sent(product) == {"alert quarantine_failed": 1}
+    assert product.apply_quarantines() == {}
+    [user] = account.items("USER#", "STATE")
+    assert user.get("quarantined_at") is None
+    assert "alert quarantine_failed" not in go_on_for(product, 30)
+    assert product.apply_quarantines() == {}
+
+
+@pytest.mark.usefixtures("ana", "quarantine_policy")
+def test_a_quarantine_that_failed_is_reported_once_even_if_the_function_then_dies(
+    product: Product, account: Account
+) -> None:
+    go_on_for(product, 21)
+    account.calls.refused["iam:AttachUserPolicy"] = Refusal("LimitExceeded")
+    account.calls.refused["dynamodb:UpdateItem"] = Refusal("ProvisionedThroughputExceededException")
+    with pytest.raises(ExceptionGroup):
+        product.apply_quarantines()
+    account.calls.refused.clear()
+    assert sent(product) == {"alert quarantine_failed": 1}
+    # Its record says by now that it is not quarantined.
+    assert list(product.apply_quarantines().values()) == ["released"]
+    assert attached(account) == []
+    assert sent(product) == {}
+
+
 @pytest.mark.usefixtures("ana")
 def test_quarantine_stops_before_its_time_is_over_and_the_next_run_continues(
     product: Product, account: Account, quarantine_policy: str

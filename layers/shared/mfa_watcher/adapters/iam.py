@@ -10,7 +10,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from mfa_watcher.domain.requests.passwords import Password
 from mfa_watcher.domain.users.devices import Device
-from mfa_watcher.ports.errors import IamDeniedError, IamReadError, IamWriteError
+from mfa_watcher.ports.errors import (
+    IamDeniedError,
+    IamReadError,
+    IamWriteError,
+    PolicyQuotaError,
+)
 from mfa_watcher.ports.iam import IamUser
 
 if TYPE_CHECKING:
@@ -87,17 +92,25 @@ class BotoIamQuarantine:
         self._policy_arn = policy_arn
 
     def quarantine(self, name: str) -> None:
-        """Call AttachUserPolicy; a second call has no effect, nor one for a deleted user."""
-        _change(
+        """Call AttachUserPolicy; a second call has no effect, nor one for a deleted user.
+
+        A user can have 10 managed policies by default (IAM user guide, "IAM and AWS STS quotas").
+        """
+        code = _error_code(
             "AttachUserPolicy",
             lambda: self._client.attach_user_policy(UserName=name, PolicyArn=self._policy_arn),
+            _NO_SUCH,
+            _QUOTA,
         )
+        if code == _QUOTA:
+            raise PolicyQuotaError(f"IAM attaches no further policy to {name}")
 
     def release(self, name: str) -> None:
         """Call DetachUserPolicy; nothing to detach, or a deleted user, is no error."""
-        _change(
+        _error_code(
             "DetachUserPolicy",
             lambda: self._client.detach_user_policy(UserName=name, PolicyArn=self._policy_arn),
+            _NO_SUCH,
         )
 
 
@@ -151,6 +164,7 @@ class BotoIamReset:
 
 _NO_SUCH = "NoSuchEntity"
 _IN_USE = "DeleteConflict"
+_QUOTA = "LimitExceeded"
 
 _BUSY = "IAM is busy. Try again in a minute"
 _REMEDIES = {
@@ -200,14 +214,3 @@ def _no_details_logged() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
-
-
-def _change(call: str, change: Callable[[], object]) -> None:
-    try:
-        change()
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if not code.startswith("NoSuchEntity"):
-            raise IamWriteError(f"IAM did not do {call}: {code}") from error
-    except BotoCoreError as error:
-        raise IamWriteError(f"IAM did not do {call}: {type(error).__name__}") from error

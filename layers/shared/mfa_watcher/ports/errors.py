@@ -39,6 +39,10 @@ class IamDeniedError(IamWriteError):
     """A policy denies the change, so it was certainly not made."""
 
 
+class PolicyQuotaError(IamWriteError):
+    """The user has as many managed policies as IAM allows; trying again alone does not help."""
+
+
 class FulfilmentInterruptedError(ExternalServiceError):
     """A request is only partly fulfilled. The text names the reason and the remedy."""
 

@@ -1,10 +1,13 @@
 """Quarantine: making IAM agree with what users' records say."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from mfa_watcher.domain.users.escalation import decide_quarantine_failed
 from mfa_watcher.domain.users.user import UserKey
+from mfa_watcher.ports.errors import AlreadyDecidedError, PolicyQuotaError
 from mfa_watcher.ports.iam import IamQuarantineFactory, IamReaderFactory
 from mfa_watcher.ports.store import Store
 
@@ -25,9 +28,9 @@ class QuarantineUsers:
     def apply(self, key: UserKey) -> str:
         """Quarantine or release one user, and return what was done.
 
-        Raises IamReadError or IamWriteError; the user then stays due. A user who has enrolled a
-        device meanwhile is not quarantined: the event of the enrolment is about to update the
-        record.
+        Raises IamReadError, IamWriteError or LostRaceError; the user then stays due. A user who has
+        enrolled a device meanwhile is not quarantined: the event of the enrolment is about to
+        update the record. A user who has too many policies is reported once, and not tried again.
         """
         read_at, user = self.clock(), self.store.user(key)
         iam, quarantine = self.iam_of(key.account_id), self.quarantine_of(key.account_id)
@@ -40,7 +43,12 @@ class QuarantineUsers:
         elif iam.devices(user.name):
             done = "has enrolled"
         else:
-            quarantine.quarantine(user.name)
-            done = "quarantined"
+            try:
+                quarantine.quarantine(user.name)
+                done = "quarantined"
+            except PolicyQuotaError:
+                with suppress(AlreadyDecidedError):
+                    self.store.commit(decide_quarantine_failed(user, read_at), now=read_at)
+                done = "not possible: too many policies"
         self.store.quarantine_done(key, decided_at=read_at)
         return done

@@ -137,6 +137,18 @@ def quarantine_alert(user: User, at: datetime, *, dry_run: bool) -> Alert:
     )
 
 
+def quarantine_failed_alert(user: User) -> Alert:
+    """Return the alert for a user who has too many managed policies for one more."""
+    return alert(
+        AlertKind.QUARANTINE_FAILED,
+        user.key.account_id,
+        ("User", user.name),
+        ("Reason", "IAM attaches no further managed policy to the user (10 by default)"),
+        ("Meaning", "The user can still do everything without MFA, and is not tried again"),
+        ("Next step", "Detach a policy from the user, and attach the quarantine policy yourself"),
+    )
+
+
 # Whether events arrive ----------------------------------------------------------------------------
 
 _MOST_NAMED = 20

@@ -61,6 +61,11 @@ class AlertKind(StrEnum):
         "The account's password policy changed",
     )
     QUARANTINED = "quarantined", Severity.MEDIUM, "A user without MFA was quarantined"
+    QUARANTINE_FAILED = (
+        "quarantine_failed",
+        Severity.MEDIUM,
+        "A user without MFA could not be quarantined",
+    )
     EXEMPTION_CLAIMED = (
         "exemption_claimed",
         Severity.MEDIUM,

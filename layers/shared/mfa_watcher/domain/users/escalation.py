@@ -7,14 +7,17 @@ week, and a quarantine if the security team wants it.
 """
 
 from dataclasses import replace
+from datetime import datetime
 
 from mfa_watcher.domain.decision import UserDecision
+from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications import finding_mails
-from mfa_watcher.domain.notifications.alerts import quarantine_alert
+from mfa_watcher.domain.notifications.alerts import quarantine_alert, quarantine_failed_alert
+from mfa_watcher.domain.notifications.intents import intent
 from mfa_watcher.domain.notifications.mails import Mail
 from mfa_watcher.domain.policy import Quarantine
 from mfa_watcher.domain.users import user_state
-from mfa_watcher.domain.users.user import Finding, MailKind, MfaStatus
+from mfa_watcher.domain.users.user import Finding, MailKind, MfaStatus, User
 from mfa_watcher.domain.users.user_state import Draft, Situation
 
 EVALUATED = "Evaluated on schedule"
@@ -89,6 +92,26 @@ def _quarantine(situation: Situation, draft: Draft) -> Draft:
         return draft.with_user(finding=noted)
     draft = user_state.mail_once(situation, draft, MailKind.QUARANTINED)
     return replace(draft.with_user(quarantined_at=situation.at), quarantine_changed=True)
+
+
+def decide_quarantine_failed(user: User, at: datetime) -> UserDecision:
+    """Return the decision about a user to whom the quarantine policy cannot be attached.
+
+    The record then says that the user is not quarantined. This finding does not cause another try.
+    """
+    event_id = f"quarantine-failed-{user.key.user_id}-{user.version}"
+    alert = quarantine_failed_alert(user)
+    subject = f"{user.key.account_id}/{user.key.user_id}"
+    effects = ("not quarantined", f"alert: {alert.kind}")
+    status = user.mfa_status
+    what = "IAM attaches no further policy to the user"
+    entry = HistoryEntry(About.USER, subject, at, event_id, what, None, effects, status, status)
+    return UserDecision(
+        event_id,
+        (entry,),
+        (intent(event_id, at, alert),),
+        user=replace(user, quarantined_at=None),
+    )
 
 
 def _mails_of_step(
