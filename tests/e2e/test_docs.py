@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -155,7 +156,8 @@ def operator(fresh: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Operat
     doctor_story.make_healthy(doctor_story.CheckedAccount(fresh))
     lines = (json.dumps(one["record"]) for one in fresh.account.records())
     (folder / "records.jsonl").write_text("\n".join(lines))
-    operator.variables = names(operator)
+    last_day = datetime.now(UTC) + timedelta(days=30)
+    operator.variables = names(operator) | {"LAST_DAY": f"{last_day:%Y-%m-%d}"}
     # The health check is about an account with forwarders.
     operator.run(the_block_with("cloudformation deploy").text, olivia)
     return operator
