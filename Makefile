@@ -39,6 +39,7 @@ stamp = $(1)/made-for-$(VERSION)-$(shell { pwd; cat $(2); } 2>/dev/null | cksum 
 DEV := $(call stamp,.venv,requirements/dev.txt)
 SAM := $(call stamp,.venv-sam,requirements/sam.txt)
 SANDBOX := $(call stamp,.venv-sandbox,requirements/sandbox.txt)
+AWS := $(call stamp,.venv-aws,requirements/aws-cli.txt)
 LOCK := $(call stamp,.venv-lock,requirements/lock.txt)
 
 interpreter:
@@ -64,6 +65,10 @@ $(SAM): | interpreter
 
 $(SANDBOX): | interpreter
 	$(call make_environment,.venv-sandbox,requirements/sandbox.txt)
+
+$(AWS): | interpreter
+	$(call make_environment,.venv-aws,requirements/aws-cli.txt)
+	@.venv-aws/bin/python tools/unpack_aws_cli.py
 
 $(LOCK): | interpreter
 	$(call make_environment,.venv-lock,requirements/lock.txt)
@@ -98,7 +103,7 @@ test: $(DEV) ## Run the tests, but those of the deployed sandbox
 	$(call say,Tests; those of the deployed sandbox (e2e) are in make test-e2e)
 	@.venv/bin/python -m pytest --numprocesses=auto --dist=worksteal $(ARGS)
 
-test-e2e: environments ## Run the tests of the product as it is deployed into the sandbox
+test-e2e: environments $(AWS) ## Run the tests of the product as it is deployed into the sandbox
 	$(call say,Tests of the deployed sandbox)
 	@.venv/bin/python -m pytest --numprocesses=2 tests/e2e $(ARGS)
 
@@ -147,8 +152,9 @@ build: $(SAM) ## Build for deployment; then: .venv-sam/bin/sam deploy --guided
 	@PYTHON="$(INTERPRETER)" .venv-sam/bin/sam build $(ARGS)
 
 lock: $(LOCK) ## Write the lock files anew; ARGS=--upgrade takes the newest releases
-	@for name in layers/dependencies/requirements requirements/dev requirements/sam requirements/sandbox requirements/lock; do \
-	  echo "$$name.txt"; $(COMPILE) $(ARGS) $$name.in --output-file $$name.txt >/dev/null || exit 1; done
+	@for name in layers/dependencies/requirements requirements/dev requirements/sam requirements/sandbox requirements/lock requirements/aws-cli; do \
+	  case $$name in */aws-cli) only=--no-deps;; *) only=;; esac; \
+	  echo "$$name.txt"; $(COMPILE) $(ARGS) $$only $$name.in --output-file $$name.txt >/dev/null || exit 1; done
 	@! grep -nE '://|file:' layers/dependencies/requirements.txt requirements/*.txt
 
 clean: ## Remove what the other targets made

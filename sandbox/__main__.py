@@ -48,12 +48,13 @@ def main() -> int:
                 return up(console, arguments.port, arguments.bind)
             case "invoke":
                 account = _running(arguments.port)
-                return local.invoke(account, arguments.port, arguments.function, arguments.event)
+                local.invoke(account, arguments.port, arguments.function, arguments.event)
+                return 0
             case _:
                 return sign_in(console, arguments.port, arguments.user, mfa=arguments.mfa)
-    except (EmulatorError, DeployError) as error:
+    except (EmulatorError, DeployError, local.InvocationError) as error:
         for line in [str(error), *getattr(error, "__notes__", [])]:
-            console.print(f"[bold red]{escape(line)}", highlight=False)
+            console.print(f"[bold red]{escape(line)}", highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         return 130

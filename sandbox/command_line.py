@@ -11,6 +11,7 @@ from typing import Final
 
 from sandbox.account import Principal
 from sandbox.deploy import Stack
+from sandbox.only_this_machine import guarded
 from sandbox.warm_python import SUPPORTED, WarmPython
 
 # The URLs are given to users, who may not read them from the stack.
@@ -23,7 +24,7 @@ _PASSWORD: Final = re.compile(r"(?<=is not stored:\n\n  )\S+")
 
 WARM: Final = WarmPython(
     sys.executable,
-    os.environ,
+    guarded(os.environ),
     modules=(
         "boto3",
         "botocore.httpsession",
@@ -44,7 +45,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m mfa_watcher`, with none of our own AWS settings but `environment`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    command, environment = ["-m", "mfa_watcher", *arguments], kept | dict(environment)
+    command, environment = ["-m", "mfa_watcher", *arguments], guarded(kept | dict(environment))
     if not SUPPORTED:
         return subprocess.run(
             [sys.executable, *command],

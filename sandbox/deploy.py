@@ -21,6 +21,7 @@ from sandbox.emulator import (
     ROOT_SECRET,
     layer_target,
 )
+from sandbox.only_this_machine import guarded
 
 STACK: Final = "mfa-watcher"
 BUCKET: Final = "sam-artifacts"
@@ -148,6 +149,8 @@ def _sam(command: str, *arguments: str, home: Path, **environment: str) -> None:
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SAM_"))
     }
+    if command != "build":  # which asks no AWS, and lets pip fetch what the layers are made of
+        kept = guarded(kept)
     finished = subprocess.run(
         [sam(), command, "--config-file", str(settings), "--region", REGION, *arguments],
         cwd=ROOT,

@@ -91,7 +91,7 @@ def run(console: Console, sandbox: Sandbox) -> list[str]:
     console.print()
     console.rule("[bold]the doctor", align="left", style="dim")
     console.print("[italic]mfa-watcher doctor: does everything that the watcher needs work?")
-    _make_healthy(account)
+    make_healthy(account)
     healthy = account.check()
     _show(console, healthy)
     wrong = [
@@ -135,7 +135,7 @@ def _show(console: Console, verdicts: list[Json]) -> None:
         )
 
 
-def _make_healthy(account: CheckedAccount) -> None:
+def make_healthy(account: CheckedAccount) -> None:
     """Do what a person does once in an account, and run what the schedules run."""
     cloudtrail, s3 = account.client("cloudtrail"), account.client("s3")
     if not cloudtrail.describe_trails()["trailList"]:

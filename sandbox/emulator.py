@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
+from sandbox.only_this_machine import guarded
+
 ROOT: Final = Path(__file__).resolve().parent.parent
 HOME: Final = ROOT / ".sandbox"
 
@@ -127,7 +129,7 @@ class Emulator:
     def _environment(self, temporary: Path) -> dict[str, str]:
         """Return an environment without the user's AWS settings, which functions would inherit."""
         kept = {name: os.environ[name] for name in ("HOME", "LANG", "PATH") if name in os.environ}
-        return kept | {
+        variables = {
             "AUTH": "true",
             "AWS_ACCESS_KEY_ID": ROOT_KEY,
             "AWS_SECRET_ACCESS_KEY": ROOT_SECRET,
@@ -142,6 +144,7 @@ class Emulator:
             "STATE_DIR": str(temporary / "state"),
             "TMPDIR": str(temporary),
         }
+        return guarded(kept | variables)
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         url = f"{self.endpoint}/_ministack/ready"

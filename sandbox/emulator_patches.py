@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id
-from ministack.services import dynamodb, iam, lambda_svc, ses_v2
+from ministack.services import dynamodb, iam, lambda_svc, ses_v2, sqs
 from ministack.services.cloudformation import provisioners
 
 from sandbox import (
@@ -63,6 +63,7 @@ def install(observe: Callable[[Decision], None]) -> None:
     )
     iam._IAM_HANDLERS["EnableMFADevice"] = _with_codes_checked(iam._IAM_HANDLERS["EnableMFADevice"])
     iam._IAM_HANDLERS["UpdateUser"] = _update_user
+    sqs._HANDLERS["StartMessageMoveTask"] = _start_message_move_task
     for more in (function_processes, function_urls, mfa_sessions, organization, passwords):
         more.install()
 
@@ -200,6 +201,8 @@ def _with_iam_resources(extract: Any) -> Any:
         if service == "iam" and no_user_named and _calling_user():
             return _caller_arn()
         resource: str = extract(service, *request)
+        if service == "sqs" and resource == "*":
+            return iam_actions._safe_json_field(request[3], "SourceArn") or resource
         if service == "events":
             return _rule_resource(resource, request[3], region, account)
         return resource
@@ -359,6 +362,36 @@ def _update_user(form: dict[str, Any]) -> Any:
     for group in iam._groups.values():
         group["Users"] = [new if name == old else name for name in group.get("Users", [])]
     return iam._xml(200, "UpdateUserResponse", "")
+
+
+# --- SQS ----------------------------------------------------------------------------------------
+
+
+def _start_message_move_task(call: dict[str, Any], _: str) -> dict[str, str]:
+    """Move what waits in a queue of dead letters at once, as new messages with their attributes.
+
+    Without a destination, a message goes to the queue that SQS moved it from. SQS knows none for a
+    message that was sent to the queue of dead letters.
+    """
+    source = sqs._queue_by_arn(call.get("SourceArn", ""))
+    if source is None:
+        raise sqs._Err(
+            "ResourceNotFoundException",
+            "The resource that you specified for the SourceArn parameter doesn't exist.",
+        )
+    for message in [one for one in source["messages"] if one["visible_at"] <= time.time()]:
+        origin = message["sys"].get("DeadLetterQueueSourceArn", "")
+        target = sqs._queue_by_arn(call.get("DestinationArn") or origin)
+        if target is None:
+            continue
+        sent = {
+            "QueueUrl": target["url"],
+            "MessageBody": message["body"],
+            "MessageAttributes": message["message_attributes"],
+        }
+        sqs._act_send_message(sent, "")
+        source["messages"].remove(message)
+    return {"TaskHandle": base64.b64encode(call["SourceArn"].encode()).decode()}
 
 
 # --- CloudFormation -----------------------------------------------------------------------------

@@ -13,10 +13,14 @@ from sandbox.scenarios import SCENARIOS
 from sandbox.setup import Sandbox
 from sandbox.time_shift import make_waiting_due
 from sandbox.timeline import ScenarioResult, Timeline
+from tests.e2e.docker import BRIDGE
 from tests.e2e.waiting import Outage, eventually
 
 OWN_SANDBOX = {"test_append_only", "test_function_urls", "test_guard_matrix", "test_tampering"}
-"""The files that deploy for themselves. All others examine the one account of the story."""
+"""The files that deploy for themselves."""
+
+FRESH = {"test_docs", "test_local_functions", "test_only_this_machine"}
+"""Those that share an account in which no story was played. All others examine the story's."""
 
 
 class BySandbox(LoadScopeScheduling):  # type: ignore[misc]
@@ -27,7 +31,7 @@ class BySandbox(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         file = Path(nodeid.partition("::")[0]).stem
-        return file if file in OWN_SANDBOX else "story"
+        return file if file in OWN_SANDBOX else "fresh" if file in FRESH else "story"
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -55,6 +59,18 @@ def demo_run(
         with (home / "timeline.txt").open("w") as transcript:
             results = Timeline(Console(file=transcript, width=120)).run(SCENARIOS, sandbox)
         yield sandbox, results
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A sandbox in which nothing has happened yet, and which containers reach."""
+    try:
+        interpreter()
+    except EmulatorError as error:
+        pytest.skip(str(error))
+    home = tmp_path_factory.mktemp("fresh")
+    with Sandbox.running(Emulator(free_port(), home, BRIDGE)) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture(scope="session")

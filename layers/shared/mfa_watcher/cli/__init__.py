@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from mfa_watcher import __version__
-from mfa_watcher.cli import addresses, doctor, exemptions, mail, replay, requests, roster
+from mfa_watcher.cli import addresses, doctor, exemptions, mail, names, replay, requests, roster
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     roster.add_command(commands)
     mail.add_command(commands)
     doctor.add_command(commands)
+    names.add_command(commands)
     options = parser.parse_args(arguments)
     try:
         code: int = options.run(options)

@@ -155,6 +155,25 @@ def health_check(options: argparse.Namespace) -> "HealthCheck":
     )
 
 
+def deployed_stack(options: argparse.Namespace) -> "CheckedStack":
+    """Return the deployed stack, with its resources. Raises AccountError."""
+    import boto3
+    from botocore.exceptions import BotoCoreError
+
+    from mfa_watcher.adapters.inspection import BotoInspector
+
+    try:
+        session = boto3.Session(profile_name=options.profile, region_name=options.region)
+        build: Callable[..., Any] = session.client
+        return BotoInspector(lambda service, region=None: build(service, region)).stack(
+            options.stack
+        )
+    except MissingPermissionError as error:
+        raise AccountError(f"{error} is denied, and without it no name can be read") from error
+    except (BotoCoreError, InspectionError) as error:
+        raise AccountError(f"{error}") from error
+
+
 def _accounts(stack: "CheckedStack", build: "BuildClient") -> "Accounts":
     from mfa_watcher.adapters.accounts import NamedAccounts, OrganizationAccounts
 
