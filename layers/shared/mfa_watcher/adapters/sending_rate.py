@@ -3,10 +3,10 @@
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mfa_watcher.adapters import items
-from mfa_watcher.adapters.items import from_wire, key_of, to_wire
+from mfa_watcher.adapters.items import Item, key_of
+from mfa_watcher.adapters.table import Table
 from mfa_watcher.ports.errors import ThrottledError
 from mfa_watcher.ports.notifications import AlertPosition
 
@@ -40,8 +40,7 @@ class DynamoSendingRate:
         sleep: Callable[[float], None],
     ) -> None:
         """Take a DynamoDB client; ``rate`` returns the account's mails per second."""
-        self._client = client
-        self._table = table_name
+        self._table = Table(client, table_name)
         self._rate = rate
         self._clock = clock
         self._sleep = sleep
@@ -65,11 +64,10 @@ class DynamoSendingRate:
         return None if moved is None else now
 
     def _take_later_slot(self, now: int, step: int) -> int:
-        latest = now + int(MAX_WAIT / timedelta(milliseconds=1))
         moved = self._move(
             "SET next_at = next_at + :step",
             "next_at <= :latest",
-            {":step": step, ":latest": latest},
+            {":step": step, ":latest": now + int(MAX_WAIT / timedelta(milliseconds=1))},
         )
         if moved is None:
             raise ThrottledError(
@@ -77,20 +75,10 @@ class DynamoSendingRate:
             )
         return max(now, int(moved["next_at"]))
 
-    def _move(self, update: str, condition: str, values: dict[str, Any]) -> items.Item | None:
+    def _move(self, update: str, condition: str, values: Item) -> Item | None:
         """Change the time of the next slot; return the old item, None if the condition fails."""
-        try:
-            answer = self._client.update_item(
-                TableName=self._table,
-                Key=key_of(_SENDING_RATE),
-                UpdateExpression=update,
-                ConditionExpression=condition,
-                ExpressionAttributeValues=to_wire(values),
-                ReturnValues="UPDATED_OLD",
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return None
-        return from_wire(answer.get("Attributes", {}))
+        key = key_of(_SENDING_RATE)
+        return self._table.try_update(key, update, condition, values, "UPDATED_OLD")
 
 
 class DynamoAlertCounter:
@@ -98,8 +86,7 @@ class DynamoAlertCounter:
 
     def __init__(self, client: "DynamoDBClient", *, table_name: str, length: timedelta) -> None:
         """Take a DynamoDB client and the window's length; with zero, each alert is the first."""
-        self._client = client
-        self._table = table_name
+        self._table = Table(client, table_name)
         self._length = length
 
     def count(self, *, urgent: bool, now: datetime) -> AlertPosition:
@@ -126,19 +113,8 @@ class DynamoAlertCounter:
                 return AlertPosition(int(found[counter]), ends)
         return AlertPosition(1, now)
 
-    def _change(self, update: str, condition: str, values: dict[str, Any]) -> items.Item | None:
-        try:
-            answer = self._client.update_item(
-                TableName=self._table,
-                Key=key_of(_ALERTS),
-                UpdateExpression=update,
-                ConditionExpression=condition,
-                ExpressionAttributeValues=to_wire(values),
-                ReturnValues="ALL_NEW",
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return None
-        return from_wire(answer["Attributes"])
+    def _change(self, update: str, condition: str, values: Item) -> Item | None:
+        return self._table.try_update(key_of(_ALERTS), update, condition, values, "ALL_NEW")
 
 
 def _milliseconds(moment: datetime) -> int:
