@@ -116,7 +116,8 @@ class TableSettings(BaseModel):
 class PolicySettings(TableSettings):
     """The security team's choices: each parameter of the stack that is part of the policy.
 
-    Every function has all of them, so that none decides by other rules than its neighbours.
+    Every function has all of them, so that none decides by other rules than its neighbours; expire
+    and the desks need no more.
     """
 
     # When users are written to, and when more than that happens.
@@ -185,11 +186,16 @@ class PolicySettings(TableSettings):
         )
 
 
-class ObserveSettings(PolicySettings):
-    """The environment of on_sign_in and on_iam_change."""
+class QueueSettings(PolicySettings):
+    """The environment of a function that a queue calls; on_mail_feedback needs no more."""
 
     dead_letter_queue_url: Text
     max_receive_count: CountFromOne
+
+
+class ObserveSettings(QueueSettings):
+    """The environment of on_sign_in and on_iam_change."""
+
     path: Annotated[EventPath, Field(alias="EVENTS")]
     watcher_name: Text
     watcher_key: Text
@@ -199,13 +205,6 @@ class ObserveSettings(PolicySettings):
     def watcher(self) -> Watcher:
         """What belongs to the watcher itself."""
         return Watcher(self.watcher_name, self.watcher_key, self.guard_scp_id)
-
-
-class MailFeedbackSettings(PolicySettings):
-    """The environment of on_mail_feedback."""
-
-    dead_letter_queue_url: Text
-    max_receive_count: CountFromOne
 
 
 class DeliverSettings(PolicySettings):
@@ -230,16 +229,10 @@ class RemindSettings(PolicySettings):
     quarantines_members: bool
 
 
-class ExpireSettings(PolicySettings):
-    """The environment of expire."""
-
-
-class SweepSettings(PolicySettings):
+class SweepSettings(QueueSettings):
     """The environment of sweep."""
 
     sweep_queue_url: Text
-    dead_letter_queue_url: Text
-    max_receive_count: CountFromOne
 
 
 class WatchSettings(PolicySettings):
@@ -267,14 +260,6 @@ class QuarantineSettings(PolicySettings):
         if account_id == self.account_id:
             return self.quarantine_policy_arn
         return f"arn:{self.partition}:iam::{account_id}:policy/{self.member_quarantine_policy}"
-
-
-class ChangeDeskSettings(PolicySettings):
-    """The environment of change_desk."""
-
-
-class ApprovalDeskSettings(PolicySettings):
-    """The environment of approval_desk."""
 
 
 class FulfilSettings(PolicySettings):
