@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.header import Header
 from typing import TYPE_CHECKING
@@ -74,21 +75,18 @@ LOWEST_RATE = 1.0
 _RATE_KEPT = timedelta(minutes=5)
 
 
+@dataclass(frozen=True, slots=True)
 class SesMailer:
     """Sends from one address, optionally through a configuration set."""
 
-    def __init__(
-        self, client: "SESV2Client", *, sender: str, configuration_set: str | None
-    ) -> None:
-        """Take an SES v2 client, the sender's address and the configuration set's name."""
-        self._client = client
-        self._sender = sender
-        self._configuration_set = configuration_set
+    client: "SESV2Client"
+    sender: str
+    configuration_set: str | None
 
     def send(self, message: Message) -> str:
         """Call SendEmail, with the copy as Cc; return SES's message id."""
         request: SendEmailRequestTypeDef = {
-            "FromEmailAddress": self._sender,
+            "FromEmailAddress": self.sender,
             "Destination": {"ToAddresses": [message.to]},
             "Content": {
                 "Simple": {
@@ -108,10 +106,10 @@ class SesMailer:
         }
         if message.cc:
             request["Destination"]["CcAddresses"] = [message.cc]
-        if self._configuration_set:
-            request["ConfigurationSetName"] = self._configuration_set
+        if self.configuration_set:
+            request["ConfigurationSetName"] = self.configuration_set
         try:
-            return self._client.send_email(**request)["MessageId"]
+            return self.client.send_email(**request)["MessageId"]
         except ClientError as error:
             raise self._error_for(error) from error
         except BotoCoreError as error:
@@ -126,7 +124,7 @@ class SesMailer:
         if message.thread:
             # No mail has this id, because SES assigns its own. But mail clients group mails that
             # answer the same mail (RFC 5322, 3.6.4), even if they have never seen that mail.
-            thread = f"<{to_tag(message.thread)}@{self._sender.rsplit('@', 1)[-1]}>"
+            thread = f"<{to_tag(message.thread)}@{self.sender.rsplit('@', 1)[-1]}>"
             headers += [
                 {"Name": "In-Reply-To", "Value": thread},
                 {"Name": "References", "Value": thread},
@@ -138,7 +136,7 @@ class SesMailer:
         said = error.response["Error"].get("Message", "")
         # SES names addresses in its errors, and the text goes to the logs.
         text = f"SES: {code}: {_ADDRESS.sub('(address)', said)}"
-        return error_type(code, said, self._sender)(text)
+        return error_type(code, said, self.sender)(text)
 
 
 def error_type(code: str, text: str, sender: str) -> SendError:
@@ -165,19 +163,18 @@ def encoded(subject: str) -> str:
     return Header(line, "utf-8", maxlinelen=75, header_name="Subject").encode(linesep="")
 
 
+@dataclass(slots=True)
 class SesRate:
     """How many mails per second the account may send, read again every few minutes."""
 
-    def __init__(self, client: "SESV2Client", *, clock: Callable[[], datetime]) -> None:
-        """Take an SES v2 client and a clock."""
-        self._client = client
-        self._clock = clock
-        self._known: float | None = None
-        self._read_at: datetime | None = None
+    client: "SESV2Client"
+    clock: Callable[[], datetime]
+    _known: float | None = field(default=None, init=False)
+    _read_at: datetime | None = field(default=None, init=False)
 
     def __call__(self) -> float:
         """Return the rate. Raises NotSentError if it could never be read."""
-        now = self._clock()
+        now = self.clock()
         if self._known is None or self._read_at is None or now - self._read_at >= _RATE_KEPT:
             self._known = self._read() or self._known
             self._read_at = now
@@ -187,7 +184,7 @@ class SesRate:
 
     def _read(self) -> float | None:
         try:
-            quota = self._client.get_account().get("SendQuota", {})
+            quota = self.client.get_account().get("SendQuota", {})
         except (BotoCoreError, ClientError):
             return None
         return max(quota.get("MaxSendRate", LOWEST_RATE), LOWEST_RATE)
