@@ -49,19 +49,15 @@ class DynamoSendingRate:
         """Take a slot for each recipient, because SES counts recipients, and sleep until then."""
         step = math.ceil(1000 * recipients / (self._rate() * SHARE))
         now = _milliseconds(self._clock())
-        slot = self._take_free_slot(now, step)
-        if slot is None:
-            slot = self._take_later_slot(now, step)
-        if slot > now:
-            self._sleep((slot - now) / 1000)
-
-    def _take_free_slot(self, now: int, step: int) -> int | None:
-        moved = self._move(
+        # The slot is free now, or a later one is taken.
+        free = self._move(
             "SET next_at = :next",
             "attribute_not_exists(next_at) OR next_at <= :now",
             {":next": now + step, ":now": now},
         )
-        return None if moved is None else now
+        slot = now if free is not None else self._take_later_slot(now, step)
+        if slot > now:
+            self._sleep((slot - now) / 1000)
 
     def _take_later_slot(self, now: int, step: int) -> int:
         moved = self._move(

@@ -10,35 +10,28 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from mfa_watcher.domain.notifications.mail_tags import to_tag
-from mfa_watcher.ports.errors import (
-    BadAddressError,
-    NotSentError,
-    QuotaUsedUpError,
-    RefusedError,
-    SendingStoppedError,
-    ThrottledError,
-)
+from mfa_watcher.ports import errors
 from mfa_watcher.ports.notifications import Message
 
 if TYPE_CHECKING:
     from types_boto3_sesv2 import SESV2Client
     from types_boto3_sesv2.type_defs import MessageHeaderTypeDef, SendEmailRequestTypeDef
 
-SendError = type[RefusedError] | type[NotSentError]
+SendError = type[errors.RefusedError] | type[errors.NotSentError]
 
 _BY_CODE: dict[str, SendError] = {
-    "TooManyRequestsException": ThrottledError,
-    "ThrottlingException": ThrottledError,
-    "Throttling": ThrottledError,
-    "LimitExceededException": QuotaUsedUpError,
-    "AccountSuspendedException": SendingStoppedError,
-    "SendingPausedException": SendingStoppedError,
-    "MailFromDomainNotVerifiedException": SendingStoppedError,
+    "TooManyRequestsException": errors.ThrottledError,
+    "ThrottlingException": errors.ThrottledError,
+    "Throttling": errors.ThrottledError,
+    "LimitExceededException": errors.QuotaUsedUpError,
+    "AccountSuspendedException": errors.SendingStoppedError,
+    "SendingPausedException": errors.SendingStoppedError,
+    "MailFromDomainNotVerifiedException": errors.SendingStoppedError,
     # The configuration set does not exist, or a policy of the role or the identity denies sending.
-    "NotFoundException": SendingStoppedError,
-    "AccessDeniedException": SendingStoppedError,
-    "MessageRejected": RefusedError,
-    "BadRequestException": RefusedError,
+    "NotFoundException": errors.SendingStoppedError,
+    "AccessDeniedException": errors.SendingStoppedError,
+    "MessageRejected": errors.RefusedError,
+    "BadRequestException": errors.RefusedError,
 }
 """The meaning of SES's codes (API reference: ``SendEmail``). Other codes are temporary."""
 
@@ -51,13 +44,13 @@ _BY_TEXT: tuple[tuple[frozenset[str], str, SendError], ...] = (
     (
         frozenset({"TooManyRequestsException", "ThrottlingException", "Throttling"}),
         r"daily (message|sending) quota",
-        QuotaUsedUpError,
+        errors.QuotaUsedUpError,
     ),
-    (frozenset({"MessageRejected"}), r"sending (suspended|paused) for", SendingStoppedError),
+    (frozenset({"MessageRejected"}), r"sending (suspended|paused) for", errors.SendingStoppedError),
     (
         frozenset({"BadRequestException", "MessageRejected"}),
         _ADDRESS_FAULTS,
-        BadAddressError,
+        errors.BadAddressError,
     ),
 )
 """Errors that only the text identifies (developer guide: *Errors related to the sending quotas*;
@@ -113,7 +106,7 @@ class SesMailer:
         except ClientError as error:
             raise self._error_for(error) from error
         except BotoCoreError as error:
-            raise NotSentError(f"SES: {type(error).__name__}") from error
+            raise errors.NotSentError(f"SES: {type(error).__name__}") from error
 
     def _headers(self, message: Message) -> "list[MessageHeaderTypeDef]":
         # Both prevent out-of-office replies: RFC 3834, and Exchange's own header.
@@ -131,7 +124,7 @@ class SesMailer:
             ]
         return headers
 
-    def _error_for(self, error: ClientError) -> RefusedError | NotSentError:
+    def _error_for(self, error: ClientError) -> errors.RefusedError | errors.NotSentError:
         code = error.response["Error"]["Code"]
         said = error.response["Error"].get("Message", "")
         # SES names addresses in its errors, and the text goes to the logs.
@@ -147,11 +140,11 @@ def error_type(code: str, text: str, sender: str) -> SendError:
         domain = sender.rsplit("@", 1)[-1].casefold()
         named = {found.rstrip(".").casefold() for found in re.findall(r"[^\s,<>:]+", text)}
         sender_named = named & {sender.casefold(), domain}
-        return SendingStoppedError if sender_named else RefusedError
+        return errors.SendingStoppedError if sender_named else errors.RefusedError
     for codes, pattern, error in _BY_TEXT:
         if code in codes and re.search(pattern, text, re.IGNORECASE):
             return error
-    return _BY_CODE.get(code, NotSentError)
+    return _BY_CODE.get(code, errors.NotSentError)
 
 
 def encoded(subject: str) -> str:
@@ -179,7 +172,9 @@ class SesRate:
             self._known = self._read() or self._known
             self._read_at = now
         if self._known is None:
-            raise NotSentError("SES did not answer how many mails per second the account may send")
+            raise errors.NotSentError(
+                "SES did not answer how many mails per second the account may send"
+            )
         return self._known
 
     def _read(self) -> float | None:

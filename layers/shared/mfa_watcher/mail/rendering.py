@@ -19,15 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from mfa_watcher.domain.notifications import mails
 from mfa_watcher.domain.users.devices import Device, DeviceKind
 from mfa_watcher.domain.users.sign_in_page import sign_in_url
-from mfa_watcher.mail.languages import (
-    TEMPLATES,
-    WORDS,
-    Language,
-    choose,
-    known,
-    moment,
-    zone_named,
-)
+from mfa_watcher.mail import languages
 from mfa_watcher.ports.notifications import RenderedMail
 
 TEXT_WIDTH = 72
@@ -67,8 +59,8 @@ class JinjaMailRenderer:
         """Take what is the same in all mails. Raises LanguageError: unknown language or zone."""
         self._common = _common(context)
         self._partition = context.partition
-        self._zone = zone_named(context.time_zone)
-        self._default = known(context.default_language).code
+        self._zone = languages.zone_named(context.time_zone)
+        self._default = languages.known(context.default_language).code
 
     def render(
         self, mail: mails.Mail, language: str | None = None, *, alias: str | None = None
@@ -78,7 +70,7 @@ class JinjaMailRenderer:
         ``language`` may be anything; the default is used for an unknown one. ``alias`` is the alias
         of the mail's account.
         """
-        words = choose(language, self._default)
+        words = languages.choose(language, self._default)
         account = _account(mail.account_id, alias, self._partition)
         values = self._common | account | _values(mail, words, self._zone)
         text = _template("text", words.code, mail.kind)
@@ -108,7 +100,7 @@ def one_line(value: str, limit: int = LONGEST_VALUE) -> str:
 def _environment(part: str, language: str) -> Environment:
     html = part == "html"
     environment = Environment(
-        loader=FileSystemLoader([TEMPLATES / part, WORDS / language]),
+        loader=FileSystemLoader([languages.TEMPLATES / part, languages.WORDS / language]),
         autoescape=html,  # noqa: S701 - the other part is plain text, where nothing is markup
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -163,14 +155,14 @@ def _account(account_id: str, alias: str | None, partition: str) -> dict[str, An
     }
 
 
-def _values(mail: mails.Mail, words: Language, zone: tzinfo) -> dict[str, Any]:
+def _values(mail: mails.Mail, words: languages.Language, zone: tzinfo) -> dict[str, Any]:
     """Return the values of one mail: some of every mail, and some for each field of its kind."""
     values = {
         "language": words.code,
         "direction": words.direction,
         "kind": mail.kind.value,
         "to_security": mail.kind.to_security,
-        "when": moment(mail.at, zone, words),
+        "when": languages.moment(mail.at, zone, words),
         "reference": _line(mail.reference),
         "offered": _offered(mail),
     }
@@ -185,25 +177,25 @@ def _offered(mail: mails.Mail) -> list[str]:
 
     It offers what the user wants or does not have yet; who has everything, everything.
     """
-    known = (
+    owned = (
         mail.devices
         if isinstance(mail, mails.SecondDeviceMail | mails.RequestFulfilledMail)
         else ()
     )
     wanted = mail.wanted if isinstance(mail, mails.RequestFulfilledMail) else None
-    kinds = {Device(serial).kind for serial in known}
+    kinds = {Device(serial).kind for serial in owned}
     offered = [kind.value for kind in _OFFERED if kind not in kinds or kind is wanted]
     return offered or [kind.value for kind in _OFFERED]
 
 
-_SHOWN: dict[str, Callable[[Any, Language, tzinfo], dict[str, Any]]] = {
+_SHOWN: dict[str, Callable[[Any, languages.Language, tzinfo], dict[str, Any]]] = {
     "user_name": lambda name, *_: {
         "user_name": one_line(name),
         "user_short": one_line(name, LONGEST_IN_SUBJECT),
     },
     "cause": lambda cause, words, _: {"cause": cause.value, "cause_said": words.causes[cause]},
-    "opened_at": lambda at, words, zone: {"since": moment(at, zone, words)},
-    "next_at": lambda at, words, zone: {"next": moment(at, zone, words) if at else None},
+    "opened_at": lambda at, words, zone: {"since": languages.moment(at, zone, words)},
+    "next_at": lambda at, words, zone: {"next": languages.moment(at, zone, words) if at else None},
     "serial": lambda serial, words, _: _show_serial(serial, words),
     "devices": lambda serials, words, _: {
         "devices": [_device(Device(serial), words) for serial in serials],
@@ -234,7 +226,7 @@ def _line(value: str | None, limit: int = LONGEST_VALUE) -> str | None:
     return one_line(value, limit) if value else None
 
 
-def _show_serial(serial: str | None, words: Language) -> dict[str, Any]:
+def _show_serial(serial: str | None, words: languages.Language) -> dict[str, Any]:
     if not serial:
         return dict.fromkeys(("device", "device_name", "device_kind"))
     device = Device(serial)
@@ -245,20 +237,22 @@ def _show_serial(serial: str | None, words: Language) -> dict[str, Any]:
     }
 
 
-def _unreachable(user: mails.UnreachableUser, words: Language, zone: tzinfo) -> dict[str, Any]:
+def _unreachable(
+    user: mails.UnreachableUser, words: languages.Language, zone: tzinfo
+) -> dict[str, Any]:
     """Return a row. A reason we know is said in words."""
     return {
         "user": one_line(user.user_name),
-        "since": moment(user.since, zone, words),
+        "since": languages.moment(user.since, zone, words),
         "note": words.notes.get(user.note) or one_line(user.note),
     }
 
 
-def _device(device: Device, words: Language) -> str:
+def _device(device: Device, words: languages.Language) -> str:
     return f"{one_line(device.name)} ({words.devices[device.kind]})"
 
 
-def _who(arn: str | None, words: Language) -> str:
+def _who(arn: str | None, words: languages.Language) -> str:
     """Return in words who acted (ARNs of identities: IAM user guide, *IAM identifiers*)."""
     said = words.actors
     match (arn or "").split(":", 5):

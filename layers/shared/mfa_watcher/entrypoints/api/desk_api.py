@@ -16,20 +16,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from mfa_watcher import __version__
 from mfa_watcher.domain.users.people import Person
+from mfa_watcher.entrypoints.api import problems
 from mfa_watcher.entrypoints.api.body import UnreadableBodyError, readable_body
 from mfa_watcher.entrypoints.api.caller import (
     UnknownCallerError,
     caller,
     no_member_accounts,
     within,
-)
-from mfa_watcher.entrypoints.api.problems import (
-    PROBLEM_DETAILS,
-    PROBLEM_KINDS,
-    PROBLEM_TYPE,
-    Problem,
-    ProblemKind,
-    faults_of,
 )
 from mfa_watcher.ports.errors import ExternalServiceError
 
@@ -54,8 +47,8 @@ class DeskApi(LambdaFunctionUrlResolver):
         )
         self._account_id = account_id
         self._is_member = is_member
-        self._problem_kinds = dict(PROBLEM_KINDS)
-        self.exception_handler(list(PROBLEM_KINDS))(self._answer_problem)
+        self._problem_kinds = dict(problems.PROBLEM_KINDS)
+        self.exception_handler(list(problems.PROBLEM_KINDS))(self._answer_problem)
         self.exception_handler(ResponseValidationError)(_reraise)
         self.configure_openapi(
             title=title,
@@ -78,7 +71,7 @@ class DeskApi(LambdaFunctionUrlResolver):
         person: Person = self.context["caller"]
         return person
 
-    def add_problem_kind(self, error: type[Exception], kind: ProblemKind) -> None:
+    def add_problem_kind(self, error: type[Exception], kind: problems.ProblemKind) -> None:
         """Answer a use case's error as a problem; the error's text is the detail."""
         self._problem_kinds[error] = kind
         self.exception_handler(error)(self._answer_problem)
@@ -120,20 +113,20 @@ class DeskApi(LambdaFunctionUrlResolver):
     def _problem(self, error: Exception, context: LambdaContext) -> Response[str]:
         error_type = next(one for one in type(error).__mro__ if one in self._problem_kinds)
         kind = self._problem_kinds[error_type]
-        problem = Problem(
+        problem = problems.Problem(
             type=f"urn:mfa-watcher:problem:{kind.slug}",
             title=kind.title,
             status=kind.status,
-            detail=PROBLEM_DETAILS.get(error_type) or f"{error}.",
+            detail=problems.PROBLEM_DETAILS.get(error_type) or f"{error}.",
             instance=f"urn:uuid:{context.aws_request_id}",
-            errors=faults_of(error) if isinstance(error, RequestValidationError) else None,
+            errors=problems.faults_of(error) if isinstance(error, RequestValidationError) else None,
         )
         # What people write does not belong in logs, so of a body only the places are logged.
         why = [fault.field for fault in problem.errors or ()] or str(error)
         logger.info("Refused", problem=kind.slug, why=why)
         headers = {"Retry-After": str(kind.retry_after)} if kind.retry_after else {}
         body = problem.model_dump_json(exclude_none=True)
-        return Response(kind.status, PROBLEM_TYPE, body, headers)
+        return Response(kind.status, problems.PROBLEM_TYPE, body, headers)
 
 
 def _as_lambda_response(response: Response[str]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The API that fulfils approved requests. Its answer holds the new password, once."""
 
 from datetime import datetime
-from http import HTTPStatus
 from typing import Annotated
 
 from aws_lambda_powertools import Logger, Metrics
@@ -54,9 +53,7 @@ def fulfil_api(use_case: FulfilRequest, account_id: str) -> DeskApi:
     api = DeskApi("MFA Watcher: fulfil", _DESCRIPTION, account_id)
     api.add_problem_kind(
         FulfilmentInterruptedError,
-        ProblemKind(
-            HTTPStatus.SERVICE_UNAVAILABLE, "interrupted", "IAM is temporarily unavailable", 30
-        ),
+        ProblemKind(503, "interrupted", "IAM is temporarily unavailable", 30),
     )
 
     @api.post(

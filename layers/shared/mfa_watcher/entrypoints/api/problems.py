@@ -1,7 +1,6 @@
 """Errors as the API answers them: problem documents (RFC 9457)."""
 
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any, Final
 
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
@@ -17,12 +16,7 @@ from mfa_watcher.entrypoints.api.body import (
     WrongMediaTypeError,
 )
 from mfa_watcher.entrypoints.api.caller import UnknownCallerError
-from mfa_watcher.ports.errors import (
-    ExternalServiceError,
-    IamReadError,
-    LostRaceError,
-    NoSuchRequestError,
-)
+from mfa_watcher.ports import errors
 
 PROBLEM_TYPE: Final = "application/problem+json"
 
@@ -51,52 +45,38 @@ class Fault(BaseModel):
 class ProblemKind:
     """A kind of problem: its status, the last part of its type, and its title."""
 
-    status: HTTPStatus
+    status: int
     slug: str
     title: str
     retry_after: int | None = None
     """Seconds."""
 
 
-_TRY_LATER: Final = ProblemKind(
-    HTTPStatus.SERVICE_UNAVAILABLE, "try-later", "AWS is temporarily unavailable", 30
-)
+_TRY_LATER: Final = ProblemKind(503, "try-later", "AWS is temporarily unavailable", 30)
 PROBLEM_KINDS: Final[dict[type[Exception], ProblemKind]] = {
-    UnknownCallerError: ProblemKind(
-        HTTPStatus.FORBIDDEN, "unknown-caller", "The caller could not be identified"
-    ),
+    UnknownCallerError: ProblemKind(403, "unknown-caller", "The caller could not be identified"),
     SegregationOfDutiesError: ProblemKind(
-        HTTPStatus.FORBIDDEN, "segregation-of-duties", "Another person must do this"
+        403, "segregation-of-duties", "Another person must do this"
     ),
-    NoSuchRequestError: ProblemKind(HTTPStatus.NOT_FOUND, "no-such-request", "Request not found"),
-    NotFoundError: ProblemKind(HTTPStatus.NOT_FOUND, "no-such-route", "Route not found"),
-    WrongStepError: ProblemKind(
-        HTTPStatus.CONFLICT, "wrong-step", "The request's state does not allow this step"
+    errors.NoSuchRequestError: ProblemKind(404, "no-such-request", "Request not found"),
+    NotFoundError: ProblemKind(404, "no-such-route", "Route not found"),
+    WrongStepError: ProblemKind(409, "wrong-step", "The request's state does not allow this step"),
+    errors.LostRaceError: ProblemKind(
+        409, "changed-meanwhile", "The request was changed meanwhile", 1
     ),
-    LostRaceError: ProblemKind(
-        HTTPStatus.CONFLICT, "changed-meanwhile", "The request was changed meanwhile", 1
-    ),
-    UnreadableBodyError: ProblemKind(
-        HTTPStatus.BAD_REQUEST, "unreadable", "The body cannot be read"
-    ),
-    BodyTooLargeError: ProblemKind(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The body is too large"
-    ),
-    WrongMediaTypeError: ProblemKind(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON"
-    ),
-    RequestValidationError: ProblemKind(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "The request does not match its schema"
-    ),
-    IamReadError: _TRY_LATER,
-    ExternalServiceError: _TRY_LATER,
+    UnreadableBodyError: ProblemKind(400, "unreadable", "The body cannot be read"),
+    BodyTooLargeError: ProblemKind(413, "too-large", "The body is too large"),
+    WrongMediaTypeError: ProblemKind(415, "not-json", "The body is not JSON"),
+    RequestValidationError: ProblemKind(422, "invalid", "The request does not match its schema"),
+    errors.IamReadError: _TRY_LATER,
+    errors.ExternalServiceError: _TRY_LATER,
 }
 """The problems that every API has. Each API adds those of its use case."""
 
 PROBLEM_DETAILS: Final[dict[type[Exception], str]] = {
     NotFoundError: "GET /openapi.json describes the routes.",
-    LostRaceError: "The request or its user changed meanwhile. Read it, and try again.",
-    IamReadError: "IAM is temporarily unavailable. Call again in a minute: that is safe.",
+    errors.LostRaceError: "The request or its user changed meanwhile. Read it, and try again.",
+    errors.IamReadError: "IAM is temporarily unavailable. Call again in a minute: that is safe.",
     RequestValidationError: "Correct what `errors` names, and send it again.",
 }
 """Used instead of the exception's own text, which is for our logs."""

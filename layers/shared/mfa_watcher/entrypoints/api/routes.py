@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from http import HTTPStatus
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
@@ -11,23 +10,10 @@ from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState
 from mfa_watcher.domain.requests.steps import InvalidDetailsError
 from mfa_watcher.domain.users.people import Person
+from mfa_watcher.entrypoints.api import schemas
 from mfa_watcher.entrypoints.api.caller import no_member_accounts
 from mfa_watcher.entrypoints.api.desk_api import DeskApi
 from mfa_watcher.entrypoints.api.problems import ProblemKind, documented_responses
-from mfa_watcher.entrypoints.api.schemas import (
-    DetailsBody,
-    InvalidCursorError,
-    InvalidTimeError,
-    NewRequestBody,
-    RequestListResponse,
-    RequestResponse,
-    RequestView,
-    RequestWithHistoryResponse,
-    StepReason,
-    cursor_of,
-    in_utc,
-    position_of,
-)
 from mfa_watcher.ports.store import RequestPage, RequestSearch
 from mfa_watcher.usecases.administer import NoSuchUserError
 from mfa_watcher.usecases.approval_desk import ApprovalDesk
@@ -40,22 +26,16 @@ from mfa_watcher.usecases.desk import (
 )
 
 _PROBLEM_KINDS = {
-    NotAllowedError: ProblemKind(HTTPStatus.FORBIDDEN, "not-allowed", "You may not do this here"),
-    NoSuchUserError: ProblemKind(HTTPStatus.NOT_FOUND, "no-such-user", "User not found"),
+    NotAllowedError: ProblemKind(403, "not-allowed", "You may not do this here"),
+    NoSuchUserError: ProblemKind(404, "no-such-user", "User not found"),
     ActiveRequestError: ProblemKind(
-        HTTPStatus.CONFLICT, "active-request", "The user already has an active request"
+        409, "active-request", "The user already has an active request"
     ),
     InvalidDetailsError: ProblemKind(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        "invalid-details",
-        "The details do not match the user's devices",
+        422, "invalid-details", "The details do not match the user's devices"
     ),
-    InvalidTimeError: ProblemKind(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-time", "The time is out of range"
-    ),
-    InvalidCursorError: ProblemKind(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-cursor", "The cursor is invalid"
-    ),
+    schemas.InvalidTimeError: ProblemKind(422, "invalid-time", "The time is out of range"),
+    schemas.InvalidCursorError: ProblemKind(422, "invalid-cursor", "The cursor is invalid"),
 }
 
 RequestId = Annotated[str, Path(description="The request's id.", examples=["PR-20261124-ABCDEFGH"])]
@@ -107,11 +87,13 @@ def change_desk_api(desk: ChangeDesk) -> DeskApi:
         summary="File a request",
         description="Opens a change request, for the caller or, by the service desk, for a user."
         " The user is notified by mail. A user has one active request at most.",
-        responses=documented_responses("The request is filed.", RequestResponse, status=201),
+        responses=documented_responses(
+            "The request is filed.", schemas.RequestResponse, status=201
+        ),
         status_code=201,
         operation_id="file_request",
     )
-    def file(new: NewRequestBody) -> RequestResponse:
+    def file(new: schemas.NewRequestBody) -> schemas.RequestResponse:
         wanted = new.details.to_wanted_change() if new.details else None
         source_ip = api.current_event.request_context.http.source_ip
         request = desk.file(
@@ -124,10 +106,12 @@ def change_desk_api(desk: ChangeDesk) -> DeskApi:
         summary="Give details",
         description="Records what the user needs and why. An approver then decides about it."
         " Details can be changed until then.",
-        responses=documented_responses("The details are recorded.", RequestResponse),
+        responses=documented_responses("The details are recorded.", schemas.RequestResponse),
         operation_id="give_details",
     )
-    def give_details(request_id: RequestId, details: DetailsBody) -> RequestResponse:
+    def give_details(
+        request_id: RequestId, details: schemas.DetailsBody
+    ) -> schemas.RequestResponse:
         wanted, seen = details.to_wanted_change(), details.version
         asked = AskedStep(api.caller, request_id, version=seen)
         return _response(desk.give_details(asked, wanted))
@@ -220,7 +204,7 @@ class _ReadRoutes:
             summary="List requests",
             description="Returns requests, the newest first, page by page. A change appears in the"
             " list within seconds.",
-            responses=documented_responses("A page of requests.", RequestListResponse),
+            responses=documented_responses("A page of requests.", schemas.RequestListResponse),
             operation_id="list_requests",
         )
         def list_requests(  # noqa: PLR0913, PLR0917 - each a query parameter
@@ -231,33 +215,35 @@ class _ReadRoutes:
             opened_before: OpenedBefore = None,
             limit: Limit = 25,
             cursor: Cursor = None,
-        ) -> RequestListResponse:
-            ends = [end for end in (in_utc(opened_before),) if end]
+        ) -> schemas.RequestListResponse:
+            ends = [end for end in (schemas.in_utc(opened_before),) if end]
             if older_than_days is not None:
                 ends.append(self.clock() - timedelta(days=older_than_days))
             search = RequestSearch(
                 states=tuple(dict.fromkeys(state or ())),
                 subject_name=subject or None,
-                opened_from=in_utc(opened_from),
+                opened_from=schemas.in_utc(opened_from),
                 opened_before=min(ends, default=None),
                 limit=limit,
-                after=position_of(cursor),
+                after=schemas.position_of(cursor),
             )
             page = self.search(search)
-            requests = [RequestView.model_validate(request) for request in page.requests]
-            return RequestListResponse(requests=requests, cursor=cursor_of(page.after))
+            requests = [schemas.RequestView.model_validate(request) for request in page.requests]
+            return schemas.RequestListResponse(
+                requests=requests, cursor=schemas.cursor_of(page.after)
+            )
 
         @api.get(
             "/requests/<request_id>",
             summary="Show a request",
             description="Returns a request with its history, which is the evidence for an auditor.",
             responses=documented_responses(
-                "The request, and its history.", RequestWithHistoryResponse
+                "The request, and its history.", schemas.RequestWithHistoryResponse
             ),
             operation_id="show_request",
         )
-        def show_request(request_id: RequestId) -> RequestWithHistoryResponse:
-            return RequestWithHistoryResponse.of(self.show(api.caller, request_id))
+        def show_request(request_id: RequestId) -> schemas.RequestWithHistoryResponse:
+            return schemas.RequestWithHistoryResponse.of(self.show(api.caller, request_id))
 
 
 def _add_step_route(
@@ -273,13 +259,15 @@ def _add_step_route(
         f"/requests/<request_id>/{step}",
         summary=summary,
         description=description,
-        responses=documented_responses("The step is done.", RequestResponse),
+        responses=documented_responses("The step is done.", schemas.RequestResponse),
         operation_id=f"{step}_request",
     )
-    def take_step(request_id: RequestId, step_reason: StepReason) -> RequestResponse:
+    def take_step(
+        request_id: RequestId, step_reason: schemas.StepReason
+    ) -> schemas.RequestResponse:
         reason, seen = step_reason.reason, step_reason.version
         return _response(take(AskedStep(api.caller, request_id, reason, seen)))
 
 
-def _response(request: ChangeRequest) -> RequestResponse:
-    return RequestResponse(request=RequestView.model_validate(request))
+def _response(request: ChangeRequest) -> schemas.RequestResponse:
+    return schemas.RequestResponse(request=schemas.RequestView.model_validate(request))
