@@ -20,6 +20,7 @@ from mfa_watcher.adapters.dead_letters import SqsDeadLetters
 from mfa_watcher.adapters.iam import BotoIamReader
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.adapters.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,19 +142,20 @@ def _accounts(env: settings.TableSettings) -> "Accounts":
     return NamedAccounts(env.account_id, env.member_accounts)
 
 
+def _table(env: settings.TableSettings, config: Config = _CONFIG) -> Table:
+    return Table(_client("dynamodb", config), env.table_name)
+
+
 def _store(env: settings.PolicySettings, config: Config = _CONFIG) -> DynamoStore:
     return DynamoStore(
-        _client("dynamodb", config),
-        table_name=env.table_name,
+        _table(env, config),
         remember_events=env.policy.remember_events,
         keep_evidence=env.keep_evidence,
     )
 
 
 def _outbox(env: settings.TableSettings) -> DynamoOutbox:
-    return DynamoOutbox(
-        _client("dynamodb"), table_name=env.table_name, keep_evidence=env.keep_evidence
-    )
+    return DynamoOutbox(_table(env), keep_evidence=env.keep_evidence)
 
 
 def _unusable_messages(env: settings.QueueSettings, metric: str) -> "UnusableMessages":
@@ -376,7 +378,7 @@ def _deliver_intents() -> "DeliverIntents":
     from mfa_watcher.usecases.deliver import DeliverIntents
 
     env = settings.DeliverSettings.from_environment()
-    dynamodb, client_of = _client("dynamodb"), _iam_client_factory(env)
+    table, client_of = _table(env), _iam_client_factory(env)
     own_alias = {env.account_id: env.account_alias}
     renderer = JinjaMailRenderer(
         MailContext(
@@ -403,12 +405,11 @@ def _deliver_intents() -> "DeliverIntents":
         security_address=env.security_contact,
         mail_hours=env.policy.mail_hours,
         sending_rate=DynamoSendingRate(
-            dynamodb,
-            table_name=env.table_name,
+            table,
             rate=SesRate(_client("sesv2"), clock=now),
             clock=now,
             sleep=sleep,
         ),
-        window=DynamoAlertCounter(dynamodb, table_name=env.table_name, length=env.alert_digest),
+        window=DynamoAlertCounter(table, length=env.alert_digest),
         clock=now,
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,22 +18,19 @@ from mfa_watcher.ports.errors import LostRaceError
 from mfa_watcher.ports.outbox import Claim, SentIntent
 
 if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 CLAIM_DURATION = timedelta(minutes=2)
 """How long nobody else may claim the intent: longer than a function may run."""
 
 
+@dataclass(frozen=True, slots=True)
 class DynamoOutbox:
     """Intents, in the same table as the state that they were decided with."""
 
-    def __init__(
-        self, client: "DynamoDBClient", *, table_name: str, keep_evidence: timedelta
-    ) -> None:
-        """Take a DynamoDB client, and how long finished intents and history are kept."""
-        self._table = Table(client, table_name)
-        self._keep_evidence = keep_evidence
+    table: Table
+    keep_evidence: timedelta
+    """How long finished intents and history are kept."""
 
     def claim(self, intent_id: str, *, now: datetime) -> Claim | None:
         """Claim an intent that is pending, or whose last claim ran out without an outcome.
@@ -101,9 +99,9 @@ class DynamoOutbox:
             "due_shard": items.DUE_UNREACHABLE,
             "due_at": items.timestamp(now),
         }
-        client = self._table.client
+        client = self.table.client
         with suppress(client.exceptions.ConditionalCheckFailedException):
-            client.put_item(**self._table.put_new(item))
+            client.put_item(**self.table.put_new(item))
 
     def reopen(self, intent_id: str, *, now: datetime) -> bool:
         """Make a failed intent due again, without its attempts; return whether it was failed."""
@@ -128,7 +126,7 @@ class DynamoOutbox:
 
     def look_up(self, intent_id: str) -> SentIntent | None:
         """Return an intent, whatever its status."""
-        item = self._table.get(items.intent_pk(intent_id))
+        item = self.table.get(items.intent_pk(intent_id))
         if item is None:
             return None
         unmarked = _claim(item) if item["status"] in _UNDELIVERED and item["attempts"] else None
@@ -153,13 +151,13 @@ class DynamoOutbox:
         return self._due(items.DUE_ALERTS, now)
 
     def _due(self, prefix: str, now: datetime) -> Iterator[str]:
-        for pk in self._table.due_in_all_shards(prefix, now):
+        for pk in self.table.due_in_all_shards(prefix, now):
             yield pk.removeprefix(items.intent_pk(""))
 
     def _update(self, intent_id: str, change: str, condition: str, values: Item) -> Item | None:
         """Update an intent; return it as it is then, None if the condition does not hold."""
         key = key_of(items.intent_pk(intent_id))
-        return self._table.try_update(key, change, condition, values, "ALL_NEW")
+        return self.table.try_update(key, change, condition, values, "ALL_NEW")
 
     def _finish(
         self,
@@ -173,7 +171,7 @@ class DynamoOutbox:
         values: dict[str, Any] = {
             ":status": status.value,
             ":now": items.timestamp(now),
-            ":expires": items.epoch(now + self._keep_evidence),
+            ":expires": items.epoch(now + self.keep_evidence),
             **{f":{name}": value for name, value in details.items()},
             **_claim_values(claim),
         }
@@ -181,24 +179,24 @@ class DynamoOutbox:
         history = history_item(
             _entry(claim.intent, outcome, now),
             now=now,
-            keep=self._keep_evidence,
+            keep=self.keep_evidence,
             part=f"#{claim.intent.id}#{claim.attempts}",
         )
         # A mail that was sent is marked so, even if the response was lost and it is pending again.
         condition = _STILL_LAST_ATTEMPT if status is IntentStatus.SENT else _STILL_CLAIMED
         if status is IntentStatus.SENT:
             values[":pending"] = IntentStatus.PENDING.value
-        update = self._table.update(
+        update = self.table.update(
             key_of(items.intent_pk(claim.intent.id)),
             "SET #status = :status, finished_at = :now,"
             f" expires_at = :expires, {sets} REMOVE due_shard, due_at, claimed_until",
             condition,
             values,
         )
-        self._transact([{"Update": update}, {"Put": self._table.put_new(history)}])
+        self._transact([{"Update": update}, {"Put": self.table.put_new(history)}])
 
     def _transact(self, writes: "list[TransactWriteItemTypeDef]") -> None:
-        client = self._table.client
+        client = self.table.client
         try:
             client.transact_write_items(TransactItems=writes)
         except client.exceptions.TransactionCanceledException as error:

@@ -1,6 +1,7 @@
 """State and decisions in DynamoDB."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import merge
 from itertools import islice
@@ -29,7 +30,6 @@ from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
 from mfa_watcher.ports.store import RequestPage, RequestSearch
 
 if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 STREAM_HEAD_START = timedelta(minutes=2)
@@ -50,25 +50,19 @@ _LONGEST_KEY = 2048
 """Bytes (DynamoDB quotas). A failed call's record may hold any text as the user's name."""
 
 
+@dataclass(frozen=True, slots=True)
 class DynamoStore:
     """The table, as the use cases need it. Reads are strongly consistent, except by an index."""
 
-    def __init__(
-        self,
-        client: "DynamoDBClient",
-        *,
-        table_name: str,
-        remember_events: timedelta,
-        keep_evidence: timedelta,
-    ) -> None:
-        """Take a DynamoDB client, and how long event ids and history are kept."""
-        self._table = Table(client, table_name)
-        self._remember_events = remember_events
-        self._keep_evidence = keep_evidence
+    table: Table
+    remember_events: timedelta
+    """How long the ids of events are kept."""
+    keep_evidence: timedelta
+    """How long history is kept."""
 
     def user(self, key: UserKey) -> User | None:
         """Return the user's record."""
-        item = self._table.get(items.user_pk(key))
+        item = self.table.get(items.user_pk(key))
         return items.USER.validate_python(item) if item else None
 
     def user_id_named(self, account_id: str, name: str) -> str | None:
@@ -81,12 +75,12 @@ class DynamoStore:
 
     def request(self, request_id: str) -> ChangeRequest | None:
         """Return a change request."""
-        item = self._table.get(items.request_pk(request_id))
+        item = self.table.get(items.request_pk(request_id))
         return items.REQUEST.validate_python(item) if item else None
 
     def request_history(self, request_id: str) -> list[HistoryEntry]:
         """Return the history of a request, the oldest entry first."""
-        found = self._table.query(
+        found = self.table.query(
             "pk = :request AND begins_with(sk, :history)",
             {":request": items.request_pk(request_id), ":history": "HISTORY#"},
             ConsistentRead=True,
@@ -114,7 +108,7 @@ class DynamoStore:
         if low > high:
             return
         filter_, values = _filter(search)
-        for item in self._table.query(
+        for item in self.table.query(
             "request_state = :state AND request_order BETWEEN :low AND :high",
             values | {":state": state.value, ":low": low, ":high": high},
             IndexName=items.REQUESTS_INDEX,
@@ -126,28 +120,28 @@ class DynamoStore:
 
     def due_users(self, *, now: datetime) -> Iterator[UserKey]:
         """Return the due users, page by page, shard by shard."""
-        return map(_user_in, self._table.due_in_all_shards(items.DUE_USERS, now))
+        return map(_user_in, self.table.due_in_all_shards(items.DUE_USERS, now))
 
     def due_requests(self, *, now: datetime) -> Iterator[str]:
         """Return the ids of the due requests, page by page, shard by shard."""
-        for pk in self._table.due_in_all_shards(items.DUE_REQUESTS, now):
+        for pk in self.table.due_in_all_shards(items.DUE_REQUESTS, now):
             yield pk.removeprefix(items.request_pk(""))
 
     def unreachable(self, *, now: datetime) -> list[tuple[UserKey, UnreachableUser]]:
         """Return unreachable users who were not reported yet, as many as fit into one mail."""
         return [
             (_user_in(pk), items.UNREACHABLE_USER.validate_python(item))
-            for pk in islice(self._table.due(items.DUE_UNREACHABLE, now), USERS_PER_MAIL)
-            if (item := self._table.get(pk))
+            for pk in islice(self.table.due(items.DUE_UNREACHABLE, now), USERS_PER_MAIL)
+            if (item := self.table.get(pk))
         ]
 
     def due_quarantines(self, *, now: datetime) -> Iterator[UserKey]:
         """Return the users who are to be quarantined or released."""
-        return map(_user_in, self._table.due(items.DUE_QUARANTINE, now))
+        return map(_user_in, self.table.due(items.DUE_QUARANTINE, now))
 
     def quarantine_done(self, key: UserKey, *, decided_at: datetime) -> None:
         """Remove a user from that list, unless there was a decision after the given moment."""
-        self._table.try_update(
+        self.table.try_update(
             key_of(items.quarantine_pk(key)),
             "REMOVE due_shard, due_at",
             "due_at <= :seen",
@@ -158,7 +152,7 @@ class DynamoStore:
         """Return all users of an account who are not gone, from the index."""
         for shard in range(items.INVENTORY_SHARDS):
             values = {":shard": items.inventory_pk(account_id, shard)}
-            for item in self._table.query(
+            for item in self.table.query(
                 "inventory = :shard", values, IndexName=items.INVENTORY_INDEX
             ):
                 key = {"account_id": account_id, "user_id": item["inventory_id"]}
@@ -186,12 +180,12 @@ class DynamoStore:
 
     def last_sweep(self, account_id: str) -> SweepResult | None:
         """Return the result of an account's last sweep."""
-        item = self._table.get(items.account_pk(account_id), items.SWEEP_RESULT_SK)
+        item = self.table.get(items.account_pk(account_id), items.SWEEP_RESULT_SK)
         return items.SWEEP_RESULT.validate_python(item) if item else None
 
     def record_heartbeat(self, source: HeartbeatSource, at: datetime) -> None:
         """Record when an event happened that came by a path, unless there is a later one."""
-        self._table.try_update(
+        self.table.try_update(
             key_of(items.HEARTBEATS, items.heartbeat_sk(source)),
             "SET seen_at = :at",
             "attribute_not_exists(seen_at) OR seen_at < :at",
@@ -200,7 +194,7 @@ class DynamoStore:
 
     def expect_heartbeat(self, source: HeartbeatSource, now: datetime) -> None:
         """Record since when events are expected by a path, unless that is known."""
-        self._table.try_update(
+        self.table.try_update(
             key_of(items.HEARTBEATS, items.heartbeat_sk(source)),
             "SET expected_since = :now",
             "attribute_not_exists(expected_since)",
@@ -211,12 +205,12 @@ class DynamoStore:
         """Return the heartbeats of all sources that were ever seen or expected."""
         values = {":heartbeats": items.HEARTBEATS}
         return map(
-            items.heartbeat, self._table.query("pk = :heartbeats", values, ConsistentRead=True)
+            items.heartbeat, self.table.query("pk = :heartbeats", values, ConsistentRead=True)
         )
 
     def exempted(self) -> Iterator[User]:
         """Return all users with an exemption, by reading the whole table."""
-        found = self._table.scan(
+        found = self.table.scan(
             "begins_with(pk, :user) AND sk = :state AND attribute_exists(exemption)",
             {":user": "USER#", ":state": STATE},
         )
@@ -253,7 +247,7 @@ class DynamoStore:
 
     def _transact(self, writes: list["TransactWriteItemTypeDef"]) -> set[int]:
         """Write all or nothing; return the positions of failed conditions."""
-        client = self._table.client
+        client = self.table.client
         try:
             client.transact_write_items(TransactItems=writes)
         except client.exceptions.TransactionCanceledException as error:
@@ -275,12 +269,12 @@ class DynamoStore:
                 "pk": items.event_pk(decision.event_id),
                 "sk": STATE,
                 "decided_at": items.timestamp(now),
-                "expires_at": items.epoch(now + self._remember_events),
+                "expires_at": items.epoch(now + self.remember_events),
             }
         )
 
     def _history(self, entry: HistoryEntry, now: datetime) -> "TransactWriteItemTypeDef":
-        return self._put_new(history_item(entry, now=now, keep=self._keep_evidence))
+        return self._put_new(history_item(entry, now=now, keep=self.keep_evidence))
 
     def _state(self, decision: Decision, now: datetime) -> Iterator["TransactWriteItemTypeDef"]:
         """Yield the writes of the state that the decision's type changes."""
@@ -362,7 +356,7 @@ class DynamoStore:
         )
 
     def _reported(self, key: UserKey, now: datetime) -> "TransactWriteItemTypeDef":
-        update = self._table.update(
+        update = self.table.update(
             key_of(items.unreachable_pk(key)),
             "SET reported_at = :now REMOVE due_shard, due_at",
             "attribute_exists(due_shard)",
@@ -376,7 +370,7 @@ class DynamoStore:
         """Record an alert about a silence or its end, unless another run has alerted it."""
         before = {":before": items.timestamp(beat.alerted_at)} if beat.alerted_at else {}
         values = {":since": items.timestamp(beat.since or now), ":now": items.timestamp(now)}
-        update = self._table.update(
+        update = self.table.update(
             key_of(items.HEARTBEATS, items.heartbeat_sk(beat.source)),
             "SET silent_since = :since, alerted_at = :now"
             if silent
@@ -387,22 +381,22 @@ class DynamoStore:
         return {"Update": update}
 
     def _put(self, item: Item) -> "TransactWriteItemTypeDef":
-        return {"Put": self._table.put(item)}
+        return {"Put": self.table.put(item)}
 
     def _put_new(self, item: Item) -> "TransactWriteItemTypeDef":
-        return {"Put": self._table.put_new(item)}
+        return {"Put": self.table.put_new(item)}
 
     def _put_next(self, pk: str, item: Item, version: int) -> "TransactWriteItemTypeDef":
         """Put the next version of an item, if it is still at the given one."""
         following = {"pk": pk, "sk": STATE, **item, "version": version + 1}
         if version == 0:
             return self._put_new(following)
-        return {"Put": self._table.put(following, "version = :read", {":read": version})}
+        return {"Put": self.table.put(following, "version = :read", {":read": version})}
 
     def _user_id_at(self, pk: str) -> str | None:
         if len(pk.encode()) > _LONGEST_KEY:
             return None
-        item = self._table.get(pk)
+        item = self.table.get(pk)
         return str(item["user_id"]) if item else None
 
 

@@ -143,10 +143,10 @@ def _now() -> datetime:
 
 def _store(client: "DynamoDBClient", settings: "PolicySettings") -> "DynamoStore":
     from mfa_watcher.adapters.store import DynamoStore
+    from mfa_watcher.adapters.table import Table
 
     return DynamoStore(
-        client,
-        table_name=settings.table_name,
+        Table(client, settings.table_name),
         remember_events=settings.policy.remember_events,
         keep_evidence=settings.keep_evidence,
     )
