@@ -294,16 +294,10 @@ def change_desk() -> "DeskApi":
     from mfa_watcher.usecases.change_desk import ChangeDesk
 
     env = settings.PolicySettings.from_environment()
-    desk = ChangeDesk(
-        accounts=_accounts(env),
-        account_id=env.account_id,
-        store=_store(env),
-        iam_of=_iam_reader_factory(env),
-        policy=env.policy,
-        clock=now,
-        new_id=_new_call_id,
+    iam_of, accounts = _iam_reader_factory(env), _accounts(env)
+    return change_desk_api(
+        ChangeDesk(env.account_id, _store(env), iam_of, env.policy, now, _new_call_id, accounts)
     )
-    return change_desk_api(desk)
 
 
 @cache
@@ -313,15 +307,10 @@ def approval_desk() -> "DeskApi":
     from mfa_watcher.usecases.approval_desk import ApprovalDesk
 
     env = settings.PolicySettings.from_environment()
-    desk = ApprovalDesk(
-        account_id=env.account_id,
-        store=_store(env),
-        iam_of=_iam_reader_factory(env),
-        policy=env.policy,
-        clock=now,
-        new_id=_new_call_id,
+    iam_of = _iam_reader_factory(env)
+    return approval_desk_api(
+        ApprovalDesk(env.account_id, _store(env), iam_of, env.policy, now, _new_call_id)
     )
-    return approval_desk_api(desk)
 
 
 @cache

@@ -27,9 +27,7 @@ class SettingsError(Exception):
     """The environment lacks a variable or holds one that cannot be read; the text names it."""
 
 
-def _split(value: object) -> object:
-    if not isinstance(value, str):
-        return value
+def _split(value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
@@ -39,10 +37,8 @@ def _rising(days: list[int]) -> list[int]:
     return days
 
 
-def _hours(value: object) -> object:
+def _hours(value: str) -> tuple[time, time]:
     """Read "8-18": from eight until before six in the evening."""
-    if not isinstance(value, str):
-        return value
     start, _, end = value.partition("-")
     if not (start.isdigit() and end.isdigit() and int(start) < int(end) <= _HOURS_A_DAY):
         raise ValueError("must be two hours, the first before the second, such as 8-18")
@@ -50,9 +46,7 @@ def _hours(value: object) -> object:
     return time(int(start)), last
 
 
-def _zone(value: object) -> object:
-    if not isinstance(value, str):
-        return value
+def _zone(value: str) -> ZoneInfo:
     try:
         return ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError) as error:

@@ -45,7 +45,6 @@ class NamedAccounts:
     """The watcher's own account, and the members named in MemberAccounts."""
 
     def __init__(self, own: str, members: Collection[str] = ()) -> None:
-        """Take the ids of the own account and of the members."""
         self._ids = tuple(dict.fromkeys((own, *members)))
 
     def ids(self) -> tuple[str, ...]:

@@ -31,8 +31,7 @@ class BotoIamReader:
 
     def user(self, name: str) -> IamUser | None:
         """Call GetUser."""
-        self._count()
-        found = _read("GetUser", lambda: self.client.get_user(UserName=name))
+        found = self._ask("GetUser", lambda: self.client.get_user(UserName=name))
         if found is None:
             return None
         user = found["User"]
@@ -44,21 +43,20 @@ class BotoIamReader:
 
         One page is enough: IAM allows eight devices and returns a hundred per page (IAM quotas).
         """
-        self._count()
-        found = _read("ListMFADevices", lambda: self.client.list_mfa_devices(UserName=name))
+        found = self._ask("ListMFADevices", lambda: self.client.list_mfa_devices(UserName=name))
         if found is None:
             return None
         return tuple(Device(device["SerialNumber"]) for device in found["MFADevices"])
 
     def has_console_access(self, name: str) -> bool:
         """Call GetLoginProfile; IAM's answer is the same if the user does not exist."""
-        self._count()
-        found = _read("GetLoginProfile", lambda: self.client.get_login_profile(UserName=name))
+        found = self._ask("GetLoginProfile", lambda: self.client.get_login_profile(UserName=name))
         return found is not None
 
-    def _count(self) -> None:
+    def _ask(self, call: str, read: Callable[[], Answer]) -> Answer | None:
         with self._lock:  # the sweep reads several users at the same time
             self.calls += 1
+        return _read(call, read)
 
 
 def _read(call: str, read: Callable[[], Answer]) -> Answer | None:

@@ -56,18 +56,15 @@ class DynamoOutbox:
 
     def mark_sent(self, claim: Claim, *, receipt: str, to: str, now: datetime) -> None:
         """Record that it was sent, in the intent and in its user's history."""
-        outcome = f"{_label(claim.intent)} sent to {to}"
-        self._finish(claim, IntentStatus.SENT, now, outcome, {"receipt": receipt, "sent_to": to})
+        self._finish(claim, IntentStatus.SENT, now, f"sent to {to}", receipt=receipt, sent_to=to)
 
     def mark_skipped(self, claim: Claim, *, reason: str, now: datetime) -> None:
         """Record that it is not sent, because it is not relevant any more."""
-        outcome = f"{_label(claim.intent)} not sent: {reason}"
-        self._finish(claim, IntentStatus.SKIPPED, now, outcome, {"reason": reason})
+        self._finish(claim, IntentStatus.SKIPPED, now, f"not sent: {reason}", reason=reason)
 
     def mark_failed(self, claim: Claim, *, reason: str, now: datetime) -> None:
         """Record that it cannot be sent, and why; it can be reopened."""
-        outcome = f"{_label(claim.intent)} failed: {reason}"
-        self._finish(claim, IntentStatus.FAILED, now, outcome, {"reason": reason})
+        self._finish(claim, IntentStatus.FAILED, now, f"failed: {reason}", reason=reason)
 
     def put_back(
         self, claim: Claim, *, reason: str, due_at: datetime, waited: bool = False
@@ -160,12 +157,7 @@ class DynamoOutbox:
         return self.table.try_update(key, change, condition, values, "ALL_NEW")
 
     def _finish(
-        self,
-        claim: Claim,
-        status: IntentStatus,
-        now: datetime,
-        outcome: str,
-        details: dict[str, str],
+        self, claim: Claim, status: IntentStatus, now: datetime, outcome: str, **details: str
     ) -> None:
         """Set an intent's final status and add it to the history, in one transaction."""
         values: dict[str, Any] = {
@@ -177,7 +169,7 @@ class DynamoOutbox:
         }
         sets = ", ".join(f"#{name} = :{name}" for name in details)
         history = history_item(
-            _entry(claim.intent, outcome, now),
+            _entry(claim.intent, f"{_label(claim.intent)} {outcome}", now),
             now=now,
             keep=self.keep_evidence,
             part=f"#{claim.intent.id}#{claim.attempts}",

@@ -231,14 +231,10 @@ class DynamoStore:
                 return
             # An intent's id says for what it happens once. If it exists, it was decided before, so
             # the rest of the decision is written without it.
-            kept = tuple(
-                intent
-                for intent, position in zip(
-                    intents, range(len(writes) - len(intents), len(writes)), strict=True
-                )
-                if position not in refused
-            )
             first_intent = len(writes) - len(intents)
+            kept = tuple(
+                intent for at, intent in enumerate(intents, first_intent) if at not in refused
+            )
             if any(position <= len(decision.history) for position in refused):
                 raise AlreadyDecidedError(decision.event_id)
             if any(position < first_intent for position in refused) or kept == intents:

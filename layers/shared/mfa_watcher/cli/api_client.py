@@ -18,7 +18,7 @@ from urllib.parse import urlencode, urlsplit
 from mfa_watcher.cli.aws import (
     AccountError,
     account_errors,
-    add_account_options,
+    add_stack_options,
     session_of,
     stack_outputs,
 )
@@ -59,7 +59,7 @@ class AccessDeniedError(DeskCallError):
 
 def add_desk_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that name the URLs."""
-    add_account_options(parser, members=False)
+    add_stack_options(parser)
     for endpoint in DeskEndpoint:
         parser.add_argument(
             f"--{_option(endpoint).replace('_', '-')}",

@@ -50,15 +50,14 @@ def add_stack_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_account_options(parser: argparse.ArgumentParser, *, members: bool = True) -> None:
+def add_account_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that name the deployment and one of its accounts."""
     add_stack_options(parser)
-    if members:
-        parser.add_argument(
-            "--account",
-            metavar="ID",
-            help="the member account that the user is in (default: the watcher's own)",
-        )
+    parser.add_argument(
+        "--account",
+        metavar="ID",
+        help="the member account that the user is in (default: the watcher's own)",
+    )
 
 
 def administer_users(options: argparse.Namespace) -> "AdministerUsers":

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time
 
 from mfa_watcher.cli.aws import add_account_options, administer_users
 from mfa_watcher.cli.terminal import Actions, console, day, print_json_lines, table_of
-from mfa_watcher.domain.users.user import User
+from mfa_watcher.domain.users.user import Exemption, User
 
 
 def add_command(commands: Actions) -> None:
@@ -40,8 +40,9 @@ def add_command(commands: Actions) -> None:
 
 
 def _list(options: argparse.Namespace) -> None:
-    users = sorted(administer_users(options).exempted(), key=_ends_at)
-    lines = [_line(user) for user in users]
+    found = administer_users(options).exempted()
+    exempted = [(user, user.exemption) for user in found if user.exemption]
+    lines = [_line(*one) for one in sorted(exempted, key=lambda one: one[1].until)]
     if options.json:
         print_json_lines(lines)
     elif lines:
@@ -66,14 +67,7 @@ def _revoke(options: argparse.Namespace) -> None:
     )
 
 
-def _ends_at(user: User) -> datetime:
-    return user.exemption.until if user.exemption else datetime.max.replace(tzinfo=UTC)
-
-
-def _line(user: User) -> dict[str, str]:
-    exemption = user.exemption
-    if exemption is None:
-        return {}
+def _line(user: User, exemption: Exemption) -> dict[str, str]:
     return {
         "user": user.name,
         "user_id": user.key.user_id,

@@ -173,15 +173,9 @@ def _files(shown: list[Preview]) -> dict[str, bytes]:
 
 
 def _page(shown: list[Preview]) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from mfa_watcher.mail.rendering import template_environment
 
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment(Path(__file__).parent, html=True)
     by_code = {preview.language.code: preview.language for preview in shown}
     return environment.get_template("preview.html.jinja").render(
         previews=shown, languages=by_code.values()

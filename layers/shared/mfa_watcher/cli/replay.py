@@ -72,11 +72,7 @@ def add_command(commands: Actions) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Replay the files and return the exit code."""
-    try:
-        files = files_in(options.paths)
-    except FileNotFoundError as error:
-        print(f"mfa-watcher replay: no such file or folder: {error}", file=sys.stderr)  # noqa: T201
-        return 2
+    files = files_in(options.paths)
     totals = _Totals()
     with _progress(files) as on_bytes:
         for path in files:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from mfa_watcher.cli import request_views
 from mfa_watcher.cli.api_client import (
     DeskClient,
     DeskEndpoint,
@@ -17,15 +18,15 @@ from mfa_watcher.cli.api_client import (
     desk_client,
 )
 from mfa_watcher.cli.request_export import as_csv, as_json
-from mfa_watcher.cli.request_views import (
-    WANTED,
-    card_of,
-    moment,
-    next_step,
-    story_of,
-    table_of,
+from mfa_watcher.cli.terminal import (
+    Actions,
+    CommandError,
+    WrongCallError,
+    console,
+    day,
+    plain,
+    print_json_lines,
 )
-from mfa_watcher.cli.terminal import Actions, CommandError, console, day, plain, print_json_lines
 from mfa_watcher.domain.requests.change_request import RequestState
 
 _PAGE = 100
@@ -35,12 +36,6 @@ _LISTED = 100
 """The number of requests that ``list`` shows by default."""
 
 Do = Callable[[DeskClient, argparse.Namespace], None]
-
-
-class WrongCallError(CommandError):
-    """The call is wrong. The text says what a correct call needs."""
-
-    exit_code = 2
 
 
 def add_command(commands: Actions) -> None:
@@ -94,7 +89,7 @@ def _list(at: DeskClient, options: argparse.Namespace) -> None:
     if options.json:
         print_json_lines(found)
     elif found:
-        console().print(table_of(found))
+        console().print(request_views.table_of(found))
     else:
         sys.stdout.write("No matching requests.\n")
     if more:
@@ -108,11 +103,11 @@ def _show(at: DeskClient, options: argparse.Namespace) -> None:
         sys.stdout.write(json.dumps(shown, indent=2) + "\n")
         return
     screen = console()
-    for line in card_of(found["request"]):
+    for line in request_views.card_of(found["request"]):
         screen.print(line, soft_wrap=True)
     if options.history:
         screen.print()
-        for line in story_of(found["request"], found["history"]):
+        for line in request_views.story_of(found["request"], found["history"]):
             screen.print(line, soft_wrap=True)
         _report_omissions([found])
 
@@ -188,7 +183,7 @@ The new password. It is shown only once and is not stored:
 
 Give it to {name} and to nobody else. At the first sign-in {name} must choose another password:
 {plain(str(done.get("sign_in_url")))}
-The new device must be enabled by {moment(done.get("new_device_until"))}.
+The new device must be enabled by {request_views.moment(done.get("new_device_until"))}.
 """
     )
 
@@ -245,9 +240,9 @@ def _ask_for_what_is_missing(options: argparse.Namespace) -> None:
     if not options.reason:
         options.reason = _asked("Why does the device have to be removed?\n> ")
     if not options.wanted:
-        for number, means in enumerate(WANTED.values(), 1):
+        for number, means in enumerate(request_views.WANTED.values(), 1):
             sys.stderr.write(f"  {number}  {means}\n")
-        kinds = dict(enumerate(WANTED, 1))
+        kinds = dict(enumerate(request_views.WANTED, 1))
         answer = _asked(f"Which device is wanted instead? [1-{len(kinds)}] ")
         options.wanted = kinds.get(int(answer)) if answer.isdecimal() else None
         if options.wanted is None:
@@ -265,7 +260,7 @@ def _report(answer: Json, options: argparse.Namespace) -> None:
         sys.stdout.write(json.dumps(answer, indent=2) + "\n")
         return
     request = answer["request"]
-    state, follows = plain(str(request["state"])), next_step(request)
+    state, follows = plain(str(request["state"])), request_views.next_step(request)
     active = state in [one for one in RequestState if one.is_active]
     sys.stdout.write(
         f"{plain(str(request['id']))} about {plain(str(request['subject_name']))} is {state}"
@@ -291,7 +286,7 @@ def _confirm(at: DeskClient, options: argparse.Namespace, what: str) -> Json:
         return _seen(options)
     found = at.ask_either("GET", _path(options.id))
     screen = console(stderr=True)
-    for line in card_of(found["request"]):
+    for line in request_views.card_of(found["request"]):
         screen.print(line, soft_wrap=True)
     answer = _asked(f"\n{what} This cannot be undone. Continue? [y/N] ")
     if answer.casefold() not in {"y", "yes"}:
@@ -356,7 +351,7 @@ _DETAILS = (
     _Argument("--reason", metavar="TEXT", help="why the device has to be removed"),
     _Argument(
         "--wanted",
-        choices=tuple(WANTED),
+        choices=tuple(request_views.WANTED),
         help="the kind of the new device; none: the user keeps another device",
     ),
     _Argument(

@@ -20,6 +20,12 @@ class CommandError(Exception):
     exit_code = 1
 
 
+class WrongCallError(CommandError):
+    """The call is wrong. The text says what a correct call needs."""
+
+    exit_code = 2
+
+
 def day(text: str) -> date:
     """Read an argument that is a day."""
     try:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import tzinfo
 from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -98,17 +99,22 @@ def one_line(value: str, limit: int = LONGEST_VALUE) -> str:
 
 @cache
 def _environment(part: str, language: str) -> Environment:
-    html = part == "html"
-    environment = Environment(
-        loader=FileSystemLoader([languages.TEMPLATES / part, languages.WORDS / language]),
+    folders = languages.TEMPLATES / part, languages.WORDS / language
+    environment = template_environment(*folders, html=part == "html")
+    environment.filters["fill"] = _fill
+    return environment
+
+
+def template_environment(*folders: Path, html: bool) -> Environment:
+    """Return an environment of templates in which a name that is not known is an error."""
+    return Environment(
+        loader=FileSystemLoader(folders),
         autoescape=html,  # noqa: S701 - the other part is plain text, where nothing is markup
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters["fill"] = _fill
-    return environment
 
 
 def _template(part: str, language: str, name: str) -> Template:

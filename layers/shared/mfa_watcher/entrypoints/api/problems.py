@@ -1,7 +1,7 @@
 """Errors as the API answers them: problem documents (RFC 9457)."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
@@ -9,12 +9,7 @@ from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from pydantic import BaseModel, Field
 
 from mfa_watcher.domain.requests.change_request import SegregationOfDutiesError, WrongStepError
-from mfa_watcher.entrypoints.api.body import (
-    LARGEST_BODY,
-    BodyTooLargeError,
-    UnreadableBodyError,
-    WrongMediaTypeError,
-)
+from mfa_watcher.entrypoints.api import body
 from mfa_watcher.entrypoints.api.caller import UnknownCallerError
 from mfa_watcher.ports import errors
 
@@ -52,8 +47,10 @@ class ProblemKind:
     """Seconds."""
 
 
+ProblemKinds = dict[type[Exception], ProblemKind]
+
 _TRY_LATER: Final = ProblemKind(503, "try-later", "AWS is temporarily unavailable", 30)
-PROBLEM_KINDS: Final[dict[type[Exception], ProblemKind]] = {
+PROBLEM_KINDS: Final[ProblemKinds] = {
     UnknownCallerError: ProblemKind(403, "unknown-caller", "The caller could not be identified"),
     SegregationOfDutiesError: ProblemKind(
         403, "segregation-of-duties", "Another person must do this"
@@ -64,9 +61,9 @@ PROBLEM_KINDS: Final[dict[type[Exception], ProblemKind]] = {
     errors.LostRaceError: ProblemKind(
         409, "changed-meanwhile", "The request was changed meanwhile", 1
     ),
-    UnreadableBodyError: ProblemKind(400, "unreadable", "The body cannot be read"),
-    BodyTooLargeError: ProblemKind(413, "too-large", "The body is too large"),
-    WrongMediaTypeError: ProblemKind(415, "not-json", "The body is not JSON"),
+    body.UnreadableBodyError: ProblemKind(400, "unreadable", "The body cannot be read"),
+    body.BodyTooLargeError: ProblemKind(413, "too-large", "The body is too large"),
+    body.WrongMediaTypeError: ProblemKind(415, "not-json", "The body is not JSON"),
     RequestValidationError: ProblemKind(422, "invalid", "The request does not match its schema"),
     errors.IamReadError: _TRY_LATER,
     errors.ExternalServiceError: _TRY_LATER,
@@ -86,7 +83,7 @@ _STATUS_MEANINGS: Final[dict[int, str]] = {
     403: "This caller may not do this: the detail says why, and who may.",
     404: "There is no such request, or none that the caller may see.",
     409: "The request's state does not allow this, or somebody else changed it meanwhile.",
-    413: f"The body is larger than {LARGEST_BODY} bytes.",
+    413: f"The body is larger than {body.LARGEST_BODY} bytes.",
     415: "The body has another type than JSON.",
     422: "The request does not match its schema: `errors` says what is wrong where.",
     503: "AWS is temporarily unavailable; calling again is safe.",
@@ -94,10 +91,7 @@ _STATUS_MEANINGS: Final[dict[int, str]] = {
 
 
 def documented_responses(
-    description: str,
-    model: Any,  # noqa: ANN401 - any type
-    *,
-    status: int = 200,
+    description: str, model: type[BaseModel], *, status: int = 200
 ) -> dict[int, OpenAPIResponse]:
     """Return a route's responses for its description: the model, or a problem."""
     success: OpenAPIResponse = {

@@ -1,7 +1,6 @@
 """The routes of the change desk's and the approval desk's APIs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -11,9 +10,8 @@ from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestSta
 from mfa_watcher.domain.requests.steps import InvalidDetailsError
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.entrypoints.api import schemas
-from mfa_watcher.entrypoints.api.caller import no_member_accounts
 from mfa_watcher.entrypoints.api.desk_api import DeskApi
-from mfa_watcher.entrypoints.api.problems import ProblemKind, documented_responses
+from mfa_watcher.entrypoints.api.problems import ProblemKind, ProblemKinds, documented_responses
 from mfa_watcher.ports.store import RequestPage, RequestSearch
 from mfa_watcher.usecases.administer import NoSuchUserError
 from mfa_watcher.usecases.approval_desk import ApprovalDesk
@@ -25,7 +23,7 @@ from mfa_watcher.usecases.desk import (
     RequestWithHistory,
 )
 
-_PROBLEM_KINDS = {
+_PROBLEM_KINDS: ProblemKinds = {
     NotAllowedError: ProblemKind(403, "not-allowed", "You may not do this here"),
     NoSuchUserError: ProblemKind(404, "no-such-user", "User not found"),
     ActiveRequestError: ProblemKind(
@@ -69,18 +67,20 @@ Cursor = Annotated[
 
 def change_desk_api(desk: ChangeDesk) -> DeskApi:
     """Return the API of the change desk."""
-    api = _desk_api(
+    api = DeskApi(
         "MFA Watcher: change desk",
         "Where IAM users, or the service desk for them, ask for a change of their MFA devices."
         " A user sees and files their own requests.",
         desk.account_id,
+        _PROBLEM_KINDS,
         desk.accounts.include,
     )
-    _ReadRoutes(
+    _add_read_routes(
+        api,
         lambda search: desk.list(api.caller, search),
         desk.show,
         desk.clock,
-    ).add_to(api)
+    )
 
     @api.post(
         "/requests",
@@ -128,14 +128,15 @@ def change_desk_api(desk: ChangeDesk) -> DeskApi:
 
 def approval_desk_api(desk: ApprovalDesk) -> DeskApi:
     """Return the API of the approval desk."""
-    api = _desk_api(
+    api = DeskApi(
         "MFA Watcher: approval desk",
         "Where change requests are decided. IAM admits approvers, with MFA only. Segregation of"
         " duties: the subject of a request, and whoever tried the removal or asked for it, may not"
         " decide.",
         desk.account_id,
+        _PROBLEM_KINDS,
     )
-    _ReadRoutes(desk.list, desk.show, desk.clock).add_to(api)
+    _add_read_routes(api, desk.list, desk.show, desk.clock)
     _add_step_route(
         api,
         "approve",
@@ -176,74 +177,57 @@ def approval_desk_api(desk: ApprovalDesk) -> DeskApi:
     return api
 
 
-def _desk_api(
-    title: str,
-    description: str,
-    account_id: str,
-    is_member: Callable[[str], bool] = no_member_accounts,
-) -> DeskApi:
-    api = DeskApi(title, description, account_id, is_member)
-    for error, kind in _PROBLEM_KINDS.items():
-        api.add_problem_kind(error, kind)
-    return api
+def _add_read_routes(
+    api: DeskApi,
+    search: Callable[[RequestSearch], RequestPage],
+    show: Callable[[Person, str], RequestWithHistory],
+    clock: Callable[[], datetime],
+) -> None:
+    """Add the routes that read requests. Each desk shows what its caller may see."""
 
-
-@dataclass(frozen=True, slots=True)
-class _ReadRoutes:
-    """The routes that read requests. Both desks have them; each shows what its caller may see."""
-
-    search: Callable[[RequestSearch], RequestPage]
-    show: Callable[[Person, str], RequestWithHistory]
-    clock: Callable[[], datetime]
-
-    def add_to(self, api: DeskApi) -> None:
-        """Add the two routes."""
-
-        @api.get(
-            "/requests",
-            summary="List requests",
-            description="Returns requests, the newest first, page by page. A change appears in the"
-            " list within seconds.",
-            responses=documented_responses("A page of requests.", schemas.RequestListResponse),
-            operation_id="list_requests",
+    @api.get(
+        "/requests",
+        summary="List requests",
+        description="Returns requests, the newest first, page by page. A change appears in the"
+        " list within seconds.",
+        responses=documented_responses("A page of requests.", schemas.RequestListResponse),
+        operation_id="list_requests",
+    )
+    def list_requests(  # noqa: PLR0913, PLR0917 - each a query parameter
+        state: State = None,
+        subject: Subject = None,
+        older_than_days: OlderThan = None,
+        opened_from: OpenedFrom = None,
+        opened_before: OpenedBefore = None,
+        limit: Limit = 25,
+        cursor: Cursor = None,
+    ) -> schemas.RequestListResponse:
+        ends = [end for end in (schemas.in_utc(opened_before),) if end]
+        if older_than_days is not None:
+            ends.append(clock() - timedelta(days=older_than_days))
+        wanted = RequestSearch(
+            states=tuple(dict.fromkeys(state or ())),
+            subject_name=subject or None,
+            opened_from=schemas.in_utc(opened_from),
+            opened_before=min(ends, default=None),
+            limit=limit,
+            after=schemas.position_of(cursor),
         )
-        def list_requests(  # noqa: PLR0913, PLR0917 - each a query parameter
-            state: State = None,
-            subject: Subject = None,
-            older_than_days: OlderThan = None,
-            opened_from: OpenedFrom = None,
-            opened_before: OpenedBefore = None,
-            limit: Limit = 25,
-            cursor: Cursor = None,
-        ) -> schemas.RequestListResponse:
-            ends = [end for end in (schemas.in_utc(opened_before),) if end]
-            if older_than_days is not None:
-                ends.append(self.clock() - timedelta(days=older_than_days))
-            search = RequestSearch(
-                states=tuple(dict.fromkeys(state or ())),
-                subject_name=subject or None,
-                opened_from=schemas.in_utc(opened_from),
-                opened_before=min(ends, default=None),
-                limit=limit,
-                after=schemas.position_of(cursor),
-            )
-            page = self.search(search)
-            requests = [schemas.RequestView.model_validate(request) for request in page.requests]
-            return schemas.RequestListResponse(
-                requests=requests, cursor=schemas.cursor_of(page.after)
-            )
+        page = search(wanted)
+        requests = [schemas.RequestView.model_validate(request) for request in page.requests]
+        return schemas.RequestListResponse(requests=requests, cursor=schemas.cursor_of(page.after))
 
-        @api.get(
-            "/requests/<request_id>",
-            summary="Show a request",
-            description="Returns a request with its history, which is the evidence for an auditor.",
-            responses=documented_responses(
-                "The request, and its history.", schemas.RequestWithHistoryResponse
-            ),
-            operation_id="show_request",
-        )
-        def show_request(request_id: RequestId) -> schemas.RequestWithHistoryResponse:
-            return schemas.RequestWithHistoryResponse.of(self.show(api.caller, request_id))
+    @api.get(
+        "/requests/<request_id>",
+        summary="Show a request",
+        description="Returns a request with its history, which is the evidence for an auditor.",
+        responses=documented_responses(
+            "The request, and its history.", schemas.RequestWithHistoryResponse
+        ),
+        operation_id="show_request",
+    )
+    def show_request(request_id: RequestId) -> schemas.RequestWithHistoryResponse:
+        return schemas.RequestWithHistoryResponse.of(show(api.caller, request_id))
 
 
 def _add_step_route(
