@@ -393,12 +393,7 @@ def _deliver_intents() -> "DeliverIntents":
         addresses=env.addresses,
         security_address=env.security_contact,
         mail_hours=env.policy.mail_hours,
-        sending_rate=DynamoSendingRate(
-            table,
-            rate=SesRate(_client("sesv2"), clock=now),
-            clock=now,
-            sleep=sleep,
-        ),
+        sending_rate=DynamoSendingRate(table, SesRate(_client("sesv2"), now), now, sleep),
         window=DynamoAlertCounter(table, length=env.alert_digest),
         clock=now,
     )

@@ -50,8 +50,10 @@ class BotoIamReader:
 
     def has_console_access(self, name: str) -> bool:
         """Call GetLoginProfile; IAM's answer is the same if the user does not exist."""
-        found = self._ask("GetLoginProfile", lambda: self.client.get_login_profile(UserName=name))
-        return found is not None
+        return (
+            self._ask("GetLoginProfile", lambda: self.client.get_login_profile(UserName=name))
+            is not None
+        )
 
     def _ask(self, call: str, read: Callable[[], Answer]) -> Answer | None:
         with self._lock:  # the sweep reads several users at the same time

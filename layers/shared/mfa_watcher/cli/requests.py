@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -79,20 +80,15 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _list(at: DeskClient, options: argparse.Namespace) -> None:
-    found: list[Json] = []
-    more = False
-    for request in _all(at, options):
-        if len(found) == options.limit:
-            more = True
-            break
-        found.append(request)
+    listed = list(islice(_all(at, options), options.limit + 1))
+    found = listed[: options.limit]
     if options.json:
         print_json_lines(found)
     elif found:
         console().print(request_views.table_of(found))
     else:
         sys.stdout.write("No matching requests.\n")
-    if more:
+    if len(listed) > len(found):
         sys.stderr.write(f"There are more than these {len(found)}. Use --limit to see more.\n")
 
 

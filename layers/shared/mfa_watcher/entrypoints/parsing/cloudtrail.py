@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from mfa_watcher.domain.events.records import Event, Identity, Record
 from mfa_watcher.entrypoints.parsing.lenient import as_text, found, moment, objects, text
@@ -144,8 +144,6 @@ class Envelope(BaseModel):
     ``detail-type`` is not looked at: sign-ins are documented with two spellings of it. Account
     and region come from the record, since forwarding may change those of the envelope.
     """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     detail: dict[str, Any]
 
