@@ -9,9 +9,10 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from mfa_watcher.entrypoints.due import DueItems
-from mfa_watcher.usecases.expire import EvaluatedRequest, ExpireRequests
+from mfa_watcher.usecases.due import Evaluated
+from mfa_watcher.usecases.expire import ExpireRequests
 from mfa_watcher.usecases.quarantine import QuarantineUsers
-from mfa_watcher.usecases.remind import EvaluatedUser, RemindUsers
+from mfa_watcher.usecases.remind import RemindUsers
 from mfa_watcher.usecases.watch import WatchHeartbeats
 
 logger = Logger()
@@ -113,5 +114,5 @@ class Watch:
         return {"expected": found.expected, "silent": len(found.silent), "alerts": found.alerts}
 
 
-def _outcome(evaluated: EvaluatedUser | EvaluatedRequest) -> dict[str, Any]:
+def _outcome(evaluated: Evaluated) -> dict[str, Any]:
     return {"result": evaluated.result.value, "effects": evaluated.effects}

@@ -112,9 +112,8 @@ def change_desk_api(desk: ChangeDesk) -> DeskApi:
     def give_details(
         request_id: RequestId, details: schemas.DetailsBody
     ) -> schemas.RequestResponse:
-        wanted, seen = details.to_wanted_change(), details.version
-        asked = AskedStep(api.caller, request_id, version=seen)
-        return _response(desk.give_details(asked, wanted))
+        asked = AskedStep(api.caller, request_id, version=details.version)
+        return _response(desk.give_details(asked, details.to_wanted_change()))
 
     _add_step_route(
         api,
