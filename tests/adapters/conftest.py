@@ -8,6 +8,7 @@ import pytest
 from mfa_watcher.adapters.items import DUE_SHARDS
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.adapters.table import Table
 from tests.support.account import Account, client, opened
 
 KEEP = timedelta(days=400)
@@ -23,10 +24,10 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
 @pytest.fixture
 def store(account: Account) -> DynamoStore:
     return DynamoStore(
-        client("dynamodb"), table_name=account.table, remember_events=REMEMBER, keep_evidence=KEEP
+        Table(client("dynamodb"), account.table), remember_events=REMEMBER, keep_evidence=KEEP
     )
 
 
 @pytest.fixture
 def outbox(account: Account) -> DynamoOutbox:
-    return DynamoOutbox(client("dynamodb"), table_name=account.table, keep_evidence=KEEP)
+    return DynamoOutbox(Table(client("dynamodb"), account.table), keep_evidence=KEEP)

@@ -7,6 +7,7 @@ import pytest
 
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.adapters.table import Table
 from mfa_watcher.domain.decision import Decision
 from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
 from tests.adapters.conftest import KEEP, REMEMBER
@@ -36,8 +37,8 @@ def watched_client() -> tuple[Any, list[Put]]:
 def test_each_entry_is_written_only_if_there_is_none(account: Account) -> None:
     watched, seen = watched_client()
     table = account.table
-    store = DynamoStore(watched, table_name=table, remember_events=REMEMBER, keep_evidence=KEEP)
-    outbox = DynamoOutbox(watched, table_name=table, keep_evidence=KEEP)
+    store = DynamoStore(Table(watched, table), remember_events=REMEMBER, keep_evidence=KEEP)
+    outbox = DynamoOutbox(Table(watched, table), keep_evidence=KEEP)
     mails = [a_mail(f"e{number}") for number in range(3)]
     store.commit(a_decision("e1", *mails), now=NOW)
     claims = [outbox.claim(mail.id, now=NOW) for mail in mails]

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from mfa_watcher.adapters.sending_rate import DynamoAlertCounter, DynamoSendingRate
+from mfa_watcher.adapters.table import Table
 from mfa_watcher.ports.errors import NotSentError, ThrottledError
 from mfa_watcher.ports.notifications import AlertPosition
 from tests.support.account import Account, client
@@ -21,8 +22,7 @@ class Sender:
         self.sent: list[datetime] = []
         self.now = account.clock()
         self._pace = DynamoSendingRate(
-            client("dynamodb"),
-            table_name=account.table,
+            Table(client("dynamodb"), account.table),
             rate=rate,
             clock=lambda: self.now,
             sleep=self._sleep,
@@ -108,7 +108,7 @@ def test_a_rate_that_nobody_tells_stops_before_anything_is_taken(account: Accoun
 
 
 def window(account: Account, length: timedelta = MINUTE) -> DynamoAlertCounter:
-    return DynamoAlertCounter(client("dynamodb"), table_name=account.table, length=length)
+    return DynamoAlertCounter(Table(client("dynamodb"), account.table), length=length)
 
 
 def test_alerts_of_a_window_are_counted_from_its_first(account: Account) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from moto.iam.models import iam_backends
 
 from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.adapters.table import Table
 from mfa_watcher.domain.decision import UserDecision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.policy import Policy
@@ -53,8 +54,7 @@ def give_device(account: Account, name: str, serial: str) -> None:
 def store(account: Account) -> DynamoStore:
     """Return the table, past what the tests watch."""
     return DynamoStore(
-        account.dynamodb,
-        table_name=account.table,
+        Table(account.dynamodb, account.table),
         remember_events=timedelta(days=35),
         keep_evidence=timedelta(days=400),
     )

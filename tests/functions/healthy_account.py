@@ -14,6 +14,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.model import OperationModel
 
 from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.adapters.table import Table
 from mfa_watcher.cli import main
 from mfa_watcher.domain.health.heartbeats import expected_sources
 from mfa_watcher.domain.sweep.user_inventory import SweepDecision, SweepResult, UserCounts
@@ -117,7 +118,7 @@ class CheckedAccount:
         """The watcher's table."""
         day = timedelta(days=1)
         return DynamoStore(
-            self.account.dynamodb, table_name=TABLE, remember_events=day, keep_evidence=day
+            Table(self.account.dynamodb, TABLE), remember_events=day, keep_evidence=day
         )
 
     def run_doctor(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> Report:

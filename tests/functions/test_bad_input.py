@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.adapters.table import Table
 from mfa_watcher.cli.samples import FINAL_WARNING
 from mfa_watcher.domain.users.user import UserKey
 from tests.functions.product import MAX_RECEIVES, OBSERVING, Output, Product
@@ -396,8 +397,7 @@ def test_the_managers_copy_goes_to_him_whatever_becomes_of_the_users_address(
         ),
     )
     store = DynamoStore(
-        client("dynamodb"),
-        table_name=account.table,
+        Table(client("dynamodb"), account.table),
         remember_events=timedelta(days=35),
         keep_evidence=timedelta(days=400),
     )

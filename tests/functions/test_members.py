@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.adapters.table import Table
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.users.addresses import AddressBook
 from mfa_watcher.usecases.administer import AdministerUsers, NoSuchUserError
@@ -396,7 +397,7 @@ def test_the_desk_exempts_a_members_user_whom_the_watcher_knows(
 ) -> None:
     product.observe(there(sign_in(mia)))
     store = DynamoStore(
-        account.dynamodb, table_name=account.table, remember_events=35 * DAY, keep_evidence=DAY
+        Table(account.dynamodb, account.table), remember_events=35 * DAY, keep_evidence=DAY
     )
     book = AddressBook(frozenset({"example.com"}))
     desk = AdministerUsers(

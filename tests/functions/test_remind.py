@@ -7,6 +7,7 @@ import pytest
 
 from mfa_watcher.adapters.iam import BotoIamReader
 from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.adapters.table import Table
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.users.address_overrides import AddressError
 from mfa_watcher.domain.users.addresses import AddressBook
@@ -46,7 +47,7 @@ def sent(product: Product) -> dict[str, int]:
 
 def desk(account: Account) -> AdministerUsers:
     store = DynamoStore(
-        account.dynamodb, table_name=account.table, remember_events=35 * DAY, keep_evidence=DAY
+        Table(account.dynamodb, account.table), remember_events=35 * DAY, keep_evidence=DAY
     )
     iam = BotoIamReader(account.iam)
     ids = iter(f"desk-{number}" for number in range(9))

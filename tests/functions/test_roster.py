@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.adapters.table import Table
 from mfa_watcher.cli import main, roster
 from mfa_watcher.domain.policy import Policy
 from mfa_watcher.domain.users.addresses import AddressBook
@@ -33,7 +34,7 @@ def swept(product: Product, account: Account, monkeypatch: pytest.MonkeyPatch) -
     account.new_user("zoe", device=True)
     product.sweep(at_once=True)
     store = DynamoStore(
-        account.dynamodb, table_name=account.table, remember_events=REMEMBER, keep_evidence=KEEP
+        Table(account.dynamodb, account.table), remember_events=REMEMBER, keep_evidence=KEEP
     )
     book = AddressBook(frozenset())
     desk = AdministerUsers(

@@ -12,6 +12,7 @@ import pytest
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.sending_rate import DynamoAlertCounter, DynamoSendingRate
 from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.adapters.table import Table
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Severity
 from mfa_watcher.domain.policy import MailHours
 from mfa_watcher.domain.users.addresses import AddressBook
@@ -37,7 +38,7 @@ def stormy(product: Product) -> Product:
 
 def store_on(dynamodb: Any) -> DynamoStore:
     return DynamoStore(
-        dynamodb, table_name=TABLE, remember_events=timedelta(days=35), keep_evidence=KEEP
+        Table(dynamodb, TABLE), remember_events=timedelta(days=35), keep_evidence=KEEP
     )
 
 
@@ -235,7 +236,7 @@ class Function:
     def __post_init__(self) -> None:
         """Put the parts together: the real table, and a world that answers at once."""
         dynamodb: Any = self.table
-        outbox = DynamoOutbox(dynamodb, table_name=TABLE, keep_evidence=KEEP)
+        outbox = DynamoOutbox(Table(dynamodb, TABLE), keep_evidence=KEEP)
         self.deliverer = DeliverIntents(
             outbox=outbox,
             store=store_on(dynamodb),
@@ -248,13 +249,12 @@ class Function:
             security_address="security@example.com",
             mail_hours=MailHours(),
             sending_rate=DynamoSendingRate(
-                dynamodb,
-                table_name=TABLE,
+                Table(dynamodb, TABLE),
                 rate=lambda: self.rate,
                 clock=lambda: self.now,
                 sleep=self.pass_time,
             ),
-            window=DynamoAlertCounter(dynamodb, table_name=TABLE, length=MINUTE),
+            window=DynamoAlertCounter(Table(dynamodb, TABLE), length=MINUTE),
             clock=lambda: self.now,
         )
         self.outbox = outbox

@@ -21,6 +21,7 @@ from mfa_watcher.adapters.accounts import NamedAccounts
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.sending_rate import DynamoAlertCounter, DynamoSendingRate
 from mfa_watcher.adapters.store import DynamoStore
+from mfa_watcher.adapters.table import Table
 from mfa_watcher.domain.events.tampering import Watcher
 from mfa_watcher.domain.notifications.intents import Alert, Intent
 from mfa_watcher.domain.notifications.mail_feedback import MailOutcome, MailReport
@@ -270,20 +271,18 @@ class Month:
         policy = Policy(mail_hours=MailHours(zone=ZONE), addresses=addresses)
         client = self._client()
         self.store = DynamoStore(
-            client,
-            table_name="t",
+            Table(client, "t"),
             remember_events=policy.remember_events,
             keep_evidence=timedelta(days=400),
         )
-        self.outbox = DynamoOutbox(client, table_name="t", keep_evidence=timedelta(days=400))
+        self.outbox = DynamoOutbox(Table(client, "t"), keep_evidence=timedelta(days=400))
         sending_rate = DynamoSendingRate(
-            client,
-            table_name="t",
+            Table(client, "t"),
             rate=lambda: rate,
             clock=self.clock,
             sleep=self._sleep,
         )
-        window = DynamoAlertCounter(client, table_name="t", length=MINUTE)
+        window = DynamoAlertCounter(Table(client, "t"), length=MINUTE)
         self.deliverer = DeliverIntents(
             outbox=self.outbox,
             store=self.store,

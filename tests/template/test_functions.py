@@ -11,15 +11,12 @@ import pytest
 from mfa_watcher.domain.policy import MailHours, Policy, Quarantine
 from mfa_watcher.domain.users.addresses import AddressBook
 from mfa_watcher.settings import (
-    ApprovalDeskSettings,
-    ChangeDeskSettings,
     DeliverSettings,
-    ExpireSettings,
     FulfilSettings,
-    MailFeedbackSettings,
     ObserveSettings,
     PolicySettings,
     QuarantineSettings,
+    QueueSettings,
     RemindSettings,
     SweepSettings,
     WatchSettings,
@@ -33,14 +30,14 @@ SETTINGS: dict[str, type[PolicySettings]] = {
     "OnIamChange": ObserveSettings,
     "Deliver": DeliverSettings,
     "Redeliver": DeliverSettings,
-    "OnMailFeedback": MailFeedbackSettings,
+    "OnMailFeedback": QueueSettings,
     "Remind": RemindSettings,
-    "Expire": ExpireSettings,
+    "Expire": PolicySettings,
     "Quarantine": QuarantineSettings,
     "Sweep": SweepSettings,
     "Watch": WatchSettings,
-    "ChangeDesk": ChangeDeskSettings,
-    "ApprovalDesk": ApprovalDeskSettings,
+    "ChangeDesk": PolicySettings,
+    "ApprovalDesk": PolicySettings,
     "Fulfil": FulfilSettings,
 }
 ALL_ROLES = TEMPLATE.of_type("AWS::IAM::Role")

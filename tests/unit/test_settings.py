@@ -12,14 +12,14 @@ TEMPLATE = Template.read()
 FUNCTIONS = {
     "OnSignIn": settings.ObserveSettings,
     "Deliver": settings.DeliverSettings,
-    "OnMailFeedback": settings.MailFeedbackSettings,
+    "OnMailFeedback": settings.QueueSettings,
     "Remind": settings.RemindSettings,
-    "Expire": settings.ExpireSettings,
+    "Expire": settings.PolicySettings,
     "Quarantine": settings.QuarantineSettings,
     "Sweep": settings.SweepSettings,
     "Watch": settings.WatchSettings,
-    "ChangeDesk": settings.ChangeDeskSettings,
-    "ApprovalDesk": settings.ApprovalDeskSettings,
+    "ChangeDesk": settings.PolicySettings,
+    "ApprovalDesk": settings.PolicySettings,
     "Fulfil": settings.FulfilSettings,
 }
 MAY_BE_EMPTY = {
@@ -89,7 +89,7 @@ def test_a_variable_that_is_empty_means_none_or_is_named(
     assert accepted == MAY_BE_EMPTY & {field.alias for field in kind.model_fields.values()}
 
 
-@pytest.mark.parametrize("kind", FUNCTIONS.values())
+@pytest.mark.parametrize("kind", FUNCTIONS.values(), ids=FUNCTIONS)
 def test_all_variables_that_are_missing_are_named_at_once(kind: type[PolicySettings]) -> None:
     with pytest.raises(SettingsError) as said:
         kind.from_environment({})

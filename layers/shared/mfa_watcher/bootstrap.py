@@ -2,13 +2,14 @@
 
 import time
 from datetime import UTC, datetime
-from functools import cache, cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 import boto3
 from botocore.config import Config
 
+from mfa_watcher import settings
 from mfa_watcher.adapters.accounts import (
     IamAliases,
     MemberSessions,
@@ -19,21 +20,7 @@ from mfa_watcher.adapters.dead_letters import SqsDeadLetters
 from mfa_watcher.adapters.iam import BotoIamReader
 from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
-from mfa_watcher.settings import (
-    ApprovalDeskSettings,
-    ChangeDeskSettings,
-    DeliverSettings,
-    ExpireSettings,
-    FulfilSettings,
-    MailFeedbackSettings,
-    ObserveSettings,
-    PolicySettings,
-    QuarantineSettings,
-    RemindSettings,
-    SweepSettings,
-    TableSettings,
-    WatchSettings,
-)
+from mfa_watcher.adapters.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +30,7 @@ if TYPE_CHECKING:
 
     from mfa_watcher.entrypoints.api.desk_api import DeskApi
     from mfa_watcher.entrypoints.outbox import Deliver, Redeliver
-    from mfa_watcher.entrypoints.queue import MailFeedback, Observe, Sweep
+    from mfa_watcher.entrypoints.queue import MailFeedback, Observe, Sweep, UnusableMessages
     from mfa_watcher.entrypoints.schedule import Expire, Quarantine, Remind, Watch
     from mfa_watcher.ports.accounts import Accounts
     from mfa_watcher.ports.iam import IamReaderFactory
@@ -71,26 +58,27 @@ _SLOW = _CONFIG.merge(
 )
 
 
-class _LazyClient:
-    """A boto3 client that is built on first use: each adds 12 to 90 ms to a cold start."""
+class _Deferred:
+    """A boto3 client that is built or looked up only when it is used."""
 
-    def __init__(self, service: str, config: Config) -> None:
-        self._service = service
-        self._config = config
-
-    @cached_property
-    def _client(self) -> object:
-        # boto3's types know each service by a literal name.
-        build: Callable[..., object] = boto3.client
-        return build(self._service, config=self._config)
+    def __init__(self, client: "Callable[[], object]") -> None:
+        self._client = client
 
     def __getattr__(self, name: str) -> object:
-        return getattr(self._client, name)
+        return getattr(self._client(), name)
 
 
 @cache
 def _client(service: str, config: Config = _CONFIG) -> Any:  # noqa: ANN401 - any service's client
-    return cast("Any", _LazyClient(service, config))
+    """Return a client that is built on first use: each adds 12 to 90 ms to a cold start."""
+
+    @cache
+    def built() -> object:
+        # boto3's types know each service by a literal name.
+        build: Callable[..., object] = boto3.client
+        return build(service, config=config)
+
+    return _Deferred(built)
 
 
 def now() -> datetime:
@@ -103,19 +91,8 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
-class _MemberClient:
-    """A member's IAM client. The role is assumed on first use, and before its session ends."""
-
-    def __init__(self, sessions: MemberSessions, account_id: str) -> None:
-        self._sessions = sessions
-        self._account_id = account_id
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._sessions.of(self._account_id), name)
-
-
 def _iam_client_factory(
-    settings: TableSettings, *, role: str = "", config: Config = _CONFIG
+    env: settings.TableSettings, *, role: str = "", config: Config = _CONFIG
 ) -> "Callable[[str], IAMClient]":
     """Return a factory of accounts' IAM clients: our own, or a member's by a role of the watcher.
 
@@ -134,89 +111,90 @@ def _iam_client_factory(
 
     sessions = MemberSessions(
         _client("sts"),
-        own=settings.account_id,
-        partition=settings.partition,
-        role_name=role or settings.reader_role,
+        own=env.account_id,
+        partition=env.partition,
+        role_name=role or env.reader_role,
         session_name=SESSION_NAME,
         build=build,
         clock=now,
     )
 
     def client_of(account_id: str) -> "IAMClient":
-        if account_id == settings.account_id:
+        if account_id == env.account_id:
             return cast("IAMClient", _client("iam", config))
-        return cast("IAMClient", _MemberClient(sessions, account_id))
+        return cast("IAMClient", _Deferred(lambda: sessions.of(account_id)))
 
     return client_of
 
 
-def _iam_reader_factory(settings: TableSettings) -> "IamReaderFactory":
+def _iam_reader_factory(env: settings.TableSettings) -> "IamReaderFactory":
     """Return a factory of accounts' IAM readers."""
-    return _reader_factory(_iam_client_factory(settings))
+    return _reader_factory(_iam_client_factory(env))
 
 
 def _reader_factory(client_of: "Callable[[str], IAMClient]") -> "Callable[[str], BotoIamReader]":
     return lambda account_id: BotoIamReader(client_of(account_id))
 
 
-def _accounts(settings: TableSettings) -> "Accounts":
-    if settings.asks_organization:
-        return OrganizationAccounts(_client("organizations"), own=settings.account_id, clock=now)
-    return NamedAccounts(settings.account_id, settings.member_accounts)
+def _accounts(env: settings.TableSettings) -> "Accounts":
+    if env.asks_organization:
+        return OrganizationAccounts(_client("organizations"), own=env.account_id, clock=now)
+    return NamedAccounts(env.account_id, env.member_accounts)
 
 
-def _store(settings: PolicySettings, config: Config = _CONFIG) -> DynamoStore:
+def _table(env: settings.TableSettings, config: Config = _CONFIG) -> Table:
+    return Table(_client("dynamodb", config), env.table_name)
+
+
+def _store(env: settings.PolicySettings, config: Config = _CONFIG) -> DynamoStore:
     return DynamoStore(
-        _client("dynamodb", config),
-        table_name=settings.table_name,
-        remember_events=settings.policy.remember_events,
-        keep_evidence=settings.keep_evidence,
+        _table(env, config),
+        remember_events=env.policy.remember_events,
+        keep_evidence=env.keep_evidence,
     )
 
 
-def _outbox(settings: TableSettings) -> DynamoOutbox:
-    return DynamoOutbox(
-        _client("dynamodb"), table_name=settings.table_name, keep_evidence=settings.keep_evidence
-    )
+def _outbox(env: settings.TableSettings) -> DynamoOutbox:
+    return DynamoOutbox(_table(env), keep_evidence=env.keep_evidence)
+
+
+def _unusable_messages(env: settings.QueueSettings, metric: str) -> "UnusableMessages":
+    from mfa_watcher.entrypoints.queue import UnusableMessages
+
+    dead_letters = SqsDeadLetters(_client("sqs"), queue_url=env.dead_letter_queue_url)
+    return UnusableMessages(dead_letters, env.max_receive_count, metric)
 
 
 @cache
 def observe() -> "Observe":
     """Return the parts of on_sign_in and on_iam_change. Raises SettingsError."""
-    from mfa_watcher.entrypoints.queue import Observe, UnusableMessages
+    from mfa_watcher.entrypoints.queue import Observe
     from mfa_watcher.usecases.observe import ObserveEvents
     from mfa_watcher.usecases.record_heartbeat import RecordHeartbeat
 
-    settings = ObserveSettings.from_environment()
-    accounts, store = _accounts(settings), _store(settings)
+    env = settings.ObserveSettings.from_environment()
+    accounts, store = _accounts(env), _store(env)
     events = ObserveEvents(
         accounts=accounts,
-        watcher=settings.watcher,
+        watcher=env.watcher,
         store=store,
-        iam_of=_iam_reader_factory(settings),
-        policy=settings.policy,
+        iam_of=_iam_reader_factory(env),
+        policy=env.policy,
         clock=now,
     )
-    dead_letters = SqsDeadLetters(_client("sqs"), queue_url=settings.dead_letter_queue_url)
-    return Observe(
-        events,
-        RecordHeartbeat(accounts, store, settings.path),
-        UnusableMessages(dead_letters, settings.max_receive_count, "Events"),
-    )
+    heartbeats = RecordHeartbeat(accounts, store, env.path)
+    return Observe(events, heartbeats, _unusable_messages(env, "Events"))
 
 
 @cache
 def mail_feedback() -> "MailFeedback":
     """Return the parts of on_mail_feedback. Raises SettingsError."""
-    from mfa_watcher.entrypoints.queue import MailFeedback, UnusableMessages
+    from mfa_watcher.entrypoints.queue import MailFeedback
     from mfa_watcher.usecases.mail_feedback import RecordMailFeedback
 
-    settings = MailFeedbackSettings.from_environment()
-    dead_letters = SqsDeadLetters(_client("sqs"), queue_url=settings.dead_letter_queue_url)
-    return MailFeedback(
-        RecordMailFeedback(_store(settings), _outbox(settings), settings.policy, now),
-        UnusableMessages(dead_letters, settings.max_receive_count, "Events"),
-    )
+    env = settings.QueueSettings.from_environment()
+    feedback = RecordMailFeedback(_store(env), _outbox(env), env.policy, now)
+    return MailFeedback(feedback, _unusable_messages(env, "Events"))
 
 
 @cache
@@ -224,26 +202,22 @@ def sweep() -> "Sweep":
     """Return the parts of sweep. Raises SettingsError."""
     from mfa_watcher.adapters.account_lists import BotoAccountListReader
     from mfa_watcher.adapters.sweep_queue import SqsSweepQueue
-    from mfa_watcher.entrypoints.queue import Sweep, UnusableMessages
+    from mfa_watcher.entrypoints.queue import Sweep
     from mfa_watcher.usecases.sweep import SweepAccounts
 
-    settings = SweepSettings.from_environment()
-    client_of = _iam_client_factory(settings, config=_SLOW)
-    sqs = _client("sqs")
-    queue = SqsSweepQueue(sqs, queue_url=settings.sweep_queue_url)
+    env = settings.SweepSettings.from_environment()
+    client_of = _iam_client_factory(env, config=_SLOW)
+    queue = SqsSweepQueue(_client("sqs"), queue_url=env.sweep_queue_url)
     accounts = SweepAccounts(
-        accounts=_accounts(settings).ids,
-        store=_store(settings, config=_SLOW),
+        accounts=_accounts(env).ids,
+        store=_store(env, config=_SLOW),
         iam_of=_reader_factory(client_of),
         list_reader_of=lambda account_id: BotoAccountListReader(client_of(account_id)),
         queue=queue,
-        policy=settings.policy,
+        policy=env.policy,
         clock=now,
     )
-    dead_letters = SqsDeadLetters(sqs, queue_url=settings.dead_letter_queue_url)
-    return Sweep(
-        accounts, queue, UnusableMessages(dead_letters, settings.max_receive_count, "Sweeps")
-    )
+    return Sweep(accounts, queue, _unusable_messages(env, "Sweeps"))
 
 
 @cache
@@ -252,15 +226,15 @@ def remind() -> "Remind":
     from mfa_watcher.entrypoints.schedule import Remind
     from mfa_watcher.usecases.remind import RemindUsers
 
-    settings = RemindSettings.from_environment()
+    env = settings.RemindSettings.from_environment()
     return Remind(
         RemindUsers(
-            _store(settings),
-            _iam_reader_factory(settings),
-            settings.policy,
+            _store(env),
+            _iam_reader_factory(env),
+            env.policy,
             now,
-            settings.account_id,
-            quarantines_members=settings.quarantines_members,
+            env.account_id,
+            quarantines_members=env.quarantines_members,
         )
     )
 
@@ -271,9 +245,9 @@ def expire() -> "Expire":
     from mfa_watcher.entrypoints.schedule import Expire
     from mfa_watcher.usecases.expire import ExpireRequests
 
-    settings = ExpireSettings.from_environment()
-    iam_of = _iam_reader_factory(settings)
-    return Expire(ExpireRequests(_store(settings), iam_of, settings.policy, now))
+    env = settings.PolicySettings.from_environment()
+    iam_of = _iam_reader_factory(env)
+    return Expire(ExpireRequests(_store(env), iam_of, env.policy, now))
 
 
 @cache
@@ -283,15 +257,15 @@ def quarantine() -> "Quarantine":
     from mfa_watcher.entrypoints.schedule import Quarantine
     from mfa_watcher.usecases.quarantine import QuarantineUsers
 
-    settings = QuarantineSettings.from_environment()
-    client_of = _iam_client_factory(settings, role=settings.quarantine_role)
+    env = settings.QuarantineSettings.from_environment()
+    client_of = _iam_client_factory(env, role=env.quarantine_role)
 
     def quarantine_of(account_id: str) -> BotoIamQuarantine:
-        policy_arn = settings.policy_arn_in(account_id)
+        policy_arn = env.policy_arn_in(account_id)
         return BotoIamQuarantine(client_of(account_id), policy_arn=policy_arn)
 
-    iam_of = _iam_reader_factory(settings)
-    return Quarantine(QuarantineUsers(_store(settings), iam_of, quarantine_of, now))
+    iam_of = _iam_reader_factory(env)
+    return Quarantine(QuarantineUsers(_store(env), iam_of, quarantine_of, now))
 
 
 @cache
@@ -300,14 +274,14 @@ def watch() -> "Watch":
     from mfa_watcher.entrypoints.schedule import Watch
     from mfa_watcher.usecases.watch import WatchHeartbeats
 
-    settings = WatchSettings.from_environment()
+    env = settings.WatchSettings.from_environment()
     return Watch(
         WatchHeartbeats(
-            accounts=_accounts(settings).ids,
-            regions=tuple(settings.regions),
-            iam_region=settings.iam_region,
-            store=_store(settings),
-            silence_threshold=settings.silence_threshold,
+            accounts=_accounts(env).ids,
+            regions=tuple(env.regions),
+            iam_region=env.iam_region,
+            store=_store(env),
+            silence_threshold=env.silence_threshold,
             clock=now,
         )
     )
@@ -319,17 +293,11 @@ def change_desk() -> "DeskApi":
     from mfa_watcher.entrypoints.api.routes import change_desk_api
     from mfa_watcher.usecases.change_desk import ChangeDesk
 
-    settings = ChangeDeskSettings.from_environment()
-    desk = ChangeDesk(
-        accounts=_accounts(settings),
-        account_id=settings.account_id,
-        store=_store(settings),
-        iam_of=_iam_reader_factory(settings),
-        policy=settings.policy,
-        clock=now,
-        new_id=_new_call_id,
+    env = settings.PolicySettings.from_environment()
+    iam_of, accounts = _iam_reader_factory(env), _accounts(env)
+    return change_desk_api(
+        ChangeDesk(env.account_id, _store(env), iam_of, env.policy, now, _new_call_id, accounts)
     )
-    return change_desk_api(desk)
 
 
 @cache
@@ -338,16 +306,11 @@ def approval_desk() -> "DeskApi":
     from mfa_watcher.entrypoints.api.routes import approval_desk_api
     from mfa_watcher.usecases.approval_desk import ApprovalDesk
 
-    settings = ApprovalDeskSettings.from_environment()
-    desk = ApprovalDesk(
-        account_id=settings.account_id,
-        store=_store(settings),
-        iam_of=_iam_reader_factory(settings),
-        policy=settings.policy,
-        clock=now,
-        new_id=_new_call_id,
+    env = settings.PolicySettings.from_environment()
+    iam_of = _iam_reader_factory(env)
+    return approval_desk_api(
+        ApprovalDesk(env.account_id, _store(env), iam_of, env.policy, now, _new_call_id)
     )
-    return approval_desk_api(desk)
 
 
 @cache
@@ -359,20 +322,20 @@ def fulfil() -> "DeskApi":
     from mfa_watcher.entrypoints.api.fulfil import fulfil_api
     from mfa_watcher.usecases.fulfil import FulfilRequest
 
-    settings = FulfilSettings.from_environment()
-    client_of = _iam_client_factory(settings, role=settings.member_fulfil_role)
-    own_alias = {settings.account_id: settings.account_alias}
+    env = settings.FulfilSettings.from_environment()
+    client_of = _iam_client_factory(env, role=env.member_fulfil_role)
+    own_alias = {env.account_id: env.account_alias}
     use_case = FulfilRequest(
-        store=_store(settings),
+        store=_store(env),
         iam_of=_reader_factory(client_of),
         reset_of=lambda account_id: BotoIamReset(client_of(account_id)),
-        policy=settings.policy,
+        policy=env.policy,
         aliases=IamAliases(client_of, clock=now, set_by_hand=own_alias),
         randomness=secrets.SystemRandom(),
         clock=now,
         new_id=_new_call_id,
     )
-    return fulfil_api(use_case, settings.account_id)
+    return fulfil_api(use_case, env.account_id)
 
 
 def _new_call_id() -> str:
@@ -403,42 +366,34 @@ def _deliver_intents() -> "DeliverIntents":
     from mfa_watcher.mail.rendering import JinjaMailRenderer, MailContext
     from mfa_watcher.usecases.deliver import DeliverIntents
 
-    settings = DeliverSettings.from_environment()
-    dynamodb, client_of = _client("dynamodb"), _iam_client_factory(settings)
-    own_alias = {settings.account_id: settings.account_alias}
+    env = settings.DeliverSettings.from_environment()
+    table, client_of = _table(env), _iam_client_factory(env)
+    own_alias = {env.account_id: env.account_alias}
     renderer = JinjaMailRenderer(
         MailContext(
-            partition=settings.partition,
-            security_contact=settings.security_contact,
-            default_language=settings.default_language,
-            time_zone=settings.time_zone.key,
-            address_tag=settings.address_tags[0],
+            partition=env.partition,
+            security_contact=env.security_contact,
+            default_language=env.default_language,
+            time_zone=env.time_zone.key,
+            address_tag=env.address_tags[0],
         )
     )
     return DeliverIntents(
-        outbox=_outbox(settings),
-        store=_store(settings),
+        outbox=_outbox(env),
+        store=_store(env),
         iam_of=_reader_factory(client_of),
         aliases=IamAliases(client_of, clock=now, set_by_hand=own_alias),
         mailer=SesMailer(
             _client("sesv2", _NO_RETRY),
-            sender=settings.sender_address,
-            configuration_set=settings.configuration_set,
+            sender=env.sender_address,
+            configuration_set=env.configuration_set,
         ),
-        alerter=SnsAlerter(_client("sns", _NO_RETRY), topic_arn=settings.alert_topic_arn),
+        alerter=SnsAlerter(_client("sns", _NO_RETRY), topic_arn=env.alert_topic_arn),
         renderer=renderer,
-        addresses=settings.addresses,
-        security_address=settings.security_contact,
-        mail_hours=settings.policy.mail_hours,
-        sending_rate=DynamoSendingRate(
-            dynamodb,
-            table_name=settings.table_name,
-            rate=SesRate(_client("sesv2"), clock=now),
-            clock=now,
-            sleep=sleep,
-        ),
-        window=DynamoAlertCounter(
-            dynamodb, table_name=settings.table_name, length=settings.alert_digest
-        ),
+        addresses=env.addresses,
+        security_address=env.security_contact,
+        mail_hours=env.policy.mail_hours,
+        sending_rate=DynamoSendingRate(table, SesRate(_client("sesv2"), now), now, sleep),
+        window=DynamoAlertCounter(table, length=env.alert_digest),
         clock=now,
     )

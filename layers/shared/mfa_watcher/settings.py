@@ -27,9 +27,7 @@ class SettingsError(Exception):
     """The environment lacks a variable or holds one that cannot be read; the text names it."""
 
 
-def _split(value: object) -> object:
-    if not isinstance(value, str):
-        return value
+def _split(value: str) -> list[str]:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
@@ -39,10 +37,8 @@ def _rising(days: list[int]) -> list[int]:
     return days
 
 
-def _hours(value: object) -> object:
+def _hours(value: str) -> tuple[time, time]:
     """Read "8-18": from eight until before six in the evening."""
-    if not isinstance(value, str):
-        return value
     start, _, end = value.partition("-")
     if not (start.isdigit() and end.isdigit() and int(start) < int(end) <= _HOURS_A_DAY):
         raise ValueError("must be two hours, the first before the second, such as 8-18")
@@ -50,9 +46,7 @@ def _hours(value: object) -> object:
     return time(int(start)), last
 
 
-def _zone(value: object) -> object:
-    if not isinstance(value, str):
-        return value
+def _zone(value: str) -> ZoneInfo:
     try:
         return ZoneInfo(value)
     except (ZoneInfoNotFoundError, ValueError) as error:
@@ -116,7 +110,8 @@ class TableSettings(BaseModel):
 class PolicySettings(TableSettings):
     """The security team's choices: each parameter of the stack that is part of the policy.
 
-    Every function has all of them, so that none decides by other rules than its neighbours.
+    Every function has all of them, so that none decides by other rules than its neighbours; expire
+    and the desks need no more.
     """
 
     # When users are written to, and when more than that happens.
@@ -185,11 +180,16 @@ class PolicySettings(TableSettings):
         )
 
 
-class ObserveSettings(PolicySettings):
-    """The environment of on_sign_in and on_iam_change."""
+class QueueSettings(PolicySettings):
+    """The environment of a function that a queue calls; on_mail_feedback needs no more."""
 
     dead_letter_queue_url: Text
     max_receive_count: CountFromOne
+
+
+class ObserveSettings(QueueSettings):
+    """The environment of on_sign_in and on_iam_change."""
+
     path: Annotated[EventPath, Field(alias="EVENTS")]
     watcher_name: Text
     watcher_key: Text
@@ -199,13 +199,6 @@ class ObserveSettings(PolicySettings):
     def watcher(self) -> Watcher:
         """What belongs to the watcher itself."""
         return Watcher(self.watcher_name, self.watcher_key, self.guard_scp_id)
-
-
-class MailFeedbackSettings(PolicySettings):
-    """The environment of on_mail_feedback."""
-
-    dead_letter_queue_url: Text
-    max_receive_count: CountFromOne
 
 
 class DeliverSettings(PolicySettings):
@@ -230,16 +223,10 @@ class RemindSettings(PolicySettings):
     quarantines_members: bool
 
 
-class ExpireSettings(PolicySettings):
-    """The environment of expire."""
-
-
-class SweepSettings(PolicySettings):
+class SweepSettings(QueueSettings):
     """The environment of sweep."""
 
     sweep_queue_url: Text
-    dead_letter_queue_url: Text
-    max_receive_count: CountFromOne
 
 
 class WatchSettings(PolicySettings):
@@ -267,14 +254,6 @@ class QuarantineSettings(PolicySettings):
         if account_id == self.account_id:
             return self.quarantine_policy_arn
         return f"arn:{self.partition}:iam::{account_id}:policy/{self.member_quarantine_policy}"
-
-
-class ChangeDeskSettings(PolicySettings):
-    """The environment of change_desk."""
-
-
-class ApprovalDeskSettings(PolicySettings):
-    """The environment of approval_desk."""
 
 
 class FulfilSettings(PolicySettings):

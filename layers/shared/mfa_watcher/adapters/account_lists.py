@@ -2,13 +2,13 @@
 
 import csv
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from io import StringIO
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from mfa_watcher.adapters.aws_errors import AWS_ERRORS, error_code
 from mfa_watcher.domain.sweep.account_lists import (
     AssignedDevice,
     CredentialReport,
@@ -47,29 +47,23 @@ _YES_OR_NO = {"true": True, "false": False}
 not_supported, no_information) say neither."""
 
 
+@dataclass(slots=True)
 class BotoAccountListReader:
-    """Lists one account's users. ``calls`` does not include botocore's own retries."""
+    """Lists one account's users. ``calls``: one per page, without botocore's own retries."""
 
-    def __init__(self, client: "IAMClient") -> None:
-        """Take an IAM client of the account."""
-        self._client = client
-        self._calls = 0
-
-    @property
-    def calls(self) -> int:
-        """The calls so far, one for each page."""
-        return self._calls
+    client: "IAMClient"
+    calls: int = field(default=0, init=False)
 
     def report(self) -> CredentialReport | ReportState:
         """Call GetCredentialReport."""
-        found = self._call("GetCredentialReport", self._client.get_credential_report)
+        found = self._call("GetCredentialReport", self.client.get_credential_report)
         if isinstance(found, ReportState):
             return found
         return read_report(found["Content"], found["GeneratedTime"])
 
     def request_report(self) -> ReportState:
         """Call GenerateCredentialReport; IAM keeps the last report for four hours."""
-        said = self._call("GenerateCredentialReport", self._client.generate_credential_report)
+        said = self._call("GenerateCredentialReport", self.client.generate_credential_report)
         if isinstance(said, ReportState):
             return said
         done = said.get("State") == "COMPLETE"
@@ -105,14 +99,14 @@ class BotoAccountListReader:
 
     def devices_in_use(self) -> int:
         """Call GetAccountSummary."""
-        found = self._call("GetAccountSummary", self._client.get_account_summary)
+        found = self._call("GetAccountSummary", self.client.get_account_summary)
         if isinstance(found, ReportState):
             raise IamReadError(f"IAM did not answer GetAccountSummary: {found}")
         return int(found["SummaryMap"].get("MFADevicesInUse", 0))
 
     def _all(self, call: str, method: str, listed: str, **asked: str) -> Iterator[dict[str, Any]]:
         """Read page by page without a paginator, because each page is a call to be counted."""
-        ask: Callable[..., dict[str, Any]] = getattr(self._client, method)
+        ask: Callable[..., dict[str, Any]] = getattr(self.client, method)
         marker: dict[str, str] = {}
         while True:
             page = self._call(call, partial(ask, MaxItems=_PAGE, **asked, **marker))
@@ -124,18 +118,16 @@ class BotoAccountListReader:
             marker = {"Marker": page["Marker"]}
 
     def _call(self, call: str, ask: Callable[[], Answer]) -> Answer | ReportState:
-        self._calls += 1
+        self.calls += 1
         try:
             return ask()
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
+        except AWS_ERRORS as error:
+            code = error_code(error)
             if state := _NO_REPORT.get(code):
                 return state
             if call == "GenerateCredentialReport" and code in _TOO_MANY:
                 return ReportState.IN_PROGRESS  # somebody else requested a report, too
             raise IamReadError(f"IAM did not answer {call}: {code}") from error
-        except BotoCoreError as error:
-            raise IamReadError(f"IAM did not answer {call}: {type(error).__name__}") from error
 
 
 def read_report(content: bytes, generated_at: datetime) -> CredentialReport:

@@ -2,12 +2,13 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from mfa_watcher.adapters.aws_errors import AWS_ERRORS, error_code
 from mfa_watcher.ports.errors import AccountOutOfReachError, ExternalServiceError, IamReadError
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ class NamedAccounts:
     """The watcher's own account, and the members named in MemberAccounts."""
 
     def __init__(self, own: str, members: Collection[str] = ()) -> None:
-        """Take the ids of the own account and of the members."""
         self._ids = tuple(dict.fromkeys((own, *members)))
 
     def ids(self) -> tuple[str, ...]:
@@ -56,33 +56,31 @@ class NamedAccounts:
         return account_id in self._ids
 
 
+@dataclass(frozen=True, slots=True)
 class OrganizationAccounts:
     """The watcher's own account, and the active members of its organization."""
 
-    def __init__(
-        self, client: "OrganizationsClient", *, own: str, clock: Callable[[], datetime]
-    ) -> None:
-        """Take a client of the management account or of a delegated administrator."""
-        self._client = client
-        self._own = own
-        self._clock = clock
-        self._known: dict[str, tuple[datetime, bool]] = {}
+    client: "OrganizationsClient"
+    """A client of the management account or of a delegated administrator."""
+    own: str
+    clock: Callable[[], datetime]
+    _known: dict[str, tuple[datetime, bool]] = field(default_factory=dict, init=False)
 
     def ids(self) -> tuple[str, ...]:
         """Call ListAccounts."""
         # A page holds at most 20 accounts, and a page before the last one may be empty.
-        pages = self._client.get_paginator("list_accounts").paginate()
+        pages = self.client.get_paginator("list_accounts").paginate()
         members = _ask_organization(
             "its accounts",
             lambda: [one["Id"] for page in pages for one in page["Accounts"] if _is_active(one)],
         )
-        return tuple(dict.fromkeys((self._own, *members)))
+        return tuple(dict.fromkeys((self.own, *members)))
 
     def include(self, account_id: str) -> bool:
         """Call DescribeAccount, because listing a thousand accounts would take 50 calls."""
-        if account_id == self._own:
+        if account_id == self.own:
             return True
-        now = self._clock()
+        now = self.clock()
         asked_at, included = self._known.get(account_id, (None, False))
         kept = MEMBER_KEPT if included else STRANGER_KEPT
         if asked_at is None or now - asked_at >= kept:
@@ -92,8 +90,8 @@ class OrganizationAccounts:
 
     def _describe(self, account_id: str) -> bool:
         try:
-            return _is_active(self._client.describe_account(AccountId=account_id)["Account"])
-        except self._client.exceptions.AccountNotFoundException:
+            return _is_active(self.client.describe_account(AccountId=account_id)["Account"])
+        except self.client.exceptions.AccountNotFoundException:
             return False
 
 
@@ -125,40 +123,28 @@ class _Session:
     until: datetime
 
 
+@dataclass(frozen=True, slots=True)
 class MemberSessions:
     """IAM clients of member accounts, each with a role that is assumed when it is needed."""
 
-    def __init__(  # noqa: PLR0913 - all that assuming a role takes, each by its name
-        self,
-        sts: "STSClient",
-        *,
-        own: str,
-        partition: str,
-        role_name: str,
-        session_name: str,
-        build: BuildClient,
-        clock: Callable[[], datetime],
-    ) -> None:
-        """Take the role's name, which is the same in all accounts, and what builds a client.
-
-        ``session_name`` is how the watcher appears in the member's own CloudTrail.
-        """
-        self._sts = sts
-        self._own = own
-        self._partition = partition
-        self._role_name = role_name
-        self._session_name = session_name
-        self._build = build
-        self._clock = clock
-        self._sessions: OrderedDict[str, _Session] = OrderedDict()
-        self._denied: dict[str, tuple[datetime, str]] = {}
+    sts: "STSClient"
+    own: str
+    partition: str
+    role_name: str
+    """The role's name, which is the same in all accounts."""
+    session_name: str
+    """How the watcher appears in the member's own CloudTrail."""
+    build: BuildClient
+    clock: Callable[[], datetime]
+    _sessions: OrderedDict[str, _Session] = field(default_factory=OrderedDict, init=False)
+    _denied: dict[str, tuple[datetime, str]] = field(default_factory=dict, init=False)
 
     def of(self, account_id: str) -> "IAMClient":
         """Return a client that works for some more minutes. Raises IamReadError.
 
         If the role does not exist or does not trust us, it is an AccountOutOfReachError.
         """
-        now = self._clock()
+        now = self.clock()
         denied_at, why = self._denied.get(account_id, (None, ""))
         if denied_at is not None and now - denied_at < RETRY_DENIED_AFTER:
             raise AccountOutOfReachError(why)
@@ -172,11 +158,11 @@ class MemberSessions:
         return session.client
 
     def _enter(self, account_id: str, now: datetime) -> _Session:
-        role = f"arn:{self._partition}:iam::{account_id}:role/{self._role_name}"
+        role = f"arn:{self.partition}:iam::{account_id}:role/{self.role_name}"
         try:
-            answer = self._sts.assume_role(RoleArn=role, RoleSessionName=self._session_name)
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
+            answer = self.sts.assume_role(RoleArn=role, RoleSessionName=self.session_name)
+        except AWS_ERRORS as error:
+            code = error_code(error)
             if code not in _DENIED:
                 raise IamReadError(
                     f"STS did not grant access to account {account_id}: {code}"
@@ -184,39 +170,29 @@ class MemberSessions:
             why = (
                 f"account {account_id} is out of reach: the role {role} does not exist or does"
                 f" not trust us ({code}); deploy forwarder.yaml in account {account_id}, in the"
-                f" region of its IAM, with HubAccountId={self._own}"
+                f" region of its IAM, with HubAccountId={self.own}"
             )
             self._denied[account_id] = (now, why)
             raise AccountOutOfReachError(why) from error
-        except BotoCoreError as error:
-            raise IamReadError(
-                f"STS did not grant access to account {account_id}: {type(error).__name__}"
-            ) from error
         credentials = answer["Credentials"]
-        return _Session(self._build(credentials), credentials["Expiration"])
+        return _Session(self.build(credentials), credentials["Expiration"])
 
 
+@dataclass(frozen=True, slots=True)
 class IamAliases:
     """Accounts' aliases in IAM, which are read again from time to time."""
 
-    def __init__(
-        self,
-        client_of: Callable[[str], "IAMClient"],
-        *,
-        clock: Callable[[], datetime],
-        set_by_hand: Mapping[str, str | None] | None = None,
-    ) -> None:
-        """Take what returns an account's client; ``set_by_hand`` takes precedence over IAM."""
-        self._client_of = client_of
-        self._clock = clock
-        self._set_by_hand = set_by_hand or {}
-        self._read: dict[str, tuple[datetime, str | None]] = {}
+    client_of: Callable[[str], "IAMClient"]
+    clock: Callable[[], datetime]
+    set_by_hand: Mapping[str, str | None] = field(default_factory=dict)
+    """Aliases that take precedence over those in IAM."""
+    _read: dict[str, tuple[datetime, str | None]] = field(default_factory=dict, init=False)
 
     def alias(self, account_id: str) -> str | None:
         """Call ListAccountAliases."""
-        if alias := self._set_by_hand.get(account_id):
+        if alias := self.set_by_hand.get(account_id):
             return alias
-        now = self._clock()
+        now = self.clock()
         asked_at, alias = self._read.get(account_id, (None, None))
         if asked_at is None or now - asked_at >= ALIAS_KEPT:
             alias = self._list(account_id)
@@ -225,11 +201,8 @@ class IamAliases:
 
     def _list(self, account_id: str) -> str | None:
         try:
-            found = self._client_of(account_id).list_account_aliases()["AccountAliases"]
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
+            found = self.client_of(account_id).list_account_aliases()["AccountAliases"]
+        except AWS_ERRORS as error:
+            code = error_code(error)
             raise IamReadError(f"IAM did not answer ListAccountAliases: {code}") from error
-        except BotoCoreError as error:
-            kind = type(error).__name__
-            raise IamReadError(f"IAM did not answer ListAccountAliases: {kind}") from error
         return found[0] if found else None

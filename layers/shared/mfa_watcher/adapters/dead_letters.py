@@ -1,5 +1,6 @@
 """Sets aside messages that no retry can process."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -8,19 +9,18 @@ if TYPE_CHECKING:
 _REASON_LENGTH = 1000
 
 
+@dataclass(frozen=True, slots=True)
 class SqsDeadLetters:
     """Sends messages to a dead-letter queue, with the reason as an attribute."""
 
-    def __init__(self, client: "SQSClient", *, queue_url: str) -> None:
-        """Take an SQS client and the dead-letter queue's URL."""
-        self._client = client
-        self._queue_url = queue_url
+    client: "SQSClient"
+    queue_url: str
 
     def set_aside(self, body: str, *, reason: str, source_queue: str) -> None:
         """Call SendMessage; the reason and the queue become attributes of the message."""
         printable = "".join(char if char.isprintable() else " " for char in reason)
-        self._client.send_message(
-            QueueUrl=self._queue_url,
+        self.client.send_message(
+            QueueUrl=self.queue_url,
             MessageBody=body or "(empty)",
             MessageAttributes={
                 "reason": {"DataType": "String", "StringValue": printable[:_REASON_LENGTH]},

@@ -3,11 +3,13 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from mfa_watcher.adapters.aws_errors import AWS_ERRORS, error_code
 from mfa_watcher.domain.requests.passwords import Password
 from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.ports.errors import (
@@ -24,19 +26,17 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 
+@dataclass(slots=True)
 class BotoIamReader:
     """Reads one account's IAM."""
 
-    def __init__(self, client: "IAMClient") -> None:
-        """Take an IAM client of the account to read."""
-        self._client = client
-        self._lock = Lock()
-        self.calls = 0
+    client: "IAMClient"
+    calls: int = field(default=0, init=False)
+    _lock: Lock = field(default_factory=Lock, init=False)
 
     def user(self, name: str) -> IamUser | None:
         """Call GetUser."""
-        self._count()
-        found = _read("GetUser", lambda: self._client.get_user(UserName=name))
+        found = self._ask("GetUser", lambda: self.client.get_user(UserName=name))
         if found is None:
             return None
         user = found["User"]
@@ -48,21 +48,22 @@ class BotoIamReader:
 
         One page is enough: IAM allows eight devices and returns a hundred per page (IAM quotas).
         """
-        self._count()
-        found = _read("ListMFADevices", lambda: self._client.list_mfa_devices(UserName=name))
+        found = self._ask("ListMFADevices", lambda: self.client.list_mfa_devices(UserName=name))
         if found is None:
             return None
         return tuple(Device(device["SerialNumber"]) for device in found["MFADevices"])
 
     def has_console_access(self, name: str) -> bool:
         """Call GetLoginProfile; IAM's answer is the same if the user does not exist."""
-        self._count()
-        found = _read("GetLoginProfile", lambda: self._client.get_login_profile(UserName=name))
-        return found is not None
+        return (
+            self._ask("GetLoginProfile", lambda: self.client.get_login_profile(UserName=name))
+            is not None
+        )
 
-    def _count(self) -> None:
+    def _ask(self, call: str, read: Callable[[], Answer]) -> Answer | None:
         with self._lock:  # the sweep reads several users at the same time
             self.calls += 1
+        return _read(call, read)
 
 
 def _read(call: str, read: Callable[[], Answer]) -> Answer | None:
@@ -74,22 +75,19 @@ def _read(call: str, read: Callable[[], Answer]) -> Answer | None:
     """
     try:
         return read()
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
+    except AWS_ERRORS as error:
+        code = error_code(error)
         if code.startswith("NoSuchEntity") or code == "ValidationError":
             return None
         raise IamReadError(f"IAM did not answer {call}: {code}") from error
-    except BotoCoreError as error:
-        raise IamReadError(f"IAM did not answer {call}: {type(error).__name__}") from error
 
 
+@dataclass(frozen=True, slots=True)
 class BotoIamQuarantine:
-    """Attaches and detaches the quarantine policy."""
+    """Attaches and detaches the quarantine policy, which only permits to enrol a device."""
 
-    def __init__(self, client: "IAMClient", *, policy_arn: str) -> None:
-        """Take an IAM client and the ARN of the policy that only permits to enrol a device."""
-        self._client = client
-        self._policy_arn = policy_arn
+    client: "IAMClient"
+    policy_arn: str
 
     def quarantine(self, name: str) -> None:
         """Call AttachUserPolicy; a second call has no effect, nor one for a deleted user.
@@ -98,7 +96,7 @@ class BotoIamQuarantine:
         """
         code = _error_code(
             "AttachUserPolicy",
-            lambda: self._client.attach_user_policy(UserName=name, PolicyArn=self._policy_arn),
+            lambda: self.client.attach_user_policy(UserName=name, PolicyArn=self.policy_arn),
             _NO_SUCH,
             _QUOTA,
         )
@@ -109,28 +107,27 @@ class BotoIamQuarantine:
         """Call DetachUserPolicy; nothing to detach, or a deleted user, is no error."""
         _error_code(
             "DetachUserPolicy",
-            lambda: self._client.detach_user_policy(UserName=name, PolicyArn=self._policy_arn),
+            lambda: self.client.detach_user_policy(UserName=name, PolicyArn=self.policy_arn),
             _NO_SUCH,
         )
 
 
+@dataclass(frozen=True, slots=True)
 class BotoIamReset:
     """Removes users' devices and sets new passwords."""
 
-    def __init__(self, client: "IAMClient") -> None:
-        """Take an IAM client of the account."""
-        self._client = client
+    client: "IAMClient"
 
     def shortest_password(self) -> int:
         """Call GetAccountPasswordPolicy; return 0 if the account has no policy."""
-        found = _read("GetAccountPasswordPolicy", self._client.get_account_password_policy)
+        found = _read("GetAccountPasswordPolicy", self.client.get_account_password_policy)
         return found["PasswordPolicy"].get("MinimumPasswordLength", 0) if found else 0
 
     def deactivate(self, name: str, serial: str) -> bool:
         """Call DeactivateMFADevice; IAM's answer is the same if the user does not exist."""
         code = _error_code(
             "DeactivateMFADevice",
-            lambda: self._client.deactivate_mfa_device(UserName=name, SerialNumber=serial),
+            lambda: self.client.deactivate_mfa_device(UserName=name, SerialNumber=serial),
             _NO_SUCH,
         )
         return code is None
@@ -139,7 +136,7 @@ class BotoIamReset:
         """Call DeleteVirtualMFADevice."""
         code = _error_code(
             "DeleteVirtualMFADevice",
-            lambda: self._client.delete_virtual_mfa_device(SerialNumber=serial),
+            lambda: self.client.delete_virtual_mfa_device(SerialNumber=serial),
             _NO_SUCH,
             _IN_USE,
         )
@@ -154,7 +151,7 @@ class BotoIamReset:
         with _no_details_logged():
             code = _error_code(
                 "UpdateLoginProfile",
-                lambda: self._client.update_login_profile(
+                lambda: self.client.update_login_profile(
                     UserName=name, Password=password.reveal(), PasswordResetRequired=True
                 ),
                 _NO_SUCH,

@@ -2,26 +2,14 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from botocore import xform_name
-from botocore.exceptions import BotoCoreError, ClientError
 
-from mfa_watcher.domain.health.readings import (
-    DeniedCall,
-    EventSource,
-    Function,
-    GuardPolicy,
-    PasswordPolicy,
-    RootUser,
-    Rule,
-    Selector,
-    SesAccount,
-    Stack,
-    Subscriptions,
-    Trail,
-)
+from mfa_watcher.adapters.aws_errors import AWS_ERRORS, error_code
+from mfa_watcher.domain.health import readings
 from mfa_watcher.ports.errors import InspectionError, MissingPermissionError
 
 if TYPE_CHECKING:
@@ -65,20 +53,19 @@ class BuildClient(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
 class BotoInspector:
     """Reads with the caller's own permissions.
 
     A MissingPermissionError names the missing action as it is written in policies.
     """
 
-    def __init__(self, build: BuildClient) -> None:
-        """Take what returns clients."""
-        self._build = build
-        self._trails: dict[str, Trail] = {}
+    build: BuildClient
+    _trails: dict[str, readings.Trail] = field(default_factory=dict, init=False)
 
     # The stack --------------------------------------------------------------------------------
 
-    def stack(self, name: str) -> Stack:
+    def stack(self, name: str) -> readings.Stack:
         """Return the deployed stack. Raises InspectionError if it does not exist."""
         described = self._call("cloudformation", "DescribeStacks", StackName=name)
         if not described or not described["Stacks"]:
@@ -88,7 +75,7 @@ class BotoInspector:
         resources = self._all(
             "cloudformation", "ListStackResources", "StackResourceSummaries", StackName=name
         )
-        return Stack(
+        return readings.Stack(
             name=found["StackName"],
             account_id=arn[4],
             region=arn[3],
@@ -108,20 +95,20 @@ class BotoInspector:
             },
         )
 
-    def function(self, name: str) -> Function | None:
+    def function(self, name: str) -> readings.Function | None:
         """Call GetFunctionConfiguration and GetFunctionConcurrency."""
         found = self._call("lambda", "GetFunctionConfiguration", FunctionName=name)
         if found is None:
             return None
         limit = self._call("lambda", "GetFunctionConcurrency", FunctionName=name) or {}
-        return Function(found.get("State", ""), limit.get("ReservedConcurrentExecutions"))
+        return readings.Function(found.get("State", ""), limit.get("ReservedConcurrentExecutions"))
 
-    def event_source(self, uuid: str) -> EventSource | None:
+    def event_source(self, uuid: str) -> readings.EventSource | None:
         """Call GetEventSourceMapping."""
         found = self._call("lambda", "GetEventSourceMapping", UUID=uuid)
         if found is None:
             return None
-        return EventSource(found.get("State", ""), found.get("LastProcessingResult", ""))
+        return readings.EventSource(found.get("State", ""), found.get("LastProcessingResult", ""))
 
     def schedule_enabled(self, name: str) -> bool | None:
         """Call GetSchedule."""
@@ -130,32 +117,33 @@ class BotoInspector:
 
     def messages(self, queue_url: str) -> int | None:
         """Call GetQueueAttributes, for visible, delayed and in-flight messages."""
-        names = ("", "NotVisible", "Delayed")
+        return self._messages(queue_url, "", "NotVisible", "Delayed")
+
+    def _messages(self, queue_url: str, *kinds: str, region: str | None = None) -> int | None:
         found = self._call(
             "sqs",
             "GetQueueAttributes",
+            region=region,
             QueueUrl=queue_url,
-            AttributeNames=[f"ApproximateNumberOfMessages{name}" for name in names],
+            AttributeNames=[f"ApproximateNumberOfMessages{kind}" for kind in kinds],
         )
         return sum(int(count) for count in found["Attributes"].values()) if found else None
 
     # Events -----------------------------------------------------------------------------------
 
-    def trails(self, region: str) -> list[Trail]:
+    def trails(self, region: str) -> list[readings.Trail]:
         """Call DescribeTrails, including trails whose home is another region."""
         found = self._call("cloudtrail", "DescribeTrails", region=region, includeShadowTrails=True)
         return [self._trail(one, region) for one in (found or {}).get("trailList", ())]
 
-    def _trail(self, described: Json, region: str) -> Trail:
+    def _trail(self, described: Json, region: str) -> readings.Trail:
         """Read a trail once, in its home region: it looks the same from each region."""
         arn: str = described.get("TrailARN") or described["Name"]
         if arn not in self._trails:
             home = described.get("HomeRegion", region)
             status = self._call("cloudtrail", "GetTrailStatus", region=home, Name=arn) or {}
-            selects = (
-                self._call("cloudtrail", "GetEventSelectors", region=home, TrailName=arn) or {}
-            )
-            self._trails[arn] = Trail(
+            selects = self._call("cloudtrail", "GetEventSelectors", region=home, TrailName=arn)
+            self._trails[arn] = readings.Trail(
                 described["Name"],
                 logging=bool(status.get("IsLogging")),
                 global_events=bool(described.get("IncludeGlobalServiceEvents")),
@@ -166,13 +154,13 @@ class BotoInspector:
             )
         return self._trails[arn]
 
-    def rule(self, name: str, region: str | None = None) -> Rule | None:
+    def rule(self, name: str, region: str | None = None) -> readings.Rule | None:
         """Call DescribeRule and ListTargetsByRule."""
         found = self._call("events", "DescribeRule", region=region, Name=name)
         if found is None:
             return None
         targets = self._all("events", "ListTargetsByRule", "Targets", region=region, Rule=name)
-        return Rule(
+        return readings.Rule(
             found.get("State", "").startswith("ENABLED"), tuple(one["Arn"] for one in targets)
         )
 
@@ -190,23 +178,14 @@ class BotoInspector:
     def forwarder_dead_letters(self, queue: str, region: str) -> int | None:
         """Call GetQueueUrl and GetQueueAttributes."""
         found = self._call("sqs", "GetQueueUrl", region=region, QueueName=queue)
-        if found is None:
-            return None
-        counted = self._call(
-            "sqs",
-            "GetQueueAttributes",
-            region=region,
-            QueueUrl=found["QueueUrl"],
-            AttributeNames=["ApproximateNumberOfMessages"],
-        )
-        return int(counted["Attributes"]["ApproximateNumberOfMessages"]) if counted else None
+        return self._messages(found["QueueUrl"], "", region=region) if found else None
 
     # Mails and alerts -------------------------------------------------------------------------
 
-    def ses_account(self) -> SesAccount:
+    def ses_account(self) -> readings.SesAccount:
         """Call GetAccount."""
         found = self._call("sesv2", "GetAccount") or {}
-        return SesAccount(
+        return readings.SesAccount(
             production=bool(found.get("ProductionAccessEnabled")),
             sending=bool(found.get("SendingEnabled")),
             enforcement=found.get("EnforcementStatus", ""),
@@ -218,19 +197,19 @@ class BotoInspector:
         found = self._call("sesv2", "GetEmailIdentity", EmailIdentity=identity)
         return bool(found.get("VerifiedForSendingStatus")) if found else None
 
-    def subscriptions(self, topic_arn: str) -> Subscriptions | None:
+    def subscriptions(self, topic_arn: str) -> readings.Subscriptions | None:
         """Call GetTopicAttributes, which counts the subscriptions."""
         found = self._call("sns", "GetTopicAttributes", TopicArn=topic_arn)
         if found is None:
             return None
         counts = found["Attributes"]
-        return Subscriptions(
+        return readings.Subscriptions(
             int(counts.get("SubscriptionsConfirmed", 0)), int(counts.get("SubscriptionsPending", 0))
         )
 
     # IAM --------------------------------------------------------------------------------------
 
-    def guard_policy(self, policy_arn: str) -> GuardPolicy | None:
+    def guard_policy(self, policy_arn: str) -> readings.GuardPolicy | None:
         """Call GetPolicy, GetPolicyVersion, ListEntitiesForPolicy, and GetGroup for its groups."""
         policy = self._call("iam", "GetPolicy", PolicyArn=policy_arn)
         if policy is None:
@@ -243,52 +222,49 @@ class BotoInspector:
         )
         document = version["PolicyVersion"]["Document"] if version else {}
         users, groups, roles = (
-            [
-                one[f"{kind}Name"]
-                for one in self._all(
-                    "iam",
-                    "ListEntitiesForPolicy",
-                    f"Policy{kind}s",
-                    PolicyArn=policy_arn,
-                    EntityFilter=kind,
-                )
-            ]
-            for kind in ("User", "Group", "Role")
+            self._attached(policy_arn, kind) for kind in ("User", "Group", "Role")
         )
-        return GuardPolicy(
-            _denies(document, "iam:DeactivateMFADevice"),
-            tuple(users),
-            tuple(groups),
-            tuple(roles),
-            frozenset(
-                user["UserName"]
-                for group in groups
-                for user in self._all("iam", "GetGroup", "Users", GroupName=group)
-            ),
+        members = {
+            user["UserName"]
+            for group in groups
+            for user in self._all("iam", "GetGroup", "Users", GroupName=group)
+        }
+        denies = _denies(document, "iam:DeactivateMFADevice")
+        return readings.GuardPolicy(denies, users, groups, roles, frozenset(members))
+
+    def _attached(self, policy_arn: str, kind: str) -> tuple[str, ...]:
+        """Return the names of the users, groups or roles that a policy is attached to."""
+        found = self._all(
+            "iam",
+            "ListEntitiesForPolicy",
+            f"Policy{kind}s",
+            PolicyArn=policy_arn,
+            EntityFilter=kind,
         )
+        return tuple(one[f"{kind}Name"] for one in found)
 
     def scp_targets(self, policy_id: str) -> list[str]:
         """Call ListTargetsForPolicy."""
         found = self._all("organizations", "ListTargetsForPolicy", "Targets", PolicyId=policy_id)
         return [one.get("Name") or one["TargetId"] for one in found]
 
-    def root_user(self) -> RootUser:
+    def root_user(self) -> readings.RootUser:
         """Call GetAccountSummary."""
         found = (self._call("iam", "GetAccountSummary") or {}).get("SummaryMap", {})
         # Older summaries say nothing about root's password; at that time root always had one.
-        return RootUser(
+        return readings.RootUser(
             mfa=bool(found.get("AccountMFAEnabled")),
             password=bool(found.get("AccountPasswordPresent", 1)),
             access_keys=bool(found.get("AccountAccessKeysPresent")),
         )
 
-    def password_policy(self) -> PasswordPolicy | None:
+    def password_policy(self) -> readings.PasswordPolicy | None:
         """Call GetAccountPasswordPolicy."""
         answer = self._call("iam", "GetAccountPasswordPolicy")
         if answer is None:
             return None
         found = answer["PasswordPolicy"]
-        return PasswordPolicy(
+        return readings.PasswordPolicy(
             length=found.get("MinimumPasswordLength", 0),
             classes=sum(bool(found.get(name)) for name in _CLASSES),
             remembered=found.get("PasswordReusePrevention") or 0,
@@ -297,7 +273,9 @@ class BotoInspector:
             max_age=found.get("MaxPasswordAge") or 0,
         )
 
-    def denied_password_calls(self, user: str, *, users_change: bool) -> list[DeniedCall] | None:
+    def denied_password_calls(
+        self, user: str, *, users_change: bool
+    ) -> list[readings.DeniedCall] | None:
         """Call GetUser and SimulatePrincipalPolicy.
 
         IAM's simulation does not know that the account may let all users change their own
@@ -319,7 +297,7 @@ class BotoInspector:
             ],
         )
         return [
-            DeniedCall(user, one["EvalActionName"], _denied_by(one))
+            readings.DeniedCall(user, one["EvalActionName"], _denied_by(one))
             for one in (simulated or {}).get("EvaluationResults", ())
             if _is_denied(one, users_change=users_change)
         ]
@@ -330,7 +308,7 @@ class BotoInspector:
         self, service: str, operation: str, *, region: str | None = None, **parameters: object
     ) -> Json | None:
         """Return the answer; None if the resource does not exist."""
-        client = self._build(service, region)
+        client = self.build(service, region)
         call: Callable[..., Json] = getattr(client, xform_name(operation))
         return _read(_action(client, operation), lambda: call(**parameters))
 
@@ -344,35 +322,29 @@ class BotoInspector:
         **parameters: object,
     ) -> list[Json]:
         """Return the items of all pages; empty if the resource does not exist."""
-        client = self._build(service, region)
+        client = self.build(service, region)
         pages = client.get_paginator(xform_name(operation)).paginate(**parameters)
-        return (
-            _read(
-                _action(client, operation),
-                lambda: [one for page in pages for one in page.get(listed, ())],
-            )
-            or []
-        )
+        items = (one for page in pages for one in page.get(listed, ()))
+        return _read(_action(client, operation), lambda: list(items)) or []
 
 
+@dataclass(frozen=True, slots=True)
 class DynamoTableReader:
     """Reads the watcher's table with the caller's own permissions."""
 
-    def __init__(self, store: "DynamoStore") -> None:
-        """Take a store with the caller's DynamoDB client."""
-        self._store = store
+    store: "DynamoStore"
 
     def last_sweep(self, account_id: str) -> "SweepResult | None":
         """Call GetItem."""
-        return _read("dynamodb:GetItem", lambda: self._store.last_sweep(account_id))
+        return _read("dynamodb:GetItem", lambda: self.store.last_sweep(account_id))
 
     def inventory(self, account_id: str) -> "list[InventoryEntry]":
         """Query the account's index."""
-        return _read("dynamodb:Query", lambda: list(self._store.inventory(account_id))) or []
+        return _read("dynamodb:Query", lambda: list(self.store.inventory(account_id))) or []
 
     def heartbeats(self) -> "list[Heartbeat]":
         """Query the heartbeats."""
-        return _read("dynamodb:Query", lambda: list(self._store.heartbeats())) or []
+        return _read("dynamodb:Query", lambda: list(self.store.heartbeats())) or []
 
 
 def _action(client: Any, operation: str) -> str:  # noqa: ANN401 - any service's client
@@ -383,35 +355,33 @@ def _action(client: Any, operation: str) -> str:  # noqa: ANN401 - any service's
 def _read(action: str, call: Callable[[], Answer]) -> Answer | None:
     try:
         return call()
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
+    except AWS_ERRORS as error:
+        code = error_code(error)
         if code in _MISSING:
             return None
         if code.startswith(_DENIED):
             raise MissingPermissionError(action) from error
         raise InspectionError(f"{action}: {code}") from error
-    except BotoCoreError as error:
-        raise InspectionError(f"{action}: {type(error).__name__}") from error
 
 
-def _selectors(selects: Json, *, custom: bool) -> tuple[Selector, ...]:
+def _selectors(selects: Json, *, custom: bool) -> tuple[readings.Selector, ...]:
     found = (
         *map(_basic, selects.get("EventSelectors") or ()),
         *filter(None, map(_advanced, selects.get("AdvancedEventSelectors") or ())),
     )
     # A trail without selectors records all management events.
-    return found or (() if custom else (Selector(writes=True),))
+    return found or (() if custom else (readings.Selector(writes=True),))
 
 
-def _basic(selector: Json) -> Selector:
-    return Selector(
+def _basic(selector: Json) -> readings.Selector:
+    return readings.Selector(
         writes=bool(selector.get("IncludeManagementEvents", True))
         and selector.get("ReadWriteType", "All") in {"All", "WriteOnly"},
         left_out=frozenset(selector.get("ExcludeManagementEventSources") or ()),
     )
 
 
-def _advanced(selector: Json) -> Selector | None:
+def _advanced(selector: Json) -> readings.Selector | None:
     """Return an advanced selector; None if it is not about management events."""
     fields = {one["Field"]: one for one in selector.get("FieldSelectors", ())}
     if "Management" not in (fields.get("eventCategory", {}).get("Equals") or ()):
@@ -420,7 +390,7 @@ def _advanced(selector: Json) -> Selector | None:
     narrowed_by = set(fields) - _EVALUATED_FIELDS
     if set(source) - {"Field", "NotEquals"}:
         narrowed_by.add("eventSource")
-    return Selector(
+    return readings.Selector(
         writes="true" not in (fields.get("readOnly", {}).get("Equals") or ()),
         left_out=frozenset(source.get("NotEquals") or ()),
         narrowed_by=tuple(sorted(narrowed_by)),

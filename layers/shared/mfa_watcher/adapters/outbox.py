@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mfa_watcher.adapters import items
-from mfa_watcher.adapters.items import Item, dump, from_wire, key_of, to_wire
+from mfa_watcher.adapters.items import Item, dump, key_of
 from mfa_watcher.adapters.store import history_item
+from mfa_watcher.adapters.table import Table
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.intents import Alert, Intent, IntentStatus
 from mfa_watcher.domain.notifications.mail_feedback import MailOutcome
@@ -16,23 +18,19 @@ from mfa_watcher.ports.errors import LostRaceError
 from mfa_watcher.ports.outbox import Claim, SentIntent
 
 if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 CLAIM_DURATION = timedelta(minutes=2)
 """How long nobody else may claim the intent: longer than a function may run."""
 
 
+@dataclass(frozen=True, slots=True)
 class DynamoOutbox:
     """Intents, in the same table as the state that they were decided with."""
 
-    def __init__(
-        self, client: "DynamoDBClient", *, table_name: str, keep_evidence: timedelta
-    ) -> None:
-        """Take a DynamoDB client, and how long finished intents and history are kept."""
-        self._client = client
-        self._table = table_name
-        self._keep_evidence = keep_evidence
+    table: Table
+    keep_evidence: timedelta
+    """How long finished intents and history are kept."""
 
     def claim(self, intent_id: str, *, now: datetime) -> Claim | None:
         """Claim an intent that is pending, or whose last claim ran out without an outcome.
@@ -40,85 +38,67 @@ class DynamoOutbox:
         An intent that was put back waits until it is due, even if the stream delivers it again (as
         it does with all records after one that failed). A new one need not wait.
         """
-        try:
-            answer = self._client.update_item(
-                TableName=self._table,
-                Key=key_of(items.intent_pk(intent_id)),
-                UpdateExpression="SET #status = :claimed, claimed_until = :until, due_at = :until"
-                " ADD attempts :one",
-                ConditionExpression="(#status = :pending AND (attempts = :none OR due_at <= :now))"
-                " OR (#status = :claimed AND claimed_until <= :now)",
-                ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues=to_wire(
-                    {
-                        ":pending": IntentStatus.PENDING.value,
-                        ":claimed": IntentStatus.CLAIMED.value,
-                        ":until": items.timestamp(now + CLAIM_DURATION),
-                        ":now": items.timestamp(now),
-                        ":none": 0,
-                        ":one": 1,
-                    }
-                ),
-                ReturnValues="ALL_NEW",
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return None
-        return _claim(from_wire(answer["Attributes"]))
+        claimed = self._update(
+            intent_id,
+            "SET #status = :claimed, claimed_until = :until, due_at = :until ADD attempts :one",
+            "(#status = :pending AND (attempts = :none OR due_at <= :now))"
+            " OR (#status = :claimed AND claimed_until <= :now)",
+            {
+                ":pending": IntentStatus.PENDING.value,
+                ":claimed": IntentStatus.CLAIMED.value,
+                ":until": items.timestamp(now + CLAIM_DURATION),
+                ":now": items.timestamp(now),
+                ":none": 0,
+                ":one": 1,
+            },
+        )
+        return None if claimed is None else _claim(claimed)
 
     def mark_sent(self, claim: Claim, *, receipt: str, to: str, now: datetime) -> None:
         """Record that it was sent, in the intent and in its user's history."""
-        outcome = f"{_label(claim.intent)} sent to {to}"
-        self._finish(claim, IntentStatus.SENT, now, outcome, {"receipt": receipt, "sent_to": to})
+        self._finish(claim, IntentStatus.SENT, now, f"sent to {to}", receipt=receipt, sent_to=to)
 
     def mark_skipped(self, claim: Claim, *, reason: str, now: datetime) -> None:
         """Record that it is not sent, because it is not relevant any more."""
-        outcome = f"{_label(claim.intent)} not sent: {reason}"
-        self._finish(claim, IntentStatus.SKIPPED, now, outcome, {"reason": reason})
+        self._finish(claim, IntentStatus.SKIPPED, now, f"not sent: {reason}", reason=reason)
 
     def mark_failed(self, claim: Claim, *, reason: str, now: datetime) -> None:
         """Record that it cannot be sent, and why; it can be reopened."""
-        outcome = f"{_label(claim.intent)} failed: {reason}"
-        self._finish(claim, IntentStatus.FAILED, now, outcome, {"reason": reason})
+        self._finish(claim, IntentStatus.FAILED, now, f"failed: {reason}", reason=reason)
 
     def put_back(
         self, claim: Claim, *, reason: str, due_at: datetime, waited: bool = False
     ) -> None:
         """Make it due later."""
-        self._client.update_item(
-            TableName=self._table,
-            Key=key_of(items.intent_pk(claim.intent.id)),
-            UpdateExpression="SET #status = :pending, reason = :reason, due_at = :due"
+        put_back = self._update(
+            claim.intent.id,
+            "SET #status = :pending, reason = :reason, due_at = :due"
             " ADD waits :waits, put_backs :one",
-            ConditionExpression=_STILL_CLAIMED,
-            ExpressionAttributeNames={"#status": "status"},
-            ExpressionAttributeValues=to_wire(
-                {
-                    ":pending": IntentStatus.PENDING.value,
-                    ":reason": reason,
-                    ":due": items.timestamp(due_at),
-                    ":waits": int(waited),
-                    ":one": 1,
-                    **_claim_values(claim),
-                }
-            ),
+            _STILL_CLAIMED,
+            {
+                ":pending": IntentStatus.PENDING.value,
+                ":reason": reason,
+                ":due": items.timestamp(due_at),
+                ":waits": int(waited),
+                ":one": 1,
+                **_claim_values(claim),
+            },
         )
+        if put_back is None:
+            raise LostRaceError(_TAKEN)
 
     def record_unreachable(self, mail: MailAboutUser, *, why: str, now: datetime) -> None:
         """Put a user without a usable address on the list to report, unless they are on it."""
-        user = dump(items.UNREACHABLE_USER, UnreachableUser(mail.user_name, now, why))
         item = {
             "pk": items.unreachable_pk(mail.user),
             "sk": items.STATE,
-            **user,
+            **dump(items.UNREACHABLE_USER, UnreachableUser(mail.user_name, now, why)),
             "due_shard": items.DUE_UNREACHABLE,
             "due_at": items.timestamp(now),
         }
-        with suppress(self._client.exceptions.ConditionalCheckFailedException):
-            self._client.put_item(
-                TableName=self._table,
-                Item=to_wire(item),
-                ConditionExpression="attribute_not_exists(pk)",
-            )
+        client = self.table.client
+        with suppress(client.exceptions.ConditionalCheckFailedException):
+            client.put_item(**self.table.put_new(item))
 
     def reopen(self, intent_id: str, *, now: datetime) -> bool:
         """Make a failed intent due again, without its attempts; return whether it was failed."""
@@ -126,144 +106,99 @@ class DynamoOutbox:
         if found is None:
             return False
         shard = items.due(items.due_prefix(found.intent), intent_id, now)["due_shard"]
-        try:
-            self._client.update_item(
-                TableName=self._table,
-                Key=key_of(items.intent_pk(intent_id)),
-                UpdateExpression="SET #status = :pending, attempts = :none,"
-                " due_shard = :shard, due_at = :now"
-                " REMOVE expires_at, finished_at, waits, put_backs",
-                ConditionExpression="#status = :failed",
-                ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues=to_wire(
-                    {
-                        ":pending": IntentStatus.PENDING.value,
-                        ":failed": IntentStatus.FAILED.value,
-                        ":none": 0,
-                        ":shard": shard,
-                        ":now": items.timestamp(now),
-                    }
-                ),
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        reopened = self._update(
+            intent_id,
+            "SET #status = :pending, attempts = :none, due_shard = :shard, due_at = :now"
+            " REMOVE expires_at, finished_at, waits, put_backs",
+            "#status = :failed",
+            {
+                ":pending": IntentStatus.PENDING.value,
+                ":failed": IntentStatus.FAILED.value,
+                ":none": 0,
+                ":shard": shard,
+                ":now": items.timestamp(now),
+            },
+        )
+        return reopened is not None
 
     def look_up(self, intent_id: str) -> SentIntent | None:
         """Return an intent, whatever its status."""
-        found = self._client.get_item(
-            TableName=self._table, Key=key_of(items.intent_pk(intent_id)), ConsistentRead=True
-        )
-        if "Item" not in found:
+        item = self.table.get(items.intent_pk(intent_id))
+        if item is None:
             return None
-        item = from_wire(found["Item"])
         unmarked = _claim(item) if item["status"] in _UNDELIVERED and item["attempts"] else None
         return SentIntent(items.INTENT.validate_python(item), item.get("sent_to"), unmarked)
 
     def record_outcome(self, intent_id: str, outcome: MailOutcome, *, at: datetime) -> bool:
         """Record the outcome of a sent mail; return False if as much or more is known."""
-        try:
-            self._client.update_item(
-                TableName=self._table,
-                Key=key_of(items.intent_pk(intent_id)),
-                UpdateExpression="SET outcome = :outcome, outcome_rank = :rank, outcome_at = :at",
-                ConditionExpression="attribute_exists(pk)"
-                " AND (attribute_not_exists(outcome_rank) OR outcome_rank < :rank)",
-                ExpressionAttributeValues=to_wire(
-                    {
-                        ":outcome": outcome.value,
-                        ":rank": outcome.rank,
-                        ":at": items.timestamp(at),
-                    }
-                ),
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
+        recorded = self._update(
+            intent_id,
+            "SET outcome = :outcome, outcome_rank = :rank, outcome_at = :at",
+            "attribute_exists(pk) AND (attribute_not_exists(outcome_rank) OR outcome_rank < :rank)",
+            {":outcome": outcome.value, ":rank": outcome.rank, ":at": items.timestamp(at)},
+        )
+        return recorded is not None
 
     def due(self, *, now: datetime) -> Iterator[str]:
         """Return the ids of due mails, page by page, shard by shard."""
-        yield from self._due(items.DUE_INTENTS, now)
+        return self._due(items.DUE_INTENTS, now)
 
     def due_alerts(self, *, now: datetime) -> Iterator[str]:
         """Return the ids of due alerts, page by page, shard by shard."""
-        yield from self._due(items.DUE_ALERTS, now)
+        return self._due(items.DUE_ALERTS, now)
 
     def _due(self, prefix: str, now: datetime) -> Iterator[str]:
-        pages = self._client.get_paginator("query")
-        for shard in range(items.DUE_SHARDS):
-            for page in pages.paginate(
-                TableName=self._table,
-                IndexName=items.DUE_INDEX,
-                KeyConditionExpression="due_shard = :shard AND due_at <= :now",
-                ExpressionAttributeValues=to_wire(
-                    {":shard": f"{prefix}#{shard}", ":now": items.timestamp(now)}
-                ),
-            ):
-                for item in page["Items"]:
-                    yield str(from_wire(item)["pk"]).removeprefix("INTENT#")
+        for pk in self.table.due_in_all_shards(prefix, now):
+            yield pk.removeprefix(items.intent_pk(""))
+
+    def _update(self, intent_id: str, change: str, condition: str, values: Item) -> Item | None:
+        """Update an intent; return it as it is then, None if the condition does not hold."""
+        key = key_of(items.intent_pk(intent_id))
+        return self.table.try_update(key, change, condition, values, "ALL_NEW")
 
     def _finish(
-        self,
-        claim: Claim,
-        status: IntentStatus,
-        now: datetime,
-        outcome: str,
-        details: dict[str, str],
+        self, claim: Claim, status: IntentStatus, now: datetime, outcome: str, **details: str
     ) -> None:
         """Set an intent's final status and add it to the history, in one transaction."""
-        names = {"#status": "status", **{f"#{name}": name for name in details}}
         values: dict[str, Any] = {
             ":status": status.value,
             ":now": items.timestamp(now),
-            ":expires": items.epoch(now + self._keep_evidence),
+            ":expires": items.epoch(now + self.keep_evidence),
             **{f":{name}": value for name, value in details.items()},
             **_claim_values(claim),
         }
         sets = ", ".join(f"#{name} = :{name}" for name in details)
         history = history_item(
-            _entry(claim.intent, outcome, now),
+            _entry(claim.intent, f"{_label(claim.intent)} {outcome}", now),
             now=now,
-            keep=self._keep_evidence,
+            keep=self.keep_evidence,
             part=f"#{claim.intent.id}#{claim.attempts}",
         )
         # A mail that was sent is marked so, even if the response was lost and it is pending again.
         condition = _STILL_LAST_ATTEMPT if status is IntentStatus.SENT else _STILL_CLAIMED
         if status is IntentStatus.SENT:
             values[":pending"] = IntentStatus.PENDING.value
-        self._transact(
-            [
-                {
-                    "Update": {
-                        "TableName": self._table,
-                        "Key": key_of(items.intent_pk(claim.intent.id)),
-                        "UpdateExpression": "SET #status = :status, finished_at = :now,"
-                        f" expires_at = :expires, {sets} REMOVE due_shard, due_at, claimed_until",
-                        "ConditionExpression": condition,
-                        "ExpressionAttributeNames": names,
-                        "ExpressionAttributeValues": to_wire(values),
-                    }
-                },
-                {
-                    "Put": {
-                        "TableName": self._table,
-                        "Item": to_wire(history),
-                        "ConditionExpression": "attribute_not_exists(pk)",
-                    }
-                },
-            ]
+        update = self.table.update(
+            key_of(items.intent_pk(claim.intent.id)),
+            "SET #status = :status, finished_at = :now,"
+            f" expires_at = :expires, {sets} REMOVE due_shard, due_at, claimed_until",
+            condition,
+            values,
         )
+        self._transact([{"Update": update}, {"Put": self.table.put_new(history)}])
 
     def _transact(self, writes: "list[TransactWriteItemTypeDef]") -> None:
+        client = self.table.client
         try:
-            self._client.transact_write_items(TransactItems=writes)
-        except self._client.exceptions.TransactionCanceledException as error:
+            client.transact_write_items(TransactItems=writes)
+        except client.exceptions.TransactionCanceledException as error:
             reasons = error.response["CancellationReasons"]
             if any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons):
-                raise LostRaceError("another run has claimed or finished the intent") from error
+                raise LostRaceError(_TAKEN) from error
             raise
 
 
+_TAKEN = "another run has claimed or finished the intent"
 _STILL_CLAIMED = "#status = :claimed AND attempts = :attempts"
 _STILL_LAST_ATTEMPT = "(#status = :claimed OR #status = :pending) AND attempts = :attempts"
 _UNDELIVERED = frozenset({IntentStatus.PENDING.value, IntentStatus.CLAIMED.value})

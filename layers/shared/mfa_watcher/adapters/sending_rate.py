@@ -2,16 +2,13 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
 
-from mfa_watcher.adapters import items
-from mfa_watcher.adapters.items import from_wire, key_of, to_wire
+from mfa_watcher.adapters.items import Item, key_of
+from mfa_watcher.adapters.table import Table
 from mfa_watcher.ports.errors import ThrottledError
 from mfa_watcher.ports.notifications import AlertPosition
-
-if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
 
 SHARE = 0.8
 """The part of the account's rate that the watcher uses: others may send from the account, too."""
@@ -23,6 +20,7 @@ _SENDING_RATE = "SENDING_RATE"
 _ALERTS = "ALERTS"
 
 
+@dataclass(frozen=True, slots=True)
 class DynamoSendingRate:
     """Assigns slots, one after the other, with the same time between any two of them.
 
@@ -30,46 +28,31 @@ class DynamoSendingRate:
     more slots per second than the rate allows, however many functions take them.
     """
 
-    def __init__(
-        self,
-        client: "DynamoDBClient",
-        *,
-        table_name: str,
-        rate: Callable[[], float],
-        clock: Callable[[], datetime],
-        sleep: Callable[[float], None],
-    ) -> None:
-        """Take a DynamoDB client; ``rate`` returns the account's mails per second."""
-        self._client = client
-        self._table = table_name
-        self._rate = rate
-        self._clock = clock
-        self._sleep = sleep
+    table: Table
+    rate: Callable[[], float]
+    """Returns the account's mails per second."""
+    clock: Callable[[], datetime]
+    sleep: Callable[[float], None]
 
     def wait_for_slot(self, recipients: int) -> None:
         """Take a slot for each recipient, because SES counts recipients, and sleep until then."""
-        step = math.ceil(1000 * recipients / (self._rate() * SHARE))
-        now = _milliseconds(self._clock())
-        slot = self._take_free_slot(now, step)
-        if slot is None:
-            slot = self._take_later_slot(now, step)
-        if slot > now:
-            self._sleep((slot - now) / 1000)
-
-    def _take_free_slot(self, now: int, step: int) -> int | None:
-        moved = self._move(
+        step = math.ceil(1000 * recipients / (self.rate() * SHARE))
+        now = _milliseconds(self.clock())
+        # The slot is free now, or a later one is taken.
+        free = self._move(
             "SET next_at = :next",
             "attribute_not_exists(next_at) OR next_at <= :now",
             {":next": now + step, ":now": now},
         )
-        return None if moved is None else now
+        slot = now if free is not None else self._take_later_slot(now, step)
+        if slot > now:
+            self.sleep((slot - now) / 1000)
 
     def _take_later_slot(self, now: int, step: int) -> int:
-        latest = now + int(MAX_WAIT / timedelta(milliseconds=1))
         moved = self._move(
             "SET next_at = next_at + :step",
             "next_at <= :latest",
-            {":step": step, ":latest": latest},
+            {":step": step, ":latest": now + int(MAX_WAIT / timedelta(milliseconds=1))},
         )
         if moved is None:
             raise ThrottledError(
@@ -77,34 +60,23 @@ class DynamoSendingRate:
             )
         return max(now, int(moved["next_at"]))
 
-    def _move(self, update: str, condition: str, values: dict[str, Any]) -> items.Item | None:
+    def _move(self, update: str, condition: str, values: Item) -> Item | None:
         """Change the time of the next slot; return the old item, None if the condition fails."""
-        try:
-            answer = self._client.update_item(
-                TableName=self._table,
-                Key=key_of(_SENDING_RATE),
-                UpdateExpression=update,
-                ConditionExpression=condition,
-                ExpressionAttributeValues=to_wire(values),
-                ReturnValues="UPDATED_OLD",
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return None
-        return from_wire(answer.get("Attributes", {}))
+        key = key_of(_SENDING_RATE)
+        return self.table.try_update(key, update, condition, values, "UPDATED_OLD")
 
 
+@dataclass(frozen=True, slots=True)
 class DynamoAlertCounter:
     """Counts alerts in one item: the first opens a window, the first after its end the next."""
 
-    def __init__(self, client: "DynamoDBClient", *, table_name: str, length: timedelta) -> None:
-        """Take a DynamoDB client and the window's length; with zero, each alert is the first."""
-        self._client = client
-        self._table = table_name
-        self._length = length
+    table: Table
+    length: timedelta
+    """How long a window is open; with zero, each alert is the first."""
 
     def count(self, *, urgent: bool, now: datetime) -> AlertPosition:
         """Increase a counter in the item, or open a new window."""
-        if not self._length:
+        if not self.length:
             return AlertPosition(1, now)
         counter, other = ("urgent", "not_urgent") if urgent else ("not_urgent", "urgent")
         at = _milliseconds(now)
@@ -115,7 +87,7 @@ class DynamoAlertCounter:
                 f"SET ends_at = :end, {counter} = :one, {other} = :none",
                 "attribute_not_exists(ends_at) OR ends_at <= :now",
                 {
-                    ":end": at + int(self._length / timedelta(milliseconds=1)),
+                    ":end": at + int(self.length / timedelta(milliseconds=1)),
                     ":one": 1,
                     ":none": 0,
                     ":now": at,
@@ -126,19 +98,8 @@ class DynamoAlertCounter:
                 return AlertPosition(int(found[counter]), ends)
         return AlertPosition(1, now)
 
-    def _change(self, update: str, condition: str, values: dict[str, Any]) -> items.Item | None:
-        try:
-            answer = self._client.update_item(
-                TableName=self._table,
-                Key=key_of(_ALERTS),
-                UpdateExpression=update,
-                ConditionExpression=condition,
-                ExpressionAttributeValues=to_wire(values),
-                ReturnValues="ALL_NEW",
-            )
-        except self._client.exceptions.ConditionalCheckFailedException:
-            return None
-        return from_wire(answer["Attributes"])
+    def _change(self, update: str, condition: str, values: Item) -> Item | None:
+        return self.table.try_update(key_of(_ALERTS), update, condition, values, "ALL_NEW")
 
 
 def _milliseconds(moment: datetime) -> int:

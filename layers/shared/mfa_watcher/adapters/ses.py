@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.header import Header
 from typing import TYPE_CHECKING
@@ -9,35 +10,28 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from mfa_watcher.domain.notifications.mail_tags import to_tag
-from mfa_watcher.ports.errors import (
-    BadAddressError,
-    NotSentError,
-    QuotaUsedUpError,
-    RefusedError,
-    SendingStoppedError,
-    ThrottledError,
-)
+from mfa_watcher.ports import errors
 from mfa_watcher.ports.notifications import Message
 
 if TYPE_CHECKING:
     from types_boto3_sesv2 import SESV2Client
     from types_boto3_sesv2.type_defs import MessageHeaderTypeDef, SendEmailRequestTypeDef
 
-SendError = type[RefusedError] | type[NotSentError]
+SendError = type[errors.RefusedError] | type[errors.NotSentError]
 
 _BY_CODE: dict[str, SendError] = {
-    "TooManyRequestsException": ThrottledError,
-    "ThrottlingException": ThrottledError,
-    "Throttling": ThrottledError,
-    "LimitExceededException": QuotaUsedUpError,
-    "AccountSuspendedException": SendingStoppedError,
-    "SendingPausedException": SendingStoppedError,
-    "MailFromDomainNotVerifiedException": SendingStoppedError,
+    "TooManyRequestsException": errors.ThrottledError,
+    "ThrottlingException": errors.ThrottledError,
+    "Throttling": errors.ThrottledError,
+    "LimitExceededException": errors.QuotaUsedUpError,
+    "AccountSuspendedException": errors.SendingStoppedError,
+    "SendingPausedException": errors.SendingStoppedError,
+    "MailFromDomainNotVerifiedException": errors.SendingStoppedError,
     # The configuration set does not exist, or a policy of the role or the identity denies sending.
-    "NotFoundException": SendingStoppedError,
-    "AccessDeniedException": SendingStoppedError,
-    "MessageRejected": RefusedError,
-    "BadRequestException": RefusedError,
+    "NotFoundException": errors.SendingStoppedError,
+    "AccessDeniedException": errors.SendingStoppedError,
+    "MessageRejected": errors.RefusedError,
+    "BadRequestException": errors.RefusedError,
 }
 """The meaning of SES's codes (API reference: ``SendEmail``). Other codes are temporary."""
 
@@ -50,13 +44,13 @@ _BY_TEXT: tuple[tuple[frozenset[str], str, SendError], ...] = (
     (
         frozenset({"TooManyRequestsException", "ThrottlingException", "Throttling"}),
         r"daily (message|sending) quota",
-        QuotaUsedUpError,
+        errors.QuotaUsedUpError,
     ),
-    (frozenset({"MessageRejected"}), r"sending (suspended|paused) for", SendingStoppedError),
+    (frozenset({"MessageRejected"}), r"sending (suspended|paused) for", errors.SendingStoppedError),
     (
         frozenset({"BadRequestException", "MessageRejected"}),
         _ADDRESS_FAULTS,
-        BadAddressError,
+        errors.BadAddressError,
     ),
 )
 """Errors that only the text identifies (developer guide: *Errors related to the sending quotas*;
@@ -74,21 +68,18 @@ LOWEST_RATE = 1.0
 _RATE_KEPT = timedelta(minutes=5)
 
 
+@dataclass(frozen=True, slots=True)
 class SesMailer:
     """Sends from one address, optionally through a configuration set."""
 
-    def __init__(
-        self, client: "SESV2Client", *, sender: str, configuration_set: str | None
-    ) -> None:
-        """Take an SES v2 client, the sender's address and the configuration set's name."""
-        self._client = client
-        self._sender = sender
-        self._configuration_set = configuration_set
+    client: "SESV2Client"
+    sender: str
+    configuration_set: str | None
 
     def send(self, message: Message) -> str:
         """Call SendEmail, with the copy as Cc; return SES's message id."""
         request: SendEmailRequestTypeDef = {
-            "FromEmailAddress": self._sender,
+            "FromEmailAddress": self.sender,
             "Destination": {"ToAddresses": [message.to]},
             "Content": {
                 "Simple": {
@@ -108,14 +99,14 @@ class SesMailer:
         }
         if message.cc:
             request["Destination"]["CcAddresses"] = [message.cc]
-        if self._configuration_set:
-            request["ConfigurationSetName"] = self._configuration_set
+        if self.configuration_set:
+            request["ConfigurationSetName"] = self.configuration_set
         try:
-            return self._client.send_email(**request)["MessageId"]
+            return self.client.send_email(**request)["MessageId"]
         except ClientError as error:
             raise self._error_for(error) from error
         except BotoCoreError as error:
-            raise NotSentError(f"SES: {type(error).__name__}") from error
+            raise errors.NotSentError(f"SES: {type(error).__name__}") from error
 
     def _headers(self, message: Message) -> "list[MessageHeaderTypeDef]":
         # Both prevent out-of-office replies: RFC 3834, and Exchange's own header.
@@ -126,19 +117,19 @@ class SesMailer:
         if message.thread:
             # No mail has this id, because SES assigns its own. But mail clients group mails that
             # answer the same mail (RFC 5322, 3.6.4), even if they have never seen that mail.
-            thread = f"<{to_tag(message.thread)}@{self._sender.rsplit('@', 1)[-1]}>"
+            thread = f"<{to_tag(message.thread)}@{self.sender.rsplit('@', 1)[-1]}>"
             headers += [
                 {"Name": "In-Reply-To", "Value": thread},
                 {"Name": "References", "Value": thread},
             ]
         return headers
 
-    def _error_for(self, error: ClientError) -> RefusedError | NotSentError:
+    def _error_for(self, error: ClientError) -> errors.RefusedError | errors.NotSentError:
         code = error.response["Error"]["Code"]
         said = error.response["Error"].get("Message", "")
         # SES names addresses in its errors, and the text goes to the logs.
         text = f"SES: {code}: {_ADDRESS.sub('(address)', said)}"
-        return error_type(code, said, self._sender)(text)
+        return error_type(code, said, self.sender)(text)
 
 
 def error_type(code: str, text: str, sender: str) -> SendError:
@@ -149,11 +140,11 @@ def error_type(code: str, text: str, sender: str) -> SendError:
         domain = sender.rsplit("@", 1)[-1].casefold()
         named = {found.rstrip(".").casefold() for found in re.findall(r"[^\s,<>:]+", text)}
         sender_named = named & {sender.casefold(), domain}
-        return SendingStoppedError if sender_named else RefusedError
+        return errors.SendingStoppedError if sender_named else errors.RefusedError
     for codes, pattern, error in _BY_TEXT:
         if code in codes and re.search(pattern, text, re.IGNORECASE):
             return error
-    return _BY_CODE.get(code, NotSentError)
+    return _BY_CODE.get(code, errors.NotSentError)
 
 
 def encoded(subject: str) -> str:
@@ -165,29 +156,30 @@ def encoded(subject: str) -> str:
     return Header(line, "utf-8", maxlinelen=75, header_name="Subject").encode(linesep="")
 
 
+@dataclass(slots=True)
 class SesRate:
     """How many mails per second the account may send, read again every few minutes."""
 
-    def __init__(self, client: "SESV2Client", *, clock: Callable[[], datetime]) -> None:
-        """Take an SES v2 client and a clock."""
-        self._client = client
-        self._clock = clock
-        self._known: float | None = None
-        self._read_at: datetime | None = None
+    client: "SESV2Client"
+    clock: Callable[[], datetime]
+    _known: float | None = field(default=None, init=False)
+    _read_at: datetime | None = field(default=None, init=False)
 
     def __call__(self) -> float:
         """Return the rate. Raises NotSentError if it could never be read."""
-        now = self._clock()
+        now = self.clock()
         if self._known is None or self._read_at is None or now - self._read_at >= _RATE_KEPT:
             self._known = self._read() or self._known
             self._read_at = now
         if self._known is None:
-            raise NotSentError("SES did not answer how many mails per second the account may send")
+            raise errors.NotSentError(
+                "SES did not answer how many mails per second the account may send"
+            )
         return self._known
 
     def _read(self) -> float | None:
         try:
-            quota = self._client.get_account().get("SendQuota", {})
+            quota = self.client.get_account().get("SendQuota", {})
         except (BotoCoreError, ClientError):
             return None
         return max(quota.get("MaxSendRate", LOWEST_RATE), LOWEST_RATE)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -23,13 +24,12 @@ _LINE_FACTS = ("User", "Change request", "Account", "Actor", "Time")
 _REFUSED = frozenset({"InvalidParameter", "ParameterValueInvalid", "ValidationException"})
 
 
+@dataclass(frozen=True, slots=True)
 class SnsAlerter:
     """Publishes alerts to one topic: readable text for people, attributes for filters."""
 
-    def __init__(self, client: "SNSClient", *, topic_arn: str) -> None:
-        """Take an SNS client and the topic's ARN."""
-        self._client = client
-        self._topic_arn = topic_arn
+    client: "SNSClient"
+    topic_arn: str
 
     def send(self, alert: Alert, *, intent_id: str) -> str:
         """Call Publish; return SNS's message id."""
@@ -44,8 +44,8 @@ class SnsAlerter:
 
     def _publish(self, subject: str, body: str, kind: str, severity: Severity) -> str:
         try:
-            answer = self._client.publish(
-                TopicArn=self._topic_arn,
+            answer = self.client.publish(
+                TopicArn=self.topic_arn,
                 Subject=subject,
                 Message=body,
                 MessageAttributes={

@@ -1,7 +1,7 @@
 """State and decisions in DynamoDB."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import merge
 from itertools import islice
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from mfa_watcher.adapters import items
-from mfa_watcher.adapters.items import STATE, Item, dump, from_wire, key_of, to_wire
+from mfa_watcher.adapters.items import STATE, Item, dump, key_of
+from mfa_watcher.adapters.table import Table
 from mfa_watcher.domain.decision import (
     Decision,
     RequestDecision,
@@ -29,7 +30,6 @@ from mfa_watcher.ports.errors import AlreadyDecidedError, LostRaceError
 from mfa_watcher.ports.store import RequestPage, RequestSearch
 
 if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
     from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 STREAM_HEAD_START = timedelta(minutes=2)
@@ -50,26 +50,19 @@ _LONGEST_KEY = 2048
 """Bytes (DynamoDB quotas). A failed call's record may hold any text as the user's name."""
 
 
+@dataclass(frozen=True, slots=True)
 class DynamoStore:
     """The table, as the use cases need it. Reads are strongly consistent, except by an index."""
 
-    def __init__(
-        self,
-        client: "DynamoDBClient",
-        *,
-        table_name: str,
-        remember_events: timedelta,
-        keep_evidence: timedelta,
-    ) -> None:
-        """Take a DynamoDB client, and how long event ids and history are kept."""
-        self._client = client
-        self._table = table_name
-        self._remember_events = remember_events
-        self._keep_evidence = keep_evidence
+    table: Table
+    remember_events: timedelta
+    """How long the ids of events are kept."""
+    keep_evidence: timedelta
+    """How long history is kept."""
 
     def user(self, key: UserKey) -> User | None:
         """Return the user's record."""
-        item = self._get(items.user_pk(key))
+        item = self.table.get(items.user_pk(key))
         return items.USER.validate_python(item) if item else None
 
     def user_id_named(self, account_id: str, name: str) -> str | None:
@@ -82,24 +75,17 @@ class DynamoStore:
 
     def request(self, request_id: str) -> ChangeRequest | None:
         """Return a change request."""
-        item = self._get(items.request_pk(request_id))
+        item = self.table.get(items.request_pk(request_id))
         return items.REQUEST.validate_python(item) if item else None
 
     def request_history(self, request_id: str) -> list[HistoryEntry]:
         """Return the history of a request, the oldest entry first."""
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
+        found = self.table.query(
+            "pk = :request AND begins_with(sk, :history)",
+            {":request": items.request_pk(request_id), ":history": "HISTORY#"},
             ConsistentRead=True,
-            KeyConditionExpression="pk = :request AND begins_with(sk, :history)",
-            ExpressionAttributeValues=to_wire(
-                {":request": items.request_pk(request_id), ":history": "HISTORY#"}
-            ),
         )
-        return [
-            items.HISTORY.validate_python(from_wire(item))
-            for page in pages
-            for item in page["Items"]
-        ]
+        return [items.HISTORY.validate_python(item) for item in found]
 
     def requests(self, search: RequestSearch) -> RequestPage:
         """Return a page of the matching requests, the newest first.
@@ -121,75 +107,56 @@ class DynamoStore:
         high = min(high, search.after or high)
         if low > high:
             return
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
+        filter_, values = _filter(search)
+        for item in self.table.query(
+            "request_state = :state AND request_order BETWEEN :low AND :high",
+            values | {":state": state.value, ":low": low, ":high": high},
             IndexName=items.REQUESTS_INDEX,
             ScanIndexForward=False,
-            KeyConditionExpression="request_state = :state"
-            " AND request_order BETWEEN :low AND :high",
-            **_filtered(search, {":state": state.value, ":low": low, ":high": high}),
-        )
-        for page in pages:
-            for item in map(from_wire, page["Items"]):
-                if item["request_order"] != search.after:
-                    yield item
+            **filter_,
+        ):
+            if item["request_order"] != search.after:
+                yield item
 
     def due_users(self, *, now: datetime) -> Iterator[UserKey]:
         """Return the due users, page by page, shard by shard."""
-        for shard in range(items.DUE_SHARDS):
-            for pk in self._due(f"{items.DUE_USERS}#{shard}", now):
-                _, account_id, user_id = pk.split("#")
-                yield UserKey(account_id, user_id)
+        return map(_user_in, self.table.due_in_all_shards(items.DUE_USERS, now))
 
     def due_requests(self, *, now: datetime) -> Iterator[str]:
         """Return the ids of the due requests, page by page, shard by shard."""
-        for shard in range(items.DUE_SHARDS):
-            for pk in self._due(f"{items.DUE_REQUESTS}#{shard}", now):
-                yield pk.removeprefix(items.request_pk(""))
+        for pk in self.table.due_in_all_shards(items.DUE_REQUESTS, now):
+            yield pk.removeprefix(items.request_pk(""))
 
     def unreachable(self, *, now: datetime) -> list[tuple[UserKey, UnreachableUser]]:
         """Return unreachable users who were not reported yet, as many as fit into one mail."""
-        found = []
-        for pk in islice(self._due(items.DUE_UNREACHABLE, now), USERS_PER_MAIL):
-            if item := self._get(pk):
-                _, account_id, user_id = pk.split("#")
-                user = items.UNREACHABLE_USER.validate_python(item)
-                found.append((UserKey(account_id, user_id), user))
-        return found
+        return [
+            (_user_in(pk), items.UNREACHABLE_USER.validate_python(item))
+            for pk in islice(self.table.due(items.DUE_UNREACHABLE, now), USERS_PER_MAIL)
+            if (item := self.table.get(pk))
+        ]
 
     def due_quarantines(self, *, now: datetime) -> Iterator[UserKey]:
         """Return the users who are to be quarantined or released."""
-        for pk in self._due(items.DUE_QUARANTINE, now):
-            _, account_id, user_id = pk.split("#")
-            yield UserKey(account_id, user_id)
+        return map(_user_in, self.table.due(items.DUE_QUARANTINE, now))
 
     def quarantine_done(self, key: UserKey, *, decided_at: datetime) -> None:
         """Remove a user from that list, unless there was a decision after the given moment."""
-        with suppress(self._client.exceptions.ConditionalCheckFailedException):
-            self._client.update_item(
-                TableName=self._table,
-                Key=key_of(items.quarantine_pk(key)),
-                UpdateExpression="REMOVE due_shard, due_at",
-                ConditionExpression="due_at <= :seen",
-                ExpressionAttributeValues=to_wire({":seen": items.timestamp(decided_at)}),
-            )
+        self.table.try_update(
+            key_of(items.quarantine_pk(key)),
+            "REMOVE due_shard, due_at",
+            "due_at <= :seen",
+            {":seen": items.timestamp(decided_at)},
+        )
 
     def inventory(self, account_id: str) -> Iterator[InventoryEntry]:
         """Return all users of an account who are not gone, from the index."""
-        query = self._client.get_paginator("query")
         for shard in range(items.INVENTORY_SHARDS):
-            pages = query.paginate(
-                TableName=self._table,
-                IndexName=items.INVENTORY_INDEX,
-                KeyConditionExpression="inventory = :shard",
-                ExpressionAttributeValues=to_wire(
-                    {":shard": items.inventory_pk(account_id, shard)}
-                ),
-            )
-            for page in pages:
-                for item in map(from_wire, page["Items"]):
-                    key = {"account_id": account_id, "user_id": item["inventory_id"]}
-                    yield items.INVENTORY_ENTRY.validate_python({**item, "key": key})
+            values = {":shard": items.inventory_pk(account_id, shard)}
+            for item in self.table.query(
+                "inventory = :shard", values, IndexName=items.INVENTORY_INDEX
+            ):
+                key = {"account_id": account_id, "user_id": item["inventory_id"]}
+                yield items.INVENTORY_ENTRY.validate_python({**item, "key": key})
 
     def add_users(self, users: Sequence[User]) -> tuple[User, ...]:
         """Write records of users who were not known; return those who are known by now."""
@@ -213,52 +180,41 @@ class DynamoStore:
 
     def last_sweep(self, account_id: str) -> SweepResult | None:
         """Return the result of an account's last sweep."""
-        item = self._get(items.account_pk(account_id), items.SWEEP_RESULT_SK)
+        item = self.table.get(items.account_pk(account_id), items.SWEEP_RESULT_SK)
         return items.SWEEP_RESULT.validate_python(item) if item else None
 
     def record_heartbeat(self, source: HeartbeatSource, at: datetime) -> None:
         """Record when an event happened that came by a path, unless there is a later one."""
-        with suppress(self._client.exceptions.ConditionalCheckFailedException):
-            self._client.update_item(
-                TableName=self._table,
-                Key=key_of(items.HEARTBEATS, items.heartbeat_sk(source)),
-                UpdateExpression="SET seen_at = :at",
-                ConditionExpression="attribute_not_exists(seen_at) OR seen_at < :at",
-                ExpressionAttributeValues=to_wire({":at": items.timestamp(at)}),
-            )
+        self.table.try_update(
+            key_of(items.HEARTBEATS, items.heartbeat_sk(source)),
+            "SET seen_at = :at",
+            "attribute_not_exists(seen_at) OR seen_at < :at",
+            {":at": items.timestamp(at)},
+        )
 
     def expect_heartbeat(self, source: HeartbeatSource, now: datetime) -> None:
         """Record since when events are expected by a path, unless that is known."""
-        with suppress(self._client.exceptions.ConditionalCheckFailedException):
-            self._client.update_item(
-                TableName=self._table,
-                Key=key_of(items.HEARTBEATS, items.heartbeat_sk(source)),
-                UpdateExpression="SET expected_since = :now",
-                ConditionExpression="attribute_not_exists(expected_since)",
-                ExpressionAttributeValues=to_wire({":now": items.timestamp(now)}),
-            )
+        self.table.try_update(
+            key_of(items.HEARTBEATS, items.heartbeat_sk(source)),
+            "SET expected_since = :now",
+            "attribute_not_exists(expected_since)",
+            {":now": items.timestamp(now)},
+        )
 
     def heartbeats(self) -> Iterator[Heartbeat]:
         """Return the heartbeats of all sources that were ever seen or expected."""
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            ConsistentRead=True,
-            KeyConditionExpression="pk = :heartbeats",
-            ExpressionAttributeValues=to_wire({":heartbeats": items.HEARTBEATS}),
+        values = {":heartbeats": items.HEARTBEATS}
+        return map(
+            items.heartbeat, self.table.query("pk = :heartbeats", values, ConsistentRead=True)
         )
-        for page in pages:
-            yield from (items.heartbeat(from_wire(item)) for item in page["Items"])
 
     def exempted(self) -> Iterator[User]:
         """Return all users with an exemption, by reading the whole table."""
-        pages = self._client.get_paginator("scan").paginate(
-            TableName=self._table,
-            FilterExpression="begins_with(pk, :user) AND sk = :state"
-            " AND attribute_exists(exemption)",
-            ExpressionAttributeValues=to_wire({":user": "USER#", ":state": STATE}),
+        found = self.table.scan(
+            "begins_with(pk, :user) AND sk = :state AND attribute_exists(exemption)",
+            {":user": "USER#", ":state": STATE},
         )
-        for page in pages:
-            yield from (items.USER.validate_python(from_wire(item)) for item in page["Items"])
+        return map(items.USER.validate_python, found)
 
     def commit(self, decision: Decision, *, now: datetime) -> None:
         """Write state, history, intents and the event's id in one transaction."""
@@ -275,14 +231,10 @@ class DynamoStore:
                 return
             # An intent's id says for what it happens once. If it exists, it was decided before, so
             # the rest of the decision is written without it.
-            kept = tuple(
-                intent
-                for intent, position in zip(
-                    intents, range(len(writes) - len(intents), len(writes)), strict=True
-                )
-                if position not in refused
-            )
             first_intent = len(writes) - len(intents)
+            kept = tuple(
+                intent for at, intent in enumerate(intents, first_intent) if at not in refused
+            )
             if any(position <= len(decision.history) for position in refused):
                 raise AlreadyDecidedError(decision.event_id)
             if any(position < first_intent for position in refused) or kept == intents:
@@ -291,9 +243,10 @@ class DynamoStore:
 
     def _transact(self, writes: list["TransactWriteItemTypeDef"]) -> set[int]:
         """Write all or nothing; return the positions of failed conditions."""
+        client = self.table.client
         try:
-            self._client.transact_write_items(TransactItems=writes)
-        except self._client.exceptions.TransactionCanceledException as error:
+            client.transact_write_items(TransactItems=writes)
+        except client.exceptions.TransactionCanceledException as error:
             codes = [reason.get("Code") for reason in error.response["CancellationReasons"]]
             if "ConditionalCheckFailed" in codes:
                 return {at for at, code in enumerate(codes) if code == "ConditionalCheckFailed"}
@@ -312,12 +265,12 @@ class DynamoStore:
                 "pk": items.event_pk(decision.event_id),
                 "sk": STATE,
                 "decided_at": items.timestamp(now),
-                "expires_at": items.epoch(now + self._remember_events),
+                "expires_at": items.epoch(now + self.remember_events),
             }
         )
 
     def _history(self, entry: HistoryEntry, now: datetime) -> "TransactWriteItemTypeDef":
-        return self._put_new(history_item(entry, now=now, keep=self._keep_evidence))
+        return self._put_new(history_item(entry, now=now, keep=self.keep_evidence))
 
     def _state(self, decision: Decision, now: datetime) -> Iterator["TransactWriteItemTypeDef"]:
         """Yield the writes of the state that the decision's type changes."""
@@ -399,79 +352,60 @@ class DynamoStore:
         )
 
     def _reported(self, key: UserKey, now: datetime) -> "TransactWriteItemTypeDef":
-        return {
-            "Update": {
-                "TableName": self._table,
-                "Key": key_of(items.unreachable_pk(key)),
-                "UpdateExpression": "SET reported_at = :now REMOVE due_shard, due_at",
-                "ConditionExpression": "attribute_exists(due_shard)",
-                "ExpressionAttributeValues": to_wire({":now": items.timestamp(now)}),
-            }
-        }
+        update = self.table.update(
+            key_of(items.unreachable_pk(key)),
+            "SET reported_at = :now REMOVE due_shard, due_at",
+            "attribute_exists(due_shard)",
+            {":now": items.timestamp(now)},
+        )
+        return {"Update": update}
 
     def _alerted(
         self, beat: Heartbeat, now: datetime, *, silent: bool
     ) -> "TransactWriteItemTypeDef":
         """Record an alert about a silence or its end, unless another run has alerted it."""
-        values = {":since": items.timestamp(beat.since or now), ":now": items.timestamp(now)}
         before = {":before": items.timestamp(beat.alerted_at)} if beat.alerted_at else {}
-        return {
-            "Update": {
-                "TableName": self._table,
-                "Key": key_of(items.HEARTBEATS, items.heartbeat_sk(beat.source)),
-                "UpdateExpression": "SET silent_since = :since, alerted_at = :now"
-                if silent
-                else "REMOVE silent_since, alerted_at",
-                "ConditionExpression": "alerted_at = :before"
-                if before
-                else "attribute_not_exists(alerted_at)",
-                "ExpressionAttributeValues": to_wire((values if silent else {}) | before),
-            }
-        }
-
-    def _due(self, shard: str, now: datetime) -> Iterator[str]:
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            IndexName=items.DUE_INDEX,
-            KeyConditionExpression="due_shard = :shard AND due_at <= :now",
-            ExpressionAttributeValues=to_wire({":shard": shard, ":now": items.timestamp(now)}),
+        values = {":since": items.timestamp(beat.since or now), ":now": items.timestamp(now)}
+        update = self.table.update(
+            key_of(items.HEARTBEATS, items.heartbeat_sk(beat.source)),
+            "SET silent_since = :since, alerted_at = :now"
+            if silent
+            else "REMOVE silent_since, alerted_at",
+            "alerted_at = :before" if before else "attribute_not_exists(alerted_at)",
+            before | (values if silent else {}),
         )
-        for page in pages:
-            yield from (str(from_wire(item)["pk"]) for item in page["Items"])
+        return {"Update": update}
 
     def _put(self, item: Item) -> "TransactWriteItemTypeDef":
-        return {"Put": {"TableName": self._table, "Item": to_wire(item)}}
+        return {"Put": self.table.put(item)}
 
     def _put_new(self, item: Item) -> "TransactWriteItemTypeDef":
-        put = self._put(item)
-        put["Put"]["ConditionExpression"] = "attribute_not_exists(pk)"
-        return put
+        return {"Put": self.table.put_new(item)}
 
     def _put_next(self, pk: str, item: Item, version: int) -> "TransactWriteItemTypeDef":
         """Put the next version of an item, if it is still at the given one."""
         following = {"pk": pk, "sk": STATE, **item, "version": version + 1}
         if version == 0:
             return self._put_new(following)
-        put = self._put(following)
-        put["Put"]["ConditionExpression"] = "version = :read"
-        put["Put"]["ExpressionAttributeValues"] = to_wire({":read": version})
-        return put
-
-    def _get(self, pk: str, sk: str = STATE) -> Item | None:
-        key = key_of(pk, sk)
-        found = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True)
-        return from_wire(found["Item"]) if "Item" in found else None
+        return {"Put": self.table.put(following, "version = :read", {":read": version})}
 
     def _user_id_at(self, pk: str) -> str | None:
         if len(pk.encode()) > _LONGEST_KEY:
             return None
-        item = self._get(pk)
+        item = self.table.get(pk)
         return str(item["user_id"]) if item else None
 
 
-def _filtered(search: RequestSearch, values: Item) -> Item:
-    """Return the values of a search, with a filter if it is for a user."""
-    conditions = []
+def _user_in(pk: str) -> UserKey:
+    """Return the user whom a partition key names."""
+    _, account_id, user_id = pk.split("#")
+    return UserKey(account_id, user_id)
+
+
+def _filter(search: RequestSearch) -> tuple[Item, Item]:
+    """Return the filter of a search for a user and its values; both are empty without a user."""
+    conditions: list[str] = []
+    values: Item = {}
     if search.subject:
         conditions.append("subject.account_id = :account AND subject.user_id = :user")
         values |= {":account": search.subject.account_id, ":user": search.subject.user_id}
@@ -479,8 +413,7 @@ def _filtered(search: RequestSearch, values: Item) -> Item:
         conditions.append("request_subject = :name")
         values |= {":name": search.subject_name.casefold()}
     expression = " OR ".join(f"({condition})" for condition in conditions)
-    filter_ = {"FilterExpression": expression} if conditions else {}
-    return {**filter_, "ExpressionAttributeValues": to_wire(values)}
+    return {"FilterExpression": expression} if conditions else {}, values
 
 
 def history_item(entry: HistoryEntry, *, now: datetime, keep: timedelta, part: str = "") -> Item:

@@ -1,5 +1,6 @@
 """The queue of accounts to sweep."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -16,18 +17,17 @@ _LONGEST_DELAY = timedelta(minutes=15)
 """The longest delay that SQS allows for a message (SQS quotas)."""
 
 
+@dataclass(frozen=True, slots=True)
 class SqsSweepQueue:
     """Puts accounts into the queue that feeds the function."""
 
-    def __init__(self, client: "SQSClient", *, queue_url: str) -> None:
-        """Take an SQS client and the queue's URL."""
-        self._client = client
-        self._queue_url = queue_url
+    client: "SQSClient"
+    queue_url: str
 
     def send(self, task: SweepTask, *, delay: timedelta = timedelta()) -> None:
         """Send one message (``SendMessage``)."""
-        self._client.send_message(
-            QueueUrl=self._queue_url,
+        self.client.send_message(
+            QueueUrl=self.queue_url,
             MessageBody=_TASK.dump_json(task).decode(),
             DelaySeconds=int(min(delay, _LONGEST_DELAY).total_seconds()),
         )

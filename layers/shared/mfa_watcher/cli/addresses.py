@@ -3,13 +3,11 @@
 import argparse
 import sys
 
-from mfa_watcher.cli.aws import AccountError, add_account_options, administer_users
-from mfa_watcher.domain.users.address_overrides import AddressError
-from mfa_watcher.ports.errors import ExternalServiceError
-from mfa_watcher.usecases.administer import NoSuchUserError
+from mfa_watcher.cli.aws import add_account_options, administer_users
+from mfa_watcher.cli.terminal import Actions
 
 
-def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_command(commands: Actions) -> None:
     """Add the command to the command line."""
     parser = commands.add_parser(
         "addresses",
@@ -34,13 +32,8 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         action.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Set or clear one address and return the exit code."""
-    try:
-        user = administer_users(options).set_address(options.user, options.address)
-    except (AccountError, AddressError, NoSuchUserError, ExternalServiceError) as error:
-        sys.stderr.write(f"mfa-watcher addresses: {error}\n")
-        return 1
+def run(options: argparse.Namespace) -> None:
+    """Set or clear one address."""
+    user = administer_users(options).set_address(options.user, options.address)
     where = user.address or "the address that the tags or the user name give"
     sys.stdout.write(f"Mails for {user.name} go to {where} from now on.\n")
-    return 0

@@ -15,8 +15,14 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
-from mfa_watcher.cli.aws import AccountError, add_account_options, stack_outputs
-from mfa_watcher.cli.terminal import plain
+from mfa_watcher.cli.aws import (
+    AccountError,
+    account_errors,
+    add_stack_options,
+    session_of,
+    stack_outputs,
+)
+from mfa_watcher.cli.terminal import CommandError, plain
 
 if TYPE_CHECKING:
     import boto3
@@ -43,7 +49,7 @@ class DeskEndpoint(Enum):
         self.variable = variable
 
 
-class DeskCallError(Exception):
+class DeskCallError(CommandError):
     """The API refused or failed. The text says why and what to do."""
 
 
@@ -53,7 +59,7 @@ class AccessDeniedError(DeskCallError):
 
 def add_desk_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that name the URLs."""
-    add_account_options(parser, members=False)
+    add_stack_options(parser)
     for endpoint in DeskEndpoint:
         parser.add_argument(
             f"--{_option(endpoint).replace('_', '-')}",
@@ -140,15 +146,11 @@ class DeskClient:
 
     def _keys(self) -> Any:  # noqa: ANN401 - botocore's signer wants more than it uses
         """Return the caller's current credentials. Raises AccountError."""
-        from botocore.exceptions import BotoCoreError
-
-        try:
+        with account_errors():
             credentials = self.session.get_credentials()
             if credentials is None:
                 raise AccountError("there are no AWS credentials: use --profile, or sign in")
             return credentials.get_frozen_credentials()
-        except BotoCoreError as error:
-            raise AccountError(f"{error}") from error
 
     def _url(self, endpoint: DeskEndpoint) -> str:
         url = self.known.get(endpoint) or self._outputs(endpoint).get(endpoint.output)
@@ -177,21 +179,15 @@ class DeskClient:
 
 def desk_client(options: argparse.Namespace) -> DeskClient:
     """Return a client for what the options name. Raises AccountError."""
-    import boto3
-    from botocore.exceptions import BotoCoreError
     from botocore.httpsession import URLLib3Session
 
-    try:
-        session = boto3.Session(profile_name=options.profile, region_name=options.region)
-    except BotoCoreError as error:
-        raise AccountError(f"{error}") from error
     known = {
         endpoint: url
         for endpoint in DeskEndpoint
         if (url := getattr(options, _option(endpoint)) or os.environ.get(endpoint.variable))
     }
     transport = URLLib3Session(timeout=SECONDS_TO_ANSWER)
-    return DeskClient(session, options.stack, options.region, known, transport.send)
+    return DeskClient(session_of(options), options.stack, options.region, known, transport.send)
 
 
 def _option(endpoint: DeskEndpoint) -> str:

@@ -2,21 +2,24 @@
 
 import argparse
 import os
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from mfa_watcher.cli.terminal import CommandError
 from mfa_watcher.ports.errors import InspectionError, MissingPermissionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import boto3
-    from types_boto3_cloudformation.type_defs import StackTypeDef
+    from types_boto3_dynamodb import DynamoDBClient
 
-    from mfa_watcher.adapters.inspection import BuildClient
-    from mfa_watcher.domain.health.readings import Stack as CheckedStack
+    from mfa_watcher.adapters.inspection import BotoInspector, BuildClient
+    from mfa_watcher.adapters.store import DynamoStore
+    from mfa_watcher.domain.health.readings import Stack
     from mfa_watcher.ports.accounts import Accounts
     from mfa_watcher.settings import PolicySettings
     from mfa_watcher.usecases.administer import AdministerUsers
@@ -30,7 +33,7 @@ _PARAMETERS = {"QUARANTINE": "QuarantineMode", "RETENTION_DAYS": "EvidenceRetent
 _HEALTH_CHECK_OUTPUTS = (TABLE_OUTPUT, "AlertTopicArn", "GuardPolicyArn", "SignInRegions")
 
 
-class AccountError(Exception):
+class AccountError(CommandError):
     """The account cannot be used as asked. The text says why and what to do."""
 
 
@@ -48,75 +51,52 @@ def add_stack_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_account_options(parser: argparse.ArgumentParser, *, members: bool = True) -> None:
+def add_account_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that name the deployment and one of its accounts."""
     add_stack_options(parser)
-    if members:
-        parser.add_argument(
-            "--account",
-            metavar="ID",
-            help="the member account that the user is in (default: the watcher's own)",
-        )
+    parser.add_argument(
+        "--account",
+        metavar="ID",
+        help="the member account that the user is in (default: the watcher's own)",
+    )
 
 
 def administer_users(options: argparse.Namespace) -> "AdministerUsers":
     """Return AdministerUsers for a deployed stack, as the caller. Raises AccountError."""
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
     from mfa_watcher.adapters.iam import BotoIamReader
-    from mfa_watcher.adapters.store import DynamoStore
     from mfa_watcher.usecases.administer import AdministerUsers
 
-    try:
-        session = boto3.Session(profile_name=options.profile, region_name=options.region)
+    session = session_of(options)
+    with account_errors():
         caller = session.client("sts").get_caller_identity()
-        found = _described(session, options.stack)
-    except ClientError as error:
-        said = error.response["Error"]
-        raise AccountError(f"{said['Code']}: {said.get('Message', '')}") from error
-    except BotoCoreError as error:
-        raise AccountError(f"{error}") from error
+        parameters, outputs = _described(session, options.stack)
     own = caller["Account"]
     account_id = options.account or own
     partition = caller["Arn"].split(":")[1]
-    settings = _settings(options.stack, own, partition, _parameters(found), _outputs(found))
-    policy = settings.policy
-    store = DynamoStore(
-        session.client("dynamodb"),
-        table_name=settings.table_name,
-        remember_events=policy.remember_events,
-        keep_evidence=settings.keep_evidence,
-    )
+    settings = _settings(options.stack, own, partition, parameters, outputs)
     return AdministerUsers(
         account_id,
         caller["Arn"],
-        store,
+        _store(session.client("dynamodb"), settings),
         BotoIamReader(session.client("iam")) if account_id == own else None,
-        policy,
+        settings.policy,
         settings.addresses,
-        lambda: datetime.now(UTC),
+        _now,
         lambda: f"desk-{uuid4()}",
     )
 
 
 def health_check(options: argparse.Namespace) -> "HealthCheck":
     """Return the health check of a deployed stack, as the caller. Raises AccountError."""
-    import boto3
     from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
 
     from mfa_watcher.adapters.inspection import BotoInspector, DynamoTableReader
-    from mfa_watcher.adapters.store import DynamoStore
     from mfa_watcher.usecases.health_check import HealthCheck
 
     config = Config(
         connect_timeout=5, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 3}
     )
-    try:
-        session = boto3.Session(profile_name=options.profile, region_name=options.region)
-    except BotoCoreError as error:
-        raise AccountError(f"{error}") from error
+    session = session_of(options)
 
     @cache
     def build(service: str, region: str | None = None) -> Any:  # noqa: ANN401 - any service's client
@@ -124,12 +104,7 @@ def health_check(options: argparse.Namespace) -> "HealthCheck":
         return made(service, region_name=region, config=config)
 
     inspector = BotoInspector(build)
-    try:
-        stack = inspector.stack(options.stack)
-    except MissingPermissionError as error:
-        raise AccountError(f"{error} is denied, and without it nothing can be checked") from error
-    except InspectionError as error:
-        raise AccountError(f"{error}") from error
+    stack = read_stack(inspector, options.stack)
     settings = _settings(
         stack.name, stack.account_id, stack.partition, stack.parameters, stack.outputs
     )
@@ -139,64 +114,97 @@ def health_check(options: argparse.Namespace) -> "HealthCheck":
                 f"the stack {options.stack!r} has no output {output}: is it the watcher's, and was"
                 " it deployed with this version?"
             )
-    store = DynamoStore(
-        build("dynamodb"),
-        table_name=settings.table_name,
-        remember_events=settings.policy.remember_events,
-        keep_evidence=settings.keep_evidence,
-    )
     return HealthCheck(
         stack,
         inspector,
-        DynamoTableReader(store),
-        _accounts(stack, build).ids,
+        DynamoTableReader(_store(build("dynamodb"), settings)),
+        _accounts(settings, build).ids,
         options.sign_in_regions or stack.sign_in_regions,
-        lambda: datetime.now(UTC),
+        _now,
     )
 
 
-def deployed_stack(options: argparse.Namespace) -> "CheckedStack":
+def read_stack(inspector: "BotoInspector", name: str) -> "Stack":
     """Return the deployed stack, with its resources. Raises AccountError."""
-    import boto3
-    from botocore.exceptions import BotoCoreError
-
-    from mfa_watcher.adapters.inspection import BotoInspector
-
     try:
-        session = boto3.Session(profile_name=options.profile, region_name=options.region)
-        build: Callable[..., Any] = session.client
-        return BotoInspector(lambda service, region=None: build(service, region)).stack(
-            options.stack
-        )
+        return inspector.stack(name)
     except MissingPermissionError as error:
-        raise AccountError(f"{error} is denied, and without it no name can be read") from error
-    except (BotoCoreError, InspectionError) as error:
+        raise AccountError(f"{error} is denied, and without it nothing can be read") from error
+    except InspectionError as error:
         raise AccountError(f"{error}") from error
 
 
-def _accounts(stack: "CheckedStack", build: "BuildClient") -> "Accounts":
+def deployed_stack(options: argparse.Namespace) -> "Stack":
+    """Return the stack that the options name, as the caller. Raises AccountError."""
+    from mfa_watcher.adapters.inspection import BotoInspector
+
+    session = session_of(options)
+    client: Callable[..., Any] = session.client
+    with account_errors():
+        return read_stack(
+            BotoInspector(lambda service, region=None: client(service, region)), options.stack
+        )
+
+
+def _accounts(settings: "PolicySettings", build: "BuildClient") -> "Accounts":
     from mfa_watcher.adapters.accounts import NamedAccounts, OrganizationAccounts
 
-    members = stack.parameters.get("MemberAccounts", "")
-    if stack.parameters.get("OrganizationId") and not members:
-        return OrganizationAccounts(
-            build("organizations"), own=stack.account_id, clock=lambda: datetime.now(UTC)
-        )
-    named = [one.strip() for one in members.split(",") if one.strip()]
-    return NamedAccounts(stack.account_id, named)
+    if settings.asks_organization:
+        return OrganizationAccounts(build("organizations"), own=settings.account_id, clock=_now)
+    return NamedAccounts(settings.account_id, settings.member_accounts)
 
 
-def stack_outputs(session: "boto3.Session", name: str) -> dict[str, str]:
-    """Return the outputs of a deployed stack. Raises AccountError."""
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _store(client: "DynamoDBClient", settings: "PolicySettings") -> "DynamoStore":
+    from mfa_watcher.adapters.store import DynamoStore
+    from mfa_watcher.adapters.table import Table
+
+    return DynamoStore(
+        Table(client, settings.table_name),
+        remember_events=settings.policy.remember_events,
+        keep_evidence=settings.keep_evidence,
+    )
+
+
+@contextmanager
+def account_errors() -> "Iterator[None]":
+    """Raise AccountError instead of boto3's errors."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        return _outputs(_described(session, name))
+        yield
     except ClientError as error:
         said = error.response["Error"]
         raise AccountError(f"{said['Code']}: {said.get('Message', '')}") from error
     except BotoCoreError as error:
         raise AccountError(f"{error}") from error
+
+
+def session_of(options: argparse.Namespace) -> "boto3.Session":
+    """Return a session with the caller's credentials. Raises AccountError."""
+    import boto3
+
+    with account_errors():
+        return boto3.Session(profile_name=options.profile, region_name=options.region)
+
+
+def stack_outputs(session: "boto3.Session", name: str) -> dict[str, str]:
+    """Return the outputs of a deployed stack. Raises AccountError."""
+    with account_errors():
+        return _described(session, name)[1]
+
+
+def _described(session: "boto3.Session", name: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the parameters and the outputs of a deployed stack."""
+    (found,) = session.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    parameters, outputs = found.get("Parameters", []), found.get("Outputs", [])
+    return (
+        {one.get("ParameterKey", ""): one.get("ParameterValue", "") for one in parameters},
+        {one.get("OutputKey", ""): one.get("OutputValue", "") for one in outputs},
+    )
 
 
 def _settings(
@@ -244,21 +252,3 @@ def _settings(
         return PolicySettings.from_environment(environment)
     except SettingsError as error:
         raise AccountError(f"the parameters of the stack {stack!r}: {error}") from error
-
-
-def _parameters(found: "StackTypeDef") -> dict[str, str]:
-    return {
-        one.get("ParameterKey", ""): one.get("ParameterValue", "")
-        for one in found.get("Parameters", [])
-    }
-
-
-def _described(session: "boto3.Session", name: str) -> "StackTypeDef":
-    (found,) = session.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
-    return found
-
-
-def _outputs(found: "StackTypeDef") -> dict[str, str]:
-    return {
-        one.get("OutputKey", ""): one.get("OutputValue", "") for one in found.get("Outputs", [])
-    }

@@ -1,17 +1,15 @@
 """``mfa-watcher doctor``: shows whether a deployed watcher is able to work."""
 
 import argparse
-import json
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from mfa_watcher.cli.aws import AccountError, add_stack_options, health_check
-from mfa_watcher.cli.terminal import console, plain
+from mfa_watcher.cli.aws import add_stack_options, health_check
+from mfa_watcher.cli.terminal import Actions, console, plain, print_json_lines
 from mfa_watcher.domain.health.results import Check, CheckResult, Level
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ _WIDTH = 9
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 
 
-def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_command(commands: Actions) -> None:
     """Add the command to the command line."""
     parser = commands.add_parser(
         "doctor",
@@ -55,16 +53,11 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 def run(options: argparse.Namespace) -> int:
     """Run the health check and show its results; return the exit code."""
-    try:
-        with _progress() as begins:
-            begins(Check.STACK, options.stack)
-            results = health_check(options).run(begins)
-    except AccountError as error:
-        sys.stderr.write(f"mfa-watcher doctor: {error}\n")
-        return 1
+    with _progress() as begins:
+        begins(Check.STACK, options.stack)
+        results = health_check(options).run(begins)
     if options.json:
-        for result in results:
-            sys.stdout.write(json.dumps(_line(result)) + "\n")
+        print_json_lines(map(_line, results))
     else:
         _show(results)
     return 0 if all(result.level.passes for result in results) else 1

@@ -1,19 +1,15 @@
 """``mfa-watcher exemptions``: who may go without MFA, until when, why, and who granted it."""
 
 import argparse
-import json
 import sys
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime, time
 
-from mfa_watcher.cli.aws import AccountError, add_account_options, administer_users
-from mfa_watcher.cli.terminal import console, plain
-from mfa_watcher.domain.users.exemptions import ExemptionError
-from mfa_watcher.domain.users.user import User
-from mfa_watcher.ports.errors import ExternalServiceError
-from mfa_watcher.usecases.administer import AdministerUsers, NoSuchUserError
+from mfa_watcher.cli.aws import add_account_options, administer_users
+from mfa_watcher.cli.terminal import Actions, console, day, print_json_lines, table_of
+from mfa_watcher.domain.users.user import Exemption, User
 
 
-def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_command(commands: Actions) -> None:
     """Add the command to the command line."""
     parser = commands.add_parser(
         "exemptions",
@@ -31,79 +27,47 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     granting = actions.add_parser("grant", help="exempt a user")
     granting.add_argument("user", metavar="USER", help="IAM user name")
     granting.add_argument(
-        "--until", required=True, type=_day, metavar="YYYY-MM-DD", help="the last day"
+        "--until", required=True, type=day, metavar="YYYY-MM-DD", help="the last day"
     )
     granting.add_argument(
         "--reason", required=True, metavar="TEXT", help="the reason, for the auditor"
     )
     revoking = actions.add_parser("revoke", help="revoke an exemption")
     revoking.add_argument("user", metavar="USER", help="IAM user name")
-    for action, do in ((listing, _list), (granting, _grant), (revoking, _revoke)):
+    for action, run in ((listing, _list), (granting, _grant), (revoking, _revoke)):
         add_account_options(action)
-        action.set_defaults(run=run, do=do)
+        action.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Do one action and return the exit code."""
-    try:
-        options.do(administer_users(options), options)
-    except (AccountError, ExemptionError, NoSuchUserError, ExternalServiceError) as error:
-        sys.stderr.write(f"mfa-watcher exemptions: {error}\n")
-        return 1
-    return 0
-
-
-def _list(desk: AdministerUsers, options: argparse.Namespace) -> None:
-    users = sorted(desk.exempted(), key=_ends_at)
+def _list(options: argparse.Namespace) -> None:
+    found = administer_users(options).exempted()
+    exempted = [(user, user.exemption) for user in found if user.exemption]
+    lines = [_line(*one) for one in sorted(exempted, key=lambda one: one[1].until)]
     if options.json:
-        for user in users:
-            sys.stdout.write(json.dumps(_line(user)) + "\n")
-        return
-    if not users:
+        print_json_lines(lines)
+    elif lines:
+        shown = ("user", "account_id", "until", "reason", "granted_by")
+        rows = ([line[key] for key in shown] for line in lines)
+        console().print(table_of(("user", "account", "until", "reason", "granted by"), rows))
+    else:
         sys.stdout.write("No user is exempt.\n")
-        return
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table()
-    for column in ("user", "account", "until", "reason", "granted by"):
-        table.add_column(column)
-    for user in users:
-        line = _line(user)
-        cells = [line[key] for key in ("user", "account_id", "until", "reason", "granted_by")]
-        table.add_row(*(Text(plain(cell)) for cell in cells))
-    console().print(table)
 
 
-def _grant(desk: AdministerUsers, options: argparse.Namespace) -> None:
+def _grant(options: argparse.Namespace) -> None:
     # The day named is the last one of the exemption.
     until = datetime.combine(options.until, time.max, tzinfo=UTC).replace(microsecond=0)
-    user = desk.grant(options.user, reason=options.reason, until=until)
+    user = administer_users(options).grant(options.user, reason=options.reason, until=until)
     sys.stdout.write(f"{user.name} is exempt until the end of {options.until} (UTC).\n")
 
 
-def _revoke(desk: AdministerUsers, options: argparse.Namespace) -> None:
-    user = desk.revoke(options.user)
+def _revoke(options: argparse.Namespace) -> None:
+    user = administer_users(options).revoke(options.user)
     sys.stdout.write(
         f"{user.name} is no longer exempt. The watcher evaluates them within an hour.\n"
     )
 
 
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"not a date as YYYY-MM-DD: {text!r}") from error
-
-
-def _ends_at(user: User) -> datetime:
-    return user.exemption.until if user.exemption else datetime.max.replace(tzinfo=UTC)
-
-
-def _line(user: User) -> dict[str, str]:
-    exemption = user.exemption
-    if exemption is None:
-        return {}
+def _line(user: User, exemption: Exemption) -> dict[str, str]:
     return {
         "user": user.name,
         "user_id": user.key.user_id,

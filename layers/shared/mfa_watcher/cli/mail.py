@@ -10,6 +10,8 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from mfa_watcher.cli.terminal import Actions, CommandError
+
 if TYPE_CHECKING:
     from mfa_watcher.domain.notifications.mails import Mail
     from mfa_watcher.mail.languages import Language
@@ -23,7 +25,7 @@ MANIFEST = ".mfa-watcher-mail-preview"
 _NAMES_SHOWN = 3
 
 
-class PreviewError(Exception):
+class PreviewError(CommandError):
     """The preview cannot be written to the folder. The text says why, and what to do."""
 
 
@@ -42,7 +44,7 @@ class Preview:
         return f"{self.name}.{self.language.code}"
 
 
-def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_command(commands: Actions) -> None:
     """Add the command to the command line."""
     parser = commands.add_parser("mail", help="preview the mails")
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
@@ -65,20 +67,15 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         help="a new or empty folder, or one of an earlier preview (%(default)s)",
     )
     preview.add_argument("--open", action="store_true", help="show the page in a browser")
-    preview.set_defaults(run=run)
+    preview.set_defaults(run=run, command="mail preview")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Write the preview and return the exit code."""
-    try:
-        index = write(options.folder)
-    except PreviewError as error:
-        sys.stderr.write(f"mfa-watcher mail preview: {error}\n")
-        return 1
+def run(options: argparse.Namespace) -> None:
+    """Write the preview."""
+    index = write(options.folder)
     sys.stdout.write(f"{index}\n")
     if options.open and not webbrowser.open(index.resolve().as_uri()):
         sys.stderr.write("mfa-watcher mail preview: found no browser to open it with\n")
-    return 0
 
 
 def previews() -> list[Preview]:
@@ -176,15 +173,9 @@ def _files(shown: list[Preview]) -> dict[str, bytes]:
 
 
 def _page(shown: list[Preview]) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from mfa_watcher.mail.rendering import template_environment
 
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment(Path(__file__).parent, html=True)
     by_code = {preview.language.code: preview.language for preview in shown}
     return environment.get_template("preview.html.jinja").render(
         previews=shown, languages=by_code.values()

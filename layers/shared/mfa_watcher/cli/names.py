@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mfa_watcher.cli.aws import AccountError, add_stack_options, deployed_stack
+from mfa_watcher.cli.aws import add_stack_options, deployed_stack
+from mfa_watcher.cli.terminal import Actions
 
 if TYPE_CHECKING:
     from mfa_watcher.domain.health.readings import Stack
@@ -17,7 +18,7 @@ _QUEUE = "AWS::SQS::Queue"
 _URL_OF_THE_API = "Url"
 
 
-def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_command(commands: Actions) -> None:
     """Add the command to the command line."""
     parser = commands.add_parser(
         "names",
@@ -34,16 +35,10 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Print the export lines; return the exit code."""
-    try:
-        stack = deployed_stack(options)
-    except AccountError as error:
-        sys.stderr.write(f"mfa-watcher names: {error}\n")
-        return 1
-    for name, value in sorted(_variables(stack)):
+def run(options: argparse.Namespace) -> None:
+    """Print the export lines."""
+    for name, value in sorted(_variables(deployed_stack(options))):
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
-    return 0
 
 
 def _variables(stack: "Stack") -> Iterator[tuple[str, str]]:

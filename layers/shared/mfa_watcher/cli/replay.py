@@ -1,7 +1,6 @@
 """``mfa-watcher replay``: what the watcher would have seen in past records."""
 
 import argparse
-import json
 import sys
 from collections import Counter, deque
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfa_watcher.cli.sources import STANDARD_INPUT, Damage, Found, files_in, read
-from mfa_watcher.cli.terminal import console, plain
+from mfa_watcher.cli.terminal import Actions, console, plain, print_json_lines
 from mfa_watcher.domain.events.signals import Signal, SignalKind, classify
 from mfa_watcher.domain.events.tampering import Watcher
 from mfa_watcher.entrypoints.parsing.cloudtrail import parse_record
@@ -35,7 +34,7 @@ _IMPORTANT = frozenset(
 )
 
 
-def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_command(commands: Actions) -> None:
     """Add the command to the command line."""
     parser = commands.add_parser(
         "replay",
@@ -73,11 +72,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 def run(options: argparse.Namespace) -> int:
     """Replay the files and return the exit code."""
-    try:
-        files = files_in(options.paths)
-    except FileNotFoundError as error:
-        print(f"mfa-watcher replay: no such file or folder: {error}", file=sys.stderr)  # noqa: T201
-        return 2
+    files = files_in(options.paths)
     totals = _Totals()
     with _progress(files) as on_bytes:
         for path in files:
@@ -117,7 +112,7 @@ def _take(found: Found | Damage, totals: _Totals, options: argparse.Namespace) -
     signal = classify(parse_record(found.record), Watcher(options.watcher_name))
     if options.json:
         if options.all or signal.kind is not SignalKind.IGNORED:
-            sys.stdout.write(json.dumps(line_of(signal)) + "\n")
+            print_json_lines([line_of(signal)])
         return
     seen = totals.seen.setdefault(_row_of(signal), _Seen())
     seen.count += 1

@@ -14,13 +14,33 @@ from typing import Final
 
 from mfa_watcher.cli.api_client import Json
 from mfa_watcher.cli.terminal import plain
+from mfa_watcher.entrypoints.parsing.lenient import found
 
-COLUMNS: Final = (
-    "request", "account", "user", "user_id", "opened_at", "opened_by", "state", "violation",
-    "attempts", "wanted", "reason", "details_by", "decision", "decided_by", "decided_at",
-    "decision_reason", "fulfilled_by", "ended_because",
-    "entry", "at", "what", "actor", "before", "after", "event_id", "effects",
-)  # fmt: skip
+_OF_REQUEST: Final = {
+    "request": "id",
+    "account": "subject.account_id",
+    "user": "subject_name",
+    "user_id": "subject.user_id",
+    "opened_at": "opened_at",
+    "opened_by": "opened_by",
+    "state": "state",
+    "violation": "violation",
+    "attempts": "attempt_count",
+    "wanted": "details.wanted",
+    "reason": "details.reason",
+    "details_by": "details.given_by",
+    "decision": "verdict.approved",
+    "decided_by": "verdict.by",
+    "decided_at": "verdict.at",
+    "decision_reason": "verdict.reason",
+    "fulfilled_by": "fulfilment.by",
+    "ended_because": "ended_because",
+}
+"""The columns about a request, and where the values are in the API's answer."""
+
+_OF_ENTRY: Final = ("entry", "at", "what", "actor", "before", "after", "event_id", "effects")
+
+COLUMNS: Final = (*_OF_REQUEST, *_OF_ENTRY)
 
 _FORMULA_BEGINS_WITH: Final = ("=", "+", "-", "@")
 
@@ -48,36 +68,15 @@ def cell(value: object) -> str:
 
 
 def _lines(request: Json, history: list[Json]) -> Iterator[Json]:
-    subject, details = request.get("subject") or {}, request.get("details") or {}
-    verdict, fulfilment = request.get("verdict") or {}, request.get("fulfilment") or {}
-    decision = ("approved" if verdict.get("approved") else "rejected") if verdict else None
-    known = {
-        "request": request.get("id"),
-        "account": subject.get("account_id"),
-        "user": request.get("subject_name"),
-        "user_id": subject.get("user_id"),
-        "opened_at": request.get("opened_at"),
-        "opened_by": request.get("opened_by"),
-        "state": request.get("state"),
-        "violation": "yes" if request.get("violation") else "no",
-        "attempts": request.get("attempt_count"),
-        "wanted": (details.get("wanted") or "none") if details else None,
-        "reason": details.get("reason"),
-        "details_by": details.get("given_by"),
-        "decision": decision,
-        "decided_by": verdict.get("by"),
-        "decided_at": verdict.get("at"),
-        "decision_reason": verdict.get("reason"),
-        "fulfilled_by": fulfilment.get("by"),
-        "ended_because": request.get("ended_because"),
-    }
+    known = {column: found(request, path) for column, path in _OF_REQUEST.items()}
+    known["violation"] = "yes" if known["violation"] else "no"
+    if request.get("details"):
+        known["wanted"] = known["wanted"] or "none"
+    if request.get("verdict"):
+        known["decision"] = "approved" if known["decision"] else "rejected"
     for number, entry in enumerate(history, 1):
-        copied = ("at", "what", "actor", "before", "after", "event_id")
         effects = "; ".join(map(str, entry.get("effects") or ()))
-        yield (
-            known
-            | {name: entry.get(name) for name in copied}
-            | {"entry": number, "effects": effects}
-        )
+        of_entry = {name: entry.get(name) for name in _OF_ENTRY}
+        yield known | of_entry | {"entry": number, "effects": effects}
     if not history:
         yield known

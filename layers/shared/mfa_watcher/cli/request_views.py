@@ -11,6 +11,7 @@ from mfa_watcher.cli.api_client import Json
 from mfa_watcher.cli.terminal import plain
 from mfa_watcher.domain.requests.change_request import RequestState
 from mfa_watcher.domain.users.people import principal_name
+from mfa_watcher.entrypoints.parsing import lenient
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -94,7 +95,7 @@ def story_of(request: Json, history: Sequence[Json]) -> "Iterator[Text]":
 
     day = ""
     for entry in in_order(history):
-        at = _parsed(entry.get("at"))
+        at = lenient.moment(entry.get("at"))
         today = f"{at:%A}, {at.day} {at:%B %Y} (UTC)" if at else "at an unknown time"
         if today != day:
             yield Text(f"\n{today}" if day else today, style="bold")
@@ -130,7 +131,7 @@ def in_order(history: Sequence[Json]) -> list[Json]:
 
 def moment(text: object) -> str:
     """Return one of the API's times in a readable form."""
-    at = _parsed(text)
+    at = lenient.moment(lenient.as_text(text))
     return f"{at:%Y-%m-%d %H:%M} UTC" if at else ""
 
 
@@ -215,11 +216,4 @@ def _said(of: Json, name: str) -> str:
 
 
 def _at(entry: Json) -> datetime:
-    return _parsed(entry.get("at")) or datetime.min.replace(tzinfo=UTC)
-
-
-def _parsed(text: object) -> datetime | None:
-    try:
-        return datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
+    return lenient.moment(entry.get("at")) or datetime.min.replace(tzinfo=UTC)

@@ -5,28 +5,29 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import islice
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+from mfa_watcher.cli import request_views
 from mfa_watcher.cli.api_client import (
-    DeskCallError,
     DeskClient,
     DeskEndpoint,
     Json,
     add_desk_options,
     desk_client,
 )
-from mfa_watcher.cli.aws import AccountError
 from mfa_watcher.cli.request_export import as_csv, as_json
-from mfa_watcher.cli.request_views import (
-    WANTED,
-    card_of,
-    moment,
-    next_step,
-    story_of,
-    table_of,
+from mfa_watcher.cli.terminal import (
+    Actions,
+    CommandError,
+    WrongCallError,
+    console,
+    day,
+    plain,
+    print_json_lines,
 )
-from mfa_watcher.cli.terminal import console, plain
 from mfa_watcher.domain.requests.change_request import RequestState
 
 _PAGE = 100
@@ -38,19 +39,7 @@ _LISTED = 100
 Do = Callable[[DeskClient, argparse.Namespace], None]
 
 
-class WrongCallError(Exception):
-    """The call is wrong. The text says what a correct call needs."""
-
-
-class NotConfirmedError(Exception):
-    """The caller did not confirm."""
-
-
-class ExportError(Exception):
-    """The file cannot be written. The text says why."""
-
-
-def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_command(commands: Actions) -> None:
     """Add the command to the command line."""
     parser = commands.add_parser(
         "requests",
@@ -68,245 +57,38 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         ),
     )
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
-    for add in (_add_reading, _add_asking, _add_deciding):
-        add(actions)
+    for name, do, text, arguments in _ACTIONS:
+        action = actions.add_parser(
+            name,
+            help=text,
+            description=f"{text[:1].upper()}{text[1:]}.",
+            epilog="Exit code: 0; 1 if it was refused or could not be done; 2 for a wrong call.",
+        )
+        add_desk_options(action)
+        for argument in arguments:
+            action.add_argument(*argument.names, **argument.settings)
+        action.set_defaults(run=run, do=do, step=name, undoable=_YES in arguments)
 
 
-def run(options: argparse.Namespace) -> int:
-    """Do one action and return the exit code."""
-    try:
-        _require_confirmation(options)
-        options.do(desk_client(options), options)
-    except WrongCallError as error:
-        sys.stderr.write(f"mfa-watcher requests: {error}\n")
-        return 2
-    except (AccountError, DeskCallError, NotConfirmedError, ExportError) as error:
-        sys.stderr.write(f"mfa-watcher requests: {error}\n")
-        return 1
-    return 0
-
-
-# The options ----------------------------------------------------------------------------
-
-
-def _add_reading(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    listing = _action(actions, "list", _list, "list requests, the newest first")
-    listing.add_argument(
-        "--state",
-        action="append",
-        choices=[state.value for state in RequestState],
-        help="only requests in this state; may be repeated",
-    )
-    listing.add_argument("--active", action="store_true", help="only requests that have not ended")
-    listing.add_argument("--user", metavar="NAME", help="only requests about this IAM user")
-    listing.add_argument(
-        "--older-than",
-        type=_count,
-        metavar="DAYS",
-        help="only requests opened at least this many days ago",
-    )
-    _add_period(listing, required=False)
-    listing.add_argument(
-        "--limit",
-        type=_count,
-        default=_LISTED,
-        metavar="N",
-        help="show at most this many (%(default)s)",
-    )
-    listing.add_argument("--json", action="store_true", help="one JSON line per request")
-
-    showing = _action(actions, "show", _show, "show one request and its history")
-    _add_id(showing)
-    showing.add_argument(
-        "--history", action="store_true", help="show everything that happened, in order"
-    )
-    _add_json(showing)
-
-    exporting = _action(
-        actions, "export", _export, "export all requests of a period with their history"
-    )
-    _add_period(exporting, required=True)
-    exporting.add_argument("--format", choices=("csv", "json"), default="csv", help="(%(default)s)")
-    exporting.add_argument(
-        "--output", metavar="FILE", type=Path, help="the file to write (default: standard output)"
-    )
-
-
-def _add_asking(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    opening = _action(actions, "open", _open, "file a request, for yourself or for a user")
-    opening.add_argument(
-        "--user", metavar="NAME", help="the IAM user it is about (default: yourself)"
-    )
-    opening.add_argument(
-        "--account",
-        metavar="ID",
-        type=_account,
-        help="the user's account, if it is not the watcher's own",
-    )
-    _add_details(opening)
-    _add_json(opening)
-
-    detailing = _action(
-        actions,
-        "details",
-        _details,
-        "give the reason and the kind of new device; asks for what is missing",
-    )
-    _add_id(detailing)
-    _add_details(detailing)
-    _add_seen(detailing)
-    _add_json(detailing)
-
-    cancelling = _action(
-        actions, "cancel", _cancel, "withdraw a request whose fulfilment has not started"
-    )
-    _add_id(cancelling)
-    _add_reason(cancelling)
-    _add_yes(cancelling)
-    _add_json(cancelling)
-
-
-def _add_deciding(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    for name, undoable, text in (
-        ("approve", False, "approve the removal of the devices, within a time window"),
-        ("reject", True, "reject a request, or take an approval back"),
-        ("acknowledge", True, "close a violation, with the reason of the security team"),
-        ("reopen", False, "approve again a request that was not fulfilled in time"),
-    ):
-        deciding = _action(actions, name, _decide, text)
-        _add_id(deciding)
-        _add_reason(deciding)
-        if undoable:
-            _add_yes(deciding)
-        _add_json(deciding)
-        deciding.set_defaults(step=name)
-
-    fulfilling = _action(
-        actions,
-        "fulfil",
-        _fulfil,
-        "fulfil an approved request: remove its devices and set a new password",
-    )
-    _add_id(fulfilling)
-    _add_yes(fulfilling)
-    _add_json(fulfilling)
-
-
-def _action(
-    actions: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, do: Do, text: str
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(
-        name,
-        help=text,
-        description=f"{text[:1].upper()}{text[1:]}.",
-        epilog="Exit code: 0; 1 if it was refused or could not be done; 2 for a wrong call.",
-    )
-    add_desk_options(parser)
-    parser.set_defaults(run=run, do=do, undoable=False)
-    return parser
-
-
-def _add_id(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", help="the request's id: PR-…")
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print the API's answer as JSON")
-
-
-def _add_reason(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--reason", required=True, metavar="TEXT", help="the reason, for the auditor"
-    )
-    _add_seen(parser)
-
-
-def _add_seen(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--seen",
-        type=_count,
-        metavar="N",
-        help="the version that you read, as `show` prints it: if it has changed, nothing is done",
-    )
-
-
-def _add_yes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
-    parser.set_defaults(undoable=True)
-
-
-def _add_details(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--reason", metavar="TEXT", help="why the device has to be removed")
-    parser.add_argument(
-        "--wanted",
-        choices=tuple(WANTED),
-        help="the kind of the new device; none: the user keeps another device",
-    )
-    parser.add_argument(
-        "--device",
-        action="append",
-        metavar="SERIAL",
-        help="the device to remove (default: all); may be repeated",
-    )
-
-
-def _add_period(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    parser.add_argument(
-        "--from",
-        dest="first",
-        required=required,
-        type=_day,
-        metavar="YYYY-MM-DD",
-        help="opened on this day (UTC) or later",
-    )
-    parser.add_argument(
-        "--to",
-        dest="last",
-        required=required,
-        type=_day,
-        metavar="YYYY-MM-DD",
-        help="opened on this day (UTC) or earlier",
-    )
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"not a date as YYYY-MM-DD: {text!r}") from error
-
-
-def _account(text: str) -> str:
-    if not (text.isascii() and text.isdecimal() and len(text) == len("111122223333")):
-        raise argparse.ArgumentTypeError(f"not an account id of 12 digits: {text!r}")
-    return text
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"not a whole number above 0: {text!r}")
-    return int(text)
+def run(options: argparse.Namespace) -> None:
+    """Do one action."""
+    _require_confirmation(options)
+    options.do(desk_client(options), options)
 
 
 # The actions -------------------------------------------------------------------------------------
 
 
 def _list(at: DeskClient, options: argparse.Namespace) -> None:
-    found: list[Json] = []
-    more = False
-    for request in _all(at, options):
-        if len(found) == options.limit:
-            more = True
-            break
-        found.append(request)
+    listed = list(islice(_all(at, options), options.limit + 1))
+    found = listed[: options.limit]
     if options.json:
-        for request in found:
-            sys.stdout.write(json.dumps(request) + "\n")
+        print_json_lines(found)
     elif found:
-        console().print(table_of(found))
+        console().print(request_views.table_of(found))
     else:
         sys.stdout.write("No matching requests.\n")
-    if more:
+    if len(listed) > len(found):
         sys.stderr.write(f"There are more than these {len(found)}. Use --limit to see more.\n")
 
 
@@ -317,11 +99,11 @@ def _show(at: DeskClient, options: argparse.Namespace) -> None:
         sys.stdout.write(json.dumps(shown, indent=2) + "\n")
         return
     screen = console()
-    for line in card_of(found["request"]):
+    for line in request_views.card_of(found["request"]):
         screen.print(line, soft_wrap=True)
     if options.history:
         screen.print()
-        for line in story_of(found["request"], found["history"]):
+        for line in request_views.story_of(found["request"], found["history"]):
             screen.print(line, soft_wrap=True)
         _report_omissions([found])
 
@@ -341,7 +123,7 @@ def _export(at: DeskClient, options: argparse.Namespace) -> None:
         with options.output.open("w", encoding="utf-8", newline="") as file:
             file.write(written)
     except OSError as error:
-        raise ExportError(f"{options.output} cannot be written: {error.strerror}") from error
+        raise CommandError(f"{options.output} cannot be written: {error.strerror}") from error
     sys.stderr.write(f"{len(exported)} requests: {options.output}\n")
 
 
@@ -397,7 +179,7 @@ The new password. It is shown only once and is not stored:
 
 Give it to {name} and to nobody else. At the first sign-in {name} must choose another password:
 {plain(str(done.get("sign_in_url")))}
-The new device must be enabled by {moment(done.get("new_device_until"))}.
+The new device must be enabled by {request_views.moment(done.get("new_device_until"))}.
 """
     )
 
@@ -454,13 +236,13 @@ def _ask_for_what_is_missing(options: argparse.Namespace) -> None:
     if not options.reason:
         options.reason = _asked("Why does the device have to be removed?\n> ")
     if not options.wanted:
-        for number, means in enumerate(WANTED.values(), 1):
+        for number, means in enumerate(request_views.WANTED.values(), 1):
             sys.stderr.write(f"  {number}  {means}\n")
-        kinds = dict(enumerate(WANTED, 1))
+        kinds = dict(enumerate(request_views.WANTED, 1))
         answer = _asked(f"Which device is wanted instead? [1-{len(kinds)}] ")
         options.wanted = kinds.get(int(answer)) if answer.isdecimal() else None
         if options.wanted is None:
-            raise NotConfirmedError(f"{answer!r} is not one of these; nothing was done")
+            raise CommandError(f"{answer!r} is not one of these; nothing was done")
 
 
 def _asked(question: str) -> str:
@@ -474,7 +256,7 @@ def _report(answer: Json, options: argparse.Namespace) -> None:
         sys.stdout.write(json.dumps(answer, indent=2) + "\n")
         return
     request = answer["request"]
-    state, follows = plain(str(request["state"])), next_step(request)
+    state, follows = plain(str(request["state"])), request_views.next_step(request)
     active = state in [one for one in RequestState if one.is_active]
     sys.stdout.write(
         f"{plain(str(request['id']))} about {plain(str(request['subject_name']))} is {state}"
@@ -492,7 +274,7 @@ def _require_confirmation(options: argparse.Namespace) -> None:
 
 
 def _confirm(at: DeskClient, options: argparse.Namespace, what: str) -> Json:
-    """Show the request and ask for confirmation, unless ``--yes``. Raises NotConfirmedError.
+    """Show the request and ask for confirmation, unless ``--yes``. Raises CommandError.
 
     Return the version that was shown, as a part of the call: another version is not changed.
     """
@@ -500,11 +282,11 @@ def _confirm(at: DeskClient, options: argparse.Namespace, what: str) -> Json:
         return _seen(options)
     found = at.ask_either("GET", _path(options.id))
     screen = console(stderr=True)
-    for line in card_of(found["request"]):
+    for line in request_views.card_of(found["request"]):
         screen.print(line, soft_wrap=True)
     answer = _asked(f"\n{what} This cannot be undone. Continue? [y/N] ")
     if answer.casefold() not in {"y", "yes"}:
-        raise NotConfirmedError("nothing was done")
+        raise CommandError("nothing was done")
     return {"version": found["request"]["version"]}
 
 
@@ -518,3 +300,149 @@ def _report_omissions(shown: list[Json]) -> None:
         if left_out := one.get("history_left_out"):
             id_ = plain(str(one["request"]["id"]))
             sys.stderr.write(f"{id_}: {left_out} older history entries are only in the table.\n")
+
+
+# The actions and their options -------------------------------------------------------------------
+
+
+def _account(text: str) -> str:
+    if not (text.isascii() and text.isdecimal() and len(text) == len("111122223333")):
+        raise argparse.ArgumentTypeError(f"not an account id of 12 digits: {text!r}")
+    return text
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"not a whole number above 0: {text!r}")
+    return int(text)
+
+
+class _Argument:
+    """An argument of an action, as argparse takes it."""
+
+    def __init__(self, *names: str, **settings: Any) -> None:  # noqa: ANN401 - as argparse has them
+        self.names = names
+        self.settings = settings
+
+
+def _period(*, required: bool) -> tuple[_Argument, ...]:
+    each: Json = {"required": required, "type": day, "metavar": "YYYY-MM-DD"}
+    return (
+        _Argument("--from", dest="first", help="opened on this day (UTC) or later", **each),
+        _Argument("--to", dest="last", help="opened on this day (UTC) or earlier", **each),
+    )
+
+
+_ID = _Argument("id", metavar="ID", help="the request's id: PR-…")
+_JSON = _Argument("--json", action="store_true", help="print the API's answer as JSON")
+_YES = _Argument("--yes", action="store_true", help="do not ask for confirmation")
+_SEEN = _Argument(
+    "--seen",
+    type=_count,
+    metavar="N",
+    help="the version that you read, as `show` prints it: if it has changed, nothing is done",
+)
+_REASON = _Argument("--reason", required=True, metavar="TEXT", help="the reason, for the auditor")
+_DETAILS = (
+    _Argument("--reason", metavar="TEXT", help="why the device has to be removed"),
+    _Argument(
+        "--wanted",
+        choices=tuple(request_views.WANTED),
+        help="the kind of the new device; none: the user keeps another device",
+    ),
+    _Argument(
+        "--device",
+        action="append",
+        metavar="SERIAL",
+        help="the device to remove (default: all); may be repeated",
+    ),
+)
+_LIST = (
+    _Argument(
+        "--state",
+        action="append",
+        choices=[state.value for state in RequestState],
+        help="only requests in this state; may be repeated",
+    ),
+    _Argument("--active", action="store_true", help="only requests that have not ended"),
+    _Argument("--user", metavar="NAME", help="only requests about this IAM user"),
+    _Argument(
+        "--older-than",
+        type=_count,
+        metavar="DAYS",
+        help="only requests opened at least this many days ago",
+    ),
+    *_period(required=False),
+    _Argument(
+        "--limit",
+        type=_count,
+        default=_LISTED,
+        metavar="N",
+        help="show at most this many (%(default)s)",
+    ),
+    _Argument("--json", action="store_true", help="one JSON line per request"),
+)
+_HISTORY = _Argument(
+    "--history", action="store_true", help="show everything that happened, in order"
+)
+_EXPORT = (
+    *_period(required=True),
+    _Argument("--format", choices=("csv", "json"), default="csv", help="(%(default)s)"),
+    _Argument(
+        "--output", metavar="FILE", type=Path, help="the file to write (default: standard output)"
+    ),
+)
+_OPEN = (
+    _Argument("--user", metavar="NAME", help="the IAM user it is about (default: yourself)"),
+    _Argument(
+        "--account",
+        metavar="ID",
+        type=_account,
+        help="the user's account, if it is not the watcher's own",
+    ),
+)
+_STEP = (_ID, _REASON, _SEEN)
+
+_ACTIONS: tuple[tuple[str, Do, str, tuple[_Argument, ...]], ...] = (
+    ("list", _list, "list requests, the newest first", _LIST),
+    ("show", _show, "show one request and its history", (_ID, _HISTORY, _JSON)),
+    ("export", _export, "export all requests of a period with their history", _EXPORT),
+    ("open", _open, "file a request, for yourself or for a user", (*_OPEN, *_DETAILS, _JSON)),
+    (
+        "details",
+        _details,
+        "give the reason and the kind of new device; asks for what is missing",
+        (_ID, *_DETAILS, _SEEN, _JSON),
+    ),
+    (
+        "cancel",
+        _cancel,
+        "withdraw a request whose fulfilment has not started",
+        (*_STEP, _YES, _JSON),
+    ),
+    (
+        "approve",
+        _decide,
+        "approve the removal of the devices, within a time window",
+        (*_STEP, _JSON),
+    ),
+    ("reject", _decide, "reject a request, or take an approval back", (*_STEP, _YES, _JSON)),
+    (
+        "acknowledge",
+        _decide,
+        "close a violation, with the reason of the security team",
+        (*_STEP, _YES, _JSON),
+    ),
+    (
+        "reopen",
+        _decide,
+        "approve again a request that was not fulfilled in time",
+        (*_STEP, _JSON),
+    ),
+    (
+        "fulfil",
+        _fulfil,
+        "fulfil an approved request: remove its devices and set a new password",
+        (_ID, _YES, _JSON),
+    ),
+)

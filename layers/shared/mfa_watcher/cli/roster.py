@@ -1,15 +1,12 @@
 """``mfa-watcher roster``: lists the users of an account, their MFA status and their devices."""
 
 import argparse
-import json
-import sys
 from collections.abc import Sequence
 
-from mfa_watcher.cli.aws import AccountError, add_account_options, administer_users
-from mfa_watcher.cli.terminal import console, plain
+from mfa_watcher.cli.aws import add_account_options, administer_users
+from mfa_watcher.cli.terminal import Actions, console, print_json_lines, table_of
 from mfa_watcher.domain.sweep.user_inventory import InventoryEntry, SweepResult, count_users
 from mfa_watcher.domain.users.user import MfaStatus
-from mfa_watcher.ports.errors import ExternalServiceError
 
 _MOST_URGENT_FIRST = (
     MfaStatus.UNPROTECTED,
@@ -20,7 +17,7 @@ _MOST_URGENT_FIRST = (
 )
 
 
-def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_command(commands: Actions) -> None:
     """Add the command to the command line."""
     parser = commands.add_parser(
         "roster",
@@ -45,43 +42,27 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> int:
-    """List an account's users; return the exit code."""
-    try:
-        entries, swept = administer_users(options).inventory()
-    except (AccountError, ExternalServiceError) as error:
-        sys.stderr.write(f"mfa-watcher roster: {error}\n")
-        return 1
+def run(options: argparse.Namespace) -> None:
+    """List an account's users."""
+    entries, swept = administer_users(options).inventory()
     shown = [
         entry
         for entry in sorted(entries, key=_order)
         if not options.mfa_status or (entry.mfa_status or "unknown") in options.mfa_status
     ]
     if options.json:
-        for entry in shown:
-            sys.stdout.write(json.dumps(_line(entry)) + "\n")
+        print_json_lines(map(_line, shown))
     else:
         _show(shown, entries, swept)
-    return 0
 
 
 def _show(
     shown: Sequence[InventoryEntry], entries: Sequence[InventoryEntry], swept: SweepResult | None
 ) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table()
-    for column in ("user", "MFA status", "devices"):
-        table.add_column(column)
-    for entry in shown:
-        kinds = [device.kind.value for device in entry.devices]
-        devices = ", ".join([*kinds, *(["more?"] if entry.devices_unread else [])])
-        cells = (entry.name, entry.mfa_status or "unknown", devices)
-        table.add_row(*(Text(plain(cell)) for cell in cells))
     out = console()
     if shown:
-        out.print(table)
+        rows = [(one.name, one.mfa_status or "unknown", _devices(one)) for one in shown]
+        out.print(table_of(("user", "MFA status", "devices"), rows))
     counts = count_users(entries)
     out.print(
         f"{counts.users} users: {counts.unprotected} without MFA, {counts.exempt} exempt,"
@@ -94,6 +75,11 @@ def _show(
     )
     last_sweep = f"{swept.at:%Y-%m-%d %H:%M} UTC" if swept else "never"
     out.print(f"Last sweep: {last_sweep}")
+
+
+def _devices(entry: InventoryEntry) -> str:
+    kinds = [device.kind.value for device in entry.devices]
+    return ", ".join([*kinds, "more?"] if entry.devices_unread else kinds)
 
 
 def _order(entry: InventoryEntry) -> tuple[int, str]:

@@ -2,28 +2,9 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TypedDict
+from typing import Any
 
-from mfa_watcher.domain.notifications.mails import (
-    Ending,
-    EnrolledMail,
-    ExemptionEndingMail,
-    GuideMail,
-    Mail,
-    QuarantinedMail,
-    ReminderMail,
-    RemovalDeniedMail,
-    RequestDecidedMail,
-    RequestEndedMail,
-    RequestFulfilledMail,
-    RequestNeedsDetailsMail,
-    RequestOpenedMail,
-    SecondDeviceMail,
-    SecurityCaseMail,
-    UnreachableUser,
-    UnreachableUsersMail,
-    WelcomeMail,
-)
+from mfa_watcher.domain.notifications import mails
 from mfa_watcher.domain.users.devices import DeviceKind
 from mfa_watcher.domain.users.user import Cause, MailKind, UserKey
 from mfa_watcher.mail.rendering import MailContext
@@ -55,31 +36,11 @@ def _day(days: int) -> datetime:
     return _DAY_0 + timedelta(days=days)
 
 
-class _About(TypedDict):
-    """What the samples about one user have in common."""
+_USER: dict[str, Any] = {"account_id": ACCOUNT, "user": _ALICE, "user_name": "alice"}
+_FINDING = {**_USER, "finding_id": FINDING}
+_REQUEST = {**_USER, "request_id": REQUEST}
 
-    account_id: str
-    user: UserKey
-    user_name: str
-
-
-class _AboutFinding(_About):
-    """What the samples about a finding have in common."""
-
-    finding_id: str
-
-
-class _AboutRequest(_About):
-    """What the samples about a change request have in common."""
-
-    request_id: str
-
-
-_USER: _About = {"account_id": ACCOUNT, "user": _ALICE, "user_name": "alice"}
-_FINDING: _AboutFinding = {**_USER, "finding_id": FINDING}
-_REQUEST: _AboutRequest = {**_USER, "request_id": REQUEST}
-
-GUIDE = GuideMail(
+GUIDE = mails.GuideMail(
     **_FINDING,
     kind=MailKind.GUIDE,
     at=_DAY_0,
@@ -94,8 +55,8 @@ _LOST = replace(GUIDE, kind=MailKind.DEVICE_LOST, cause=Cause.DEVICE_REMOVED, se
 
 def _reminder(
     step: int, day: int, following: int, cause: Cause = Cause.SIGNED_IN_WITHOUT_MFA
-) -> ReminderMail:
-    return ReminderMail(
+) -> mails.ReminderMail:
+    return mails.ReminderMail(
         **_FINDING,
         kind=MailKind.REMINDER,
         at=_day(day),
@@ -108,9 +69,9 @@ def _reminder(
 
 
 FINAL_WARNING = replace(_reminder(3, 7, 14), kind=MailKind.FINAL_WARNING)
-_ENROLLED = EnrolledMail(**_FINDING, at=_day(2), serial=VIRTUAL, devices=(VIRTUAL,))
-_SECOND = SecondDeviceMail(**_FINDING, at=_day(2), devices=(VIRTUAL,))
-_DENIED = RemovalDeniedMail(
+_ENROLLED = mails.EnrolledMail(**_FINDING, at=_day(2), serial=VIRTUAL, devices=(VIRTUAL,))
+_SECOND = mails.SecondDeviceMail(**_FINDING, at=_day(2), devices=(VIRTUAL,))
+_DENIED = mails.RemovalDeniedMail(
     **_REQUEST,
     at=_DAY_0,
     actor=ALICE,
@@ -120,7 +81,7 @@ _DENIED = RemovalDeniedMail(
     step=0,
     next_at=_day(30),
 )
-_FILED = RequestOpenedMail(
+_FILED = mails.RequestOpenedMail(
     **_REQUEST,
     at=_DAY_0,
     actor=ALICE,
@@ -128,7 +89,7 @@ _FILED = RequestOpenedMail(
     devices=(VIRTUAL,),
     removed=(VIRTUAL,),
 )
-_NEEDS_DETAILS = RequestNeedsDetailsMail(
+_NEEDS_DETAILS = mails.RequestNeedsDetailsMail(
     **_REQUEST,
     at=_day(2),
     actor=ALICE,
@@ -138,7 +99,7 @@ _NEEDS_DETAILS = RequestNeedsDetailsMail(
     removed=(VIRTUAL,),
     next_at=_day(30),
 )
-_APPROVED = RequestDecidedMail(
+_APPROVED = mails.RequestDecidedMail(
     **_REQUEST,
     at=_day(1),
     approved=True,
@@ -148,18 +109,18 @@ _APPROVED = RequestDecidedMail(
     removed=(VIRTUAL,),
     next_at=_day(2),
 )
-_FULFILLED = RequestFulfilledMail(**_REQUEST, at=_day(2), devices=(), removed=(VIRTUAL,))
-_EXPIRED = RequestEndedMail(
+_FULFILLED = mails.RequestFulfilledMail(**_REQUEST, at=_day(2), devices=(), removed=(VIRTUAL,))
+_EXPIRED = mails.RequestEndedMail(
     **_REQUEST,
     at=_day(3),
-    ending=Ending.EXPIRED,
+    ending=mails.Ending.EXPIRED,
     done_by_user=False,
     opened_at=_DAY_0,
     removed=(VIRTUAL,),
 )
 
-SAMPLES: dict[str, Mail] = {
-    "welcome": WelcomeMail(**_FINDING, at=_DAY_0, next_at=_day(1)),
+SAMPLES: dict[str, mails.Mail] = {
+    "welcome": mails.WelcomeMail(**_FINDING, at=_DAY_0, next_at=_day(1)),
     "guide": GUIDE,
     "guide-no-device": replace(
         GUIDE, cause=Cause.FOUND_UNPROTECTED, actor=None, done_by_user=False, source_ip=None
@@ -176,7 +137,9 @@ SAMPLES: dict[str, Mail] = {
     "final-warning-request-fulfilled": replace(FINAL_WARNING, cause=Cause.REQUEST_FULFILLED),
     "reminder-3": _reminder(3, 14, 21),
     "reminder-4": _reminder(4, 21, 28),
-    "quarantined": QuarantinedMail(**_FINDING, at=_day(21), opened_at=_DAY_0, escalation_step=5),
+    "quarantined": mails.QuarantinedMail(
+        **_FINDING, at=_day(21), opened_at=_DAY_0, escalation_step=5
+    ),
     "enrolled": _ENROLLED,
     "enrolled-fido": replace(_ENROLLED, serial=FIDO, devices=(FIDO,)),
     "enrolled-two": replace(_ENROLLED, serial=FIDO, devices=(VIRTUAL, FIDO)),
@@ -220,22 +183,25 @@ SAMPLES: dict[str, Mail] = {
         next_at=_day(5),
     ),
     "request-fulfilled-one-stays": replace(_FULFILLED, devices=(FIDO,)),
-    "request-ended-unanswered": replace(_EXPIRED, at=_day(30), ending=Ending.UNANSWERED),
+    "request-ended-unanswered": replace(_EXPIRED, at=_day(30), ending=mails.Ending.UNANSWERED),
     "request-ended-withdrawn": replace(
         _EXPIRED,
-        ending=Ending.WITHDRAWN,
+        ending=mails.Ending.WITHDRAWN,
         actor=ALICE,
         done_by_user=True,
         reason="Found the phone again",
     ),
     "request-ended-withdrawn-by-other": replace(
-        _EXPIRED, ending=Ending.WITHDRAWN, actor=DESK, reason="She called: not needed any more"
+        _EXPIRED,
+        ending=mails.Ending.WITHDRAWN,
+        actor=DESK,
+        reason="She called: not needed any more",
     ),
     "request-ended-expired": _EXPIRED,
     "request-ended-interrupted": replace(
-        _EXPIRED, ending=Ending.INTERRUPTED, removed=(VIRTUAL, TOKEN)
+        _EXPIRED, ending=mails.Ending.INTERRUPTED, removed=(VIRTUAL, TOKEN)
     ),
-    "exemption-ending": ExemptionEndingMail(
+    "exemption-ending": mails.ExemptionEndingMail(
         account_id=ACCOUNT,
         at=_DAY_0,
         user=_ALICE,
@@ -245,7 +211,7 @@ SAMPLES: dict[str, Mail] = {
         opened_at=_day(-83),
         next_at=_day(7),
     ),
-    "security-case": SecurityCaseMail(
+    "security-case": mails.SecurityCaseMail(
         **_FINDING,
         at=_day(14),
         cause=Cause.SIGNED_IN_WITHOUT_MFA,
@@ -253,21 +219,21 @@ SAMPLES: dict[str, Mail] = {
         step=4,
         next_at=_day(21),
     ),
-    "unreachable": UnreachableUsersMail(
+    "unreachable": mails.UnreachableUsersMail(
         account_id=ACCOUNT,
         at=_DAY_0,
         users=(
-            UnreachableUser("deploy.console", _day(0), "no_address"),
-            UnreachableUser("j.mustermann+aws", _day(-2), "bad_address"),
-            UnreachableUser("svc-reporting-quarterly-figures-emea", _day(-9), "no_address"),
+            mails.UnreachableUser("deploy.console", _day(0), "no_address"),
+            mails.UnreachableUser("j.mustermann+aws", _day(-2), "bad_address"),
+            mails.UnreachableUser("svc-reporting-quarterly-figures-emea", _day(-9), "no_address"),
         ),
     ),
 }
 """By name; the name is part of a file's name."""
 
 
-def address_of(mail: Mail) -> str:
+def address_of(mail: mails.Mail) -> str:
     """Return the address that a sample goes to."""
-    if mail.kind.to_security or isinstance(mail, UnreachableUsersMail):
+    if mail.kind.to_security or isinstance(mail, mails.UnreachableUsersMail):
         return CONTEXT.security_contact
     return f"{mail.user_name}@acme.example"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from mfa_watcher.cli.terminal import WrongCallError
+
 STANDARD_INPUT = Path("-")
 
 _SUFFIXES = (".json", ".json.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
@@ -37,7 +39,7 @@ class Damage:
 def files_in(paths: Iterable[Path]) -> list[Path]:
     """Return the files to read, in the order given. Files of a folder are sorted by name, as in S3.
 
-    Raises FileNotFoundError, whose text is the path that does not exist.
+    Raises WrongCallError if a path does not exist.
     """
     files: list[Path] = []
     for path in paths:
@@ -49,7 +51,7 @@ def files_in(paths: Iterable[Path]) -> list[Path]:
         elif path.exists():
             files.append(path)
         else:
-            raise FileNotFoundError(str(path))
+            raise WrongCallError(f"no such file or folder: {path}")
     return files
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from aws_lambda_powertools import Logger
@@ -11,6 +12,7 @@ logger = Logger()
 Item = TypeVar("Item")
 
 
+@dataclass(frozen=True, slots=True)
 class DueItems:
     """One run over what is due: it stops in time, and a failed item does not stop the others.
 
@@ -23,16 +25,15 @@ class DueItems:
         due.raise_errors("users who could not be evaluated")
     """
 
-    def __init__(self, seconds_left: Callable[[], float], *, seconds_per_item: float) -> None:
-        """Take the function's clock, and the seconds that the slowest item needs."""
-        self._seconds_left = seconds_left
-        self._seconds_per_item = seconds_per_item
-        self.errors: list[Exception] = []
+    seconds_left: Callable[[], float]
+    seconds_per_item: float
+    """What the slowest item needs."""
+    errors: list[Exception] = field(default_factory=list, init=False)
 
     def in_time(self, items: Iterable[Item]) -> Iterator[Item]:
         """Yield items while there is time for one more. The next run continues with the others."""
         for item in items:
-            if self._seconds_left() < self._seconds_per_item:
+            if self.seconds_left() < self.seconds_per_item:
                 logger.warning("Out of time, the next run continues")
                 return
             yield item

@@ -14,7 +14,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from mfa_watcher.domain.sweep.user_inventory import SweepResult
 from mfa_watcher.entrypoints.parsing.cloudtrail import DamagedEventError, parse_event
@@ -129,8 +129,6 @@ class MailFeedback:
 
 class SweepInput(BaseModel):
     """What the function is invoked with: nothing by the schedule, wishes by a person."""
-
-    model_config = ConfigDict(extra="ignore")
 
     accounts: tuple[str, ...] = ()
     """Account ids; none: all."""

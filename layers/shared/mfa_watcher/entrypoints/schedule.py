@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from mfa_watcher.entrypoints.due import DueItems
+from mfa_watcher.usecases.due import Evaluated
 from mfa_watcher.usecases.expire import ExpireRequests
 from mfa_watcher.usecases.quarantine import QuarantineUsers
 from mfa_watcher.usecases.remind import RemindUsers
@@ -40,12 +42,7 @@ class Remind:
             with due.keep_error(user_id=key.user_id):
                 evaluated = self.users.remind(key)
                 counts[evaluated.result] += 1
-                logger.info(
-                    "User evaluated",
-                    user_id=key.user_id,
-                    result=evaluated.result.value,
-                    effects=evaluated.effects,
-                )
+                logger.info("User evaluated", user_id=key.user_id, **_outcome(evaluated))
         counts["unreachable"] = self.users.report_unreachable()
         total = counts.total() + len(due.errors)
         metrics.add_metric("UsersEvaluated", MetricUnit.Count, total)
@@ -70,12 +67,7 @@ class Expire:
             with due.keep_error(request_id=request_id):
                 evaluated = self.requests.expire(request_id)
                 counts[evaluated.result] += 1
-                logger.info(
-                    "Request evaluated",
-                    request_id=request_id,
-                    result=evaluated.result.value,
-                    effects=evaluated.effects,
-                )
+                logger.info("Request evaluated", request_id=request_id, **_outcome(evaluated))
         total = counts.total() + len(due.errors)
         metrics.add_metric("RequestsEvaluated", MetricUnit.Count, total)
         due.raise_errors("requests that could not be evaluated")
@@ -120,3 +112,7 @@ class Watch:
         metrics.add_metric("HeartbeatsExpected", MetricUnit.Count, found.expected)
         metrics.add_metric("HeartbeatsMissing", MetricUnit.Count, len(found.silent))
         return {"expected": found.expected, "silent": len(found.silent), "alerts": found.alerts}
+
+
+def _outcome(evaluated: Evaluated) -> dict[str, Any]:
+    return {"result": evaluated.result.value, "effects": evaluated.effects}

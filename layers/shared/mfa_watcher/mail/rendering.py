@@ -9,32 +9,18 @@ import textwrap
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from mfa_watcher.domain.notifications.mails import (
-    Ending,
-    Mail,
-    RequestFulfilledMail,
-    SecondDeviceMail,
-    UnreachableUser,
-)
+from mfa_watcher.domain.notifications import mails
 from mfa_watcher.domain.users.devices import Device, DeviceKind
 from mfa_watcher.domain.users.sign_in_page import sign_in_url
-from mfa_watcher.domain.users.user import Cause
-from mfa_watcher.mail.languages import (
-    TEMPLATES,
-    WORDS,
-    Language,
-    choose,
-    known,
-    moment,
-    zone_named,
-)
+from mfa_watcher.mail import languages
 from mfa_watcher.ports.notifications import RenderedMail
 
 TEXT_WIDTH = 72
@@ -74,18 +60,18 @@ class JinjaMailRenderer:
         """Take what is the same in all mails. Raises LanguageError: unknown language or zone."""
         self._common = _common(context)
         self._partition = context.partition
-        self._zone = zone_named(context.time_zone)
-        self._default = known(context.default_language).code
+        self._zone = languages.zone_named(context.time_zone)
+        self._default = languages.known(context.default_language).code
 
     def render(
-        self, mail: Mail, language: str | None = None, *, alias: str | None = None
+        self, mail: mails.Mail, language: str | None = None, *, alias: str | None = None
     ) -> RenderedMail:
         """Return subject, HTML and text. Whatever a user can influence is made harmless.
 
         ``language`` may be anything; the default is used for an unknown one. ``alias`` is the alias
         of the mail's account.
         """
-        words = choose(language, self._default)
+        words = languages.choose(language, self._default)
         account = _account(mail.account_id, alias, self._partition)
         values = self._common | account | _values(mail, words, self._zone)
         text = _template("text", words.code, mail.kind)
@@ -113,17 +99,22 @@ def one_line(value: str, limit: int = LONGEST_VALUE) -> str:
 
 @cache
 def _environment(part: str, language: str) -> Environment:
-    html = part == "html"
-    environment = Environment(
-        loader=FileSystemLoader([TEMPLATES / part, WORDS / language]),
+    folders = languages.TEMPLATES / part, languages.WORDS / language
+    environment = template_environment(*folders, html=part == "html")
+    environment.filters["fill"] = _fill
+    return environment
+
+
+def template_environment(*folders: Path, html: bool) -> Environment:
+    """Return an environment of templates in which a name that is not known is an error."""
+    return Environment(
+        loader=FileSystemLoader(folders),
         autoescape=html,  # noqa: S701 - the other part is plain text, where nothing is markup
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters["fill"] = _fill
-    return environment
 
 
 def _template(part: str, language: str, name: str) -> Template:
@@ -170,15 +161,15 @@ def _account(account_id: str, alias: str | None, partition: str) -> dict[str, An
     }
 
 
-def _values(mail: Mail, words: Language, zone: tzinfo) -> dict[str, Any]:
+def _values(mail: mails.Mail, words: languages.Language, zone: tzinfo) -> dict[str, Any]:
     """Return the values of one mail: some of every mail, and some for each field of its kind."""
     values = {
         "language": words.code,
         "direction": words.direction,
         "kind": mail.kind.value,
         "to_security": mail.kind.to_security,
-        "when": moment(mail.at, zone, words),
-        "reference": one_line(mail.reference) if mail.reference else None,
+        "when": languages.moment(mail.at, zone, words),
+        "reference": _line(mail.reference),
         "offered": _offered(mail),
     }
     for field in fields(mail):
@@ -187,35 +178,61 @@ def _values(mail: Mail, words: Language, zone: tzinfo) -> dict[str, Any]:
     return values
 
 
-def _offered(mail: Mail) -> list[str]:
+def _offered(mail: mails.Mail) -> list[str]:
     """Return the kinds of device that the guide offers, the best first.
 
     It offers what the user wants or does not have yet; who has everything, everything.
     """
-    known = mail.devices if isinstance(mail, SecondDeviceMail | RequestFulfilledMail) else ()
-    wanted = mail.wanted if isinstance(mail, RequestFulfilledMail) else None
-    kinds = {Device(serial).kind for serial in known}
+    owned = (
+        mail.devices
+        if isinstance(mail, mails.SecondDeviceMail | mails.RequestFulfilledMail)
+        else ()
+    )
+    wanted = mail.wanted if isinstance(mail, mails.RequestFulfilledMail) else None
+    kinds = {Device(serial).kind for serial in owned}
     offered = [kind.value for kind in _OFFERED if kind not in kinds or kind is wanted]
     return offered or [kind.value for kind in _OFFERED]
 
 
-def _show_user_name(name: str, _words: Language, _zone: tzinfo) -> dict[str, Any]:
-    return {"user_name": one_line(name), "user_short": one_line(name, LONGEST_IN_SUBJECT)}
+_SHOWN: dict[str, Callable[[Any, languages.Language, tzinfo], dict[str, Any]]] = {
+    "user_name": lambda name, *_: {
+        "user_name": one_line(name),
+        "user_short": one_line(name, LONGEST_IN_SUBJECT),
+    },
+    "cause": lambda cause, words, _: {"cause": cause.value, "cause_said": words.causes[cause]},
+    "opened_at": lambda at, words, zone: {"since": languages.moment(at, zone, words)},
+    "next_at": lambda at, words, zone: {"next": languages.moment(at, zone, words) if at else None},
+    "serial": lambda serial, words, _: _show_serial(serial, words),
+    "devices": lambda serials, words, _: {
+        "devices": [_device(Device(serial), words) for serial in serials],
+        "has_fido": any(Device(serial).kind is DeviceKind.FIDO for serial in serials),
+    },
+    "removed": lambda serials, words, _: {
+        "removed": [_device(Device(serial), words) for serial in serials]
+    },
+    "wanted": lambda kind, words, _: {"wanted": words.devices[kind] if kind else None},
+    "actor": lambda arn, words, _: {"actor": _line(arn), "who": _who(arn, words)},
+    "done_by_user": lambda done, *_: {"done_by_user": done},
+    "source_ip": lambda address, *_: {"source_ip": _line(address)},
+    "request_id": lambda request_id, *_: {"request_id": _line(request_id)},
+    "step": lambda step, *_: {"step": step},
+    "approved": lambda approved, *_: {"approved": approved},
+    "ending": lambda ending, *_: {"ending": ending.value},
+    "reason": lambda reason, *_: {"reason": _line(reason, LONGEST_REASON)},
+    "users": lambda users, words, zone: {
+        "users": [_unreachable(user, words, zone) for user in users[:USERS_SHOWN]],
+        "user_count": len(users),
+        "users_left_out": len(users[USERS_SHOWN:]),
+    },
+}
+"""By the name of a mail's field: what the templates see of it."""
 
 
-def _show_cause(cause: Cause, words: Language, _zone: tzinfo) -> dict[str, Any]:
-    return {"cause": cause.value, "cause_said": words.causes[cause]}
+def _line(value: str | None, limit: int = LONGEST_VALUE) -> str | None:
+    return one_line(value, limit) if value else None
 
 
-def _show_opened_at(at: datetime, words: Language, zone: tzinfo) -> dict[str, Any]:
-    return {"since": moment(at, zone, words)}
-
-
-def _show_next_at(at: datetime | None, words: Language, zone: tzinfo) -> dict[str, Any]:
-    return {"next": moment(at, zone, words) if at else None}
-
-
-def _show_serial(serial: str | None, words: Language, _zone: tzinfo) -> dict[str, Any]:
+def _show_serial(serial: str | None, words: languages.Language) -> dict[str, Any]:
     if not serial:
         return dict.fromkeys(("device", "device_name", "device_kind"))
     device = Device(serial)
@@ -226,100 +243,22 @@ def _show_serial(serial: str | None, words: Language, _zone: tzinfo) -> dict[str
     }
 
 
-def _show_devices(serials: tuple[str, ...], words: Language, _zone: tzinfo) -> dict[str, Any]:
-    devices = [Device(serial) for serial in serials]
-    return {
-        "devices": [_device(device, words) for device in devices],
-        "has_fido": any(device.kind is DeviceKind.FIDO for device in devices),
-    }
-
-
-def _show_removed(serials: tuple[str, ...], words: Language, _zone: tzinfo) -> dict[str, Any]:
-    return {"removed": [_device(Device(serial), words) for serial in serials]}
-
-
-def _show_wanted(wanted: DeviceKind | None, words: Language, _zone: tzinfo) -> dict[str, Any]:
-    return {"wanted": words.devices[wanted] if wanted else None}
-
-
-def _show_actor(arn: str | None, words: Language, _zone: tzinfo) -> dict[str, Any]:
-    return {"actor": one_line(arn) if arn else None, "who": _who(arn, words)}
-
-
-def _show_done_by_user(done: bool, _words: Language, _zone: tzinfo) -> dict[str, Any]:  # noqa: FBT001 - a field's value
-    return {"done_by_user": done}
-
-
-def _show_source_ip(address: str | None, _words: Language, _zone: tzinfo) -> dict[str, Any]:
-    return {"source_ip": one_line(address) if address else None}
-
-
-def _show_request_id(request_id: str | None, _words: Language, _zone: tzinfo) -> dict[str, Any]:
-    return {"request_id": one_line(request_id) if request_id else None}
-
-
-def _show_step(step: int, _words: Language, _zone: tzinfo) -> dict[str, Any]:
-    return {"step": step}
-
-
-def _show_approved(approved: bool, _words: Language, _zone: tzinfo) -> dict[str, Any]:  # noqa: FBT001 - a field's value
-    return {"approved": approved}
-
-
-def _show_ending(ending: Ending, _words: Language, _zone: tzinfo) -> dict[str, Any]:
-    return {"ending": ending.value}
-
-
-def _show_reason(reason: str | None, _words: Language, _zone: tzinfo) -> dict[str, Any]:
-    return {"reason": one_line(reason, LONGEST_REASON) if reason else None}
-
-
-def _show_users(
-    users: tuple[UnreachableUser, ...], words: Language, zone: tzinfo
+def _unreachable(
+    user: mails.UnreachableUser, words: languages.Language, zone: tzinfo
 ) -> dict[str, Any]:
-    return {
-        "users": [_unreachable(user, words, zone) for user in users[:USERS_SHOWN]],
-        "user_count": len(users),
-        "users_left_out": len(users[USERS_SHOWN:]),
-    }
-
-
-_SHOWN: dict[str, Callable[[Any, Language, tzinfo], dict[str, Any]]] = {
-    "user_name": _show_user_name,
-    "cause": _show_cause,
-    "opened_at": _show_opened_at,
-    "next_at": _show_next_at,
-    "serial": _show_serial,
-    "devices": _show_devices,
-    "removed": _show_removed,
-    "wanted": _show_wanted,
-    "actor": _show_actor,
-    "done_by_user": _show_done_by_user,
-    "source_ip": _show_source_ip,
-    "request_id": _show_request_id,
-    "step": _show_step,
-    "approved": _show_approved,
-    "ending": _show_ending,
-    "reason": _show_reason,
-    "users": _show_users,
-}
-"""By the name of a mail's field: what the templates see of it."""
-
-
-def _unreachable(user: UnreachableUser, words: Language, zone: tzinfo) -> dict[str, Any]:
     """Return a row. A reason we know is said in words."""
     return {
         "user": one_line(user.user_name),
-        "since": moment(user.since, zone, words),
+        "since": languages.moment(user.since, zone, words),
         "note": words.notes.get(user.note) or one_line(user.note),
     }
 
 
-def _device(device: Device, words: Language) -> str:
+def _device(device: Device, words: languages.Language) -> str:
     return f"{one_line(device.name)} ({words.devices[device.kind]})"
 
 
-def _who(arn: str | None, words: Language) -> str:
+def _who(arn: str | None, words: languages.Language) -> str:
     """Return in words who acted (ARNs of identities: IAM user guide, *IAM identifiers*)."""
     said = words.actors
     match (arn or "").split(":", 5):

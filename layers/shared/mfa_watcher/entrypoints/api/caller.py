@@ -19,15 +19,10 @@ class UnknownCallerError(Exception):
     """The event does not identify the caller as IAM would; the text says why."""
 
 
-def no_member_accounts(account_id: str) -> bool:  # noqa: ARG001 - the signature of is_member
-    """Return False: callers of other accounts are not served."""
-    return False
-
-
 def caller(
     event: Mapping[str, Any],
     account_id: str,
-    is_member: Callable[[str], bool] = no_member_accounts,
+    is_member: Callable[[str], bool] | None = None,
 ) -> Person:
     """Return the person that IAM authenticated.
 
@@ -45,8 +40,8 @@ def caller(
         raise UnknownCallerError("the caller's ARN cannot be read")
     if parsed["account"] != account:
         raise UnknownCallerError("the caller's ARN and account do not match")
-    if account != account_id and not is_member(account):
-        members = "" if is_member is no_member_accounts else " and of the accounts it watches"
+    if account != account_id and not (is_member and is_member(account)):
+        members = " and of the accounts it watches" if is_member else ""
         raise UnknownCallerError(f"only callers of account {account_id}{members} are served here")
     if not _is_consistent(parsed["service"], parsed["resource"], user_id):
         raise UnknownCallerError(

@@ -16,21 +16,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from mfa_watcher import __version__
 from mfa_watcher.domain.users.people import Person
+from mfa_watcher.entrypoints.api import problems
 from mfa_watcher.entrypoints.api.body import UnreadableBodyError, readable_body
-from mfa_watcher.entrypoints.api.caller import (
-    UnknownCallerError,
-    caller,
-    no_member_accounts,
-    within,
-)
-from mfa_watcher.entrypoints.api.problems import (
-    PROBLEM_DETAILS,
-    PROBLEM_KINDS,
-    PROBLEM_TYPE,
-    Problem,
-    ProblemKind,
-    faults_of,
-)
+from mfa_watcher.entrypoints.api.caller import UnknownCallerError, caller, within
 from mfa_watcher.ports.errors import ExternalServiceError
 
 logger = Logger()
@@ -45,17 +33,22 @@ class DeskApi(LambdaFunctionUrlResolver):
         title: str,
         description: str,
         account_id: str,
-        is_member: Callable[[str], bool] = no_member_accounts,
+        problem_kinds: problems.ProblemKinds,
+        is_member: Callable[[str], bool] | None = None,
     ) -> None:
-        """Take the OpenAPI title and description, and which accounts' callers are served."""
+        """Take the OpenAPI title and description, and which accounts' callers are served.
+
+        ``problem_kinds`` says as which problem a use case's error is answered; the error's text is
+        the detail.
+        """
         # debug=False: otherwise an environment variable could print each event and answer.
         super().__init__(
             debug=False, enable_validation=True, response_validation_error_http_code=500
         )
         self._account_id = account_id
         self._is_member = is_member
-        self._problem_kinds = dict(PROBLEM_KINDS)
-        self.exception_handler(list(PROBLEM_KINDS))(self._answer_problem)
+        self._problem_kinds = {**problems.PROBLEM_KINDS, **problem_kinds}
+        self.exception_handler(list(self._problem_kinds))(self._answer_problem)
         self.exception_handler(ResponseValidationError)(_reraise)
         self.configure_openapi(
             title=title,
@@ -77,11 +70,6 @@ class DeskApi(LambdaFunctionUrlResolver):
         """The person who makes the call that is being answered."""
         person: Person = self.context["caller"]
         return person
-
-    def add_problem_kind(self, error: type[Exception], kind: ProblemKind) -> None:
-        """Answer a use case's error as a problem; the error's text is the detail."""
-        self._problem_kinds[error] = kind
-        self.exception_handler(error)(self._answer_problem)
 
     def resolve(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Answer a call. The caller and the body are checked before everything else."""
@@ -120,20 +108,20 @@ class DeskApi(LambdaFunctionUrlResolver):
     def _problem(self, error: Exception, context: LambdaContext) -> Response[str]:
         error_type = next(one for one in type(error).__mro__ if one in self._problem_kinds)
         kind = self._problem_kinds[error_type]
-        problem = Problem(
+        problem = problems.Problem(
             type=f"urn:mfa-watcher:problem:{kind.slug}",
             title=kind.title,
             status=kind.status,
-            detail=PROBLEM_DETAILS.get(error_type) or f"{error}.",
+            detail=problems.PROBLEM_DETAILS.get(error_type) or f"{error}.",
             instance=f"urn:uuid:{context.aws_request_id}",
-            errors=faults_of(error) if isinstance(error, RequestValidationError) else None,
+            errors=problems.faults_of(error) if isinstance(error, RequestValidationError) else None,
         )
         # What people write does not belong in logs, so of a body only the places are logged.
         why = [fault.field for fault in problem.errors or ()] or str(error)
         logger.info("Refused", problem=kind.slug, why=why)
         headers = {"Retry-After": str(kind.retry_after)} if kind.retry_after else {}
         body = problem.model_dump_json(exclude_none=True)
-        return Response(kind.status, PROBLEM_TYPE, body, headers)
+        return Response(kind.status, problems.PROBLEM_TYPE, body, headers)
 
 
 def _as_lambda_response(response: Response[str]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The API that fulfils approved requests. Its answer holds the new password, once."""
 
 from datetime import datetime
-from http import HTTPStatus
 from typing import Annotated
 
 from aws_lambda_powertools import Logger, Metrics
@@ -10,7 +9,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from pydantic import BaseModel, ConfigDict, Field
 
 from mfa_watcher.entrypoints.api.desk_api import DeskApi
-from mfa_watcher.entrypoints.api.problems import ProblemKind, documented_responses
+from mfa_watcher.entrypoints.api.problems import ProblemKind, ProblemKinds, documented_responses
 from mfa_watcher.ports.errors import FulfilmentInterruptedError
 from mfa_watcher.usecases.fulfil import FulfilRequest
 
@@ -51,13 +50,9 @@ class FulfilmentResponse(BaseModel):
 
 def fulfil_api(use_case: FulfilRequest, account_id: str) -> DeskApi:
     """Return the API of one account."""
-    api = DeskApi("MFA Watcher: fulfil", _DESCRIPTION, account_id)
-    api.add_problem_kind(
-        FulfilmentInterruptedError,
-        ProblemKind(
-            HTTPStatus.SERVICE_UNAVAILABLE, "interrupted", "IAM is temporarily unavailable", 30
-        ),
-    )
+    interrupted = ProblemKind(503, "interrupted", "IAM is temporarily unavailable", 30)
+    problem_kinds: ProblemKinds = {FulfilmentInterruptedError: interrupted}
+    api = DeskApi("MFA Watcher: fulfil", _DESCRIPTION, account_id, problem_kinds)
 
     @api.post(
         "/requests/<request_id>/fulfil",

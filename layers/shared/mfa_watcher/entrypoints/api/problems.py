@@ -1,8 +1,7 @@
 """Errors as the API answers them: problem documents (RFC 9457)."""
 
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
@@ -10,19 +9,9 @@ from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from pydantic import BaseModel, Field
 
 from mfa_watcher.domain.requests.change_request import SegregationOfDutiesError, WrongStepError
-from mfa_watcher.entrypoints.api.body import (
-    LARGEST_BODY,
-    BodyTooLargeError,
-    UnreadableBodyError,
-    WrongMediaTypeError,
-)
+from mfa_watcher.entrypoints.api import body
 from mfa_watcher.entrypoints.api.caller import UnknownCallerError
-from mfa_watcher.ports.errors import (
-    ExternalServiceError,
-    IamReadError,
-    LostRaceError,
-    NoSuchRequestError,
-)
+from mfa_watcher.ports import errors
 
 PROBLEM_TYPE: Final = "application/problem+json"
 
@@ -51,52 +40,40 @@ class Fault(BaseModel):
 class ProblemKind:
     """A kind of problem: its status, the last part of its type, and its title."""
 
-    status: HTTPStatus
+    status: int
     slug: str
     title: str
     retry_after: int | None = None
     """Seconds."""
 
 
-_TRY_LATER: Final = ProblemKind(
-    HTTPStatus.SERVICE_UNAVAILABLE, "try-later", "AWS is temporarily unavailable", 30
-)
-PROBLEM_KINDS: Final[dict[type[Exception], ProblemKind]] = {
-    UnknownCallerError: ProblemKind(
-        HTTPStatus.FORBIDDEN, "unknown-caller", "The caller could not be identified"
-    ),
+ProblemKinds = dict[type[Exception], ProblemKind]
+
+_TRY_LATER: Final = ProblemKind(503, "try-later", "AWS is temporarily unavailable", 30)
+PROBLEM_KINDS: Final[ProblemKinds] = {
+    UnknownCallerError: ProblemKind(403, "unknown-caller", "The caller could not be identified"),
     SegregationOfDutiesError: ProblemKind(
-        HTTPStatus.FORBIDDEN, "segregation-of-duties", "Another person must do this"
+        403, "segregation-of-duties", "Another person must do this"
     ),
-    NoSuchRequestError: ProblemKind(HTTPStatus.NOT_FOUND, "no-such-request", "Request not found"),
-    NotFoundError: ProblemKind(HTTPStatus.NOT_FOUND, "no-such-route", "Route not found"),
-    WrongStepError: ProblemKind(
-        HTTPStatus.CONFLICT, "wrong-step", "The request's state does not allow this step"
+    errors.NoSuchRequestError: ProblemKind(404, "no-such-request", "Request not found"),
+    NotFoundError: ProblemKind(404, "no-such-route", "Route not found"),
+    WrongStepError: ProblemKind(409, "wrong-step", "The request's state does not allow this step"),
+    errors.LostRaceError: ProblemKind(
+        409, "changed-meanwhile", "The request was changed meanwhile", 1
     ),
-    LostRaceError: ProblemKind(
-        HTTPStatus.CONFLICT, "changed-meanwhile", "The request was changed meanwhile", 1
-    ),
-    UnreadableBodyError: ProblemKind(
-        HTTPStatus.BAD_REQUEST, "unreadable", "The body cannot be read"
-    ),
-    BodyTooLargeError: ProblemKind(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The body is too large"
-    ),
-    WrongMediaTypeError: ProblemKind(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "not-json", "The body is not JSON"
-    ),
-    RequestValidationError: ProblemKind(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "The request does not match its schema"
-    ),
-    IamReadError: _TRY_LATER,
-    ExternalServiceError: _TRY_LATER,
+    body.UnreadableBodyError: ProblemKind(400, "unreadable", "The body cannot be read"),
+    body.BodyTooLargeError: ProblemKind(413, "too-large", "The body is too large"),
+    body.WrongMediaTypeError: ProblemKind(415, "not-json", "The body is not JSON"),
+    RequestValidationError: ProblemKind(422, "invalid", "The request does not match its schema"),
+    errors.IamReadError: _TRY_LATER,
+    errors.ExternalServiceError: _TRY_LATER,
 }
 """The problems that every API has. Each API adds those of its use case."""
 
 PROBLEM_DETAILS: Final[dict[type[Exception], str]] = {
     NotFoundError: "GET /openapi.json describes the routes.",
-    LostRaceError: "The request or its user changed meanwhile. Read it, and try again.",
-    IamReadError: "IAM is temporarily unavailable. Call again in a minute: that is safe.",
+    errors.LostRaceError: "The request or its user changed meanwhile. Read it, and try again.",
+    errors.IamReadError: "IAM is temporarily unavailable. Call again in a minute: that is safe.",
     RequestValidationError: "Correct what `errors` names, and send it again.",
 }
 """Used instead of the exception's own text, which is for our logs."""
@@ -106,7 +83,7 @@ _STATUS_MEANINGS: Final[dict[int, str]] = {
     403: "This caller may not do this: the detail says why, and who may.",
     404: "There is no such request, or none that the caller may see.",
     409: "The request's state does not allow this, or somebody else changed it meanwhile.",
-    413: f"The body is larger than {LARGEST_BODY} bytes.",
+    413: f"The body is larger than {body.LARGEST_BODY} bytes.",
     415: "The body has another type than JSON.",
     422: "The request does not match its schema: `errors` says what is wrong where.",
     503: "AWS is temporarily unavailable; calling again is safe.",
@@ -114,10 +91,7 @@ _STATUS_MEANINGS: Final[dict[int, str]] = {
 
 
 def documented_responses(
-    description: str,
-    model: Any,  # noqa: ANN401 - any type
-    *,
-    status: int = 200,
+    description: str, model: type[BaseModel], *, status: int = 200
 ) -> dict[int, OpenAPIResponse]:
     """Return a route's responses for its description: the model, or a problem."""
     success: OpenAPIResponse = {

@@ -1,9 +1,7 @@
 """The routes of the change desk's and the approval desk's APIs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from http import HTTPStatus
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
@@ -11,23 +9,9 @@ from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from mfa_watcher.domain.requests.change_request import ChangeRequest, RequestState
 from mfa_watcher.domain.requests.steps import InvalidDetailsError
 from mfa_watcher.domain.users.people import Person
-from mfa_watcher.entrypoints.api.caller import no_member_accounts
+from mfa_watcher.entrypoints.api import schemas
 from mfa_watcher.entrypoints.api.desk_api import DeskApi
-from mfa_watcher.entrypoints.api.problems import ProblemKind, documented_responses
-from mfa_watcher.entrypoints.api.schemas import (
-    DetailsBody,
-    InvalidCursorError,
-    InvalidTimeError,
-    NewRequestBody,
-    RequestListResponse,
-    RequestResponse,
-    RequestView,
-    RequestWithHistoryResponse,
-    StepReason,
-    cursor_of,
-    in_utc,
-    position_of,
-)
+from mfa_watcher.entrypoints.api.problems import ProblemKind, ProblemKinds, documented_responses
 from mfa_watcher.ports.store import RequestPage, RequestSearch
 from mfa_watcher.usecases.administer import NoSuchUserError
 from mfa_watcher.usecases.approval_desk import ApprovalDesk
@@ -39,23 +23,17 @@ from mfa_watcher.usecases.desk import (
     RequestWithHistory,
 )
 
-_PROBLEM_KINDS = {
-    NotAllowedError: ProblemKind(HTTPStatus.FORBIDDEN, "not-allowed", "You may not do this here"),
-    NoSuchUserError: ProblemKind(HTTPStatus.NOT_FOUND, "no-such-user", "User not found"),
+_PROBLEM_KINDS: ProblemKinds = {
+    NotAllowedError: ProblemKind(403, "not-allowed", "You may not do this here"),
+    NoSuchUserError: ProblemKind(404, "no-such-user", "User not found"),
     ActiveRequestError: ProblemKind(
-        HTTPStatus.CONFLICT, "active-request", "The user already has an active request"
+        409, "active-request", "The user already has an active request"
     ),
     InvalidDetailsError: ProblemKind(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        "invalid-details",
-        "The details do not match the user's devices",
+        422, "invalid-details", "The details do not match the user's devices"
     ),
-    InvalidTimeError: ProblemKind(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-time", "The time is out of range"
-    ),
-    InvalidCursorError: ProblemKind(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-cursor", "The cursor is invalid"
-    ),
+    schemas.InvalidTimeError: ProblemKind(422, "invalid-time", "The time is out of range"),
+    schemas.InvalidCursorError: ProblemKind(422, "invalid-cursor", "The cursor is invalid"),
 }
 
 RequestId = Annotated[str, Path(description="The request's id.", examples=["PR-20261124-ABCDEFGH"])]
@@ -89,29 +67,33 @@ Cursor = Annotated[
 
 def change_desk_api(desk: ChangeDesk) -> DeskApi:
     """Return the API of the change desk."""
-    api = _desk_api(
+    api = DeskApi(
         "MFA Watcher: change desk",
         "Where IAM users, or the service desk for them, ask for a change of their MFA devices."
         " A user sees and files their own requests.",
         desk.account_id,
+        _PROBLEM_KINDS,
         desk.accounts.include,
     )
-    _ReadRoutes(
+    _add_read_routes(
+        api,
         lambda search: desk.list(api.caller, search),
         desk.show,
         desk.clock,
-    ).add_to(api)
+    )
 
     @api.post(
         "/requests",
         summary="File a request",
         description="Opens a change request, for the caller or, by the service desk, for a user."
         " The user is notified by mail. A user has one active request at most.",
-        responses=documented_responses("The request is filed.", RequestResponse, status=201),
+        responses=documented_responses(
+            "The request is filed.", schemas.RequestResponse, status=201
+        ),
         status_code=201,
         operation_id="file_request",
     )
-    def file(new: NewRequestBody) -> RequestResponse:
+    def file(new: schemas.NewRequestBody) -> schemas.RequestResponse:
         wanted = new.details.to_wanted_change() if new.details else None
         source_ip = api.current_event.request_context.http.source_ip
         request = desk.file(
@@ -124,13 +106,14 @@ def change_desk_api(desk: ChangeDesk) -> DeskApi:
         summary="Give details",
         description="Records what the user needs and why. An approver then decides about it."
         " Details can be changed until then.",
-        responses=documented_responses("The details are recorded.", RequestResponse),
+        responses=documented_responses("The details are recorded.", schemas.RequestResponse),
         operation_id="give_details",
     )
-    def give_details(request_id: RequestId, details: DetailsBody) -> RequestResponse:
-        wanted, seen = details.to_wanted_change(), details.version
-        asked = AskedStep(api.caller, request_id, version=seen)
-        return _response(desk.give_details(asked, wanted))
+    def give_details(
+        request_id: RequestId, details: schemas.DetailsBody
+    ) -> schemas.RequestResponse:
+        asked = AskedStep(api.caller, request_id, version=details.version)
+        return _response(desk.give_details(asked, details.to_wanted_change()))
 
     _add_step_route(
         api,
@@ -144,14 +127,15 @@ def change_desk_api(desk: ChangeDesk) -> DeskApi:
 
 def approval_desk_api(desk: ApprovalDesk) -> DeskApi:
     """Return the API of the approval desk."""
-    api = _desk_api(
+    api = DeskApi(
         "MFA Watcher: approval desk",
         "Where change requests are decided. IAM admits approvers, with MFA only. Segregation of"
         " duties: the subject of a request, and whoever tried the removal or asked for it, may not"
         " decide.",
         desk.account_id,
+        _PROBLEM_KINDS,
     )
-    _ReadRoutes(desk.list, desk.show, desk.clock).add_to(api)
+    _add_read_routes(api, desk.list, desk.show, desk.clock)
     _add_step_route(
         api,
         "approve",
@@ -192,72 +176,57 @@ def approval_desk_api(desk: ApprovalDesk) -> DeskApi:
     return api
 
 
-def _desk_api(
-    title: str,
-    description: str,
-    account_id: str,
-    is_member: Callable[[str], bool] = no_member_accounts,
-) -> DeskApi:
-    api = DeskApi(title, description, account_id, is_member)
-    for error, kind in _PROBLEM_KINDS.items():
-        api.add_problem_kind(error, kind)
-    return api
+def _add_read_routes(
+    api: DeskApi,
+    search: Callable[[RequestSearch], RequestPage],
+    show: Callable[[Person, str], RequestWithHistory],
+    clock: Callable[[], datetime],
+) -> None:
+    """Add the routes that read requests. Each desk shows what its caller may see."""
 
-
-@dataclass(frozen=True, slots=True)
-class _ReadRoutes:
-    """The routes that read requests. Both desks have them; each shows what its caller may see."""
-
-    search: Callable[[RequestSearch], RequestPage]
-    show: Callable[[Person, str], RequestWithHistory]
-    clock: Callable[[], datetime]
-
-    def add_to(self, api: DeskApi) -> None:
-        """Add the two routes."""
-
-        @api.get(
-            "/requests",
-            summary="List requests",
-            description="Returns requests, the newest first, page by page. A change appears in the"
-            " list within seconds.",
-            responses=documented_responses("A page of requests.", RequestListResponse),
-            operation_id="list_requests",
+    @api.get(
+        "/requests",
+        summary="List requests",
+        description="Returns requests, the newest first, page by page. A change appears in the"
+        " list within seconds.",
+        responses=documented_responses("A page of requests.", schemas.RequestListResponse),
+        operation_id="list_requests",
+    )
+    def list_requests(  # noqa: PLR0913, PLR0917 - each a query parameter
+        state: State = None,
+        subject: Subject = None,
+        older_than_days: OlderThan = None,
+        opened_from: OpenedFrom = None,
+        opened_before: OpenedBefore = None,
+        limit: Limit = 25,
+        cursor: Cursor = None,
+    ) -> schemas.RequestListResponse:
+        ends = [end for end in (schemas.in_utc(opened_before),) if end]
+        if older_than_days is not None:
+            ends.append(clock() - timedelta(days=older_than_days))
+        wanted = RequestSearch(
+            states=tuple(dict.fromkeys(state or ())),
+            subject_name=subject or None,
+            opened_from=schemas.in_utc(opened_from),
+            opened_before=min(ends, default=None),
+            limit=limit,
+            after=schemas.position_of(cursor),
         )
-        def list_requests(  # noqa: PLR0913, PLR0917 - each a query parameter
-            state: State = None,
-            subject: Subject = None,
-            older_than_days: OlderThan = None,
-            opened_from: OpenedFrom = None,
-            opened_before: OpenedBefore = None,
-            limit: Limit = 25,
-            cursor: Cursor = None,
-        ) -> RequestListResponse:
-            ends = [end for end in (in_utc(opened_before),) if end]
-            if older_than_days is not None:
-                ends.append(self.clock() - timedelta(days=older_than_days))
-            search = RequestSearch(
-                states=tuple(dict.fromkeys(state or ())),
-                subject_name=subject or None,
-                opened_from=in_utc(opened_from),
-                opened_before=min(ends, default=None),
-                limit=limit,
-                after=position_of(cursor),
-            )
-            page = self.search(search)
-            requests = [RequestView.model_validate(request) for request in page.requests]
-            return RequestListResponse(requests=requests, cursor=cursor_of(page.after))
+        page = search(wanted)
+        requests = [schemas.RequestView.model_validate(request) for request in page.requests]
+        return schemas.RequestListResponse(requests=requests, cursor=schemas.cursor_of(page.after))
 
-        @api.get(
-            "/requests/<request_id>",
-            summary="Show a request",
-            description="Returns a request with its history, which is the evidence for an auditor.",
-            responses=documented_responses(
-                "The request, and its history.", RequestWithHistoryResponse
-            ),
-            operation_id="show_request",
-        )
-        def show_request(request_id: RequestId) -> RequestWithHistoryResponse:
-            return RequestWithHistoryResponse.of(self.show(api.caller, request_id))
+    @api.get(
+        "/requests/<request_id>",
+        summary="Show a request",
+        description="Returns a request with its history, which is the evidence for an auditor.",
+        responses=documented_responses(
+            "The request, and its history.", schemas.RequestWithHistoryResponse
+        ),
+        operation_id="show_request",
+    )
+    def show_request(request_id: RequestId) -> schemas.RequestWithHistoryResponse:
+        return schemas.RequestWithHistoryResponse.of(show(api.caller, request_id))
 
 
 def _add_step_route(
@@ -273,13 +242,15 @@ def _add_step_route(
         f"/requests/<request_id>/{step}",
         summary=summary,
         description=description,
-        responses=documented_responses("The step is done.", RequestResponse),
+        responses=documented_responses("The step is done.", schemas.RequestResponse),
         operation_id=f"{step}_request",
     )
-    def take_step(request_id: RequestId, step_reason: StepReason) -> RequestResponse:
+    def take_step(
+        request_id: RequestId, step_reason: schemas.StepReason
+    ) -> schemas.RequestResponse:
         reason, seen = step_reason.reason, step_reason.version
         return _response(take(AskedStep(api.caller, request_id, reason, seen)))
 
 
-def _response(request: ChangeRequest) -> RequestResponse:
-    return RequestResponse(request=RequestView.model_validate(request))
+def _response(request: ChangeRequest) -> schemas.RequestResponse:
+    return schemas.RequestResponse(request=schemas.RequestView.model_validate(request))

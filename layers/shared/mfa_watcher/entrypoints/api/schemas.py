@@ -29,6 +29,16 @@ class InvalidTimeError(Exception):
     """No request can have been opened at that time; the text says what to do."""
 
 
+Version = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        description="The version that was read. If the request changed since, the answer is a 409,"
+        " and nothing is done.",
+    ),
+]
+
+
 class _RequestBody(BaseModel):
     """A body. Unknown fields are refused: otherwise a misspelt field would be ignored."""
 
@@ -64,11 +74,7 @@ class WantedChangeBody(_RequestBody):
 class DetailsBody(WantedChangeBody):
     """The details of a request."""
 
-    version: int | None = Field(
-        None,
-        ge=1,
-        description="The version that was read. If the request changed since, the answer is a 409.",
-    )
+    version: Version = None
 
 
 class NewRequestBody(_RequestBody):
@@ -99,12 +105,7 @@ class StepReason(_RequestBody):
         description="Why. It is shown in the history, and to the user.",
         examples=["Spoke to her on the phone; the theft is reported."],
     )
-    version: int | None = Field(
-        None,
-        ge=1,
-        description="The version that was read. If the request changed since, the answer is a 409,"
-        " and nothing is done.",
-    )
+    version: Version = None
 
 
 class _View(BaseModel):
