@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 import boto3
 import pytest
@@ -86,6 +87,8 @@ class CheckedAccount:
         ).values()
     )
     resources: dict[str, tuple[str, str]] = field(default_factory=dict)
+    nested: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """What is in the nested stack of rules."""
     status: str = "UPDATE_COMPLETE"
     root: Json = field(
         default_factory=lambda: {"AccountMFAEnabled": 1, "AccountPasswordPresent": 1}
@@ -144,6 +147,7 @@ class CheckedAccount:
             queue = template.properties(name)["Targets"][0]["Arn"]["Fn::GetAtt"][0]
             self.rule(physical(name), f"arn:aws:sqs:{REGION}:{ACCOUNT}:{physical(queue)}")
             self.resources[name] = ("AWS::Events::Rule", physical(name))
+        self._nested(template)
         for name in template.of_type("AWS::Serverless::Function"):
             self._function(name, template.properties(name))
         for region in ELSEWHERE:
@@ -151,6 +155,16 @@ class CheckedAccount:
             self.client("sqs", region).create_queue(QueueName=FORWARD_LETTERS)
         self._trail()
         self._guard(template)
+
+    def _nested(self, template: Template) -> None:
+        """Create the rules for tampering, which are in a stack of their own."""
+        stack = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{physical('Tampering')}/4e5f"
+        self.resources["Tampering"] = ("AWS::CloudFormation::Stack", stack)
+        nested = template.nested("Tampering")
+        for name, rule in nested.of_type("AWS::Events::Rule").items():
+            named = nested.resolve(rule["Properties"]["Name"])
+            self.rule(named, f"arn:aws:sqs:{REGION}:{ACCOUNT}:{physical('IamChangeQueue')}")
+            self.nested[name] = ("AWS::Events::Rule", named)
 
     def rule(self, name: str, target: str, region: str = REGION) -> None:
         """Create a rule."""
@@ -269,11 +283,13 @@ class CheckedAccount:
         }
         return {"Stacks": [stack]}
 
-    def _resources(self, _params: Json) -> Json:
+    def _resources(self, params: Json) -> Json:
+        asked = parse_qs(params["body"]) if isinstance(params["body"], str) else params["body"]
+        found = self.resources if asked["StackName"] in (STACK, [STACK]) else self.nested
         return {
             "StackResourceSummaries": [
                 {"LogicalResourceId": name, "ResourceType": kind, "PhysicalResourceId": id_}
-                for name, (kind, id_) in self.resources.items()
+                for name, (kind, id_) in found.items()
             ]
         }
 

@@ -23,7 +23,7 @@ from tests.functions.healthy_account import (
 )
 from tests.support.account import REGION, Account
 from tests.support.builders import ACCOUNT
-from tests.template.cloudformation import ROOT
+from tests.template.cloudformation import ROOT, STACK
 
 BreakAccount = Callable[[CheckedAccount], object]
 Capture = pytest.CaptureFixture[str]
@@ -242,6 +242,12 @@ FAULTS: dict[str, tuple[str, str, str, BreakAccount]] = {
         "fail",
         "is disabled",
         disable(healthy.physical("SignInRule")),
+    ),
+    "a rule of a nested stack is disabled": (
+        "rules",
+        "fail",
+        "is disabled",
+        disable(f"{STACK}-tampering-path"),
     ),
     "a rule has no target": (
         "rules",

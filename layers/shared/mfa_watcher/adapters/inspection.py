@@ -1,7 +1,7 @@
 """Reads a live account for the health check. No call changes anything."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -66,15 +66,15 @@ class BotoInspector:
     # The stack --------------------------------------------------------------------------------
 
     def stack(self, name: str) -> readings.Stack:
-        """Return the deployed stack. Raises InspectionError if it does not exist."""
+        """Return the deployed stack, with what is nested in it.
+
+        Raises InspectionError if it does not exist.
+        """
         described = self._call("cloudformation", "DescribeStacks", StackName=name)
         if not described or not described["Stacks"]:
             raise InspectionError(f"there is no stack {name}")
         found = described["Stacks"][0]
         arn = found["StackId"].split(":")
-        resources = self._all(
-            "cloudformation", "ListStackResources", "StackResourceSummaries", StackName=name
-        )
         return readings.Stack(
             name=found["StackName"],
             account_id=arn[4],
@@ -86,14 +86,18 @@ class BotoInspector:
                 for one in found.get("Parameters", ())
             },
             outputs={one["OutputKey"]: one["OutputValue"] for one in found.get("Outputs", ())},
-            resources={
-                one["LogicalResourceId"]: (
-                    one["ResourceType"],
-                    one.get("PhysicalResourceId", ""),
-                )
-                for one in resources
-            },
+            resources=dict(self._resources(name)),
         )
+
+    def _resources(self, name: str) -> Iterator[tuple[str, tuple[str, str]]]:
+        """Yield the resources of a stack and of those nested in it: id, type, physical id."""
+        for one in self._all(
+            "cloudformation", "ListStackResources", "StackResourceSummaries", StackName=name
+        ):
+            type_, physical = one["ResourceType"], one.get("PhysicalResourceId", "")
+            yield one["LogicalResourceId"], (type_, physical)
+            if type_ == "AWS::CloudFormation::Stack" and physical:
+                yield from self._resources(physical)
 
     def function(self, name: str) -> readings.Function | None:
         """Call GetFunctionConfiguration and GetFunctionConcurrency."""

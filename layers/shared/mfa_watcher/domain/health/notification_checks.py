@@ -16,8 +16,8 @@ def check_ses_account(account: SesAccount) -> tuple[CheckResult, ...]:
         )
     elif not account.production:
         findings.fail(
-            "in the SES sandbox: mails to unverified addresses are rejected",
-            "request production access (aws sesv2 put-account-details)",
+            "in the SES sandbox in this region: mails to unverified addresses are rejected",
+            "request production access in this region (aws sesv2 put-account-details)",
         )
     elif account.enforcement not in {"", "HEALTHY"}:
         findings.warn(
@@ -34,8 +34,9 @@ def check_ses_identity(sender: str, identities: Mapping[str, bool]) -> tuple[Che
     if not verified:
         pending = f"; not verified yet: {named(identities)}" if identities else ""
         findings.fail(
-            f"neither {sender} nor its domain is a verified identity{pending}",
-            f"verify {sender.rpartition('@')[2]} in SES (aws sesv2 create-email-identity)",
+            f"neither {sender} nor its domain is a verified identity in this region{pending}",
+            f"verify {sender.rpartition('@')[2]} in SES in this region"
+            " (aws sesv2 create-email-identity)",
         )
     return findings.or_ok(f"{verified[0]} is verified" if verified else "")
 
