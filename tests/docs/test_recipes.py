@@ -14,12 +14,12 @@ from mfa_watcher.domain.health.results import Check
 from mfa_watcher.domain.notifications.intents import AlertKind
 from mfa_watcher.domain.users.user import MailKind
 from mfa_watcher.mail.languages import languages
-from tests.golden.test_events import EXPECTED, SCHEDULED
+from tests.golden.test_events import EVENTS, EXPECTED, is_of_a_schedule
 from tests.support.tampering import CASES
 from tests.template.cloudformation import ROOT, Template
-from tests.template.test_functions import SETTINGS
 
-DOMAIN = ROOT / "layers" / "shared" / "mfa_watcher" / "domain"
+PACKAGE = ROOT / "layers" / "shared" / "mfa_watcher"
+ALERTS = PACKAGE / "domain" / "notifications" / "alerts.py"
 HUB = Template.read()
 FORWARDER = Template.forwarder("444455556666", "us-east-1")
 
@@ -56,39 +56,58 @@ def iam_event(name: str) -> Any:
 
 
 def test_every_signal_has_a_row_in_the_table_of_aws_calls() -> None:
-    missing = set(SignalKind) - first_cells("aws-calls.md")
+    missing = sorted(set(SignalKind) - first_cells("aws-calls.md"))
     assert not missing, (
-        f"docs/aws-calls.md has no row for {sorted(missing)}, see SIGNALS in its test"
+        f"docs/aws-calls.md, Deciding about an event, has no row for {missing}: add them to SIGNALS"
+        " of tests/functions/test_aws_calls.py, whose failure prints the rows"
     )
 
 
 def test_every_signal_has_an_event_file() -> None:
-    missing = set(SignalKind) - {meaning[0] for meaning in EXPECTED.values()} - {SignalKind.IGNORED}
-    assert not missing, f"no file in events/ means {sorted(missing)}, see tests/golden"
+    shown = {kind for kind, _, _ in EXPECTED.values()} | {SignalKind.IGNORED}
+    missing = sorted(set(SignalKind) - shown)
+    assert not missing, (
+        f"no file in events/ means {missing}: add one, and its line in EXPECTED of"
+        " tests/golden/test_events.py"
+    )
 
 
 # A new alert ------------------------------------------------------------------------------------
 
 
 def test_every_kind_of_alert_is_built_somewhere() -> None:
-    source = "".join(
-        path.read_text("utf-8") for path in DOMAIN.rglob("*.py") if path.name != "intents.py"
-    )
+    source = source_but_of("intents.py")
     missing = [kind.name for kind in AlertKind if f"AlertKind.{kind.name}" not in source]
-    assert not missing, f"no code in domain/ builds {missing}"
+    assert not missing, f"domain/notifications/alerts.py: nothing builds {missing}"
+
+
+def test_every_function_that_builds_an_alert_is_called() -> None:
+    source = source_but_of("alerts.py")
+    built = re.findall(r"^def ([a-z]\w+)", ALERTS.read_text("utf-8"), re.MULTILINE)
+    inside = re.findall(r"(?<!def )\b([a-z]\w+)\(", ALERTS.read_text("utf-8"))
+    unused = [name for name in built if f"{name}(" not in source and name not in inside]
+    assert not unused, (
+        f"{unused} of domain/notifications/alerts.py is never called: say in"
+        " domain/events/decisions.py what it follows from"
+    )
+
+
+def source_but_of(name: str) -> str:
+    """Return the source of the package, without the modules of that name."""
+    return "".join(path.read_text("utf-8") for path in PACKAGE.rglob("*.py") if path.name != name)
 
 
 def test_every_kind_of_alert_has_a_row_in_the_table_of_alerts() -> None:
-    missing = set(AlertKind) - first_cells("effects.md")
-    assert not missing, f"docs/effects.md, Alerts, has no row for {sorted(missing)}"
+    missing = sorted(set(AlertKind) - first_cells("effects.md"))
+    assert not missing, f"docs/effects.md, Alerts, has no row for {missing}"
 
 
 # A new mail -------------------------------------------------------------------------------------
 
 
 def test_every_mail_has_a_row_in_the_table_of_mails() -> None:
-    missing = set(MailKind) - first_cells("mails.md")
-    assert not missing, f"docs/mails.md has no row for {sorted(missing)}"
+    missing = sorted(set(MailKind) - first_cells("mails.md"))
+    assert not missing, f"docs/mails.md has no row for {missing}"
 
 
 # A new language ---------------------------------------------------------------------------------
@@ -151,28 +170,17 @@ def plain_name(call: str) -> str:
     return re.sub(r"\d{8}(v\d)?$", "", call)
 
 
-def test_every_function_is_in_the_tables_of_the_tests() -> None:
-    functions = HUB.of_type("AWS::Serverless::Function")
-    missing = sorted(set(functions) - set(SETTINGS))
-    assert not missing, f"tests/template/test_functions.py: SETTINGS lacks {missing}"
-    source = (ROOT / "tests" / "functions" / "product.py").read_text("utf-8")
-    built = {
-        name
-        for app in ROOT.glob("functions/*/app.py")
-        for name in re.findall(r"\bbootstrap\.(\w+)\(\)", app.read_text("utf-8"))
-    }
-    missing = sorted(name for name in built if f"bootstrap.{name}," not in source)
-    assert not missing, f"tests/functions/product.py: Product._start does not reset {missing}"
-
-
-def test_every_function_of_a_schedule_has_its_event_in_the_table_of_scheduled_ones() -> None:
+def test_every_function_of_a_schedule_has_an_event_file() -> None:
     scheduled = {
         function["Properties"]["CodeUri"].removeprefix("functions/")
         for function in HUB.of_type("AWS::Serverless::Function").values()
         if any(e["Type"] == "ScheduleV2" for e in function["Properties"].get("Events", {}).values())
     }
-    missing = scheduled - {case.split("/")[0] for case in SCHEDULED}
-    assert not missing, f"tests/golden/test_events.py: SCHEDULED has no event of {sorted(missing)}"
+    cases = [str(path.relative_to(EVENTS).with_suffix("")) for path in EVENTS.rglob("*.json")]
+    missing = sorted(scheduled - {case.split("/")[0] for case in cases if is_of_a_schedule(case)})
+    assert not missing, (
+        f"events/: nothing shows what a schedule invokes {missing} with, such as {{}}"
+    )
 
 
 def test_every_function_has_an_alarm_about_its_errors() -> None:

@@ -1,4 +1,4 @@
-"""The four functions as Lambda runs them, in an emulated account."""
+"""The functions as Lambda runs them, in an emulated account."""
 
 import importlib.util
 import json
@@ -229,21 +229,9 @@ class Product:
             return
         for name, value in _environment(function, self).items():
             self.monkeypatch.setenv(name, value)
-        for parts in (
-            bootstrap.observe,
-            bootstrap.mail_feedback,
-            bootstrap.deliver,
-            bootstrap.redeliver,
-            bootstrap.remind,
-            bootstrap.expire,
-            bootstrap.watch,
-            bootstrap.quarantine,
-            bootstrap.sweep,
-            bootstrap.change_desk,
-            bootstrap.approval_desk,
-            bootstrap.fulfil,
-        ):
-            parts.cache_clear()
+        for name, parts in vars(bootstrap).items():
+            if not name.startswith("_") and hasattr(parts, "cache_clear"):
+                parts.cache_clear()
         self.running = function
 
 
