@@ -123,32 +123,46 @@ def test_the_template_offers_the_languages_that_exist() -> None:
 # A new function ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", ["local-functions.md"])
-def test_every_function_has_its_line_in_the_docs(page: str) -> None:
-    written = (ROOT / "docs" / page).read_text("utf-8")
-    missing = [
-        name
-        for name in HUB.of_type("AWS::Serverless::Function")
-        if f"invoke {name} " not in written
-    ]
-    assert not missing, f"docs/{page} does not invoke {missing}"
+FUNCTIONS = HUB.of_type("AWS::Serverless::Function")
+OF_A_SCHEDULE = {
+    name
+    for name, function in FUNCTIONS.items()
+    if any(e["Type"] == "ScheduleV2" for e in function["Properties"].get("Events", {}).values())
+}
 
 
-def test_every_function_that_neither_a_queue_nor_a_stream_nor_a_person_calls_has_a_schedule() -> (
-    None
-):
-    mapped = {
-        HUB.body["Resources"][name]["Properties"]["FunctionName"]["Ref"]
-        for name in HUB.of_type("AWS::Lambda::EventSourceMapping")
-    }
+def test_every_function_is_called_by_a_queue_a_stream_a_person_or_a_schedule() -> None:
     missing = [
         name
-        for name, function in HUB.of_type("AWS::Serverless::Function").items()
-        if name not in mapped
-        and "Events" not in function["Properties"]
-        and "FunctionUrlConfig" not in function["Properties"]
+        for name, function in FUNCTIONS.items()
+        if not {"Events", "FunctionUrlConfig"} & function["Properties"].keys()
     ]
     assert not missing, f"template.yaml: nothing invokes {missing}: add Events with a ScheduleV2"
+
+
+def test_every_function_of_a_schedule_has_an_event_file() -> None:
+    cases = [str(path.relative_to(EVENTS).with_suffix("")) for path in EVENTS.rglob("*.json")]
+    shown = {case.split("/")[0] for case in cases if is_of_a_schedule(case)}
+    folders = {FUNCTIONS[name]["Properties"]["CodeUri"].split("/")[1] for name in OF_A_SCHEDULE}
+    missing = sorted(folders - shown)
+    assert not missing, f"events/: no file shows what a schedule invokes {missing} with"
+
+
+def test_every_function_of_a_schedule_is_run_in_the_sandbox() -> None:
+    """Otherwise nothing shows that its role permits what it does, and nothing beside."""
+    source = "".join(
+        path.read_text("utf-8")
+        for folder in (ROOT / "sandbox", ROOT / "tests" / "e2e")
+        for path in folder.glob("*.py")
+    )
+    missing = sorted(name for name in OF_A_SCHEDULE if f'"{name}"' not in source)
+    assert not missing, f"sandbox/story.py, or a story beside it: no scene runs {missing}"
+
+
+def test_every_function_has_its_line_in_the_docs() -> None:
+    written = (ROOT / "docs" / "local-functions.md").read_text("utf-8")
+    missing = [name for name in FUNCTIONS if f"invoke {name} " not in written]
+    assert not missing, f"docs/local-functions.md does not invoke {missing}"
 
 
 # A new health check -----------------------------------------------------------------------------
@@ -168,28 +182,3 @@ def test_every_call_of_tampering_is_on_the_page_about_it() -> None:
 def plain_name(call: str) -> str:
     """Return a call's name without the version that Lambda adds."""
     return re.sub(r"\d{8}(v\d)?$", "", call)
-
-
-def test_every_function_of_a_schedule_has_an_event_file() -> None:
-    scheduled = {
-        function["Properties"]["CodeUri"].removeprefix("functions/")
-        for function in HUB.of_type("AWS::Serverless::Function").values()
-        if any(e["Type"] == "ScheduleV2" for e in function["Properties"].get("Events", {}).values())
-    }
-    cases = [str(path.relative_to(EVENTS).with_suffix("")) for path in EVENTS.rglob("*.json")]
-    missing = sorted(scheduled - {case.split("/")[0] for case in cases if is_of_a_schedule(case)})
-    assert not missing, (
-        f"events/: nothing shows what a schedule invokes {missing} with, such as {{}}"
-    )
-
-
-def test_every_function_has_an_alarm_about_its_errors() -> None:
-    alarms = HUB.nested("Alarms")
-    watched = {
-        dimension["Value"]["Ref"]
-        for alarm in alarms.of_type("AWS::CloudWatch::Alarm").values()
-        for dimension in alarm["Properties"].get("Dimensions", ())
-        if dimension["Name"] == "FunctionName" and alarm["Properties"]["MetricName"] == "Errors"
-    }
-    missing = sorted(set(HUB.of_type("AWS::Serverless::Function")) - watched)
-    assert not missing, f"alarms.yaml: no alarm about errors of {missing}"

@@ -47,18 +47,28 @@ def _listed(value: Any) -> list[Any]:
 
 def test_each_function_folder_is_deployed_and_each_deployed_function_has_a_folder() -> None:
     deployed = {function["Properties"]["CodeUri"] for function in FUNCTIONS.values()}
-    assert deployed == {f"functions/{app.parent.name}" for app in ROOT.glob("functions/*/app.py")}
+    folders = {f"functions/{app.parent.name}" for app in ROOT.glob("functions/*/app.py")}
+    assert not folders - deployed, f"template.yaml deploys no function of {folders - deployed}"
+    assert not deployed - folders, f"there is no app.py in {deployed - folders}"
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_function_has_a_role_of_its_own(name: str) -> None:
-    role = FUNCTIONS[name]["Properties"]["Role"]
-    assert [n for n, f in FUNCTIONS.items() if f["Properties"]["Role"] == role] == [name]
+    own = {"Fn::GetAtt": [f"{name}Role", "Arn"]}
+    assert FUNCTIONS[name]["Properties"].get("Role") == own, (
+        f"template.yaml: {name} needs Role: !GetAtt {name}Role.Arn, a role that no other one has"
+    )
+    assert f"{name}Role" in ROLES, f"template.yaml: there is no {name}Role"
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_function_logs_to_a_group_that_forgets(name: str) -> None:
-    group = FUNCTIONS[name]["Properties"]["LoggingConfig"]["LogGroup"]["Ref"]
+    group = f"{name}Logs"
+    config = FUNCTIONS[name]["Properties"].get("LoggingConfig")
+    assert config == {"LogGroup": {"Ref": group}}, (
+        f"template.yaml: {name} needs LoggingConfig: {{LogGroup: !Ref {group}}}"
+    )
+    assert group in TEMPLATE.of_type("AWS::Logs::LogGroup"), f"template.yaml: there is no {group}"
     assert TEMPLATE.resolve(TEMPLATE.properties(group)["RetentionInDays"]) > 0
 
 
@@ -173,6 +183,27 @@ def test_the_guard_policy_and_the_watch_know_the_role_of_fulfil_by_its_name() ->
 
 def test_a_call_of_fulfil_ends_before_another_may_take_its_request_over() -> None:
     assert FUNCTIONS["Fulfil"]["Properties"]["Timeout"] < Policy().fulfilment_lease.total_seconds()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, function in FUNCTIONS.items()
+        if any(e["Type"] == "ScheduleV2" for e in function["Properties"].get("Events", {}).values())
+    ],
+)
+def test_a_function_of_a_schedule_says_how_often_it_is_tried_again(name: str) -> None:
+    """Without a word of ours, Lambda and the schedule try again for hours, beside the next run."""
+    properties = FUNCTIONS[name]["Properties"]
+    schedules = [e for e in properties["Events"].values() if e["Type"] == "ScheduleV2"]
+    limits = [properties.get("EventInvokeConfig", {})]
+    limits += [schedule["Properties"].get("RetryPolicy", {}) for schedule in schedules]
+    names = {"MaximumRetryAttempts", "MaximumEventAgeInSeconds"}
+    assert all(limit.keys() == names for limit in limits), (
+        f"template.yaml: {name} needs EventInvokeConfig, and its schedule RetryPolicy, both with"
+        " MaximumRetryAttempts and MaximumEventAgeInSeconds"
+    )
 
 
 def test_only_who_iam_knows_gets_a_url_to_answer() -> None:
