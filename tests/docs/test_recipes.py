@@ -4,7 +4,7 @@ See the recipes there; the message of each assertion says which file to open.
 """
 
 import re
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from moto.events.models import EventPattern
@@ -12,6 +12,7 @@ from moto.events.models import EventPattern
 from mfa_watcher.domain.events.signals import IAM_CALLS, SignalKind
 from mfa_watcher.domain.health.results import Check
 from mfa_watcher.domain.notifications.intents import AlertKind
+from mfa_watcher.domain.notifications.mails import MailAboutUser, UnreachableUsersMail
 from mfa_watcher.domain.users.user import MailKind
 from mfa_watcher.mail.languages import languages
 from tests.golden.test_events import EVENTS, EXPECTED, is_of_a_schedule
@@ -105,6 +106,22 @@ def test_every_kind_of_alert_has_a_row_in_the_table_of_alerts() -> None:
 # A new mail -------------------------------------------------------------------------------------
 
 
+TYPES_OF_MAIL = (*get_args(MailAboutUser), UnreachableUsersMail)
+
+
+def test_every_kind_of_mail_is_of_a_type_in_the_union_of_mails() -> None:
+    kinds = {kind for one in TYPES_OF_MAIL for kind in get_args(get_type_hints(one)["kind"])}
+    missing = sorted(set(MailKind) - kinds)
+    assert not missing, f"domain/notifications/mails.py: no type in Mail is of the kind {missing}"
+
+
+def test_every_type_of_mail_is_decided_somewhere() -> None:
+    elsewhere = {PACKAGE / "domain" / "notifications" / "mails.py", PACKAGE / "cli" / "samples.py"}
+    source = "".join(path.read_text("utf-8") for path in set(PACKAGE.rglob("*.py")) - elsewhere)
+    unused = [one.__name__ for one in TYPES_OF_MAIL if f" {one.__name__}(" not in source]
+    assert not unused, f"nothing decides {unused}: see domain/events/decisions.py"
+
+
 def test_every_mail_has_a_row_in_the_table_of_mails() -> None:
     missing = sorted(set(MailKind) - first_cells("mails.md"))
     assert not missing, f"docs/mails.md has no row for {missing}"
@@ -116,7 +133,8 @@ def test_every_mail_has_a_row_in_the_table_of_mails() -> None:
 def test_the_template_offers_the_languages_that_exist() -> None:
     offered = HUB.body["Parameters"]["DefaultLanguage"]["AllowedValues"]
     assert set(offered) == set(languages()), (
-        "template.yaml: AllowedValues of DefaultLanguage are not the folders of templates/words"
+        f"template.yaml: AllowedValues of DefaultLanguage must be {sorted(languages())}; then run"
+        " make docs"
     )
 
 
