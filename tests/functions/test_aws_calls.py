@@ -253,7 +253,7 @@ def done(product: Product, request: ChangeRequest) -> ChangeRequest:
     return request
 
 
-def test_each_carrying_out_costs_the_calls_that_the_document_says(
+def test_each_fulfilment_costs_the_calls_that_the_document_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     measured = []

@@ -99,7 +99,7 @@ CASES = {
 }
 
 
-def test_each_thing_that_happens_costs_the_calls_that_the_document_says(
+def test_each_kind_of_change_costs_the_calls_that_the_document_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     measured = []
