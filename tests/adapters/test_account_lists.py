@@ -77,7 +77,7 @@ def test_a_report_goes_through_all_its_states(
         ("CredentialReportNotReadyException", ReportState.IN_PROGRESS),
     ],
 )
-def test_why_there_is_no_report_is_an_answer_and_no_error(
+def test_the_reason_why_there_is_no_report_is_returned_and_not_raised(
     list_reader: BotoAccountListReader, account: Account, code: str, state: ReportState
 ) -> None:
     account.calls.refused["iam:GetCredentialReport"] = Refusal(code, status=410)
@@ -85,7 +85,7 @@ def test_why_there_is_no_report_is_an_answer_and_no_error(
 
 
 @pytest.mark.parametrize("code", ["LimitExceeded", "LimitExceededException"])
-def test_a_report_that_somebody_else_asks_for_too_is_on_its_way(
+def test_a_report_that_somebody_else_requested_too_is_being_generated(
     list_reader: BotoAccountListReader, account: Account, code: str
 ) -> None:
     account.calls.refused["iam:GenerateCredentialReport"] = Refusal(code, status=409)
@@ -96,7 +96,7 @@ def test_a_report_that_somebody_else_asks_for_too_is_on_its_way(
 @pytest.mark.parametrize(
     ("code", "status"), [("Throttling", 400), ("AccessDenied", 403), ("ServiceFailure", 500)]
 )
-def test_no_answer_is_an_error_that_names_call_and_code(
+def test_a_failed_call_raises_an_error_that_names_call_and_code(
     list_reader: BotoAccountListReader, account: Account, call: str, code: str, status: int
 ) -> None:
     account.calls.refused[f"iam:{call}"] = Refusal(code, status=status)
@@ -105,7 +105,7 @@ def test_no_answer_is_an_error_that_names_call_and_code(
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_iam_out_of_reach_is_an_error_too(
+def test_an_unreachable_iam_raises_an_error_too(
     list_reader: BotoAccountListReader, account: Account, call: str
 ) -> None:
     account.calls.unreachable.add(f"iam:{call}")
@@ -128,7 +128,9 @@ def test_the_report_is_read_by_the_names_of_its_columns() -> None:
 @pytest.mark.parametrize(
     "header", [HEADER.upper(), "\ufeff" + HEADER, HEADER.replace(",", " , "), HEADER + ",more"]
 )
-def test_the_header_may_be_written_otherwise(header: str) -> None:
+def test_the_header_is_read_despite_case_spaces_byte_order_mark_and_more_columns(
+    header: str,
+) -> None:
     report = read(header, f"{ANA},true,N/A,false")
     assert report.rows == {"ana": ReportRow("ana", CREATED, has_password=True, has_mfa=False)}
 
@@ -148,7 +150,7 @@ def test_the_header_may_be_written_otherwise(header: str) -> None:
         ("", None),
     ],
 )
-def test_words_are_read_whatever_their_case_and_what_is_neither_says_nothing(
+def test_true_and_false_are_read_in_any_case_and_other_words_count_as_missing(
     word: str, *, meaning: bool | None
 ) -> None:
     row = read(HEADER, f"{ANA},{word},N/A,{word}").rows["ana"]
@@ -178,7 +180,7 @@ def test_root_is_no_user() -> None:
     assert report.root == ReportRow("<root_account>", CREATED, has_password=None, has_mfa=True)
 
 
-def test_a_comma_in_a_name_is_read_if_it_is_quoted_and_else_nothing_is_taken_from_the_row() -> None:
+def test_a_row_with_an_unquoted_comma_in_a_name_is_left_out() -> None:
     arn = f"arn:aws:iam::{ACCOUNT}:user"
     report = read(
         HEADER,
@@ -191,17 +193,17 @@ def test_a_comma_in_a_name_is_read_if_it_is_quoted_and_else_nothing_is_taken_fro
     assert report.damaged == 1
 
 
-def test_a_row_that_breaks_off_says_nothing_of_what_is_missing() -> None:
+def test_the_missing_cells_of_a_cut_row_count_as_unknown() -> None:
     assert read(HEADER, f"{ANA},true").rows["ana"].has_mfa is None
 
 
 @pytest.mark.parametrize("text", ["", "\n", "user,arn,password_enabled\n", "<html>"])
-def test_what_is_no_report_is_an_error_that_says_what_is_missing(text: str) -> None:
+def test_text_that_is_no_report_is_an_error_that_says_what_is_missing(text: str) -> None:
     with pytest.raises(IamReadError, match="mfa_active"):
         read(text)
 
 
-def test_no_text_whatever_makes_reading_fail_otherwise() -> None:
+def test_no_text_raises_any_other_error() -> None:
     for content in (b"\xff\xfe\x00", b'"' * 999, HEADER.encode() + b'\n"ana,\xf0'):
         with suppress(IamReadError):
             read_report(content, NOW)
@@ -210,7 +212,7 @@ def test_no_text_whatever_makes_reading_fail_otherwise() -> None:
 # Lists -------------------------------------------------------------------------------------------
 
 
-def test_users_are_listed_with_what_tells_them_apart(
+def test_users_are_listed_with_their_ids_and_names(
     list_reader: BotoAccountListReader, account: Account
 ) -> None:
     made = {name: account.new_user(name) for name in ("ana", "bob")}
@@ -251,7 +253,7 @@ def test_pages_are_followed_and_each_is_a_call(
 ORDER = SweepTask(ACCOUNT, "20260302T120000Z", NOW, waits=2, tries=1, calls=7, at_once=True)
 
 
-def test_what_is_put_into_the_queue_comes_out_as_it_was(account: Account) -> None:
+def test_sweep_task_is_read_from_the_queue_as_it_was_written(account: Account) -> None:
     queue = SqsSweepQueue(client("sqs"), queue_url=account.queue_urls["SweepQueue"])
     queue.send(ORDER, delay=timedelta(minutes=99))
     assert '"DelaySeconds": 900' in account.calls.bodies[-1]
@@ -260,6 +262,6 @@ def test_what_is_put_into_the_queue_comes_out_as_it_was(account: Account) -> Non
 
 
 @pytest.mark.parametrize("body", ["", "null", "{}", '{"account_id": "1"}', "\x00"])
-def test_what_is_no_order_says_what_is_wrong_with_it(body: str) -> None:
+def test_message_that_is_no_sweep_task_is_refused_with_the_reason(body: str) -> None:
     with pytest.raises(UnactionableError, match="not an account to sweep: "):
         parse_task(body)

@@ -52,7 +52,7 @@ def sessions(account: Account, clock: Clock) -> MemberSessions:
     )
 
 
-def test_a_members_client_is_at_home_in_that_account(
+def test_a_members_client_calls_iam_of_that_account(
     sessions: MemberSessions, account: Account
 ) -> None:
     account.new_user("hub")
@@ -61,7 +61,7 @@ def test_a_members_client_is_at_home_in_that_account(
     assert [user["Arn"] for user in users] == [f"arn:aws:iam::{MEMBER}:user/mia"]
 
 
-def test_the_members_own_trail_can_tell_who_came(
+def test_the_members_own_trail_shows_the_watchers_session_name(
     sessions: MemberSessions, account: Account
 ) -> None:
     sessions.of(MEMBER)
@@ -81,7 +81,7 @@ def test_one_session_serves_until_shortly_before_its_end(
     assert account.calls.made == ["sts:AssumeRole"] * 2
 
 
-def test_as_many_clients_are_kept_as_the_memory_holds_the_last_used_ones(
+def test_only_the_clients_used_last_are_kept_up_to_a_limit(
     sessions: MemberSessions, account: Account
 ) -> None:
     first, *others = [f"{number:012}" for number in range(MOST_CLIENTS + 1)]
@@ -97,7 +97,7 @@ def test_as_many_clients_are_kept_as_the_memory_holds_the_last_used_ones(
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "RegionDisabledException"])
-def test_an_account_that_lets_nobody_in_is_named_with_role_and_remedy(
+def test_an_account_that_refuses_the_role_is_named_with_role_and_remedy(
     sessions: MemberSessions, account: Account, code: str
 ) -> None:
     account.calls.refused["sts:AssumeRole"] = Refusal(code, status=403)
@@ -125,7 +125,7 @@ def test_a_refusal_holds_for_a_minute(
 
 
 @pytest.mark.parametrize("code", ["Throttling", "ExpiredTokenException"])
-def test_what_may_pass_by_itself_is_no_account_out_of_reach(
+def test_a_temporary_error_does_not_make_an_account_unreachable(
     sessions: MemberSessions, account: Account, code: str
 ) -> None:
     account.calls.refused["sts:AssumeRole"] = Refusal(code)
@@ -162,7 +162,7 @@ def test_the_organizations_members_are_listed_page_by_page(
     assert set(accounts.ids()) == {ACCOUNT, *members}
 
 
-def test_an_account_is_asked_about_once_an_hour_and_sooner_if_it_was_none_of_ours(
+def test_an_account_is_looked_up_once_an_hour_and_sooner_if_it_was_no_member(
     account: Account, members: list[str], clock: Clock
 ) -> None:
     accounts = OrganizationAccounts(client("organizations"), own=ACCOUNT, clock=clock)
@@ -250,7 +250,7 @@ def test_an_alias_given_by_hand_is_not_asked_for(aliases: IamAliases, account: A
     assert account.calls.made == []
 
 
-def test_an_alias_that_iam_does_not_tell_is_an_error_and_is_asked_for_again(
+def test_an_alias_that_iam_refuses_is_an_error_and_is_asked_for_again(
     aliases: IamAliases, account: Account
 ) -> None:
     account.calls.refused["iam:ListAccountAliases"] = Refusal("Throttling")

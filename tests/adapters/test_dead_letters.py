@@ -22,7 +22,7 @@ def test_an_empty_message_is_kept_too(account: Account) -> None:
 
 
 @pytest.mark.parametrize("reason", [HOSTILE, "x" * 5000, "\x00\ufffe\ud800"])
-def test_any_reason_is_fit_for_an_attribute(account: Account, reason: str) -> None:
+def test_any_reason_fits_into_an_attribute(account: Account, reason: str) -> None:
     set_aside(account, "body", reason)
     [(_, attributes)] = account.parked("SignInDeadLetters")
     kept = attributes["reason"]

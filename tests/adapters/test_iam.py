@@ -48,7 +48,7 @@ def test_all_devices_are_read_in_one_call(iam: BotoIamReader, account: Account) 
     assert account.calls.made == ["iam:ListMFADevices"]
 
 
-def test_a_user_without_device_and_one_who_is_not_there_differ(
+def test_a_user_without_a_device_differs_from_one_who_does_not_exist(
     iam: BotoIamReader, account: Account
 ) -> None:
     assert iam.devices(NAME) is None
@@ -72,7 +72,7 @@ def test_console_access_is_a_login_profile(iam: BotoIamReader, account: Account)
     [Refusal("NoSuchEntity", status=404), Refusal("ValidationError", "The specified value ...")],
     ids=["unknown", "no legal name"],
 )
-def test_who_is_not_there_is_an_answer_and_no_error(
+def test_a_user_who_does_not_exist_is_an_answer_and_not_an_error(
     iam: BotoIamReader, account: Account, read: str, says: Refusal
 ) -> None:
     account.calls.refused[f"iam:{read}"] = says
@@ -90,7 +90,7 @@ def test_who_is_not_there_is_an_answer_and_no_error(
         ("InvalidClientTokenId", 403),
     ],
 )
-def test_no_answer_is_an_error_that_names_call_and_code(
+def test_a_failed_call_raises_an_error_that_names_call_and_code(
     iam: BotoIamReader, account: Account, read: str, code: str, status: int
 ) -> None:
     account.calls.refused[f"iam:{read}"] = Refusal(code, "no", status)
@@ -99,7 +99,9 @@ def test_no_answer_is_an_error_that_names_call_and_code(
 
 
 @pytest.mark.parametrize("read", READS)
-def test_iam_out_of_reach_is_an_error_too(iam: BotoIamReader, account: Account, read: str) -> None:
+def test_an_unreachable_iam_raises_an_error_too(
+    iam: BotoIamReader, account: Account, read: str
+) -> None:
     account.calls.unreachable.add(f"iam:{read}")
     with pytest.raises(IamReadError, match=f"{read}: ReadTimeoutError"):
         READS[read](iam)

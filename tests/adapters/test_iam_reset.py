@@ -46,7 +46,7 @@ def test_a_device_is_taken_off_its_user_and_can_then_be_deleted(
     assert account.calls.made == ["iam:DeactivateMFADevice", "iam:DeleteVirtualMFADevice"]
 
 
-def test_a_device_that_is_not_the_users_is_not_taken(iam: BotoIamReset, account: Account) -> None:
+def test_a_device_of_another_user_is_not_deactivated(iam: BotoIamReset, account: Account) -> None:
     assert not iam.deactivate(NAME, PHONE)
     account.new_user(NAME)
     account.new_user("eve")
@@ -55,7 +55,7 @@ def test_a_device_that_is_not_the_users_is_not_taken(iam: BotoIamReset, account:
     assert len(account.iam.list_mfa_devices(UserName="eve")["MFADevices"]) == 1
 
 
-def test_deleting_what_is_not_there_is_as_good_and_what_is_in_use_stays(
+def test_deleting_a_missing_device_succeeds_and_one_in_use_is_kept(
     iam: BotoIamReset, account: Account
 ) -> None:
     assert iam.delete(PHONE)
@@ -100,7 +100,7 @@ def test_the_accounts_policy_says_how_short_a_password_may_be(
         ("Anything", 400, IamWriteError),
     ],
 )
-def test_a_change_that_was_not_made_says_which_and_why_and_what_to_do(  # noqa: PLR0913
+def test_a_refused_change_raises_an_error_with_the_call_the_reason_and_the_remedy(  # noqa: PLR0913
     iam: BotoIamReset,
     account: Account,
     change: str,
@@ -116,7 +116,7 @@ def test_a_change_that_was_not_made_says_which_and_why_and_what_to_do(  # noqa: 
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_iam_out_of_reach_leaves_open_whether_it_was_made(
+def test_an_unreachable_iam_leaves_open_whether_the_change_was_made(
     iam: BotoIamReset, account: Account, change: str
 ) -> None:
     account.calls.unreachable.add(f"iam:{change}")
@@ -134,7 +134,7 @@ ECHOES: dict[str, Exception] = {
 
 
 @pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)
-def test_no_error_repeats_the_password_that_it_is_about(echo: Exception) -> None:
+def test_no_error_contains_the_password(echo: Exception) -> None:
     class Echoing:
         """A client whose errors repeat what they were given."""
 

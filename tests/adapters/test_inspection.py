@@ -53,14 +53,14 @@ def simulated(iam: Any, *, users_change: bool, **result: object) -> list[DeniedC
         )
 
 
-def test_what_no_policy_allows_the_account_may_allow_to_everybody(iam: Any) -> None:
+def test_a_call_that_no_policy_of_the_user_allows_may_be_allowed_by_the_account(iam: Any) -> None:
     assert simulated(iam, users_change=True, EvalDecision="implicitDeny") == []
     assert simulated(iam, users_change=False, EvalDecision="implicitDeny") == [
         DeniedCall("bob", "iam:ChangePassword")
     ]
 
 
-def test_what_a_policy_denies_the_account_cannot_allow(iam: Any) -> None:
+def test_a_call_that_a_policy_denies_cannot_be_allowed_by_the_account(iam: Any) -> None:
     found = simulated(
         iam,
         users_change=True,
@@ -96,7 +96,7 @@ def test_a_user_who_is_gone_is_not_asked_about(iam: Any) -> None:
         ("Throttling", InspectionError, "iam:GetAccountSummary: Throttling"),
     ],
 )
-def test_what_is_refused_is_told_by_the_permission(
+def test_a_refused_call_is_reported_with_the_missing_permission(
     code: str, error: type[Exception], words: str, iam: Any
 ) -> None:
     with Stubber(iam) as stub:
@@ -107,13 +107,13 @@ def test_what_is_refused_is_told_by_the_permission(
     assert type(raised.value) is error
 
 
-def test_a_summary_that_does_not_tell_leaves_root_a_password(iam: Any) -> None:
+def test_an_account_summary_without_a_count_assumes_that_root_has_a_password(iam: Any) -> None:
     with Stubber(iam) as stub:
         stub.add_response("get_account_summary", {"SummaryMap": {}})
         assert BotoInspector(lambda _service, _region=None: iam).root_user().password
 
 
-def test_a_trail_is_asked_about_at_home_and_once() -> None:
+def test_a_trail_is_read_once_and_in_its_home_region() -> None:
     cloudtrail: Any = boto3.client(
         "cloudtrail",
         "us-east-2",

@@ -74,7 +74,9 @@ def test_an_intent_that_was_put_back_is_not_claimed_before_its_time(
     assert outbox.claim(pending, now=later(10)) is not None
 
 
-def test_a_new_intent_is_left_to_the_stream_for_a_while(outbox: DynamoOutbox, pending: str) -> None:
+def test_a_new_intent_is_not_due_until_the_stream_had_time_to_deliver_it(
+    outbox: DynamoOutbox, pending: str
+) -> None:
     assert list(outbox.due(now=NOW + STREAM_HEAD_START - INSTANT)) == []
     assert list(outbox.due(now=NOW + STREAM_HEAD_START)) == [pending]
 
@@ -177,7 +179,7 @@ def test_all_due_intents_are_found_in_all_shards_and_pages(
     assert account.calls.tally("dynamodb")["Query"] > DUE_SHARDS
 
 
-def test_intents_that_others_finish_while_the_due_ones_are_delivered_do_no_harm(
+def test_each_due_intent_is_listed_once_although_others_are_finished_meanwhile(
     store: DynamoStore, outbox: DynamoOutbox
 ) -> None:
     store.commit(a_decision("e1", *(a_mail(f"mail-{n}") for n in range(20))), now=NOW)
@@ -204,7 +206,7 @@ def finish(outbox: DynamoOutbox, claim: Claim, end: str) -> None:
 # Turns, and what becomes of mails ---------------------------------------------------------------
 
 
-def test_waiting_for_the_sending_rate_is_no_failed_attempt(
+def test_waiting_for_the_sending_rate_does_not_count_as_a_failed_attempt(
     outbox: DynamoOutbox, pending: str
 ) -> None:
     for minute in range(3):
@@ -215,7 +217,7 @@ def test_waiting_for_the_sending_rate_is_no_failed_attempt(
     assert (claim.attempts, claim.waits, claim.tries) == (5, 3, 2)
 
 
-def test_alerts_and_mails_are_found_apart_and_stay_so_when_a_claim_runs_out(
+def test_due_alerts_and_due_mails_are_listed_apart_also_after_a_claim_ran_out(
     store: DynamoStore, outbox: DynamoOutbox
 ) -> None:
     store.commit(a_decision("e1", MAIL, an_alert("alert-1"), an_alert("alert-2")), now=NOW)

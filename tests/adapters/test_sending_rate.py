@@ -66,7 +66,7 @@ def test_turns_are_equally_far_apart_at_four_fifths_of_the_rate(
 
 
 @pytest.mark.parametrize("rate", [5, 14, 100])
-def test_functions_at_one_time_stay_under_the_rate_together(account: Account, rate: int) -> None:
+def test_functions_that_run_at_the_same_time_share_the_rate(account: Account, rate: int) -> None:
     senders = [Sender(account, at(rate)) for _ in range(4)]
     for _ in range(25):
         min(senders, key=lambda sender: sender.now).send()
@@ -83,7 +83,7 @@ def test_a_copy_takes_a_turn_of_its_own(account: Account) -> None:
     assert sender.sent[-1] - sender.sent[0] == timedelta(milliseconds=250)
 
 
-def test_a_turn_that_is_far_off_is_not_waited_for_and_is_left_to_others(account: Account) -> None:
+def test_a_turn_too_far_in_the_future_is_not_taken(account: Account) -> None:
     senders = [Sender(account, at(1)) for _ in range(3)]
     for sender in senders[:2]:
         sender.send()
@@ -95,7 +95,7 @@ def test_a_turn_that_is_far_off_is_not_waited_for_and_is_left_to_others(account:
     assert senders[2].sent == [NOW + timedelta(milliseconds=2500)]
 
 
-def test_a_rate_that_nobody_tells_stops_before_anything_is_taken(account: Account) -> None:
+def test_without_a_known_rate_no_turn_is_taken(account: Account) -> None:
     def unknown() -> float:
         raise NotSentError("no answer")
 
@@ -125,7 +125,7 @@ def test_the_first_alert_after_its_end_opens_the_next_window(account: Account) -
     assert opened.count(urgent=True, now=later(1.5)) == AlertPosition(1, later(2))
 
 
-def test_urgent_and_calm_ones_are_counted_apart(account: Account) -> None:
+def test_urgent_alerts_are_counted_apart_from_others(account: Account) -> None:
     opened = window(account)
     for _ in range(100):
         opened.count(urgent=False, now=NOW)

@@ -42,13 +42,13 @@ def stubbed(account: Account) -> Iterator[tuple[SesMailer, Stubber]]:
         yield SesMailer(ses, sender=SENDER, configuration_set=None), stubber
 
 
-def test_a_mail_is_sent_and_its_id_given(account: Account) -> None:
+def test_a_sent_mail_returns_its_message_id(account: Account) -> None:
     mailer = SesMailer(client("sesv2"), sender=SENDER, configuration_set="own")
     assert mailer.send(MESSAGE)
     assert account.calls.sent == {"mail guide": 1}
 
 
-def test_a_mail_goes_out_as_asked(account: Account) -> None:
+def test_a_mail_is_sent_with_the_given_addresses_and_contents(account: Account) -> None:
     SesMailer(client("sesv2"), sender=SENDER, configuration_set="own").send(MESSAGE)
     SesMailer(client("sesv2"), sender=SENDER, configuration_set=None).send(MESSAGE)
     with_set, without = map(json.loads, account.calls.bodies)
@@ -96,7 +96,7 @@ def test_headers_keep_automatic_replies_away_and_a_conversation_together(account
         "=?utf-8?q?looks_encoded?=",
     ],
 )
-def test_a_subject_is_one_line_of_ascii_that_reads_as_it_was(subject: str) -> None:
+def test_a_subject_is_one_ascii_line_that_decodes_to_the_original(subject: str) -> None:
     written = encoded(subject)
     assert written.isascii()
     assert written.isprintable()
@@ -105,7 +105,7 @@ def test_a_subject_is_one_line_of_ascii_that_reads_as_it_was(subject: str) -> No
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=80))
-def test_no_subject_breaks_its_line(subject: str) -> None:
+def test_no_subject_contains_a_line_break(subject: str) -> None:
     assert encoded(subject).isprintable()
     assert encoded(subject).isascii()
 
@@ -147,7 +147,7 @@ SAID = [
 
 
 @pytest.mark.parametrize(("code", "text", "meaning"), SAID)
-def test_each_answer_is_taken_for_what_it_is(
+def test_each_error_of_ses_is_classified_by_what_to_do_next(
     stubbed: tuple[SesMailer, Stubber], code: str, text: str, meaning: type[Exception]
 ) -> None:
     mailer, stubber = stubbed
@@ -158,7 +158,7 @@ def test_each_answer_is_taken_for_what_it_is(
     assert "@" not in str(raised.value).replace("'@domain'", ""), "the reason goes to the logs"
 
 
-def test_a_sender_that_is_not_verified_stops_all_mail_and_is_no_fault_of_this_one(
+def test_an_unverified_sender_stops_all_mail_and_does_not_fail_the_single_mail(
     account: Account,
 ) -> None:
     assert account.table
@@ -167,7 +167,7 @@ def test_a_sender_that_is_not_verified_stops_all_mail_and_is_no_fault_of_this_on
         mailer.send(MESSAGE)
 
 
-def test_ses_out_of_reach_may_pass(account: Account) -> None:
+def test_an_unreachable_ses_is_a_temporary_error(account: Account) -> None:
     account.calls.unreachable.add("ses:SendEmail")
     once = Config(retries={"total_max_attempts": 1})
     mailer = SesMailer(client("sesv2", once), sender=SENDER, configuration_set=None)
@@ -206,7 +206,7 @@ def test_without_any_answer_nothing_is_sent_now(account: Account) -> None:
         rate()
 
 
-def test_an_account_without_a_rate_has_the_least_there_is(account: Account) -> None:
+def test_an_account_without_a_rate_gets_the_lowest_rate(account: Account) -> None:
     account.calls.rate = 0.0
     assert SesRate(client("sesv2"), clock=account.clock)() == 1.0
 

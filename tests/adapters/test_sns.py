@@ -22,7 +22,7 @@ def alerter(account: Account) -> SnsAlerter:
     return SnsAlerter(client("sns", once), topic_arn=account.topic_arn)
 
 
-def test_an_alert_reaches_whoever_subscribed(alerter: SnsAlerter, account: Account) -> None:
+def test_an_alert_reaches_the_subscribers(alerter: SnsAlerter, account: Account) -> None:
     message_id = alerter.send(ALERT, intent_id="alert-1")
     [received] = account.alerts()
     assert received["MessageId"] == message_id
@@ -32,7 +32,7 @@ def test_an_alert_reaches_whoever_subscribed(alerter: SnsAlerter, account: Accou
     assert attributes == {"kind": "removal_denied", "severity": "high"}
 
 
-def test_one_fact_stands_on_one_line_whatever_its_value() -> None:
+def test_each_fact_is_on_one_line_whatever_its_value() -> None:
     lines = body_of(ALERT, "alert-1").splitlines()
     assert lines[0] == "It happened"
     assert lines[-1] == "Alert id: alert-1"
@@ -40,7 +40,7 @@ def test_one_fact_stands_on_one_line_whatever_its_value() -> None:
 
 
 @given(st.text())
-def test_no_value_breaks_its_line_or_turns_its_direction(value: str) -> None:
+def test_no_value_breaks_its_line_or_reverses_the_writing_direction(value: str) -> None:
     alert = replace(ALERT, facts=(("User", value),))
     body = body_of(alert, "id")
     assert len(body.splitlines()) == 5
@@ -59,7 +59,7 @@ def test_a_subject_is_one_line_of_ascii_of_at_most_100_characters(
 
 
 @pytest.mark.parametrize("code", ["InvalidParameter", "ParameterValueInvalid"])
-def test_what_sns_says_of_the_message_is_final(
+def test_an_error_about_the_message_is_final(
     alerter: SnsAlerter, account: Account, code: str
 ) -> None:
     account.calls.refused["sns:Publish"] = Refusal(code, "Invalid parameter: Subject")
@@ -77,7 +77,7 @@ def test_what_sns_says_of_the_message_is_final(
         ("InternalError", 500),
     ],
 )
-def test_what_sns_says_of_the_topic_or_the_moment_may_pass(
+def test_any_other_error_of_sns_is_temporary(
     alerter: SnsAlerter, account: Account, code: str, status: int
 ) -> None:
     account.calls.refused["sns:Publish"] = Refusal(code, "no", status)
@@ -85,7 +85,7 @@ def test_what_sns_says_of_the_topic_or_the_moment_may_pass(
         alerter.send(ALERT, intent_id="alert-1")
 
 
-def test_sns_out_of_reach_may_pass(alerter: SnsAlerter, account: Account) -> None:
+def test_an_unreachable_sns_is_a_temporary_error(alerter: SnsAlerter, account: Account) -> None:
     account.calls.unreachable.add("sns:Publish")
     with pytest.raises(NotSentError, match="ReadTimeoutError"):
         alerter.send(ALERT, intent_id="alert-1")
@@ -107,7 +107,7 @@ def several(count: int, facts: tuple[tuple[str, str], ...] = FACTS) -> list[Inte
     ]
 
 
-def test_several_alerts_reach_whoever_subscribed_as_one(
+def test_a_digest_reaches_the_subscribers_as_one_message(
     alerter: SnsAlerter, account: Account
 ) -> None:
     message_id = alerter.send_digest(several(5))
@@ -118,7 +118,7 @@ def test_several_alerts_reach_whoever_subscribed_as_one(
     assert attributes == {"kind": "digest", "severity": "high"}
 
 
-def test_a_digest_counts_its_alerts_and_has_a_line_for_each_the_worst_first() -> None:
+def test_a_digest_has_a_line_for_each_alert_the_most_severe_first() -> None:
     body = body_of_digest(by_severity(several(5)))
     head, counts, lines = body.split("\n\n")
     assert head.startswith("5 alerts")

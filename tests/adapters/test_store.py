@@ -60,7 +60,9 @@ from tests.support.examples import examples
 STORED = replace(ALICE, version=1)
 
 
-def test_a_decision_is_committed_whole(store: DynamoStore, account: Account) -> None:
+def test_a_decision_is_committed_completely_or_not_at_all(
+    store: DynamoStore, account: Account
+) -> None:
     request = a_request()
     user = replace(ALICE, request_id=request.id)
     decision = a_decision("e1", a_mail(), an_alert(), user=user, request=request)
@@ -175,13 +177,13 @@ def test_a_decision_about_the_account_needs_no_user(store: DynamoStore, account:
 
 
 @pytest.mark.parametrize("name", ["alice", "ALICE", "Alice"])
-def test_a_name_leads_to_its_user_whatever_its_case(store: DynamoStore, name: str) -> None:
+def test_a_user_is_found_by_name_in_any_case(store: DynamoStore, name: str) -> None:
     store.commit(a_decision("e1", user=replace(ALICE, name="aLice")), now=NOW)
     assert store.user_id_named(ACCOUNT, name) == "AIDAALICE"
     assert store.user_id_named("210987654321", name) is None
 
 
-def test_a_new_name_leads_to_its_user_and_the_old_one_is_left_to_whoever_gets_it(
+def test_a_renamed_user_is_found_by_the_new_name_and_the_old_one_is_free(
     store: DynamoStore,
 ) -> None:
     store.commit(a_decision("e1"), now=NOW)
@@ -193,7 +195,9 @@ def test_a_new_name_leads_to_its_user_and_the_old_one_is_left_to_whoever_gets_it
     assert store.user_id_named(ACCOUNT, "alice") == "AIDANEXT"
 
 
-def test_a_removed_device_leads_to_its_user_for_a_day(store: DynamoStore, account: Account) -> None:
+def test_a_user_is_found_by_a_removed_device_for_a_day(
+    store: DynamoStore, account: Account
+) -> None:
     serial = f"arn:aws:iam::{ACCOUNT}:mfa/any text"
     request = a_request(an_attempt(serial=serial))
     store.commit(a_decision("e1", request=request), now=NOW)
@@ -240,7 +244,7 @@ def test_history_sorts_by_time_whatever_the_time_zone_of_the_record(
 # What is due -------------------------------------------------------------------------------------
 
 
-def test_a_request_is_found_from_the_moment_it_is_due_until_nothing_is_awaited_of_it(
+def test_a_request_is_due_from_its_due_time_until_it_has_ended(
     store: DynamoStore,
 ) -> None:
     request = a_request()
@@ -265,7 +269,7 @@ def test_due_requests_and_due_users_are_found_apart(store: DynamoStore) -> None:
     assert list(store.due_users(now=far)) == [ALICE.key]
 
 
-def test_a_device_that_is_removed_by_fulfilment_leads_to_its_user(
+def test_a_user_is_found_by_a_device_that_a_fulfilment_removes(
     store: DynamoStore,
 ) -> None:
     """Its deletion names no user, and is no attempt that the request would hold."""
@@ -424,7 +428,7 @@ def test_request_that_changes_its_state_between_two_pages_is_not_listed_twice(
     assert following.requests == (one,)
 
 
-def test_requests_are_found_by_subject_under_the_name_of_then_or_the_id(
+def test_requests_are_found_by_the_subjects_id_or_their_name_at_the_time(
     store: DynamoStore,
 ) -> None:
     [alice] = _opened(store, 1, name="Alice")
@@ -462,7 +466,7 @@ def test_history_of_a_request_is_its_own_alone_and_the_oldest_first(store: Dynam
     assert store.request_history(request.id) == entries[::-1]
 
 
-def test_request_that_nobody_tried_for_can_be_stored(store: DynamoStore) -> None:
+def test_request_without_an_attempt_can_be_stored(store: DynamoStore) -> None:
     bob = Person(f"arn:aws:iam::{ACCOUNT}:user/bob", "AIDABOB", ACCOUNT)
     request = file_request(ALICE, bob, NOW, Policy(), event_id="e1")
     store.commit(a_decision("e1", request=request), now=NOW)

@@ -17,7 +17,7 @@ from tests.e2e.waiting import Outage, eventually
     ["no JSON at all", json.dumps({"version": "0", "source": "aws.iam"}), "[]"],
     ids=["no JSON", "no detail", "no object"],
 )
-def test_poison_message_is_parked_with_its_reason(sandbox: Sandbox, body: str) -> None:
+def test_unusable_message_is_set_aside_with_its_reason(sandbox: Sandbox, body: str) -> None:
     sqs = sandbox.account.root.client("sqs")
     sqs.send_message(QueueUrl=sandbox.stack["IamChangeQueue"], MessageBody=body)
 
@@ -35,7 +35,7 @@ def test_poison_message_is_parked_with_its_reason(sandbox: Sandbox, body: str) -
     )
 
 
-def test_what_deliver_leaves_goes_out_by_the_schedule_and_once(outage: Outage) -> None:
+def test_intents_that_deliver_did_not_send_are_sent_once_by_redeliver(outage: Outage) -> None:
     assert len(outage.left) == 2
     assert [mail.to for mail in outage.mails] == ["hanna@example.com"]
     # Perhaps in one message with another: disabling deliver causes an alert, too.
@@ -51,7 +51,7 @@ def sender_refused(sandbox: Sandbox) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("sender_refused")
-def test_mail_of_a_sender_that_ses_does_not_know_waits_with_the_reason(sandbox: Sandbox) -> None:
+def test_mail_of_an_unverified_sender_waits_with_the_reason(sandbox: Sandbox) -> None:
     olivia = sandbox.actors["olivia"]
     sandbox.actors.create_user("erin", by=olivia)
     sandbox.actors.grant_console_access("erin", by=olivia)
@@ -65,7 +65,7 @@ def test_mail_of_a_sender_that_ses_does_not_know_waits_with_the_reason(sandbox: 
     assert eventually(waiting)["status"] == "pending"
 
 
-def test_each_mail_of_the_story_is_known_to_have_arrived_or_not(sandbox: Sandbox) -> None:
+def test_each_mail_of_the_story_has_a_recorded_delivery_outcome(sandbox: Sandbox) -> None:
     def arrived() -> Json | None:
         sent = [one for one in mails_to(sandbox) if one["status"] == "sent"]
         ended = {one["id"]: one.get("outcome") for one in sent}
@@ -79,7 +79,7 @@ def _outcome_of_a_mail_to(address: str) -> str:
     return "bounced" if address.startswith("bounce") else "delivered"
 
 
-def test_address_that_mail_bounces_from_is_not_used_again_and_told_to_security(
+def test_address_that_bounced_is_not_used_again_and_is_reported_to_security(
     sandbox: Sandbox,
 ) -> None:
     olivia = sandbox.actors["olivia"]

@@ -102,7 +102,7 @@ def test_no_role_changes_or_removes_a_history_entry(
 
 
 @pytest.mark.parametrize("role", MARKS)
-def test_what_a_role_marks_it_may_update_with_an_entry_in_the_same_transaction(
+def test_role_may_update_its_own_items_together_with_a_history_entry(
     guarded: Guarded, table: str, role: str
 ) -> None:
     client = guarded.session(guarded.resources[role])("dynamodb")

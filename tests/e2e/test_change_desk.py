@@ -24,7 +24,7 @@ def requests(sandbox: Sandbox) -> dict[str, Json]:
     return {item["subject_name"]: item for item in found}
 
 
-def test_password_is_written_down_nowhere(sandbox: Sandbox) -> None:
+def test_password_is_in_no_table_log_mail_or_alert(sandbox: Sandbox) -> None:
     sandbox.observations.update()
     observations = sandbox.observations
     logs = sandbox.account.root.client("logs")
@@ -50,7 +50,9 @@ def test_password_is_written_down_nowhere(sandbox: Sandbox) -> None:
         assert [place for place, text in written.items() if password in text] == []
 
 
-def test_each_state_is_led_to_by_an_entry(sandbox: Sandbox, requests: dict[str, Json]) -> None:
+def test_each_state_of_a_request_has_a_history_entry_that_led_to_it(
+    sandbox: Sandbox, requests: dict[str, Json]
+) -> None:
     for item in requests.values():
         entries = [one for one in sandbox.observations.history_of(item) if one.get("after")]
         moves = {(one.get("before"), one["after"]) for one in entries if _moves(one)}
@@ -65,7 +67,7 @@ def _moves(entry: Json) -> bool:
     return bool(entry.get("before") != entry["after"])
 
 
-def test_whoever_calls_a_function_past_its_url_is_stopped(sandbox: Sandbox) -> None:
+def test_caller_who_invokes_the_function_directly_is_refused(sandbox: Sandbox) -> None:
     forged = {"requestContext": {"authorizer": {"iam": {"userArn": "arn:aws:iam::1:user/x"}}}}
     for caller in (sandbox.actors.with_mfa("petra"), sandbox.actors["carol"]):
         for function in ("ChangeDesk", "ApprovalDesk", "Fulfil"):
@@ -73,7 +75,7 @@ def test_whoever_calls_a_function_past_its_url_is_stopped(sandbox: Sandbox) -> N
                 _invoke(caller, sandbox.stack[function], forged)
 
 
-def test_function_itself_refuses_whom_iam_did_not_vouch_for(sandbox: Sandbox) -> None:
+def test_function_itself_refuses_a_caller_whom_iam_did_not_authenticate(sandbox: Sandbox) -> None:
     event = json.loads(Path("events/fulfil/caller_missing.json").read_text())
     answer = _invoke(sandbox.account.root, sandbox.stack["Fulfil"], event)
     assert answer["statusCode"] == 403

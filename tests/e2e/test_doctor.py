@@ -24,11 +24,11 @@ def test_doctor_finds_everything_that_is_broken_and_nothing_else(
     assert doctor_story.run(Console(file=output, width=120), sandbox) == []
 
 
-def test_what_was_broken_is_repaired(sandbox: Sandbox) -> None:
+def test_after_the_repair_the_health_check_passes_again(sandbox: Sandbox) -> None:
     verdicts = doctor_story.CheckedAccount(sandbox).check()
     assert [one for one in verdicts if one["level"] in {"fail", "unknown"}] == []
 
 
-def test_every_check_is_broken_that_can_be() -> None:
+def test_every_check_that_the_emulator_can_break_is_broken() -> None:
     broken = {fault.check for fault in doctor_story.FAULTS}
     assert broken == {check.key for check in Check} - NOT_IN_THE_EMULATOR

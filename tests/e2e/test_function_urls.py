@@ -131,7 +131,9 @@ def test_unsigned_call_is_refused(door: Door) -> None:
 
 
 @pytest.mark.parametrize("granted", [(), BOTH[:1], BOTH[1:]], ids=["neither", "url", "function"])
-def test_it_takes_both_permissions(door: Door, carol: Principal, granted: tuple[str, ...]) -> None:
+def test_call_needs_both_permissions(
+    door: Door, carol: Principal, granted: tuple[str, ...]
+) -> None:
     if granted:
         door.let_in("carol", *granted)
     assert call(door.url, carol) == (403, {"Message": "Forbidden"})
@@ -154,7 +156,7 @@ def test_function_is_told_which_user_called(door: Door, carol: Principal) -> Non
     assert (event["rawPath"], event["body"]) == ("/a/path", '{"reason": "lost"}')
 
 
-def test_permission_that_holds_only_by_url_is_enough_there_and_nowhere_else(
+def test_permission_for_the_url_alone_does_not_allow_a_direct_invocation(
     door: Door, carol: Principal
 ) -> None:
     by_url = {"Condition": {"Bool": {"lambda:InvokedViaFunctionUrl": "true"}}}
@@ -187,7 +189,7 @@ def test_mfa_is_needed_where_a_policy_says_so(door: Door, carol: Principal) -> N
     assert event["requestContext"]["authorizer"]["iam"]["userArn"].endswith(":user/carol")
 
 
-def test_session_without_code_is_none_with_mfa(door: Door, carol: Principal) -> None:
+def test_session_without_a_code_counts_as_without_mfa(door: Door, carol: Principal) -> None:
     door.let_in("carol", *BOTH, **MFA)
     got = carol.client("sts").get_session_token()["Credentials"]
     session = Principal("carol", got["AccessKeyId"], got["SecretAccessKey"], carol.endpoint)

@@ -349,7 +349,9 @@ def test_tampering_is_denied_to_all_but_operators_and_break_glass(
 
 
 @pytest.mark.parametrize("action", EVALUATED)
-def test_evaluator_denies_what_is_not_called(guarded: Guarded, action: str) -> None:
+def test_policy_evaluation_answers_as_expected_for_actions_that_are_not_called(
+    guarded: Guarded, action: str
+) -> None:
     def evaluated(caller: str) -> str:
         kind = "user" if caller in {CAROL, OLIVIA} else "role"
         answer = guarded.account.root.client("iam").simulate_principal_policy(
@@ -435,7 +437,7 @@ def test_a_virtual_device_is_deleted_by_the_fulfil_role_and_break_glass_alone(
     assert kept == {caller: expected == DENIED for caller, expected in REMOVING.items()}
 
 
-def test_nobody_removes_his_own_device(guarded: Guarded) -> None:
+def test_nobody_removes_their_own_device(guarded: Guarded) -> None:
     guarded.user("erin", guarded.guard)
     guarded.actors.enrol("erin", device="erin-phone")
     own = _of("erin", guarded.actors.serial("erin-phone"))
@@ -443,7 +445,7 @@ def test_nobody_removes_his_own_device(guarded: Guarded) -> None:
     assert verdict(_delete, guarded.callers["erin"], own) == DENIED
 
 
-def test_complying_is_free_from_the_first_password_to_the_second_device(guarded: Guarded) -> None:
+def test_guarded_user_may_do_all_it_takes_to_enrol_two_devices(guarded: Guarded) -> None:
     guarded.user("frida", guarded.guard)
     guarded.actors.grant_console_access("frida", by=guarded.account.root)
     iam = guarded.callers["frida"]("iam")
@@ -462,7 +464,9 @@ def test_complying_is_free_from_the_first_password_to_the_second_device(guarded:
     assert held == {serial, guarded.actors.serial("frida-tablet")}
 
 
-def test_an_administrator_adds_a_device_for_a_user_and_sets_his_password(guarded: Guarded) -> None:
+def test_an_administrator_may_add_a_device_for_a_user_and_set_their_password(
+    guarded: Guarded,
+) -> None:
     guarded.user("gustav", guarded.guard)
     iam = guarded.callers[OLIVIA]("iam")
     iam.create_login_profile(UserName="gustav", Password=NEW_PASSWORD)
@@ -478,7 +482,9 @@ def test_an_administrator_adds_a_device_for_a_user_and_sets_his_password(guarded
     assert iam.list_mfa_devices(UserName="gustav")["MFADevices"]
 
 
-def test_the_function_url_lets_in_whom_the_guard_keeps_from_invoking(guarded: Guarded) -> None:
+def test_the_guard_policy_denies_a_direct_invocation_but_not_the_function_url(
+    guarded: Guarded,
+) -> None:
     name = guarded.resources["Fulfil"]
     url = guarded.account.root.client("lambda").get_function_url_config(FunctionName=name)
     olivia = guarded.actors[OLIVIA]
@@ -490,7 +496,7 @@ def test_the_function_url_lets_in_whom_the_guard_keeps_from_invoking(guarded: Gu
     assert verdict(lambda: olivia.client("lambda").invoke(FunctionName=name)) == DENIED
 
 
-def test_other_resources_are_nobodys_business(guarded: Guarded) -> None:
+def test_the_guard_policy_does_not_deny_calls_about_other_resources(guarded: Guarded) -> None:
     client = guarded.callers[OLIVIA]
     for call in (
         lambda: client("events").put_rule(Name="other", EventPattern='{"source": ["x"]}'),
@@ -510,7 +516,7 @@ def test_other_resources_are_nobodys_business(guarded: Guarded) -> None:
         assert verdict(call) == LET_THROUGH
 
 
-def test_abandoned_devices_are_cleared_where_the_account_wants_that(
+def test_unassigned_devices_may_be_deleted_if_the_parameter_allows_it(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     home = tmp_path_factory.mktemp("clearing")

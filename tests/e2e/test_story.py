@@ -10,7 +10,7 @@ from sandbox.timeline import ScenarioResult
 
 
 @pytest.mark.parametrize("title", [scenario.title for scenario in SCENARIOS])
-def test_all_that_should_follow_a_scene_follows_and_nothing_else(
+def test_each_scene_has_the_expected_effects_and_no_others(
     results: dict[str, ScenarioResult], title: str
 ) -> None:
     assert [expectation.claim for expectation in results[title].missing] == []
@@ -37,7 +37,7 @@ def test_denied_removal_is_denied_by_the_guard_policy_and_by_nothing_else(sandbo
     )
 
 
-def test_ten_duplicates_in_any_order_leave_one_of_each(sandbox: Sandbox) -> None:
+def test_ten_duplicates_in_any_order_have_each_effect_once(sandbox: Sandbox) -> None:
     meant = [one for one in sandbox.observations.kind("INTENT") if one["id"].startswith("mail-")]
     sent = Counter(one["sent_to"] for one in meant if one["status"] == "sent")
     assert Counter(mail.to for mail in sandbox.observations.mails) == sent

@@ -221,7 +221,7 @@ CALLS: dict[str, Call] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_disturbance_is_alerted(deployed: Deployed, name: str) -> None:
+def test_tampering_is_alerted(deployed: Deployed, name: str) -> None:
     before = len(deployed.sandbox.account.records(after=0))
     CALLS[name](deployed)
     made = deployed.sandbox.account.records(after=before)
@@ -233,7 +233,7 @@ def test_disturbance_is_alerted(deployed: Deployed, name: str) -> None:
         time.sleep(0.5)
 
 
-def test_the_canary_is_felt_and_silence_elsewhere_is_told(deployed: Deployed) -> None:
+def test_the_canary_makes_a_heartbeat_and_a_silent_region_is_alerted(deployed: Deployed) -> None:
     sqs = deployed.sandbox.account.root.client("sqs")
     sqs.tag_queue(QueueUrl=deployed.stack["SignInQueue"], Tags={"mfa-watcher-canary": "sings"})
     deadline = time.monotonic() + LONGEST_WAIT

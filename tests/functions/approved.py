@@ -39,7 +39,7 @@ DORA = member("dora")
 
 
 def give_device(account: Account, name: str, serial: str) -> None:
-    """Give a user a device of the kind that the serial number says."""
+    """Assign a device to a user, of the kind that the serial number says."""
     if ":mfa/" in serial:
         account.enrol(name, serial.rsplit("/", 1)[-1].removesuffix(f"-{name}"))
         return
@@ -117,7 +117,7 @@ class Ana:
 
 
 def fulfil(product: Product, request: ChangeRequest, by: Person = CARLA) -> tuple[int, Json]:
-    """Have a request carried out; gives status and answer."""
+    """Have a request carried out; return status and answer."""
     return product.call("fulfil", "POST", f"/requests/{request.id}/fulfil", by)
 
 

@@ -1,4 +1,4 @@
-"""The four functions as Lambda runs them, in an emulated account."""
+"""The functions as Lambda runs them, in an emulated account."""
 
 import importlib.util
 import json
@@ -106,7 +106,7 @@ class Product:
     quarantine_policy_arn: str = f"arn:aws:iam::{ACCOUNT}:policy/quarantine"
 
     def __post_init__(self) -> None:
-        """Give all functions the account's clock."""
+        """Make all functions use the account's clock."""
         self.monkeypatch.setattr(bootstrap, "now", self.account.clock)
         self.monkeypatch.setattr(bootstrap, "sleep", lambda _seconds: None)
         # moto's table does not bear two calls at a time.
@@ -115,7 +115,7 @@ class Product:
             self.monkeypatch.setattr(handler, "stream", Stdout())
 
     def observe(self, *records: Json, receives: int = 1) -> list[str]:
-        """Hand records to the functions that their rules feed; gives the bodies to try again."""
+        """Hand records to the functions of their rules; return the bodies to be retried."""
         failed = []
         for function in OBSERVING:
             bodies = [envelope(record) for record in records if _fed_by(record) == function]
@@ -124,14 +124,14 @@ class Product:
         return failed
 
     def feel(self, record: Json) -> None:
-        """Let the function that a record goes to note that events come, which it does hourly."""
+        """Let the function of a record write its hourly heartbeat."""
         nothing: Json = {"eventName": "CreateGroup", "eventSource": "iam.amazonaws.com"}
         if record["eventName"] == "ConsoleLogin":
             nothing = {"errorMessage": "Failed", "responseElements": {"ConsoleLogin": "Failure"}}
         assert self.observe({**record, **nothing}) == []
 
     def take(self, function: str, *bodies: str, receives: int = 1) -> list[str]:
-        """Hand over a batch of a queue's messages; gives the bodies to try again."""
+        """Hand over a batch of a queue's messages; return the bodies to be retried."""
         answer = self.invoke(function, {"Records": _messages(function, bodies, receives)})
         return [
             bodies[int(failure["itemIdentifier"].removeprefix("message-"))]
@@ -139,7 +139,7 @@ class Product:
         ]
 
     def report(self, *reports: Json, receives: int = 1) -> list[str]:
-        """Hand SES's reports to on_mail_feedback; gives the bodies to try again."""
+        """Hand SES's reports to on_mail_feedback; return the bodies to be retried."""
         bodies = [json.dumps(report) for report in reports]
         return self.take("on_mail_feedback", *bodies, receives=receives)
 
@@ -151,7 +151,7 @@ class Product:
         return [_inserted(pk) for pk in new]
 
     def deliver(self, records: Iterable[Json] | None = None) -> list[str]:
-        """Hand the stream's new records to deliver; gives those to try again."""
+        """Hand the stream's new records to deliver; return those to be retried."""
         taken = self.new_intents() if records is None else list(records)
         if not taken:
             return []
@@ -181,7 +181,7 @@ class Product:
             assert most, "the queue does not become empty"
 
     def take_accounts(self, *, receives: int = 1, milliseconds: int = 900_000) -> list[Json]:
-        """Hand the queue's messages to sweep, once their time has come; gives them."""
+        """Hand the queue's messages to sweep, once their time has come; return them."""
         sqs, url = self.account.sqs, self.account.queue_urls["SweepQueue"]
         taken = self.account.take_all("SweepQueue")
         for body in taken:
@@ -209,7 +209,7 @@ class Product:
     def call(
         self, function: str, method: str, path: str, by: Person, body: object = None
     ) -> tuple[int, Json]:
-        """Call a function's URL as a person whom IAM authenticated; gives status and answer."""
+        """Call a function's URL as a person whom IAM authenticated; return status and answer."""
         answer = self.invoke(function, url_event(method, path, by, body))
         return answer["statusCode"], json.loads(answer["body"])
 
@@ -229,21 +229,9 @@ class Product:
             return
         for name, value in _environment(function, self).items():
             self.monkeypatch.setenv(name, value)
-        for parts in (
-            bootstrap.observe,
-            bootstrap.mail_feedback,
-            bootstrap.deliver,
-            bootstrap.redeliver,
-            bootstrap.remind,
-            bootstrap.expire,
-            bootstrap.watch,
-            bootstrap.quarantine,
-            bootstrap.sweep,
-            bootstrap.change_desk,
-            bootstrap.approval_desk,
-            bootstrap.fulfil,
-        ):
-            parts.cache_clear()
+        for name, parts in vars(bootstrap).items():
+            if not name.startswith("_") and hasattr(parts, "cache_clear"):
+                parts.cache_clear()
         self.running = function
 
 

@@ -52,7 +52,7 @@ def test_each_action_names_the_deployment_and_its_account(command: str, capsys: 
     assert all(option in shown for option in ("--stack", "--region", "--profile", "--account"))
 
 
-def test_a_date_that_is_none_is_refused(capsys: Capture) -> None:
+def test_an_invalid_date_is_refused(capsys: Capture) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["exemptions", "grant", "ana", "--until", "2027-02-30", "--reason", "lost"])
     assert stopped.value.code == 2

@@ -217,7 +217,7 @@ def renamed_and_recreated(product: Product) -> list[Json]:
 @pytest.mark.parametrize(
     ("story", "length"), [(recreated, 4), (renamed_at_once, 3), (renamed_and_recreated, 4)]
 )
-def test_whoever_is_there_has_his_own_finding_and_mail_in_every_order(
+def test_each_existing_user_has_their_own_finding_and_mail_in_every_order(
     story: Callable[[Product], list[Json]], length: int
 ) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:

@@ -191,7 +191,7 @@ def test_each_signal_costs_the_calls_that_the_document_says(
             counts = (str(table["GetItem"]), str(table["TransactWriteItems"]))
             measured.append((signal, who, made(account, "iam:"), *counts))
             assert table.total() == table["GetItem"] + table["TransactWriteItems"]
-    assert documented("Deciding") == measured, as_table(measured)
+    assert documented("Deciding") == measured, difference("Deciding", measured)
 
 
 def test_each_mail_and_alert_costs_the_calls_that_the_document_says(
@@ -213,7 +213,7 @@ def test_each_mail_and_alert_costs_the_calls_that_the_document_says(
             assert product.deliver(wanted) == []
             sends = made(account, "ses:Send", "sns:")
             measured.append((act, made(account, "iam:"), made(account, "dynamodb:"), sends))
-    assert documented("Sending") == measured, as_table(measured)
+    assert documented("Sending") == measured, difference("Sending", measured)
 
 
 def test_each_report_about_a_mail_costs_the_calls_that_the_document_says(
@@ -231,7 +231,7 @@ def test_each_report_about_a_mail_costs_the_calls_that_the_document_says(
             assert product.report(mail.envelope(kind)) == []
             measured.append((kind, made(account, "dynamodb:")))
             assert account.calls.tally("dynamodb").total() == len(account.calls.made)
-    assert documented("Reading") == measured, as_table(measured)
+    assert documented("Reading") == measured, difference("Reading", measured)
 
 
 CARRYING_OUT: dict[str, Callable[[Product], ChangeRequest]] = {
@@ -253,7 +253,7 @@ def done(product: Product, request: ChangeRequest) -> ChangeRequest:
     return request
 
 
-def test_each_carrying_out_costs_the_calls_that_the_document_says(
+def test_each_fulfilment_costs_the_calls_that_the_document_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     measured = []
@@ -267,7 +267,7 @@ def test_each_carrying_out_costs_the_calls_that_the_document_says(
             counts = (str(table["GetItem"]), str(table["TransactWriteItems"]))
             measured.append((case_, made(account, "iam:"), *counts))
             assert table.total() == table["GetItem"] + table["TransactWriteItems"]
-    assert documented("Fulfilling") == measured, as_table(measured)
+    assert documented("Fulfilling") == measured, difference("Fulfilling", measured)
 
 
 def test_a_duplicate_costs_what_the_event_did(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,14 +305,12 @@ def test_a_run_of_expire_costs_a_query_per_shard_and_each_request_what_the_docum
         assert product.expire() == {"decided": 1}
         measured = [call for call in account.calls.made if call != "dynamodb:Query"]
         assert account.calls.tally("dynamodb")["Query"] == DUE_SHARDS
-    [row] = documented("Evaluating")
-    assert row == (
-        "a request that is due",
-        *(
-            ", ".join(call.split(":")[1] for call in measured if call.startswith(service))
-            for service in ("iam:", "dynamodb:")
-        ),
-    ), as_table([row])
+    cells = (
+        ", ".join(call.split(":")[1] for call in measured if call.startswith(service))
+        for service in ("iam:", "dynamodb:")
+    )
+    row = ("a request that is due", *cells)
+    assert documented("Evaluating") == [row], difference("Evaluating", [row])
     assert f"{DUE_SHARDS} `Query` calls" in DOCUMENT.read_text()
 
 
@@ -324,9 +322,19 @@ def documented(heading: str) -> list[tuple[str, ...]]:
     return [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in lines[2:]]
 
 
-def as_table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Write rows as the document should have them."""
-    return "\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
+def difference(heading: str, measured: Sequence[tuple[str, ...]]) -> str:
+    """Say which rows the document lacks, and which it has but should not have."""
+    rows = documented(heading)
+    lines = [f"docs/aws-calls.md, {heading} …, has these rows in another order than this test"]
+    for what, which in (
+        ("lacks", [row for row in measured if row not in rows]),
+        ("is wrong about", [row for row in rows if row not in measured]),
+    ):
+        if which:
+            lines[0] = ""
+            lines += [f"docs/aws-calls.md, {heading} …, {what}:"]
+            lines += [f"| {' | '.join(row)} |" for row in which]
+    return "\n".join(lines)
 
 
 def made(account: Account, *prefixes: str) -> str:

@@ -76,7 +76,7 @@ def ana(account: Account) -> Json:
 
 @pytest.mark.parametrize("function", OBSERVING)
 @pytest.mark.parametrize("case", DAMAGED.values(), ids=DAMAGED)
-def test_what_no_retry_can_mend_is_set_aside_at_once_with_the_reason(
+def test_a_message_that_no_retry_can_help_is_set_aside_at_once_with_the_reason(
     product: Product, ana: Json, output: Reading, function: str, case: tuple[str, str]
 ) -> None:
     account, (body, reason) = product.account, case
@@ -138,7 +138,7 @@ def test_a_record_with_wrong_types_is_judged_by_what_is_left_of_it(
     ids=lambda says: says[0],
 )
 @pytest.mark.parametrize("read", ["GetUser", "ListMFADevices", "GetLoginProfile"])
-def test_an_event_that_iam_does_not_answer_is_tried_again_and_parked_at_last(
+def test_an_event_for_which_iam_never_answers_is_retried_and_then_set_aside(
     product: Product, ana: Json, output: Reading, read: str, says: tuple[str, int]
 ) -> None:
     account, (code, status) = product.account, says
@@ -171,7 +171,7 @@ def test_an_event_that_iam_answers_later_is_decided_then(
     assert decided(account) == {event_id("sign-in")}
 
 
-def test_a_batch_of_which_all_fails_is_no_error_of_the_function(
+def test_a_batch_in_which_every_message_fails_is_not_an_error_of_the_function(
     product: Product, account: Account, ana: Json
 ) -> None:
     account.calls.refused["dynamodb:GetItem"] = Refusal("ProvisionedThroughputExceededException")
@@ -179,7 +179,9 @@ def test_a_batch_of_which_all_fails_is_no_error_of_the_function(
     assert product.take("on_sign_in", *bodies) == list(bodies)
 
 
-def test_what_cannot_be_parked_is_left_to_the_queue(product: Product, account: Account) -> None:
+def test_a_message_that_cannot_be_set_aside_stays_in_the_queue(
+    product: Product, account: Account
+) -> None:
     account.calls.refused["sqs:SendMessage"] = Refusal("AccessDenied", status=403)
     assert product.take("on_sign_in", "no JSON") == ["no JSON"]
 
@@ -221,7 +223,7 @@ def test_a_mail_that_failed_goes_out_when_it_is_reopened_by_hand(
     assert statuses(account)[intent] == "sent"
 
 
-def test_a_user_without_an_address_in_the_allowed_domains_is_told_to_security_not_mailed(
+def test_a_user_without_an_allowed_address_is_reported_to_security_and_not_mailed(
     product: Product, account: Account
 ) -> None:
     product.default_mail_domain = ""
@@ -243,7 +245,7 @@ def test_a_user_without_an_address_in_the_allowed_domains_is_told_to_security_no
         ("iam:ListMFADevices", "AccessDenied"),
     ],
 )
-def test_what_cannot_be_sent_now_waits_longer_each_time_and_goes_out_in_the_end(
+def test_a_mail_that_cannot_be_sent_now_is_retried_at_growing_intervals(
     product: Product, account: Account, ana: Json, operation: str, code: str
 ) -> None:
     product.observe(sign_in(ana))
@@ -261,7 +263,7 @@ def test_what_cannot_be_sent_now_waits_longer_each_time_and_goes_out_in_the_end(
     assert account.calls.sent == {"mail guide": 1, "alert sign_in_without_mfa": 1}
 
 
-def test_what_goes_wrong_for_a_day_is_given_up_and_alarmed(
+def test_a_mail_that_fails_for_a_day_is_given_up_and_raises_an_alarm(
     product: Product, account: Account, ana: Json, output: Reading
 ) -> None:
     product.observe(sign_in(ana))
@@ -289,7 +291,7 @@ def test_what_goes_wrong_for_a_day_is_given_up_and_alarmed(
     ],
     ids=lambda value: f"{value.code}: {value.message}" if isinstance(value, Refusal) else None,
 )
-def test_what_is_no_fault_of_the_mail_waits_as_long_as_it_takes_and_loses_no_try(
+def test_an_error_that_is_not_about_the_mail_does_not_count_as_an_attempt(
     product: Product, account: Account, ana: Json, refusal: Refusal, minutes: int
 ) -> None:
     product.observe(sign_in(ana))
@@ -307,7 +309,7 @@ def test_what_is_no_fault_of_the_mail_waits_as_long_as_it_takes_and_loses_no_try
     assert account.calls.sent == {"mail guide": 1, "alert sign_in_without_mfa": 1}
 
 
-def test_what_waits_for_two_weeks_is_given_up_and_alarmed(
+def test_a_mail_that_waits_for_two_weeks_is_given_up_and_raises_an_alarm(
     product: Product, account: Account, ana: Json, output: Reading
 ) -> None:
     product.observe(sign_in(ana))
@@ -352,7 +354,7 @@ def test_a_recipient_whom_the_sandbox_of_ses_does_not_know_fails_alone(
     assert statuses(account)[f"mail-guide-F-{event_id('ana')}"] == "sent"
 
 
-def test_an_address_that_is_none_to_ses_is_marked_and_the_next_one_tried_at_once(
+def test_an_address_that_ses_finds_invalid_is_marked_and_the_next_one_is_used_at_once(
     product: Product, account: Account, ana: Json
 ) -> None:
     odd = "a..b@example.com"
@@ -371,7 +373,7 @@ def test_an_address_that_is_none_to_ses_is_marked_and_the_next_one_tried_at_once
     assert account.calls.sent["mail guide"] == 1
 
 
-def test_the_managers_copy_goes_to_him_whatever_becomes_of_the_users_address(
+def test_the_managers_copy_is_sent_even_if_the_users_address_is_invalid(
     product: Product, account: Account, ana: Json
 ) -> None:
     product.observe(sign_in(ana))
@@ -414,7 +416,7 @@ def test_the_managers_copy_goes_to_him_whatever_becomes_of_the_users_address(
     }
 
 
-def test_an_intent_that_fails_stays_due_and_is_logged_and_the_others_are_delivered(
+def test_a_failing_intent_stays_due_and_does_not_stop_the_others(
     product: Product, account: Account, ana: Json, output: Reading
 ) -> None:
     product.observe(sign_in(ana))
@@ -445,7 +447,7 @@ def test_a_record_of_the_stream_that_raises_is_tried_again_and_the_others_are_do
 
 
 @pytest.mark.parametrize("name", ["x" * 129, "x" * 3000, "no legal name!", "\u00e4"])
-def test_a_failed_removal_of_a_name_that_nobody_can_have_is_evidence_and_no_retry(
+def test_a_failed_removal_with_an_impossible_user_name_is_kept_and_not_retried(
     product: Product, account: Account, name: str
 ) -> None:
     """A caller may ask for any name, and the record of the failed call holds it."""
@@ -460,7 +462,7 @@ def test_a_failed_removal_of_a_name_that_nobody_can_have_is_evidence_and_no_retr
 @pytest.mark.parametrize(
     ("operation", "tries"), [("ses:SendEmail", 1), ("sns:Publish", 1), ("iam:GetUser", 3)]
 )
-def test_what_sends_is_tried_once_per_attempt_and_what_reads_three_times(
+def test_a_sending_call_is_made_once_and_a_reading_call_up_to_three_times(
     product: Product, account: Account, ana: Json, operation: str, tries: int
 ) -> None:
     """A lost answer may hide that the mail went out: trying again at once would send it again."""

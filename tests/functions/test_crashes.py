@@ -102,7 +102,7 @@ def test_a_crash_at_any_call_loses_nothing_and_repeats_nothing(
 def run(
     path: Path, product: Product, *, streaming: bool, crash: tuple[str, int] | None = None
 ) -> list[str]:
-    """Play a path to its end; gives the calls made."""
+    """Play a path to its end; return the calls made."""
     record = path.arrange(product)
     calls = product.account.calls
     match crash:
@@ -164,7 +164,7 @@ def check(path: Path, account: Account) -> None:
         assert entries == 1 + ends[event], "each event is history once, and so is each mail's end"
 
 
-def test_an_intent_whose_every_attempt_crashes_is_given_up_in_the_end_and_alarmed(
+def test_an_intent_whose_every_attempt_crashes_is_given_up_and_raises_an_alarm(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with opened(monkeypatch) as account:

@@ -80,12 +80,12 @@ def test_each_route_tells_what_it_answers_and_each_problem_by_its_own_media_type
             assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
 
 
-def test_calls_are_to_be_signed(described: Json) -> None:
+def test_every_route_requires_a_signed_call(described: Json) -> None:
     assert described["security"] == [{"sigv4": []}]
     assert described["components"]["securitySchemes"]["sigv4"]["name"] == "Authorization"
 
 
-def test_all_that_is_referred_to_is_described_and_all_that_is_described_is_used(
+def test_every_schema_that_is_used_is_defined_and_every_defined_one_is_used(
     described: Json,
 ) -> None:
     text = json.dumps(described)
@@ -94,7 +94,7 @@ def test_all_that_is_referred_to_is_described_and_all_that_is_described_is_used(
 
 
 @pytest.mark.parametrize("door", ["change_desk", "approval_desk"])
-def test_bodies_and_queries_say_what_they_take(product: Product, door: str) -> None:
+def test_bodies_and_queries_have_a_schema(product: Product, door: str) -> None:
     _, document = product.call(door, "GET", "/openapi.json", BOB)
     schemas = document["components"]["schemas"]
     for operation in _operations(document).values():
@@ -121,7 +121,7 @@ def test_request_is_shown_with_all_that_the_domain_knows_of_it() -> None:
 @pytest.mark.parametrize(
     "function", ["on_sign_in", "on_iam_change", "deliver", "remind", "expire", "quarantine"]
 )
-def test_no_function_but_the_desks_pays_for_the_resolver_at_its_cold_start(function: str) -> None:
+def test_function_without_a_url_does_not_import_the_resolver(function: str) -> None:
     asks = (
         "import sys, importlib.util\n"
         "import mfa_watcher.bootstrap\n"

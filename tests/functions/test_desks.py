@@ -39,12 +39,12 @@ def a_user(account: Account, name: str, *, device: bool = True) -> Person:
 
 
 def ask(product: Product, by: Person, path: str, body: Any = None, *, status: int = 200) -> Json:
-    """Ask at the requesters' door; gives the answer, which must have that status."""
+    """Call the change desk; return the answer, which must have that status."""
     return _ask(product, "change_desk", by, path, body, status)
 
 
 def decide(product: Product, by: Person, path: str, body: Any = None, *, status: int = 200) -> Json:
-    """Ask at the approvers' door."""
+    """Call the approval desk, likewise."""
     return _ask(product, "approval_desk", by, path, body, status)
 
 
@@ -61,7 +61,7 @@ def _ask(  # noqa: PLR0913, PLR0917 - what a call is made of
 
 
 def filed(product: Product, by: Person, details: Json | None = DETAILS, **more: str) -> str:
-    """File a request, with details unless they are None; gives its id."""
+    """File a request, with details unless they are None; return its id."""
     body: Json = {**({"details": details} if details else {}), **more}
     answer = ask(product, by, "/requests", body, status=201)
     return str(answer["request"]["id"])
@@ -75,7 +75,7 @@ def intents(account: Account) -> list[str]:
 # Asking ------------------------------------------------------------------------------------------
 
 
-def test_user_files_with_details_and_the_approvers_hear_of_it(
+def test_user_files_with_details_and_the_approvers_are_alerted(
     product: Product, account: Account, ana: Person
 ) -> None:
     answer = ask(product, ana, "/requests", {"details": DETAILS}, status=201)
@@ -98,7 +98,7 @@ def test_user_files_without_details_and_gives_them_later(
     assert intents(account) == ["request_opened", "request_waiting"]
 
 
-def test_service_desk_files_for_a_user_who_is_told(
+def test_service_desk_files_for_a_user_who_gets_a_mail(
     product: Product, account: Account, ana: Person
 ) -> None:
     request_id = filed(product, SUE, None, user_name="ana")
@@ -126,7 +126,7 @@ def test_second_request_is_refused_and_the_first_one_named(product: Product, ana
         assert request_id in problem["detail"]
 
 
-def test_details_given_again_change_nothing_and_tell_nobody(
+def test_the_same_details_again_change_nothing_and_notify_nobody(
     product: Product, account: Account, ana: Person
 ) -> None:
     request_id = filed(product, ana)
@@ -154,7 +154,7 @@ def test_devices_must_be_the_users_own(product: Product, ana: Person) -> None:
     assert PHONE in problem["detail"]
 
 
-def test_who_wants_no_new_device_must_keep_one(
+def test_a_request_for_no_new_device_must_keep_one(
     product: Product, account: Account, ana: Person
 ) -> None:
     account.enrol("ana", "tablet")
@@ -171,13 +171,13 @@ def test_user_without_a_device_has_nothing_to_change(product: Product, account: 
     assert account.items("") == []
 
 
-def test_service_desk_cannot_file_for_nobody_or_for_who_is_not_there(product: Product) -> None:
+def test_service_desk_must_name_a_user_who_exists(product: Product) -> None:
     assert "user_name" in ask(product, SUE, "/requests", {}, status=403)["detail"]
     problem = ask(product, SUE, "/requests", {"user_name": "nobody"}, status=404)
     assert problem["type"].endswith(":no-such-user")
 
 
-def test_name_that_went_to_another_user_files_nothing_for_him(
+def test_request_for_a_name_that_another_user_has_by_now_is_refused(
     product: Product, account: Account, ana: Person
 ) -> None:
     former = replace(ana, user_id="AIDAFORMER")
@@ -189,7 +189,7 @@ def test_name_that_went_to_another_user_files_nothing_for_him(
 
 
 @pytest.mark.parametrize(("step", "body"), [("", None), ("/details", DETAILS), ("/cancel", WORD)])
-def test_request_of_another_is_to_a_user_as_if_it_were_not_there(
+def test_request_of_another_user_is_answered_as_not_found(
     product: Product, account: Account, ana: Person, step: str, body: Json | None
 ) -> None:
     eve = a_user(account, "eve")
@@ -202,7 +202,7 @@ def test_request_of_another_is_to_a_user_as_if_it_were_not_there(
     )
 
 
-def test_user_sees_no_requests_but_his_own(product: Product, account: Account, ana: Person) -> None:
+def test_user_sees_only_their_own_requests(product: Product, account: Account, ana: Person) -> None:
     eve = a_user(account, "eve")
     request_id = filed(product, ana)
     assert ask(product, eve, "/requests") == {"requests": [], "cursor": None}
@@ -213,7 +213,7 @@ def test_user_sees_no_requests_but_his_own(product: Product, account: Account, a
         assert problem["detail"] == "you see your own requests only; leave `subject` out."
 
 
-def test_user_files_for_nobody_else_whether_there_is_such_a_user_or_not(
+def test_user_cannot_file_for_another_whether_that_user_exists_or_not(
     product: Product, account: Account, ana: Person
 ) -> None:
     eve = a_user(account, "eve")
@@ -234,7 +234,7 @@ def test_user_files_for_nobody_else_whether_there_is_such_a_user_or_not(
         ("/requests/PR-20260302-AAAAAAAA/cancel", WORD),
     ],
 )
-def test_session_of_any_other_role_is_not_served_at_the_requesters_door(
+def test_session_of_any_other_role_is_refused_by_the_change_desk(
     product: Product, path: str, body: Json | None
 ) -> None:
     problem = ask(product, STRANGER, path, body, status=403)
@@ -287,7 +287,7 @@ def test_rejection_tells_the_user_why(product: Product, account: Account, ana: P
 
 
 @pytest.mark.parametrize("step", ["approve", "reject"])
-def test_nobody_decides_about_same_person(product: Product, ana: Person, step: str) -> None:
+def test_nobody_decides_about_themselves(product: Product, ana: Person, step: str) -> None:
     request_id = filed(product, SUE, user_name="ana")
     session = member("Ana@example.com")
     for same_person in (ana, session):
@@ -297,7 +297,7 @@ def test_nobody_decides_about_same_person(product: Product, ana: Person, step: s
 
 
 @pytest.mark.parametrize("step", ["approve", "reject"])
-def test_nobody_decides_about_same_person_under_a_new_name(
+def test_nobody_decides_about_themselves_under_a_new_name(
     product: Product, account: Account, ana: Person, step: str
 ) -> None:
     request_id = filed(product, SUE, user_name="ana")
@@ -319,14 +319,16 @@ def test_nobody_decides_about_same_person_under_a_new_name(
 
 
 @pytest.mark.parametrize("step", ["approve", "reject"])
-def test_nobody_decides_about_what_he_asked_for(product: Product, ana: Person, step: str) -> None:
+def test_nobody_decides_about_a_request_that_they_filed(
+    product: Product, ana: Person, step: str
+) -> None:
     request_id = filed(product, SUE, user_name=ana.name)
     problem = decide(product, member("sue"), f"/requests/{request_id}/{step}", WORD, status=403)
     assert "sue asked for it" in problem["detail"]
 
 
 @pytest.mark.parametrize("step", ["approve", "reject"])
-def test_nobody_decides_about_what_he_tried(
+def test_nobody_decides_about_a_removal_that_they_tried(
     product: Product, account: Account, ana: Person, step: str
 ) -> None:
     bob = {**iam_user("bob", "AIDABOB"), "type": "AssumedRole", "arn": BOB.arn}
@@ -363,7 +365,7 @@ def test_approval_sent_twice_is_one_approval(
     assert account.items("") == before
 
 
-def test_details_changed_after_the_approver_read_them_void_his_click(
+def test_approval_of_details_that_have_changed_since_is_refused(
     product: Product, ana: Person
 ) -> None:
     request_id = filed(product, ana)
@@ -375,9 +377,7 @@ def test_details_changed_after_the_approver_read_them_void_his_click(
     decide(product, BOB, path, {**WORD, "version": read["version"] + 1})
 
 
-def test_of_two_approvers_at_once_one_is_told_that_the_other_was_faster(
-    product: Product, ana: Person
-) -> None:
+def test_of_two_simultaneous_decisions_the_second_is_refused(product: Product, ana: Person) -> None:
     request_id = filed(product, ana)
     path = f"/requests/{request_id}/approve"
     approving = Racing(product, "approval_desk", path, BOB, WORD)
@@ -385,7 +385,7 @@ def test_of_two_approvers_at_once_one_is_told_that_the_other_was_faster(
     assert decide(product, BOB, f"/requests/{request_id}")["request"]["state"] == "rejected"
 
 
-def test_of_two_who_file_for_a_user_at_once_one_is_told_that_the_other_was_faster(
+def test_of_two_simultaneous_filings_for_a_user_the_second_is_refused(
     product: Product, ana: Person
 ) -> None:
     filing = Racing(product, "change_desk", "/requests", ana, {"details": DETAILS})
@@ -450,7 +450,7 @@ def test_approval_of_devices_that_are_gone_says_so(
     assert "none of the devices" in problem["detail"]
 
 
-def test_without_an_answer_of_iam_nothing_is_decided(
+def test_while_iam_does_not_answer_nothing_is_decided(
     product: Product, account: Account, ana: Person
 ) -> None:
     request_id = filed(product, ana)
@@ -532,7 +532,7 @@ def test_expired_request_is_not_reopened_beside_a_later_one(
 
 
 @pytest.mark.parametrize("who", ["user", "service desk", "approver"])
-def test_user_is_told_of_every_cancellation_since_somebody_else_may_sit_at_his_keys(
+def test_user_is_mailed_about_every_cancellation_also_of_their_own(
     product: Product, account: Account, ana: Person, who: str
 ) -> None:
     path = f"/requests/{filed(product, ana)}/cancel"
@@ -549,7 +549,7 @@ def test_user_is_told_of_every_cancellation_since_somebody_else_may_sit_at_his_k
 
 
 @pytest.mark.parametrize("step", ["approve", "reject", "acknowledge", "reopen", "fulfil"])
-def test_what_needs_mfa_is_no_route_of_the_requesters_door(
+def test_the_change_desk_has_no_route_that_needs_mfa(
     product: Product, ana: Person, step: str
 ) -> None:
     for by in (ana, SUE):
@@ -558,12 +558,12 @@ def test_what_needs_mfa_is_no_route_of_the_requesters_door(
 
 
 @pytest.mark.parametrize("path", ["/requests", "/requests/PR-20260302-AAAAAAAA/details"])
-def test_approvers_do_not_ask_at_their_own_door(product: Product, path: str) -> None:
+def test_the_approval_desk_has_no_route_to_file_a_request(product: Product, path: str) -> None:
     assert decide(product, BOB, path, DETAILS, status=404)["type"].endswith(":no-such-route")
 
 
 @pytest.mark.parametrize("step", ["approve", "reject", "acknowledge", "reopen", "cancel"])
-def test_decision_about_a_request_that_is_not_there(product: Product, step: str) -> None:
+def test_decision_about_an_unknown_request_is_not_found(product: Product, step: str) -> None:
     for name in (
         "PR-20260302-AAAAAAAA",
         "x",
@@ -622,7 +622,7 @@ def test_long_history_shows_its_newest_part(
 
 
 def _several(product: Product, account: Account) -> list[str]:
-    """Requests of five users, a day apart; gives their ids, the newest first."""
+    """Requests of five users, a day apart; return their ids, the newest first."""
     found = []
     for number in range(5):
         person = a_user(account, f"user-{number}")
@@ -654,7 +654,7 @@ def test_list_comes_in_pages_without_a_gap_or_a_repetition(
     assert _ids(ask(product, SUE, "/requests")) == everybody
 
 
-def test_list_by_state_subject_and_age(product: Product, account: Account) -> None:
+def test_requests_are_listed_by_state_subject_and_age(product: Product, account: Account) -> None:
     newest, second, third, fourth, oldest = _several(product, account)
     for query, expected in {
         "state=submitted": [second, fourth],
@@ -684,12 +684,12 @@ def test_many_requests_of_one_moment_are_paged_like_any_others(
 @pytest.mark.parametrize(
     "cursor", ["x", "%00", "AAAA", "MjAyNg", "%F0%9F%94%91", "Li4vLi4v", "a" * 150]
 )
-def test_cursor_that_we_did_not_give_is_refused(product: Product, cursor: str) -> None:
+def test_cursor_that_the_desk_did_not_issue_is_refused(product: Product, cursor: str) -> None:
     problem = decide(product, BOB, f"/requests?cursor={cursor}", status=422)
     assert problem["type"].rpartition(":")[2] in {"invalid-cursor", "invalid"}
 
 
-def test_cursor_of_somebody_elses_list_shows_nothing_that_is_not_ones_own(
+def test_cursor_of_another_users_list_shows_only_ones_own_requests(
     product: Product, account: Account
 ) -> None:
     _several(product, account)
@@ -721,7 +721,7 @@ def test_query_that_is_not_as_described_says_which_part(product: Product, query:
     "moment", ["0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00", "5", "1999-12-31"]
 )
 @pytest.mark.parametrize("end", ["opened_from", "opened_before"])
-def test_moment_at_the_end_of_the_calendar_is_a_problem_and_no_error(
+def test_date_at_the_end_of_the_calendar_is_answered_with_a_problem(
     product: Product, end: str, moment: str
 ) -> None:
     problem = decide(product, BOB, f"/requests?{end}={moment}", status=422)
@@ -869,7 +869,7 @@ def test_identity_center_session_is_recorded_as_the_person_behind_it(
         ('{"reason": "fine", "version": "NaN"}', 422, "invalid"),
     ],
 )
-def test_body_that_is_no_word_is_a_problem_and_changes_nothing(  # noqa: PLR0913, PLR0917 - fixtures
+def test_invalid_body_is_answered_with_a_problem_and_changes_nothing(  # noqa: PLR0913, PLR0917 - fixtures
     product: Product, account: Account, ana: Person, body: str, status: int, problem: str
 ) -> None:
     request_id = filed(product, ana)
@@ -896,7 +896,7 @@ def test_body_that_is_no_word_is_a_problem_and_changes_nothing(  # noqa: PLR0913
         ({"body": 7}, 400),
     ],
 )
-def test_body_in_another_wrapping(
+def test_only_json_bodies_are_read_plain_or_in_base64(
     product: Product, ana: Person, changes: Json, status: int
 ) -> None:
     event = url_event("POST", f"/requests/{filed(product, ana)}/approve", BOB, WORD)
@@ -936,7 +936,9 @@ def test_hostile_text_goes_through_as_text(product: Product, account: Account, a
     assert {item["status"] for item in account.items("INTENT#")} <= {"sent", "skipped"}
 
 
-def test_name_with_every_character_that_iam_allows(product: Product, account: Account) -> None:
+def test_user_name_may_have_every_character_that_iam_allows(
+    product: Product, account: Account
+) -> None:
     odd = a_user(account, "a,b+c=d.e@f-g_h")
     request_id = filed(product, odd)
     query = f"subject={quote('a,b+c=d.e@f-g_h', safe='')}"
@@ -976,7 +978,7 @@ _QUERY = st.dictionaries(
     _QUERY,
     st.none() | _TEXT | _BODY.map(json.dumps),
 )
-def test_whatever_is_sent_is_answered_and_is_no_error_of_ours(  # noqa: PLR0913, PLR0917 - all parts of a call
+def test_no_input_makes_the_function_fail(  # noqa: PLR0913, PLR0917 - all parts of a call
     product: Product,
     function: str,
     method: str,
@@ -996,7 +998,7 @@ def test_whatever_is_sent_is_answered_and_is_no_error_of_ours(  # noqa: PLR0913,
 # What every answer and log line is ---------------------------------------------------------------
 
 
-def test_no_answer_is_kept_by_anybody(product: Product, ana: Person) -> None:
+def test_no_answer_may_be_cached(product: Product, ana: Person) -> None:
     for function, path in (
         ("change_desk", "/requests"),
         ("change_desk", "/x"),
@@ -1007,7 +1009,7 @@ def test_no_answer_is_kept_by_anybody(product: Product, ana: Person) -> None:
         assert headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_log_says_who_asked_what_and_nothing_that_was_in_it(
+def test_log_names_caller_and_route_and_nothing_of_the_body(
     product: Product,
     ana: Person,
     capsys: pytest.CaptureFixture[str],

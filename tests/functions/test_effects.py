@@ -63,7 +63,7 @@ def test_a_user_with_a_device_who_signed_in_without_it_is_left_alone(
     assert sent(product) == {}
 
 
-def test_console_access_is_welcomed_and_a_kept_password_is_told_to_security(
+def test_console_access_causes_a_welcome_and_a_kept_password_an_alert(
     product: Product, account: Account
 ) -> None:
     account.new_user("ana")
@@ -84,7 +84,7 @@ def test_the_first_sign_in_after_the_grant_is_expected_and_a_later_one_is_not(
     assert finding(account)["mailed"] in (["guide", "welcome"], ["welcome", "guide"])
 
 
-def test_enrolment_closes_the_finding_and_is_thanked_for(
+def test_enrolment_closes_the_finding_and_causes_a_thank_you(
     product: Product, account: Account, ana: Json
 ) -> None:
     product.observe(sign_in(ana))
@@ -95,7 +95,7 @@ def test_enrolment_closes_the_finding_and_is_thanked_for(
     assert sent(product) == {"alert sign_in_without_mfa": 1, "mail enrolled": 1}
 
 
-def test_a_denied_removal_opens_one_request_that_names_its_subject_and_tells_him(
+def test_a_denied_removal_opens_one_request_and_mails_its_subject(
     product: Product, account: Account, ana: Json
 ) -> None:
     account.enrol("ana")
@@ -123,7 +123,9 @@ def test_an_unapproved_removal_of_the_last_device_is_a_violation_and_a_finding(
     assert sent(product) == {"mail device_lost": 1, "alert removal_unapproved": 1}
 
 
-def test_off_boarding_is_quiet_and_closes_all(product: Product, account: Account) -> None:
+def test_off_boarding_notifies_nobody_and_closes_everything_about_the_user(
+    product: Product, account: Account
+) -> None:
     ana = iam_user("ana", account.new_user("ana"))
     product.observe(sign_in(ana), denied_removal(ana, "ana"))
     before = sent(product)
@@ -166,7 +168,7 @@ def test_a_key_only_user_is_left_alone(product: Product, account: Account) -> No
 # One name, two users -----------------------------------------------------------------------------
 
 
-def test_a_name_created_anew_ends_what_was_open_about_its_last_owner(
+def test_a_name_created_anew_closes_everything_about_its_last_owner(
     product: Product, account: Account
 ) -> None:
     old = account.new_user("ana")
@@ -180,7 +182,7 @@ def test_a_name_created_anew_ends_what_was_open_about_its_last_owner(
     assert users[new]["name"] == "ana"
 
 
-def test_a_late_record_of_a_users_creation_does_not_end_his_successor(
+def test_a_late_record_of_a_users_creation_does_not_mark_their_successor_as_gone(
     product: Product, account: Account
 ) -> None:
     new = account.new_user("ana")
@@ -209,7 +211,7 @@ def test_a_late_denied_attempt_of_a_deleted_user_opens_no_request(
     assert account.items("REQUEST#", "STATE") == []
 
 
-def test_a_user_who_only_seemed_gone_gets_his_finding_and_request_back(
+def test_a_user_who_only_seemed_gone_gets_their_finding_and_request_back(
     product: Product, account: Account, ana: Json
 ) -> None:
     product.observe(sign_in(ana), denied_removal(ana, "ana"))
@@ -235,7 +237,7 @@ def test_a_renamed_user_gets_the_mail_that_was_decided_before(
 # Going out ---------------------------------------------------------------------------------------
 
 
-def test_nothing_new_is_delivered_twice_by_stream_and_schedule(
+def test_an_intent_is_not_sent_by_both_deliver_and_redeliver(
     product: Product, account: Account, ana: Json
 ) -> None:
     product.observe(sign_in(ana))
@@ -247,7 +249,7 @@ def test_nothing_new_is_delivered_twice_by_stream_and_schedule(
     assert account.calls.sent == {"mail guide": 1, "alert sign_in_without_mfa": 1}
 
 
-def test_what_the_stream_lost_the_schedule_delivers(
+def test_an_intent_that_the_stream_lost_is_sent_by_redeliver(
     product: Product, account: Account, ana: Json
 ) -> None:
     product.observe(sign_in(ana))

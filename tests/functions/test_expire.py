@@ -38,7 +38,7 @@ def sent(product: Product) -> dict[str, int]:
 
 
 @pytest.mark.usefixtures("denied")
-def test_a_request_that_nobody_answers_is_asked_for_three_times_and_ended_with_a_word(
+def test_an_unanswered_request_gets_three_reminders_and_is_then_cancelled_with_a_mail(
     product: Product, account: Account
 ) -> None:
     went = {}
@@ -69,7 +69,7 @@ def test_a_schedule_that_fires_twice_or_an_hour_later_reminds_once(
     assert sent(product) == {"mail request_needs_details": 1}
 
 
-def test_a_violation_comes_back_every_week(product: Product, account: Account) -> None:
+def test_a_violation_is_alerted_again_every_week(product: Product, account: Account) -> None:
     account.new_user("ana", device=True)
     product.observe(about("DeactivateMFADevice", "ana", serialNumber=PHONE))
     sent(product)
@@ -83,7 +83,7 @@ def test_a_violation_comes_back_every_week(product: Product, account: Account) -
     assert request_of(account)["state"] == "open"
 
 
-def test_an_approval_that_nobody_carries_out_expires_and_is_told(
+def test_an_approval_that_is_not_fulfilled_expires_and_is_notified(
     product: Product, account: Account
 ) -> None:
     request = approved(product)
@@ -97,7 +97,7 @@ def test_an_approval_that_nobody_carries_out_expires_and_is_told(
     assert (status, "expired" in problem["detail"]) == (409, True)
 
 
-def test_who_has_no_new_device_in_time_is_told_to_security_once_and_the_device_still_closes_it(
+def test_a_missing_new_device_is_alerted_once_and_closes_the_request_when_it_comes(
     product: Product, account: Account
 ) -> None:
     request = approved(product)
@@ -115,7 +115,7 @@ def test_who_has_no_new_device_in_time_is_told_to_security_once_and_the_device_s
     assert sent(product) == {"mail enrolled": 1}
 
 
-def test_a_new_device_of_which_no_event_came_closes_the_request_when_it_is_due(
+def test_a_new_device_without_an_event_closes_the_request_when_it_is_due(
     product: Product, account: Account
 ) -> None:
     assert fulfil(product, approved(product))[0] == 200
@@ -128,7 +128,7 @@ def test_a_new_device_of_which_no_event_came_closes_the_request_when_it_is_due(
 
 
 @pytest.mark.usefixtures("denied")
-def test_a_user_who_is_gone_is_reminded_of_nothing(product: Product, account: Account) -> None:
+def test_a_user_who_is_gone_gets_no_reminder(product: Product, account: Account) -> None:
     account.iam.deactivate_mfa_device(UserName="ana", SerialNumber=serial_of(account))
     account.iam.delete_login_profile(UserName="ana")
     account.iam.delete_user(UserName="ana")
@@ -144,7 +144,7 @@ def serial_of(account: Account) -> str:
 
 
 @pytest.mark.usefixtures("denied")
-def test_a_request_whose_user_iam_does_not_tell_of_stays_due_and_the_others_are_looked_at(
+def test_a_request_whose_user_cannot_be_read_stays_due_and_the_others_are_evaluated(
     product: Product, account: Account
 ) -> None:
     bob = iam_user("bob", account.new_user("bob", device=True))
@@ -169,7 +169,7 @@ def test_a_run_that_has_no_time_left_leaves_the_rest_due(
     assert product.expire() == {"decided": 1}
 
 
-def test_of_two_who_meet_at_a_request_one_changes_nothing(
+def test_of_two_simultaneous_runs_one_changes_nothing(
     product: Product, account: Account, denied: Json
 ) -> None:
     account.clock.move(2 * DAY)
@@ -220,7 +220,7 @@ def overdue(product: Product) -> timedelta:
         (overdue, {"alert enrolment_overdue": 1}, "fulfilled"),
     ],
 )
-def test_a_crash_at_any_call_loses_nothing_and_tells_nothing_twice(
+def test_a_crash_at_any_call_loses_nothing_and_notifies_nobody_twice(
     arrange: Callable[[Product], timedelta],
     told: dict[str, int],
     state: str,

@@ -88,7 +88,7 @@ def test_a_device_is_deactivated_and_only_a_virtual_one_deleted(
     assert Ana.of(account).devices == frozenset()
 
 
-def test_devices_that_are_kept_stay_and_so_does_the_protection(
+def test_devices_that_are_kept_stay_and_the_user_stays_protected(
     product: Product, account: Account
 ) -> None:
     request = approved(product, (PHONE, HARDWARE, FIDO), kept=(TABLET, PASSKEY))
@@ -115,7 +115,7 @@ def test_other_users_devices_and_passwords_are_never_touched(
     assert (after.devices, after.password) == (before.devices, before.password)
 
 
-def test_a_virtual_device_that_another_user_has_by_now_stays_his(
+def test_a_virtual_device_that_another_user_has_by_now_is_not_deleted(
     product: Product, account: Account
 ) -> None:
     request = approved(product)
@@ -132,7 +132,7 @@ def test_a_virtual_device_that_another_user_has_by_now_stays_his(
     ]
 
 
-def test_a_device_that_iam_has_not_yet_let_go_of_is_deleted_by_the_next_call(
+def test_a_device_that_iam_still_shows_as_assigned_is_deleted_by_the_next_call(
     product: Product, account: Account
 ) -> None:
     request = approved(product)
@@ -148,7 +148,7 @@ def test_a_device_that_iam_has_not_yet_let_go_of_is_deleted_by_the_next_call(
 
 
 @pytest.mark.parametrize("deleted", [False, True])
-def test_a_device_that_is_gone_already_counts_as_done(
+def test_a_device_that_is_gone_already_counts_as_removed(
     product: Product, account: Account, *, deleted: bool
 ) -> None:
     request = approved(product, (PHONE, HARDWARE))
@@ -180,7 +180,7 @@ def test_the_request_waits_for_the_new_device_and_the_finding_opens_by_its_cause
     assert opened["due_at"] == "2026-03-03T12:00:00Z"
 
 
-def test_the_user_and_security_are_told_once_each(product: Product, account: Account) -> None:
+def test_the_user_gets_one_mail_and_security_one_alert(product: Product, account: Account) -> None:
     request = approved(product)
     fulfil(product, request)
     product.deliver()
@@ -230,7 +230,7 @@ def test_a_new_password_satisfies_the_accounts_own_policy(
 # --- once more ---
 
 
-def test_a_lost_answer_is_made_good_by_calling_again_for_another_password(
+def test_after_a_lost_answer_another_call_sets_another_password(
     product: Product, account: Account
 ) -> None:
     request = approved(product)
@@ -283,7 +283,7 @@ def untouched(account: Account) -> bool:
     [BOB],
     ids=["who approved it"],
 )
-def test_who_approved_a_request_may_carry_it_out(product: Product, by: Person) -> None:
+def test_the_approver_of_a_request_may_fulfil_it(product: Product, by: Person) -> None:
     assert fulfil(product, approved(product), by)[0] == 200
 
 
@@ -296,7 +296,9 @@ def test_who_approved_a_request_may_carry_it_out(product: Product, by: Person) -
     ],
     ids=["who filed it", "the subject's session", "the subject's name"],
 )
-def test_whoever_is_involved_may_not(product: Product, account: Account, by: Person) -> None:
+def test_a_person_who_is_involved_may_not_fulfil_it(
+    product: Product, account: Account, by: Person
+) -> None:
     status, problem = fulfil(product, approved(product), by)
     assert (status, problem["title"]) == (403, "Another person must do this")
     assert untouched(account)
@@ -308,12 +310,14 @@ def test_a_request_that_is_not_there_is_not_found(product: Product) -> None:
 
 
 @pytest.mark.parametrize("path", ["/requests/" + "x" * 3000 + "/fulfil", "/requests//fulfil"])
-def test_an_odd_id_is_no_error_of_ours(product: Product, path: str) -> None:
+def test_an_invalid_id_does_not_make_the_function_fail(product: Product, path: str) -> None:
     status, _ = product.call("fulfil", "POST", path, CARLA)
     assert status in {404, 422}
 
 
-def test_a_window_that_is_over_stays_over(product: Product, account: Account) -> None:
+def test_a_request_cannot_be_fulfilled_after_its_approval_has_expired(
+    product: Product, account: Account
+) -> None:
     request = approved(product)
     account.clock.move(timedelta(hours=24))
     status, problem = fulfil(product, request)
@@ -322,7 +326,7 @@ def test_a_window_that_is_over_stays_over(product: Product, account: Account) ->
     assert untouched(account)
 
 
-def test_a_user_without_a_password_is_told_of_before_anything_is_taken(
+def test_a_user_without_a_password_is_refused_before_any_device_is_removed(
     product: Product, account: Account
 ) -> None:
     request = approved(product, password=False)
@@ -338,7 +342,7 @@ def test_a_user_without_a_password_is_told_of_before_anything_is_taken(
     assert fulfil(product, request, DORA)[0] == 200
 
 
-def test_a_request_that_a_policy_forbids_to_carry_out_can_be_rejected_still(
+def test_a_request_whose_fulfilment_a_policy_denies_can_still_be_rejected(
     product: Product, account: Account
 ) -> None:
     request = approved(product)
@@ -351,7 +355,7 @@ def test_a_request_that_a_policy_forbids_to_carry_out_can_be_rejected_still(
     assert after.rejected(BOB, "Not in this account", account.clock()).state == "rejected"
 
 
-def test_a_request_that_may_be_carried_out_in_part_cannot_be_rejected(
+def test_a_request_that_may_be_fulfilled_in_part_cannot_be_rejected(
     product: Product, account: Account
 ) -> None:
     request = approved(product)
@@ -361,9 +365,7 @@ def test_a_request_that_may_be_carried_out_in_part_cannot_be_rejected(
         request_now(account, request).rejected(BOB, "Not now", account.clock())
 
 
-def test_a_user_who_was_made_anew_under_the_same_name_is_another(
-    product: Product, account: Account
-) -> None:
+def test_another_user_with_the_same_name_is_not_touched(product: Product, account: Account) -> None:
     request = approved(product)
     account.iam.deactivate_mfa_device(UserName="ana", SerialNumber=PHONE)
     account.iam.delete_virtual_mfa_device(SerialNumber=PHONE)
@@ -378,7 +380,7 @@ def test_a_user_who_was_made_anew_under_the_same_name_is_another(
     assert Ana.of(account) == before
 
 
-def test_who_gets_the_name_midway_keeps_device_and_password(
+def test_a_user_who_gets_the_name_during_a_fulfilment_keeps_device_and_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     number, made = 0, [""]
@@ -409,7 +411,7 @@ def pass_the_name_on(account: Account) -> None:
     give_device(account, "ana", HARDWARE)
 
 
-def test_a_password_that_is_taken_away_midway_is_told_and_the_steps_are_kept(
+def test_a_password_deleted_during_a_fulfilment_is_reported_and_the_steps_are_kept(
     product: Product, account: Account
 ) -> None:
     request = approved(product, (HARDWARE,))
@@ -428,9 +430,7 @@ def test_a_password_that_is_taken_away_midway_is_told_and_the_steps_are_kept(
     assert fulfil(product, request, DORA)[0] == 200
 
 
-def test_a_user_who_was_renamed_is_found_by_the_name_that_is_known(
-    product: Product, account: Account
-) -> None:
+def test_a_renamed_user_is_found_by_the_known_name(product: Product, account: Account) -> None:
     request = approved(product)
     account.iam.update_user(UserName="ana", NewUserName="anna")
     status, _ = fulfil(product, request)
@@ -442,7 +442,7 @@ def test_a_user_who_was_renamed_is_found_by_the_name_that_is_known(
     assert (status, answer["user_name"]) == (200, "anna")
 
 
-def test_whoever_was_renamed_is_whom_it_is_about_under_the_new_name_too(
+def test_nobody_fulfils_a_request_about_themselves_under_a_new_name(
     product: Product, account: Account
 ) -> None:
     request = approved(product)
@@ -455,9 +455,7 @@ def test_whoever_was_renamed_is_whom_it_is_about_under_the_new_name_too(
     assert request_now(account, request).fulfilment is None
 
 
-def test_nobody_else_carries_a_request_out_while_somebody_holds_it(
-    product: Product, account: Account
-) -> None:
+def test_only_one_call_at_a_time_may_fulfil_a_request(product: Product, account: Account) -> None:
     request = approved(product)
     account.calls.refused["iam:UpdateLoginProfile"] = Refusal("Throttling")
     number = calls_until(account, "iam:GetLoginProfile")
@@ -496,7 +494,7 @@ def calls_of_a_plain_run() -> list[str]:
     ]
 
 
-def test_a_violation_meanwhile_ends_the_carrying_out(product: Product, account: Account) -> None:
+def test_a_violation_meanwhile_ends_the_fulfilment(product: Product, account: Account) -> None:
     request = approved(product, (PHONE, HARDWARE))
 
     def remove() -> None:
@@ -555,5 +553,5 @@ def test_the_desk_describes_its_one_step_and_how_it_may_fail(product: Product) -
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/requests"), ("POST", "/requests/PR-1/approve"), ("GET", "/")]
 )
-def test_nothing_else_is_done_here(product: Product, method: str, path: str) -> None:
+def test_fulfil_has_no_other_route(product: Product, method: str, path: str) -> None:
     assert product.call("fulfil", method, path, CARLA)[0] == 404

@@ -61,7 +61,7 @@ def calls_of_a_plain_run(
 @pytest.mark.parametrize("again", [CARLA, DORA], ids=["at once", "another, when the lease is over"])
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize(("devices", "kept"), CASES.values(), ids=CASES)
-def test_a_crash_at_any_call_and_another_call_end_in_the_same_place(
+def test_a_crash_at_any_call_and_a_second_try_lead_to_the_same_result(
     devices: tuple[str, ...],
     kept: tuple[str, ...],
     moment: str,
@@ -128,7 +128,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("code", REFUSALS)
 @pytest.mark.parametrize("call", CHANGES)
-def test_what_iam_refuses_is_a_problem_that_says_what_to_do_and_how_far_it_is(
+def test_a_call_that_iam_refuses_is_a_problem_with_the_remedy_and_the_steps_done(
     call: str, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(monkeypatch) as account:
@@ -150,7 +150,9 @@ READS = ("GetUser", "GetLoginProfile", "GetAccountPasswordPolicy", "ListMFADevic
 
 
 @pytest.mark.parametrize("call", READS)
-def test_what_iam_does_not_answer_is_one_too(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_that_iam_does_not_answer_is_a_problem_too(
+    call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with opened(monkeypatch) as account:
         product = Product(account, monkeypatch)
         request = approved(product)
@@ -211,7 +213,7 @@ def test_of_two_calls_at_once_the_last_answer_has_the_password_that_is_valid(
     assert number > 15
 
 
-def test_cloudtrails_records_of_it_are_no_violation_whenever_they_come(
+def test_the_records_of_a_fulfilment_are_never_a_violation_whenever_they_come(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     number, raced = 0, True

@@ -51,7 +51,7 @@ def steps(serial: str = PHONE) -> list[Json]:
 
 
 def enrolment(account: Account, request: ChangeRequest) -> list[Json]:
-    """Let the user sign in with the new password and enrol; gives the records."""
+    """Let the user sign in with the new password and enrol; return the records."""
     ana = iam_user("ana", request.subject.user_id)
     at = NOW + 10 * MINUTE
     asked = {"userName": "ana", "serialNumber": account.enrol("ana", "new")}
@@ -66,14 +66,14 @@ def states(account: Account) -> list[str]:
 
 
 def told(product: Product) -> set[str]:
-    """Deliver; gives what went out, which is nothing twice."""
+    """Deliver; return what went out, which is nothing twice."""
     assert product.deliver() == []
     sent = product.account.calls.sent
     assert set(sent.values()) <= {1}
     return set(sent)
 
 
-def test_the_records_of_a_carrying_out_end_the_same_in_every_order(
+def test_the_records_of_a_fulfilment_lead_to_the_same_result_in_every_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     random = Random(4)  # noqa: S311 - orders, no secrets
@@ -97,7 +97,7 @@ def test_the_records_of_a_carrying_out_end_the_same_in_every_order(
             assert len(evidence) == 3, order
 
 
-def test_what_comes_late_is_no_violation_of_a_request_that_was_made_since(
+def test_a_late_record_of_a_fulfilment_is_no_violation_of_a_newer_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with opened(monkeypatch) as account:
@@ -114,7 +114,7 @@ def test_what_comes_late_is_no_violation_of_a_request_that_was_made_since(
         assert "alert removal_unapproved" not in told(product)
 
 
-def test_what_is_later_by_two_requests_is_no_violation_of_the_third(
+def test_a_record_of_a_fulfilment_two_requests_ago_is_no_violation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with opened(monkeypatch) as account:
@@ -133,7 +133,7 @@ def test_what_is_later_by_two_requests_is_no_violation_of_the_third(
         assert not any(item.get("violation") for item in account.items("REQUEST#", "STATE"))
 
 
-def test_what_comes_late_is_no_violation_of_another_who_got_the_name_since(
+def test_a_late_record_of_a_fulfilment_is_no_violation_for_the_next_owner_of_the_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with opened(monkeypatch) as account:
@@ -151,7 +151,7 @@ def test_what_comes_late_is_no_violation_of_another_who_got_the_name_since(
 def during_each_call(
     monkeypatch: pytest.MonkeyPatch, happens: Callable[[Product], object]
 ) -> Iterator[tuple[int, list[str], set[str]]]:
-    """Fulfil, with something happening right before each call in turn; gives what it led to."""
+    """Fulfil, with something happening right before each call in turn; return what it led to."""
     calls = fulfilled_with(monkeypatch, None, happens)[0]
     for number in range(2, calls + 1):  # before the first, nothing is begun
         yield fulfilled_with(monkeypatch, number, happens)[1:]
@@ -169,7 +169,7 @@ def fulfilled_with(
         return len(account.calls.made), status, states(account), told(product)
 
 
-def test_records_that_overtake_the_end_of_the_carrying_out_are_taken_for_what_they_are(
+def test_records_that_arrive_before_the_fulfilment_ends_are_no_violation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def first_step_seen(product: Product) -> None:
@@ -182,7 +182,7 @@ def test_records_that_overtake_the_end_of_the_carrying_out_are_taken_for_what_th
         assert sent <= {"alert request_fulfilled", "mail request_fulfilled"}
 
 
-def test_a_denied_attempt_in_the_midst_of_a_carrying_out_joins_and_stops_nothing(
+def test_a_denied_attempt_during_a_fulfilment_joins_and_does_not_stop_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for status, state, sent in during_each_call(
@@ -192,7 +192,7 @@ def test_a_denied_attempt_in_the_midst_of_a_carrying_out_joins_and_stops_nothing
         assert {"alert removal_denied", "alert request_fulfilled"} <= sent
 
 
-def test_a_violation_in_the_midst_of_a_carrying_out_stops_it_and_stays_open(
+def test_a_violation_during_a_fulfilment_stops_it_and_stays_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def violation(product: Product) -> None:

@@ -105,7 +105,7 @@ def test_a_hard_bounce_marks_the_address_and_the_next_one_gets_the_mail(
     }
 
 
-def test_when_no_address_is_left_the_mail_ends_and_the_user_is_out_of_reach(
+def test_when_no_address_is_left_the_mail_ends_and_the_user_is_unreachable(
     product: Product, account: Account, mailed: SentMail
 ) -> None:
     product.report(mailed.envelope("Bounce"))
@@ -119,7 +119,7 @@ def test_when_no_address_is_left_the_mail_ends_and_the_user_is_out_of_reach(
     assert account.calls.sent["alert mail_undeliverable"] == 1, "security hears of a user once"
 
 
-def test_who_has_enrolled_meanwhile_does_not_get_the_mail_again(
+def test_a_user_who_enrolled_meanwhile_does_not_get_the_mail_again(
     product: Product, account: Account, mailed: SentMail
 ) -> None:
     account.enrol("ana")
@@ -147,7 +147,7 @@ def test_a_complaint_marks_the_address_and_sends_nothing_again(
         (("Reject", {}), "rejected"),
     ],
 )
-def test_what_may_pass_is_history_alone(
+def test_a_temporary_failure_is_only_recorded_in_the_history(
     product: Product, account: Account, mailed: SentMail, report: tuple[str, Json], noted: str
 ) -> None:
     kind, about = report
@@ -158,7 +158,7 @@ def test_what_may_pass_is_history_alone(
 
 
 @pytest.mark.parametrize("order", [*permutations(["Send", "Delivery", "Bounce"])])
-def test_reports_in_any_order_and_twice_leave_the_same(
+def test_reports_in_any_order_and_twice_lead_to_the_same_result(
     product: Product, account: Account, mailed: SentMail, order: tuple[str, ...]
 ) -> None:
     for kind in (*order, *reversed(order)):
@@ -178,7 +178,7 @@ def status(account: Account, intent_id: str = GUIDE) -> str:
 
 
 @pytest.mark.parametrize("kind", ["Send", "Delivery"])
-def test_a_mail_that_ses_took_from_a_dying_function_is_not_sent_again(
+def test_a_mail_that_ses_accepted_before_the_function_crashed_is_not_sent_again(
     product: Product, account: Account, ana: Json, kind: str
 ) -> None:
     product.observe(sign_in(ana))
@@ -210,7 +210,7 @@ def test_a_mail_whose_answer_was_lost_is_not_sent_again(
     assert product.redeliver() == {}
 
 
-def test_a_report_that_is_quicker_than_the_sender_is_no_error_to_it(
+def test_a_report_that_arrives_before_the_sender_is_done_does_not_make_it_fail(
     product: Product, account: Account, ana: Json, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mark = DynamoOutbox.mark_sent
@@ -312,7 +312,7 @@ def test_a_report_from_before_what_is_remembered_is_set_aside(
     assert outcome(account) is None
 
 
-def test_a_table_out_of_reach_is_tried_again_and_parked_in_the_end(
+def test_while_the_table_is_unreachable_a_report_is_retried_and_then_set_aside(
     product: Product, account: Account, mailed: SentMail
 ) -> None:
     account.calls.refused["dynamodb:GetItem"] = Refusal("InternalServerError", status=500)
@@ -321,7 +321,7 @@ def test_a_table_out_of_reach_is_tried_again_and_parked_in_the_end(
     assert len(account.parked("MailFeedbackDeadLetters")) == 1
 
 
-def test_logs_follow_the_mail_back_to_its_event_and_name_no_address(
+def test_logs_link_the_mail_to_its_event_and_contain_no_address(
     product: Product, mailed: SentMail, output: Reading
 ) -> None:
     output()
@@ -335,7 +335,7 @@ def test_logs_follow_the_mail_back_to_its_event_and_name_no_address(
     assert written.metrics["Mails_bounced"] == 1
 
 
-def test_outcomes_that_ses_reports_are_all_ones_we_know() -> None:
+def test_every_outcome_that_ses_reports_is_known() -> None:
     assert {one.value for one in MailOutcome} == {
         "sent",
         "delayed",

@@ -102,7 +102,7 @@ def test_mail_and_alert_name_the_members_own_account(
     assert ACCOUNT not in text
 
 
-def test_two_accounts_users_of_one_name_are_two(
+def test_users_with_the_same_name_in_two_accounts_are_two_users(
     product: Product, account: Account, member: Account, mia: Json
 ) -> None:
     at_home = iam_user("mia", account.iam.get_user(UserName="mia")["User"]["UserId"])
@@ -154,7 +154,7 @@ def test_an_event_of_an_account_that_is_not_watched_is_set_aside_with_the_reason
     assert roles_entered(account) == []
 
 
-def test_a_member_that_lets_nobody_in_is_named_with_what_to_deploy(
+def test_a_member_that_refuses_the_role_is_named_with_what_to_deploy(
     product: Product, account: Account, mia: Json
 ) -> None:
     account.calls.refused["sts:AssumeRole"] = Refusal("AccessDenied", status=403)
@@ -169,7 +169,7 @@ def test_a_member_that_lets_nobody_in_is_named_with_what_to_deploy(
     assert f"HubAccountId={ACCOUNT}" in reason
 
 
-def test_once_the_role_is_there_the_event_is_decided_as_if_nothing_had_been(
+def test_once_the_role_exists_the_event_is_decided_normally(
     product: Product, account: Account, mia: Json
 ) -> None:
     account.calls.refused["sts:AssumeRole"] = Refusal("AccessDenied", status=403)
@@ -181,7 +181,7 @@ def test_once_the_role_is_there_the_event_is_decided_as_if_nothing_had_been(
     assert sent(product)["mail guide"] == 1
 
 
-def test_a_member_is_entered_once_for_many_events(
+def test_the_role_in_a_member_is_assumed_once_for_many_events(
     product: Product, account: Account, member: Account
 ) -> None:
     def someone_signs_in(name: str) -> None:
@@ -197,7 +197,7 @@ def test_a_member_is_entered_once_for_many_events(
     assert len(roles_entered(account)) == 1
 
 
-def test_an_alert_of_a_member_that_cannot_be_asked_its_alias_bears_its_number(
+def test_an_alert_about_a_member_whose_alias_is_unknown_has_its_number(
     product: Product, account: Account, mia: Json
 ) -> None:
     product.observe(there(iam_call("DeleteAccountPasswordPolicy", mia)))
@@ -208,7 +208,7 @@ def test_an_alert_of_a_member_that_cannot_be_asked_its_alias_bears_its_number(
     assert f"Account:          {MEMBER}" in alert["Message"]
 
 
-def test_alerts_that_are_told_together_each_name_their_account(
+def test_each_alert_in_a_digest_names_its_account(
     product: Product, account: Account, mia: Json
 ) -> None:
     product.digest_seconds = 60
@@ -257,13 +257,13 @@ def go_on_for(product: Product, days: int) -> dict[str, int]:
     return last
 
 
-def test_a_member_who_does_not_enrol_is_reminded(product: Product, mia: Json) -> None:
+def test_a_members_user_who_does_not_enrol_is_reminded(product: Product, mia: Json) -> None:
     product.observe(there(sign_in(mia)))
     sent(product)
     assert go_on_for(product, 1) == {"mail reminder": 1}
 
 
-def test_a_member_who_enrolled_unseen_is_not_reminded(
+def test_a_members_user_who_enrolled_without_an_event_is_not_reminded(
     product: Product, account: Account, member: Account, mia: Json
 ) -> None:
     product.observe(there(sign_in(mia)))
@@ -274,7 +274,7 @@ def test_a_member_who_enrolled_unseen_is_not_reminded(
     assert user["finding"]["closure"] == "enrolled"
 
 
-def test_users_out_of_reach_are_told_account_by_account(
+def test_unreachable_users_are_reported_for_each_account(
     product: Product, account: Account, member: Account
 ) -> None:
     product.default_mail_domain = ""
@@ -317,7 +317,7 @@ def test_nobody_in_a_member_is_quarantined_unless_that_is_switched_on(
     assert quarantined_names(member) == []
 
 
-def test_a_member_who_does_not_enrol_is_shut_in_by_the_role_for_that_and_let_out(
+def test_a_members_user_is_quarantined_and_released_by_the_quarantine_role(
     product: Product, account: Account, member: Account, mia: Json, quarantine: str
 ) -> None:
     product.quarantines_members = "yes"
@@ -338,7 +338,7 @@ def test_a_member_who_does_not_enrol_is_shut_in_by_the_role_for_that_and_let_out
     assert quarantined_names(member) == []
 
 
-def test_one_account_out_of_reach_does_not_keep_the_others_from_their_reminders(
+def test_an_unreachable_account_does_not_stop_the_reminders_of_the_others(
     product: Product, account: Account, mia: Json
 ) -> None:
     ana = iam_user("ana", account.new_user("ana"))
@@ -353,7 +353,7 @@ def test_one_account_out_of_reach_does_not_keep_the_others_from_their_reminders(
     assert sent(product) == {"mail reminder": 1}
 
 
-def test_what_is_logged_of_a_member_out_of_reach_names_it(
+def test_the_log_names_an_unreachable_member(
     product: Product, account: Account, mia: Json, output: Callable[[], Output]
 ) -> None:
     account.calls.refused["sts:AssumeRole"] = Refusal("AccessDenied", status=403)
@@ -392,7 +392,7 @@ def test_an_organization_that_cannot_be_asked_makes_the_event_wait(
     assert "name the members in MemberAccounts" in attributes["reason"]
 
 
-def test_the_desk_exempts_a_members_user_whom_the_watcher_knows(
+def test_the_command_exempts_a_members_user_whom_the_watcher_knows(
     product: Product, account: Account, mia: Json
 ) -> None:
     product.observe(there(sign_in(mia)))

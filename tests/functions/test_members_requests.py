@@ -98,7 +98,7 @@ def entered(account: Account) -> set[str]:
 
 
 def removal(account: Account, by_role: str, of: str = MEMBER) -> Json:
-    """Give the record of a removal of mia's phone by a session of a role in the member account."""
+    """Return the record of a removal of mia's phone by a role of a member account."""
     identity = {
         "type": "AssumedRole",
         "principalId": "AROAFULFIL:mfa-watcher",
@@ -122,7 +122,7 @@ def removal(account: Account, by_role: str, of: str = MEMBER) -> Json:
 # Who is served ------------------------------------------------------------------------------------
 
 
-def test_a_members_user_files_and_sees_a_request_about_himself(
+def test_a_members_user_files_and_sees_their_own_request(
     product: Product, account: Account, mia: Person
 ) -> None:
     id_ = filed(product, mia)
@@ -146,7 +146,7 @@ def test_users_of_one_name_in_two_accounts_do_not_see_each_others_requests(
 
 
 @pytest.mark.usefixtures("member")
-def test_nobody_of_an_account_that_is_not_watched_is_served(product: Product) -> None:
+def test_a_caller_from_an_account_that_is_not_watched_is_refused(product: Product) -> None:
     eve = Person(f"arn:aws:iam::{STRANGER}:user/mia", "AIDAEVE", STRANGER)
     answer = refused(product, eve)
     assert answer["status"] == 403
@@ -154,7 +154,7 @@ def test_nobody_of_an_account_that_is_not_watched_is_served(product: Product) ->
 
 
 @pytest.mark.parametrize("function", ["approval_desk", "fulfil"])
-def test_approvers_are_of_the_hubs_own_account(
+def test_only_callers_of_the_hub_account_may_approve(
     product: Product, mia: Person, function: str
 ) -> None:
     id_ = filed(product, mia)
@@ -166,7 +166,7 @@ def test_approvers_are_of_the_hubs_own_account(
         assert f"only callers of account {ACCOUNT} are served" in answer["detail"].lower()
 
 
-def test_a_role_that_is_called_as_the_service_desks_in_a_member_is_nobody(
+def test_a_members_role_with_the_service_desks_name_has_no_rights(
     product: Product, mia: Person
 ) -> None:
     arn = f"arn:aws:sts::{MEMBER}:assumed-role/ServiceDesk/sue"
@@ -176,7 +176,7 @@ def test_a_role_that_is_called_as_the_service_desks_in_a_member_is_nobody(
     assert refused(product, impostor, "/requests", {"user_name": "mia"})["status"] == 403
 
 
-def test_while_the_organization_cannot_be_asked_its_users_are_to_come_again(
+def test_while_the_organization_cannot_be_read_its_users_are_asked_to_try_again(
     product: Product, account: Account, mia: Person
 ) -> None:
     product.members = ""
@@ -205,13 +205,13 @@ def test_without_a_number_the_service_desk_means_the_hubs_own_account(
 
 
 @pytest.mark.usefixtures("mia")
-def test_the_service_desk_is_told_of_an_account_that_is_not_watched(product: Product) -> None:
+def test_filing_for_an_account_that_is_not_watched_is_refused(product: Product) -> None:
     answer = refused(product, SUE, "/requests", {"user_name": "mia", "account_id": STRANGER})
     assert answer["status"] == 404
     assert f"account {STRANGER} is not watched" in answer["detail"].lower()
 
 
-def test_a_user_files_in_no_account_but_his_own(
+def test_a_user_cannot_file_in_another_account(
     product: Product, account: Account, mia: Person
 ) -> None:
     for by, other in ((mia, ACCOUNT), (at_home(account), MEMBER)):
@@ -223,7 +223,7 @@ def test_a_user_files_in_no_account_but_his_own(
 # Carrying out -------------------------------------------------------------------------------------
 
 
-def test_a_members_request_is_carried_out_by_the_role_for_that_in_that_account(
+def test_a_members_request_is_fulfilled_by_the_fulfil_role_of_that_account(
     product: Product, account: Account, member: Account, mia: Person
 ) -> None:
     id_ = approved(product, mia)
@@ -237,7 +237,7 @@ def test_a_members_request_is_carried_out_by_the_role_for_that_in_that_account(
     assert state(account, id_) == "fulfilled"
 
 
-def test_a_member_that_cannot_be_asked_its_alias_has_its_request_carried_out(
+def test_a_request_is_fulfilled_although_the_members_alias_is_unknown(
     product: Product, account: Account, mia: Person
 ) -> None:
     id_ = approved(product, mia)
@@ -247,7 +247,7 @@ def test_a_member_that_cannot_be_asked_its_alias_has_its_request_carried_out(
     assert len(answer["password"]) >= 20
 
 
-def test_a_member_without_the_role_for_that_is_named_and_nothing_is_done(
+def test_a_member_without_the_fulfil_role_is_named_and_nothing_is_done(
     product: Product, account: Account, member: Account, mia: Person
 ) -> None:
     id_ = approved(product, mia)
@@ -259,7 +259,7 @@ def test_a_member_without_the_role_for_that_is_named_and_nothing_is_done(
     assert state(account, id_) == "approved"
 
 
-def test_the_removal_by_that_role_is_evidence_and_no_violation(
+def test_a_removal_by_the_members_fulfil_role_is_no_violation(
     product: Product, account: Account, mia: Person
 ) -> None:
     id_ = approved(product, mia)
@@ -274,7 +274,7 @@ def test_the_removal_by_that_role_is_evidence_and_no_violation(
 
 
 @pytest.mark.parametrize("role", [FULFIL_ROLE, f"{MEMBER_FULFIL_ROLE}-2", "Administrators"])
-def test_the_removal_by_any_other_role_of_the_member_is_a_violation(
+def test_a_removal_by_any_other_role_of_the_member_is_a_violation(
     product: Product, account: Account, mia: Person, role: str
 ) -> None:
     id_ = approved(product, mia)
@@ -342,7 +342,7 @@ def test_a_sweep_leaves_a_fulfilled_request_that_waits_for_its_device(
 
 
 @pytest.mark.usefixtures("reports")
-def test_a_sweep_that_finds_the_user_gone_ends_his_request(
+def test_a_sweep_that_finds_the_user_gone_ends_their_request(
     product: Product, account: Account, member: Account, mia: Person
 ) -> None:
     id_ = approved(product, mia)

@@ -69,7 +69,7 @@ RACES = {
 
 @pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
 @pytest.mark.parametrize("race", RACES.values(), ids=RACES)
-def test_two_events_at_once_leave_what_one_after_the_other_would(
+def test_two_simultaneous_events_lead_to_the_same_result_as_one_after_the_other(
     race: Race, monkeypatch: pytest.MonkeyPatch, *, known: bool
 ) -> None:
     number, raced = 0, True
@@ -99,7 +99,7 @@ def check(race: Race, account: Account, when: str) -> None:
     assert len(account.items("REQUEST#", "STATE")) == race.requests, when
 
 
-def test_two_that_deliver_the_same_intents_send_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_simultaneous_deliveries_send_each_intent_once(monkeypatch: pytest.MonkeyPatch) -> None:
     number, raced = 0, True
     while raced:
         number += 1
@@ -115,7 +115,7 @@ def test_two_that_deliver_the_same_intents_send_each_once(monkeypatch: pytest.Mo
     assert number > 5
 
 
-def test_who_loses_every_race_leaves_the_event_to_the_queue(
+def test_an_event_that_loses_every_race_stays_in_the_queue(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with opened(monkeypatch) as account:

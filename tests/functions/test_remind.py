@@ -57,7 +57,7 @@ def desk(account: Account) -> AdministerUsers:
 
 
 @pytest.mark.usefixtures("ana")
-def test_the_ladder_goes_out_step_by_step_and_security_gets_the_case(
+def test_the_escalation_goes_step_by_step_until_security_gets_the_case(
     product: Product, account: Account
 ) -> None:
     went: dict[int, dict[str, int]] = {}
@@ -84,7 +84,9 @@ def test_a_schedule_that_fires_twice_sends_once(product: Product, account: Accou
 
 
 @pytest.mark.usefixtures("ana")
-def test_who_enrols_between_decision_and_mail_gets_none(product: Product, account: Account) -> None:
+def test_a_user_who_enrols_between_decision_and_sending_gets_no_mail(
+    product: Product, account: Account
+) -> None:
     account.clock.move(DAY)
     product.remind()
     account.enrol("ana")
@@ -92,7 +94,7 @@ def test_who_enrols_between_decision_and_mail_gets_none(product: Product, accoun
 
 
 @pytest.mark.usefixtures("ana")
-def test_who_enrolled_without_an_event_is_thanked_when_due_and_left_alone_after(
+def test_a_user_who_enrolled_without_an_event_is_thanked_once_when_due(
     product: Product, account: Account
 ) -> None:
     account.enrol("ana")
@@ -104,7 +106,7 @@ def test_who_enrolled_without_an_event_is_thanked_when_due_and_left_alone_after(
 
 
 @pytest.mark.usefixtures("ana")
-def test_a_user_whom_iam_does_not_tell_of_stays_due_and_the_others_are_reminded(
+def test_a_user_who_cannot_be_read_stays_due_and_the_others_are_reminded(
     product: Product, account: Account
 ) -> None:
     product.observe(sign_in(iam_user("bob", account.new_user("bob")), "bob"))
@@ -119,7 +121,7 @@ def test_a_user_whom_iam_does_not_tell_of_stays_due_and_the_others_are_reminded(
     assert sent(product) == {"mail reminder": 1}
 
 
-def test_users_out_of_reach_are_told_to_security_once_and_together(
+def test_unreachable_users_are_reported_to_security_once_in_one_mail(
     product: Product, account: Account
 ) -> None:
     product.default_mail_domain = ""
@@ -184,7 +186,7 @@ def test_nobody_can_exempt_a_user_who_does_not_exist(account: Account) -> None:
         desk(account).grant("nobody", reason="x", until=account.clock() + DAY)
 
 
-def test_a_tag_grants_no_exemption_and_the_try_is_told(
+def test_a_tag_grants_no_exemption_and_causes_an_alert(
     product: Product, account: Account, ana: Json
 ) -> None:
     tags = [{"key": "mfa-exempt", "value": "true"}, {"key": "email", "value": "a@evil.test"}]
@@ -197,7 +199,7 @@ def test_a_tag_grants_no_exemption_and_the_try_is_told(
 
 
 @pytest.mark.usefixtures("ana")
-def test_a_reminder_that_was_held_up_leaves_within_the_mail_hours(
+def test_a_delayed_reminder_is_sent_within_the_mail_hours(
     product: Product, account: Account
 ) -> None:
     product.mail_hours = "8-18"
@@ -215,7 +217,7 @@ def test_a_reminder_that_was_held_up_leaves_within_the_mail_hours(
 
 
 @pytest.mark.usefixtures("ana")
-def test_a_reminder_that_was_held_up_is_overtaken_by_the_next(
+def test_a_delayed_reminder_is_skipped_if_a_later_step_was_taken(
     product: Product, account: Account
 ) -> None:
     account.calls.refused["ses:SendEmail"] = Refusal("SendingPausedException")
@@ -230,7 +232,7 @@ def test_a_reminder_that_was_held_up_is_overtaken_by_the_next(
 
 
 @pytest.mark.usefixtures("ana")
-def test_a_reminder_that_was_held_up_does_not_come_on_the_day_of_the_next(
+def test_a_delayed_reminder_is_not_sent_on_the_day_of_the_next(
     product: Product, account: Account
 ) -> None:
     account.calls.refused["ses:SendEmail"] = Refusal("SendingPausedException")
@@ -247,7 +249,7 @@ def test_a_reminder_that_was_held_up_does_not_come_on_the_day_of_the_next(
 
 
 @pytest.mark.parametrize(("devices", "advised"), [(1, {"mail second_device": 1}), (2, {})])
-def test_who_has_one_device_is_advised_to_add_a_second_if_security_wants_it(
+def test_a_user_with_one_device_is_advised_to_add_a_second_if_switched_on(
     product: Product, account: Account, devices: int, advised: dict[str, int]
 ) -> None:
     product.second_device_days = 10
@@ -281,7 +283,7 @@ def attached(account: Account) -> list[str]:
 
 
 def go_on_for(product: Product, days: int) -> dict[str, int]:
-    """Let the schedule run for some days; gives what went out on the last."""
+    """Let the schedule run for some days; return what went out on the last."""
     last: dict[str, int] = {}
     for _ in range(days):
         product.account.clock.move(DAY)
@@ -380,7 +382,7 @@ def test_a_dry_run_reports_once_and_changes_nothing(product: Product) -> None:
 
 
 @pytest.mark.usefixtures("ana")
-def test_an_administrator_who_deletes_the_user_ends_all(product: Product, account: Account) -> None:
+def test_deleting_the_user_ends_everything_about_them(product: Product, account: Account) -> None:
     account.iam.delete_login_profile(UserName="ana")
     account.iam.delete_user(UserName="ana")
     product.observe(iam_call("DeleteUser", ADMIN, requestParameters={"userName": "ana"}))

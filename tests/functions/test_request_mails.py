@@ -104,14 +104,14 @@ def reminder(desk: Desk) -> tuple[ChangeRequest, Mail]:
     return reminded, needs_details(reminded, desk.user, now, POLICY)
 
 
-def test_a_user_is_told_at_once_of_a_request_that_is_filed_for_him(desk: Desk) -> None:
+def test_a_user_is_mailed_at_once_about_a_request_that_is_filed_for_them(desk: Desk) -> None:
     desk.commit(desk.request, opened(desk.request, desk.user, SUE, POLICY))
 
     assert desk.sent() == {"mail request_opened": 1}
     assert f"mfa-watcher requests details {desk.request.id}" in desk.bodies()
 
 
-def test_who_gave_the_details_while_the_mail_waited_is_not_asked_for_them(desk: Desk) -> None:
+def test_a_user_who_gave_the_details_meanwhile_is_not_asked_for_them(desk: Desk) -> None:
     desk.commit(desk.request, opened(desk.request, desk.user, SUE, POLICY))
     desk.hold_up()
     desk.account.calls.reset()
@@ -122,7 +122,7 @@ def test_who_gave_the_details_while_the_mail_waited_is_not_asked_for_them(desk: 
     assert "requests details" not in desk.bodies()
 
 
-def test_a_plea_for_details_does_not_leave_once_they_are_given(desk: Desk) -> None:
+def test_a_reminder_for_details_is_not_sent_once_they_are_given(desk: Desk) -> None:
     desk.commit(*reminder(desk))
     desk.hold_up()
     desk.commit(desk.submitted())
@@ -131,7 +131,7 @@ def test_a_plea_for_details_does_not_leave_once_they_are_given(desk: Desk) -> No
     assert desk.skipped() == ["the request waits for no details any more"]
 
 
-def test_of_pleas_that_were_held_up_only_the_latest_leaves(desk: Desk) -> None:
+def test_of_several_delayed_reminders_only_the_latest_is_sent(desk: Desk) -> None:
     for _ in range(3):
         desk.commit(*reminder(desk))
         desk.hold_up()
@@ -140,7 +140,7 @@ def test_of_pleas_that_were_held_up_only_the_latest_leaves(desk: Desk) -> None:
     assert desk.skipped() == ["overtaken by a later reminder"] * 2
 
 
-def test_an_approval_that_is_carried_out_already_is_not_announced_any_more(desk: Desk) -> None:
+def test_an_approval_that_is_fulfilled_already_is_not_announced_any_more(desk: Desk) -> None:
     approved = desk.approved()
     desk.commit(approved, decided(approved, desk.user))
     desk.hold_up()
@@ -152,7 +152,7 @@ def test_an_approval_that_is_carried_out_already_is_not_announced_any_more(desk:
     assert desk.skipped() == ["the request is fulfilled by now"]
 
 
-def test_who_has_the_new_device_already_is_not_asked_to_add_it(desk: Desk) -> None:
+def test_a_user_who_has_the_new_device_already_is_not_asked_to_add_it(desk: Desk) -> None:
     desk.commit(desk.approved())
     now = desk.account.clock()
     done = desk.request.fulfilment_started(CARLA, now, POLICY).fulfilled(now, POLICY)
@@ -164,7 +164,7 @@ def test_who_has_the_new_device_already_is_not_asked_to_add_it(desk: Desk) -> No
     assert desk.skipped() == ["the new device is there already"]
 
 
-def test_what_ended_by_the_clock_waits_for_the_mail_hours(desk: Desk) -> None:
+def test_a_mail_about_a_request_that_timed_out_waits_for_the_mail_hours(desk: Desk) -> None:
     desk.product.mail_hours = "0-1"
     now = desk.account.clock()
     cancelled = desk.request.cancelled("no details came")
@@ -175,7 +175,7 @@ def test_what_ended_by_the_clock_waits_for_the_mail_hours(desk: Desk) -> None:
     assert desk.sent() == {"mail request_ended": 1}
 
 
-def test_what_was_left_half_done_is_told_at_once(desk: Desk) -> None:
+def test_a_mail_about_an_interrupted_fulfilment_is_sent_at_once(desk: Desk) -> None:
     desk.product.mail_hours = "0-1"
     desk.commit(desk.approved())
     expired = desk.request.fulfilment_started(CARLA, desk.account.clock(), POLICY).expired()
@@ -185,7 +185,7 @@ def test_what_was_left_half_done_is_told_at_once(desk: Desk) -> None:
     assert desk.sent() == {"mail request_ended": 1}
 
 
-def test_a_user_who_is_gone_hears_nothing_of_his_request(desk: Desk, account: Account) -> None:
+def test_a_user_who_is_gone_gets_no_mail_about_their_request(desk: Desk, account: Account) -> None:
     desk.commit(desk.request, opened(desk.request, desk.user, SUE, POLICY))
     account.iam.delete_login_profile(UserName="ana")
     account.iam.deactivate_mfa_device(UserName="ana", SerialNumber=PHONE)

@@ -83,7 +83,7 @@ def test_the_roster_says_in_words_what_security_asks_for(
     assert "Last sweep: 20" in shown
 
 
-def test_an_account_that_cannot_be_read_is_told_and_no_traceback(
+def test_an_account_that_cannot_be_read_is_reported_without_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail() -> None:

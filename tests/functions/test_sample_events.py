@@ -53,6 +53,7 @@ def test_the_intents_of_a_shown_stream_are_ones_that_deliver_reads(
 
 
 def test_each_function_has_its_events() -> None:
-    assert {path.parent.name for path in EVENTS} == {
-        path.parent.name for path in ROOT.glob("functions/*/app.py")
-    }
+    shown = {path.parent.name for path in EVENTS}
+    functions = {path.parent.name for path in ROOT.glob("functions/*/app.py")}
+    assert not functions - shown, f"events/: there is no file for {functions - shown}"
+    assert not shown - functions, f"events/: there is no function {shown - functions}"

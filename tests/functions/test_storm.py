@@ -68,7 +68,7 @@ def ids_told(account: Account) -> Counter[str]:
     return told
 
 
-def test_findings_of_one_minute_are_a_mail_to_each_user_and_one_list(
+def test_findings_of_one_minute_cause_a_mail_to_each_user_and_one_digest(
     stormy: Product, account: Account
 ) -> None:
     """A hundred are played in tests/simulation/: moto copies its table at each transaction."""
@@ -104,9 +104,7 @@ def test_every_alert_of_a_digest_is_marked_with_its_receipt(
     assert len(account.items(f"ACCOUNT#{ACCOUNT}", "HISTORY#")) == 4
 
 
-def test_two_alerts_that_are_far_apart_are_told_each_by_itself(
-    stormy: Product, account: Account
-) -> None:
+def test_two_alerts_far_apart_are_sent_one_by_one(stormy: Product, account: Account) -> None:
     for n in range(2):
         committed(account, *alerts(1, name=f"alert{n}"), seed=f"e{n}")
         stormy.deliver()
@@ -114,7 +112,7 @@ def test_two_alerts_that_are_far_apart_are_told_each_by_itself(
     assert account.calls.sent == {"alert sign_in_without_mfa": 2}
 
 
-def test_a_single_alert_that_had_to_wait_is_told_by_itself(
+def test_a_single_alert_that_had_to_wait_is_sent_as_an_alert_of_its_own(
     stormy: Product, account: Account
 ) -> None:
     committed(account, *alerts(2))
@@ -124,7 +122,7 @@ def test_a_single_alert_that_had_to_wait_is_told_by_itself(
     assert account.calls.sent == {"alert sign_in_without_mfa": 2}
 
 
-def test_an_urgent_alert_does_not_wait_behind_a_storm_of_others(
+def test_an_urgent_alert_does_not_wait_behind_many_others(
     stormy: Product, account: Account
 ) -> None:
     committed(account, *alerts(30))
@@ -133,7 +131,7 @@ def test_an_urgent_alert_does_not_wait_behind_a_storm_of_others(
     assert account.calls.sent == {"alert sign_in_without_mfa": 1, "alert root_activity": 1}
 
 
-def test_a_storm_of_urgent_alerts_is_one_too(stormy: Product, account: Account) -> None:
+def test_many_urgent_alerts_become_a_digest_too(stormy: Product, account: Account) -> None:
     committed(account, *alerts(60, Severity.CRITICAL))
     stormy.deliver()
     account.clock.move(2 * MINUTE)
@@ -141,7 +139,7 @@ def test_a_storm_of_urgent_alerts_is_one_too(stormy: Product, account: Account) 
     assert account.calls.sent == {"alert sign_in_without_mfa": 10, "alert digest": 1}
 
 
-def test_more_alerts_than_fit_into_one_message_are_more_messages(
+def test_more_alerts_than_fit_into_one_digest_become_several(
     stormy: Product, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mfa_watcher.entrypoints.outbox.MAX_IN_DIGEST", 20)
@@ -178,7 +176,7 @@ def test_a_digest_that_sns_refuses_fails_with_the_reason_and_is_alarmed(
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_crash_at_any_call_loses_no_alert_and_at_worst_repeats_the_list(
+def test_a_crash_at_any_call_loses_no_alert_and_at_worst_repeats_the_digest(
     moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(monkeypatch) as account:
@@ -198,7 +196,7 @@ def test_a_crash_at_any_call_loses_no_alert_and_at_worst_repeats_the_list(
 
 
 def told_in_the_end(product: Product, crash: tuple[str, int] | None = None) -> list[str]:
-    """Do as AWS does: the stream hands over its batch, the schedule comes; gives the calls made."""
+    """Let the stream and the schedule invoke their functions; return the calls made."""
     calls = product.account.calls
     committed(product.account, *alerts(3))
     records = product.new_intents()
@@ -308,7 +306,7 @@ def most_in_a_second(moments: list[datetime]) -> int:
     [(1000, 14, 4), (300, 14, 1), (60, 1, 4), (300, 200, 10)],
     ids=["1,000 mails", "one function", "the sandbox of SES", "a fast account"],
 )
-def test_all_mails_of_a_minute_go_out_and_never_faster_than_the_account_may(
+def test_all_mails_are_sent_and_never_faster_than_the_sending_rate(
     mails: int, rate: float, functions: int
 ) -> None:
     table = MemoryDynamo()

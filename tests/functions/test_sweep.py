@@ -96,7 +96,7 @@ def test_the_first_sweep_makes_a_record_of_everybody_and_asks_only_about_who_may
 
 
 @pytest.mark.usefixtures("swept")
-def test_what_has_not_changed_costs_the_lists_and_nothing_else(
+def test_an_account_without_changes_costs_only_the_calls_for_its_lists(
     product: Product, account: Account
 ) -> None:
     before = account.items("USER#")
@@ -107,7 +107,7 @@ def test_what_has_not_changed_costs_the_lists_and_nothing_else(
     assert sent(product) == {}
 
 
-def test_a_report_about_to_be_renewed_is_waited_for_without_running(
+def test_the_sweep_is_postponed_until_a_report_about_to_expire_is_renewed(
     product: Product, account: Account, swept: Reports
 ) -> None:
     account.clock.move(timedelta(minutes=-5))
@@ -124,7 +124,7 @@ def test_a_report_about_to_be_renewed_is_waited_for_without_running(
     )
 
 
-def test_who_cannot_wait_takes_the_report_that_is_there(
+def test_a_sweep_that_cannot_wait_uses_the_existing_report(
     product: Product, account: Account, swept: Reports
 ) -> None:
     account.clock.move(timedelta(minutes=-5))
@@ -136,7 +136,7 @@ def test_who_cannot_wait_takes_the_report_that_is_there(
 
 
 @pytest.mark.parametrize("at_once", [False, True], ids=["new report", "old report"])
-def test_all_that_events_missed_is_found_and_nobody_else_is_asked_about(
+def test_every_missed_change_is_found_and_no_other_user_is_read(
     product: Product, account: Account, reports: Reports, *, at_once: bool
 ) -> None:
     iam = account.iam
@@ -188,7 +188,7 @@ def test_all_that_events_missed_is_found_and_nobody_else_is_asked_about(
     assert lost(account) == expected
 
 
-def test_a_change_whose_event_may_yet_come_is_not_called_lost(
+def test_a_change_whose_event_may_still_arrive_does_not_count_as_lost(
     product: Product, account: Account, reports: Reports
 ) -> None:
     account.clock.time = datetime.now(UTC)
@@ -228,7 +228,9 @@ def test_the_alert_says_what_was_lost_about_whom(
 
 
 @pytest.mark.usefixtures("swept")
-def test_a_late_event_adds_what_it_alone_can_prove(product: Product, account: Account) -> None:
+def test_a_late_event_adds_the_evidence_that_only_it_has(
+    product: Product, account: Account
+) -> None:
     serial = f"arn:aws:iam::{ACCOUNT}:mfa/phone-bob"
     account.iam.deactivate_mfa_device(UserName="bob", SerialNumber=serial)
     product.sweep()
@@ -240,7 +242,7 @@ def test_a_late_event_adds_what_it_alone_can_prove(product: Product, account: Ac
 
 
 @pytest.mark.usefixtures("swept")
-def test_a_tag_that_claims_an_exemption_is_told_although_the_sweep_was_quicker_than_its_event(
+def test_a_claimed_exemption_is_alerted_even_if_the_sweep_found_the_user_first(
     product: Product, account: Account
 ) -> None:
     user_id = account.new_user("new", password=False)
@@ -252,7 +254,9 @@ def test_a_tag_that_claims_an_exemption_is_told_although_the_sweep_was_quicker_t
 
 
 @pytest.mark.usefixtures("swept")
-def test_who_enrols_between_sweep_and_mail_gets_none(product: Product, account: Account) -> None:
+def test_a_user_who_enrols_between_sweep_and_sending_gets_no_mail(
+    product: Product, account: Account
+) -> None:
     account.new_user("new")
     product.sweep()
     account.enrol("new")
@@ -288,7 +292,7 @@ def test_users_without_inventory_attributes_are_added_to_the_inventory(
 
 
 def fido(account: Account, name: str) -> None:
-    """Give a user a security key; moto takes any serial number."""
+    """Assign a security key to a user; moto takes any serial number."""
     serial = f"arn:aws:iam::{ACCOUNT}:u2f/user/{name}/key-{name}"
     account.iam.enable_mfa_device(
         UserName=name,
@@ -383,7 +387,7 @@ def test_one_account_can_be_swept_by_itself(product: Product, account: Account) 
 
 
 @pytest.mark.usefixtures("member", "reports")
-def test_an_account_out_of_reach_does_not_keep_the_others_from_being_swept(
+def test_an_unreachable_account_does_not_stop_the_sweep_of_the_others(
     product: Product, account: Account
 ) -> None:
     account.calls.refused["sts:AssumeRole"] = Refusal("AccessDenied", status=403)
@@ -397,7 +401,7 @@ def test_an_account_out_of_reach_does_not_keep_the_others_from_being_swept(
 # Waiting, failing, going on ----------------------------------------------------------------------
 
 
-def test_a_report_that_never_comes_ends_among_the_dead_letters_with_the_reason(
+def test_an_account_without_a_report_is_set_aside_with_the_reason(
     product: Product, account: Account, reports: Reports
 ) -> None:
     reports.takes = 9 * HOURS
@@ -413,7 +417,7 @@ def test_a_report_that_never_comes_ends_among_the_dead_letters_with_the_reason(
 
 
 @pytest.mark.usefixtures("reports")
-def test_who_cannot_be_read_does_not_keep_others_from_being_found_and_is_tried_again(
+def test_a_user_who_cannot_be_read_is_retried_and_does_not_stop_the_others(
     product: Product, account: Account
 ) -> None:
     account.new_user("ana")
@@ -434,7 +438,7 @@ def test_who_cannot_be_read_does_not_keep_others_from_being_found_and_is_tried_a
 
 @pytest.mark.usefixtures("reports")
 @pytest.mark.parametrize("call", ["GetCredentialReport", "ListUsers", "ListMFADevices"])
-def test_iam_that_never_answers_ends_among_the_dead_letters_with_the_reason(
+def test_an_account_whose_iam_never_answers_is_set_aside_with_the_reason(
     product: Product, account: Account, call: str
 ) -> None:
     account.new_user("ana")
@@ -446,7 +450,7 @@ def test_iam_that_never_answers_ends_among_the_dead_letters_with_the_reason(
 
 
 @pytest.mark.usefixtures("reports")
-def test_what_does_not_fit_into_one_run_is_gone_on_with_in_the_next(
+def test_a_sweep_that_runs_out_of_time_continues_in_the_next_run(
     product: Product, account: Account
 ) -> None:
     account.new_user("ana")
@@ -460,7 +464,7 @@ def test_what_does_not_fit_into_one_run_is_gone_on_with_in_the_next(
 
 
 @pytest.mark.usefixtures("reports")
-def test_a_queue_that_does_not_take_the_account_back_gets_it_again_and_the_last_time_parks_it(
+def test_an_account_that_cannot_be_postponed_is_retried_and_then_set_aside(
     product: Product, account: Account
 ) -> None:
     product.order_sweep()
@@ -486,7 +490,7 @@ def test_a_message_that_is_no_account_is_set_aside(
 
 
 def a_busy_account(account: Account) -> None:
-    """Give an account in which a first sweep notes some and decides about others."""
+    """Return an account in which a first sweep adds some users and decides about others."""
     account.new_user("ana")
     account.new_user("bob", device=True)
     account.new_user("key", password=False)
@@ -561,7 +565,7 @@ def an_event(product: Product) -> None:
 
 
 @pytest.mark.parametrize("other", [another_sweep, an_event])
-def test_a_sweep_and_another_at_once_leave_what_one_after_the_other_would(
+def test_two_simultaneous_sweeps_lead_to_the_same_result_as_one_after_the_other(
     other: Callable[[Product], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number, raced = 0, True
@@ -582,7 +586,7 @@ def test_a_sweep_and_another_at_once_leave_what_one_after_the_other_would(
     assert number > 15
 
 
-def test_who_enrols_while_he_is_being_asked_about_is_known_as_enrolled(
+def test_a_user_who_enrols_while_they_are_read_is_recorded_as_enrolled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The event comes between IAM's answer and the commit, which then loses the race."""
@@ -608,6 +612,6 @@ def enrol(product: Product, who: Json) -> None:
     product.observe({**told, "eventTime": f"{at:%Y-%m-%dT%H:%M:%SZ}"})
 
 
-def test_the_waits_grow_up_to_what_a_queue_allows() -> None:
+def test_the_delays_grow_up_to_the_longest_that_a_queue_allows() -> None:
     assert list(REPORT_WAITS) == sorted(REPORT_WAITS)
     assert max(*REPORT_WAITS, *SWEEP_RETRY_DELAYS) <= timedelta(minutes=15)

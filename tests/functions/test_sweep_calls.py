@@ -8,7 +8,7 @@ import pytest
 
 from mfa_watcher.adapters.items import INVENTORY_SHARDS
 from tests.functions.product import Product
-from tests.functions.test_aws_calls import as_table, documented
+from tests.functions.test_aws_calls import difference, documented
 from tests.functions.test_sweep import fido, reporting
 from tests.support.account import Account, opened
 from tests.support.builders import ACCOUNT
@@ -99,7 +99,7 @@ CASES = {
 }
 
 
-def test_each_thing_that_happens_costs_the_calls_that_the_document_says(
+def test_each_kind_of_change_costs_the_calls_that_the_document_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     measured = []
@@ -123,7 +123,7 @@ def test_each_thing_that_happens_costs_the_calls_that_the_document_says(
             if not (case.old_report and case.before is None):
                 case.happens(account)
             measured.append((who, what, *cost(product, at_once=case.old_report)))
-    assert documented("Sweeping") == measured, as_table(measured)
+    assert documented("Sweeping") == measured, difference("Sweeping", measured)
 
 
 def forget_everybody(account: Account) -> None:

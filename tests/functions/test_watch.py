@@ -66,7 +66,7 @@ def told(product: Product) -> list[Json]:
 
 
 @pytest.mark.parametrize("first", range(0, len(CASES), 10))
-def test_each_disturbance_is_one_high_alert_that_says_what_it_means_and_what_to_do(
+def test_each_kind_of_tampering_is_one_high_alert_with_meaning_and_remedy(
     product: Product, first: int
 ) -> None:
     cases = CASES[first : first + 10]
@@ -88,7 +88,7 @@ def test_a_denied_attempt_is_an_alert_of_medium_urgency(product: Product, number
     assert "was denied" in alert["Subject"]
 
 
-def test_what_an_operators_role_does_is_kept_and_not_alerted(
+def test_tampering_by_an_operator_role_is_recorded_and_not_alerted(
     product: Product, account: Account
 ) -> None:
     product.observe(done(STOPPED, role(OPERATOR)))
@@ -99,38 +99,40 @@ def test_what_an_operators_role_does_is_kept_and_not_alerted(
     assert entry["effects"] == []
 
 
-def test_what_is_denied_even_to_an_operator_is_alerted(product: Product) -> None:
+def test_tampering_that_is_denied_to_an_operator_role_is_alerted(product: Product) -> None:
     product.observe(tried(STOPPED, role(OPERATOR)))
     assert len(told(product)) == 1
 
 
 @pytest.mark.parametrize("name", ["Deployments", "Other", "ops/Deployment"])
-def test_a_role_whose_name_only_resembles_an_operators_is_none(product: Product, name: str) -> None:
+def test_a_role_whose_name_only_resembles_an_operator_role_is_alerted(
+    product: Product, name: str
+) -> None:
     product.observe(done(STOPPED, role(name)))
     assert len(told(product)) == 1
 
 
-def test_what_cloudformation_does_counts_as_done_by_whoever_had_it_done(product: Product) -> None:
+def test_a_call_of_cloudformation_counts_as_a_call_of_whoever_started_it(product: Product) -> None:
     forwarded = {**role(OPERATOR), "invokedBy": "cloudformation.amazonaws.com"}
     others = {**role("Other"), "invokedBy": "cloudformation.amazonaws.com"}
     product.observe(done(STOPPED, forwarded), done(STOPPED, others, "others"))
     assert len(told(product)) == 1
 
 
-def test_root_disturbing_the_watcher_is_critical_and_told_once(product: Product) -> None:
+def test_tampering_by_root_is_one_critical_alert(product: Product) -> None:
     product.observe(done(STOPPED, ROOT))
     [alert] = told(product)
     assert "critical" in alert["Subject"].lower()
     assert "Next step" in alert["Message"]
 
 
-def test_the_same_disturbance_by_two_rules_is_told_once(product: Product) -> None:
+def test_tampering_that_two_rules_match_is_alerted_once(product: Product) -> None:
     product.observe(done(STOPPED))
     product.take("on_sign_in", envelope(done(STOPPED)))
     assert len(told(product)) == 1
 
 
-def test_a_disturbance_in_a_member_account_names_that_account(
+def test_tampering_in_a_member_account_names_that_account(
     product: Product, account: Account
 ) -> None:
     product.organization, product.members = "o-abcdefghij", MEMBER
@@ -181,7 +183,7 @@ def test_any_event_is_a_heartbeat_whatever_it_means(product: Product, account: A
 
 
 @pytest.mark.parametrize("region", ["global", "", None, "us-east-1#x", "x" * 40])
-def test_what_is_no_region_has_no_heartbeat(
+def test_an_invalid_region_has_no_heartbeat(
     product: Product, account: Account, region: str | None
 ) -> None:
     product.take("on_sign_in", envelope(canary("us-east-1") | {"awsRegion": region}))
@@ -208,7 +210,7 @@ def test_a_heartbeat_is_written_once_an_hour_and_never_set_back(
     assert beats(account)[f"{ACCOUNT}#us-east-1#sign_ins"] == beat
 
 
-def test_while_the_canary_sings_watch_is_quiet(product: Product, account: Account) -> None:
+def test_while_canary_events_arrive_nothing_is_alerted(product: Product, account: Account) -> None:
     for _ in range(30):
         sing(product, "us-east-1", "eu-north-1")
         assert product.watch() == {"expected": 3, "silent": 0, "alerts": 0}
@@ -216,7 +218,7 @@ def test_while_the_canary_sings_watch_is_quiet(product: Product, account: Accoun
     assert told(product) == []
 
 
-def test_a_region_that_falls_silent_is_told_once_a_day_and_when_it_is_back(
+def test_a_silent_region_is_alerted_once_a_day_and_when_events_come_again(
     product: Product, account: Account
 ) -> None:
     sing(product, "us-east-1", "eu-north-1")
@@ -243,7 +245,7 @@ def test_a_region_that_falls_silent_is_told_once_a_day_and_when_it_is_back(
     assert told(product) == []
 
 
-def test_what_was_never_seen_is_missed_from_the_first_look_on(
+def test_a_path_that_was_never_seen_counts_as_silent_from_the_first_watch_on(
     product: Product, account: Account
 ) -> None:
     product.watch()
@@ -257,7 +259,7 @@ def test_what_was_never_seen_is_missed_from_the_first_look_on(
     assert "us-east-1, changes in IAM: never seen" in alert["Message"]
 
 
-def test_one_path_can_fall_silent_while_the_other_speaks(
+def test_one_event_path_can_be_silent_while_the_other_is_not(
     product: Product, account: Account
 ) -> None:
     product.regions = ""
@@ -282,7 +284,7 @@ def test_each_member_account_is_expected_in_each_region_and_has_an_alert_of_its_
     assert f"acme-lab ({MEMBER})" in alert["Message"]
 
 
-def test_of_two_watches_at_one_time_one_tells(product: Product, account: Account) -> None:
+def test_of_two_simultaneous_watches_only_one_alerts(product: Product, account: Account) -> None:
     product.watch()
     account.clock.move(14 * HOUR)
     product.watch()

@@ -151,18 +151,6 @@ SWEEPS: dict[str, list[int | str]] = {
 }
 """How often the accounts were put off that are to be swept."""
 
-SCHEDULED = {
-    "sweep/every_four_hours",
-    "sweep/by_hand",
-    "redeliver/every_minute",
-    "redeliver/take_up_failed",
-    "remind/every_hour",
-    "expire/every_hour",
-    "quarantine/every_minute",
-    "watch/every_hour",
-}
-
-
 CALLED = {
     "approval_desk/acknowledged",
     "approval_desk/approved",
@@ -205,13 +193,18 @@ def signal_of(body: str) -> Signal:
 
 def test_no_file_is_without_an_expectation_and_no_expectation_without_a_file() -> None:
     files = {str(path.relative_to(EVENTS).with_suffix("")) for path in EVENTS.rglob("*.json")}
+    expected = {*EXPECTED, *BATCHES, *REPORTS, *INTENTS, *SWEEPS, *CALLED}
 
-    assert files == {*EXPECTED, *BATCHES, *REPORTS, *INTENTS, *SWEEPS, *SCHEDULED, *CALLED}
+    surprising = sorted(case for case in files - expected if not is_of_a_schedule(case))
+    assert not surprising, (
+        f"tests/golden/test_events.py: EXPECTED (or CALLED, for a desk) lacks {surprising}"
+    )
+    assert not expected - files, f"events/: there is no file {sorted(expected - files)}"
 
 
-def test_every_kind_of_signal_but_ignored_has_a_file() -> None:
-    of_people = {case: kind for case, (kind, _, _) in EXPECTED.items() if "canary" not in case}
-    assert set(of_people.values()) == {*SignalKind} - {SignalKind.IGNORED}
+def is_of_a_schedule(case: str) -> bool:
+    """Return whether a file is what a schedule, or a person, invokes a function with."""
+    return not {"Records", "requestContext"} & content(case).keys()
 
 
 @pytest.mark.parametrize("case", EXPECTED)

@@ -13,7 +13,7 @@ from typing import Any
 
 from mfa_watcher.adapters import items
 from mfa_watcher.domain.requests.change_request import ChangeRequest
-from tests.simulation.request_world import Office, Resident
+from tests.simulation.request_world import Resident, World
 from tests.support.builders import Json
 
 EVENTS = frozenset({"on_sign_in", "on_iam_change"})
@@ -75,10 +75,10 @@ class Removal:
 
 
 @dataclass
-class Watchdog:
-    """Looks on, and notes what is wrong."""
+class Checker:
+    """Compares what the product does with what it promises, and notes what is wrong."""
 
-    office: Office
+    world: World
     wrong: list[str] = field(default_factory=list)
     removals: dict[str, Removal] = field(default_factory=dict)
     edges: Counter[tuple[str, str | None, str, str]] = field(default_factory=Counter)
@@ -90,12 +90,12 @@ class Watchdog:
 
     def __post_init__(self) -> None:
         """Begin to look on."""
-        self.office.table.committing = self.committing
+        self.world.table.committing = self.committing
 
     def must(self, holds: object, what: str) -> None:
         """Note it if something does not hold."""
         if not holds:
-            run = self.office.now_running
+            run = self.world.now_running
             where = f" (in {run.function})" if run else ""
             self.wrong.append(f"{what}{where}")
 
@@ -103,9 +103,9 @@ class Watchdog:
 
     def committing(self, written: list[Json]) -> None:
         """Look at a transaction that goes in; the table is as it was before."""
-        run = self.office.now_running
+        run = self.world.now_running
         function = run.function if run else ""
-        table = self.office.table.items
+        table = self.world.table.items
         requests = []
         for item in written:
             key = (item["pk"], item["sk"])
@@ -169,7 +169,7 @@ class Watchdog:
         before: ChangeRequest | None,
         after: ChangeRequest,
     ) -> None:
-        run = self.office.now_running
+        run = self.world.now_running
         decides = run and run.function in {"approval_desk", "fulfil"} and edge[1] != "cancelled"
         if not (run and run.by and before and decides):
             return
@@ -195,7 +195,7 @@ class Watchdog:
         if function != "fulfil" or not after.fulfilment:
             return
         if before and (before.fulfilment is None or before.fulfilment.run != after.fulfilment.run):
-            now = self.office.clock()
+            now = self.world.clock()
             held = before.fulfilment
             free = held is None or held.held_until <= now or held.by == after.fulfilment.by
             self.must(free, f"{after.id} was taken out of the hands of {held.by if held else ''}")
@@ -219,8 +219,8 @@ class Watchdog:
         if removal.by == "fulfil":
             self.must(not joins, f"{what} is taken for an attempt")
             return
-        user = self.office.iam.with_id(removal.user_id)
-        run = self.office.now_running
+        user = self.world.iam.with_id(removal.user_id)
+        run = self.world.now_running
         if user is None or (run and run.hurt) or self._may_be_carrying_out(removal):
             return
         if user.name != removal.user_name and (removal.denied or removal.by == "emergency"):
@@ -248,8 +248,8 @@ class Watchdog:
 
     def changed(self, call: str, user: Resident | None, serial: str) -> None:
         """See that whoever changes IAM may do exactly that, now."""
-        now = self.office.clock()
-        run = self.office.now_running
+        now = self.world.clock()
+        run = self.world.now_running
         self.must(run and run.function == "fulfil", f"{call} by another function")
         behind = [
             request
@@ -263,7 +263,7 @@ class Watchdog:
 
     def _is_in_hand(self, request: ChangeRequest, now: datetime) -> bool:
         """Return whether whoever calls now has the carrying out of an approved request in hand."""
-        run, held, verdict = self.office.now_running, request.fulfilment, request.verdict
+        run, held, verdict = self.world.now_running, request.fulfilment, request.verdict
         approved = request.state in {"approved", "fulfilled"} and verdict and verdict.approved
         mine = held and run and run.by and held.by == run.by.arn and held.held_until > now
         return bool(approved and mine)
@@ -272,24 +272,24 @@ class Watchdog:
 
     def request(self, request_id: str) -> ChangeRequest | None:
         """Return a request as the table has it."""
-        found = self.office.table.items.get((f"REQUEST#{request_id}", "STATE"))
+        found = self.world.table.items.get((f"REQUEST#{request_id}", "STATE"))
         return items.REQUEST.validate_python(items.from_wire(found)) if found else None
 
     def requests(self) -> list[ChangeRequest]:
         """Return all requests."""
         return [
             items.REQUEST.validate_python(item)
-            for item in self.office.town.items("REQUEST#", "STATE")
+            for item in self.world.town.items("REQUEST#", "STATE")
         ]
 
     def intents(self) -> Iterator[Json]:
         """Return all mails and alerts that were ever decided."""
-        return iter(self.office.town.items("INTENT#"))
+        return iter(self.world.town.items("INTENT#"))
 
     def settle_accounts(self, sent_twice: Counter[str]) -> None:
         """Check at the end that everybody was notified of what they must be, once."""
-        self.must(not self.office.parked, f"set aside: {self.office.parked}")
-        for intent_id, times in self.office.post.mails.items():
+        self.must(not self.world.parked, f"set aside: {self.world.parked}")
+        for intent_id, times in self.world.post.mails.items():
             self.must(times <= 1 + sent_twice[intent_id], f"{intent_id} was sent {times} times")
         told: dict[str, list[Json]] = {}
         for item in self.intents():
@@ -340,8 +340,8 @@ class Watchdog:
 
     def _ended(self, request: ChangeRequest) -> None:
         """Nothing waits for ever: somebody is reminded of whatever is not at its end."""
-        now, state = self.office.clock(), request.state.value
-        user = self.office.iam.with_id(request.subject.user_id)
+        now, state = self.world.clock(), request.state.value
+        user = self.world.iam.with_id(request.subject.user_id)
         if request.ended_because == "the user was deleted":
             replaced = not request.violation and any(
                 other.subject == request.subject and other.opened_at >= request.opened_at

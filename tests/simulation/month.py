@@ -117,7 +117,7 @@ class Iam:
         return IamUser(life.user_id, state.name, f"arn:{state.name}", dict(state.tags))
 
     def devices(self, name: str) -> tuple[Device, ...] | None:
-        """Give a user's devices."""
+        """Return a user's devices."""
         life = self._life(name)
         return tuple(map(Device, life.at(self._clock()).devices)) if life else None
 

@@ -9,8 +9,8 @@ from typing import Any
 from mfa_watcher.domain.requests.change_request import ChangeRequest
 from mfa_watcher.domain.users.people import Person
 from tests.functions.product import FULFIL_ROLE
-from tests.simulation.invariants import ACTIVE, Removal, Watchdog
-from tests.simulation.request_world import Office, Plan, Resident
+from tests.simulation.invariants import ACTIVE, Checker, Removal
+from tests.simulation.request_world import Plan, Resident, World
 from tests.support.account import Crash
 from tests.support.builders import (
     ACCOUNT,
@@ -44,8 +44,8 @@ class Act:
 
 
 @dataclass(frozen=True)
-class Mishap:
-    """What goes wrong in the run that an act causes: at which call, and who comes between."""
+class Disruption:
+    """What disrupts the run that an act starts: at which call, and what happens meanwhile."""
 
     what: str
     at: int
@@ -54,9 +54,9 @@ class Mishap:
 
 @dataclass
 class Walk:
-    """One walk in a world of its own."""
+    """One random walk, in a world of its own."""
 
-    office: Office
+    world: World
     pending: list[Json] = field(default_factory=list)
     arrived: list[Json] = field(default_factory=list)
     sent_twice: Counter[str] = field(default_factory=Counter)
@@ -69,40 +69,40 @@ class Walk:
 
     def __post_init__(self) -> None:
         """Let two users be there, each with a device; and somebody to watch."""
-        self.office.begin()
-        self.dog = Watchdog(self.office)
-        self.office.iam.changed = self._changed_by_product
+        self.world.begin()
+        self.checker = Checker(self.world)
+        self.world.iam.changed = self._changed_by_product
         for name in USERS:
-            resident = self.office.iam.create(name)
+            resident = self.world.iam.create(name)
             resident.password = "old"  # noqa: S105 - of nobody
-            self.office.iam.enrol(resident, f"arn:aws:iam::{ACCOUNT}:mfa/phone-{name}")
+            self.world.iam.enrol(resident, f"arn:aws:iam::{ACCOUNT}:mfa/phone-{name}")
             self.ids[name] = resident.user_id
 
     # What happens ---------------------------------------------------------------------------------
 
-    def take(self, act: Act, mishap: Mishap | None = None) -> None:
+    def take(self, act: Act, disruption: Disruption | None = None) -> None:
         """Take a step. What crashed is tried again as it would be in AWS."""
-        plan = self._plan(mishap)
+        plan = self._plan(disruption)
         try:
             getattr(self, act.what)(act, plan)
         except Crash:
             self.taken["crash"] += 1
 
-    def _plan(self, mishap: Mishap | None) -> Plan | None:
-        if mishap is None:
+    def _plan(self, disruption: Disruption | None) -> Plan | None:
+        if disruption is None:
             return None
-        other = mishap.act
+        other = disruption.act
         if other is None:
-            return Plan(mishap.what, mishap.at)
+            return Plan(disruption.what, disruption.at)
 
         def meanwhile() -> None:
             self.taken["meanwhile"] += 1
             getattr(self, other.what)(other, None)
 
-        return Plan("meanwhile", mishap.at, meanwhile)
+        return Plan("meanwhile", disruption.at, meanwhile)
 
     def _user(self, act: Act) -> Resident | None:
-        return self.office.iam.with_id(self.ids[USERS[act.user]])
+        return self.world.iam.with_id(self.ids[USERS[act.user]])
 
     # In IAM ---------------------------------------------------------------------------------------
 
@@ -129,7 +129,7 @@ class Walk:
         record = about("DeactivateMFADevice", user.name, who, self._seed(), serialNumber=serial)
         self._noted(record, by, user, serial)
         if ":mfa/" in serial and act.pick % 2:
-            self.office.iam.virtual.discard(serial)
+            self.world.iam.virtual.discard(serial)
             asked = {"serialNumber": serial}
             call = "DeleteVirtualMFADevice"
             self._record(iam_call(call, who, self._seed(), requestParameters=asked))
@@ -140,10 +140,10 @@ class Walk:
         if user is None or len(user.devices) >= 3:
             return
         serial = f"arn:aws:iam::{ACCOUNT}:mfa/phone-{USERS[act.user]}"
-        if act.pick % 2 or self.office.iam.owner(serial):
+        if act.pick % 2 or self.world.iam.owner(serial):
             self.records += 1
             serial = f"arn:aws:iam::{ACCOUNT}:u2f/user/{user.name}/key-{self.records}"
-        self.office.iam.enrol(user, serial)
+        self.world.iam.enrol(user, serial)
         self.back.add(serial)
         who = self._actor(act, user)[1]
         self._record(about("EnableMFADevice", user.name, who, self._seed(), serialNumber=serial))
@@ -167,9 +167,9 @@ class Walk:
         if user := self._user(act):
             old, base = user.name, USERS[act.user]
             new = f"{base}2" if old == base else base
-            if new in self.office.iam.residents:
+            if new in self.world.iam.residents:
                 return
-            self.office.iam.residents[new] = self.office.iam.residents.pop(old)
+            self.world.iam.residents[new] = self.world.iam.residents.pop(old)
             user.name = new
             self._record(about("UpdateUser", old, seed=self._seed(), newUserName=new))
 
@@ -184,15 +184,15 @@ class Walk:
             self.remove(Act("remove", act.user, 1), None)
         if user.password:
             self.password(act, None)
-        del self.office.iam.residents[user.name]
+        del self.world.iam.residents[user.name]
         self._record(about("DeleteUser", user.name, seed=self._seed()))
 
     def create(self, act: Act, _plan: Plan | None) -> None:
         """Another user gets the name of one who left."""
         name = USERS[act.user]
-        if self._user(act) or name in self.office.iam.residents:
+        if self._user(act) or name in self.world.iam.residents:
             return
-        made = self.office.iam.create(name)
+        made = self.world.iam.create(name)
         self.ids[name] = made.user_id
         answer = {"user": {"userName": name, "userId": made.user_id}}
         asked = {"userName": name}
@@ -213,7 +213,7 @@ class Walk:
                 return "bob", _session("Security", "bob")
 
     def _changed_by_product(self, call: str, user: Resident | None, serial: str) -> None:
-        self.dog.changed(call, user, serial)
+        self.checker.changed(call, user, serial)
         asked = {"userName": user.name} if user else {}
         asked |= {"serialNumber": serial} if serial else {}
         who = _session(FULFIL_ROLE, "mfa-watcher-Fulfil")
@@ -229,14 +229,14 @@ class Walk:
 
     def _record(self, record: Json) -> None:
         """CloudTrail writes it; when it arrives is another matter."""
-        self.pending.append({**record, "eventTime": f"{self.office.clock():%Y-%m-%dT%H:%M:%SZ}"})
+        self.pending.append({**record, "eventTime": f"{self.world.clock():%Y-%m-%dT%H:%M:%SZ}"})
 
     def _noted(
         self, record: Json, by: str, user: Resident | None, serial: str, *, denied: bool = False
     ) -> None:
-        now, event_id = self.office.clock(), record["eventID"]
+        now, event_id = self.world.clock(), record["eventID"]
         whose = (user.user_id, user.name) if user else ("", "")
-        self.dog.removals[event_id] = Removal(event_id, now, by, *whose, serial, denied=denied)
+        self.checker.removals[event_id] = Removal(event_id, now, by, *whose, serial, denied=denied)
         self._record(record)
 
     # Records arrive -------------------------------------------------------------------------------
@@ -260,14 +260,14 @@ class Walk:
             if not self.pending:
                 return
             self._hand_over(self.pending.pop(0), None)
-        self.dog.must(holds=False, what=f"records are refused without end: {self.pending[:2]}")
+        self.checker.must(holds=False, what=f"records are refused without end: {self.pending[:2]}")
 
     def _hand_over(self, record: Json, plan: Plan | None) -> None:
         function = "on_sign_in" if record["eventName"] == "ConsoleLogin" else "on_iam_change"
         failed = [""]
         try:
-            failed = self.office.run(
-                function, lambda: self.office.product.take(function, envelope(record)), plan
+            failed = self.world.run(
+                function, lambda: self.world.product.take(function, envelope(record)), plan
             )
         finally:
             (self.pending if failed else self.arrived).append(record)
@@ -282,11 +282,13 @@ class Walk:
             if act.pick % 2:
                 body["details"] = self._details(act, user)
             said = self._said("change_desk", "/requests", by, body, plan)
-            known = self.office.table.items.get((f"USER#{ACCOUNT}#{user.user_id}", "STATE"))
-            active = [r for r in self.dog.requests() if r.subject.user_id == user.user_id
+            known = self.world.table.items.get((f"USER#{ACCOUNT}#{user.user_id}", "STATE"))
+            active = [r for r in self.checker.requests() if r.subject.user_id == user.user_id
                       and r.state in ACTIVE]  # fmt: skip
             if said and said[0] != 201 and plan is None:
-                self.dog.must(active or not user.devices or said[0] == 422, f"{by.name}: {said}")
+                self.checker.must(
+                    active or not user.devices or said[0] == 422, f"{by.name}: {said}"
+                )
             self.taken["filed"] += bool(said and said[0] == 201 and known)
 
     def details(self, act: Act, plan: Plan | None) -> None:
@@ -355,7 +357,7 @@ class Walk:
         said = self._said("approval_desk", path, _approver(act), REASON, plan)
         if said and plan is None and not self._had_the_name(request, act):
             who = APPROVERS[act.who % len(APPROVERS)]
-            self.dog.must((said[0] == 200) is may, f"{who}: {step} {request.state}: {said}")
+            self.checker.must((said[0] == 200) is may, f"{who}: {step} {request.state}: {said}")
             self.taken[step] += said[0] == 200
 
     def _fulfil(self, request: ChangeRequest, act: Act, plan: Plan | None) -> None:
@@ -365,27 +367,27 @@ class Walk:
         said = self._said("fulfil", path, by, None, plan)
         if said is None:  # it crashed: the same person calls again
             self.taken["fulfil again"] += 1
-            may = self._may("fulfil", self.dog.request(request.id) or request, act)
+            may = self._may("fulfil", self.checker.request(request.id) or request, act)
             said, plan = self._said("fulfil", path, by, None, None), None
         if said and plan is None and not self._had_the_name(request, act):
-            self.dog.must((said[0] == 200) is may, f"{by.name} fulfils {request.state}: {said}")
+            self.checker.must((said[0] == 200) is may, f"{by.name} fulfils {request.state}: {said}")
         if said and said[0] == 200:
-            self._carried_out(self.dog.request(request.id) or request, said[1], plan)
+            self._carried_out(self.checker.request(request.id) or request, said[1], plan)
 
     def _carried_out(self, request: ChangeRequest, said: Json, plan: Plan | None) -> None:
         """However it came there: the devices are gone, and the password is the user's, and new."""
         self.taken["fulfil"] += 1
-        user = self.office.iam.with_id(request.subject.user_id)
-        must, password = self.dog.must, said["password"]
+        user = self.world.iam.with_id(request.subject.user_id)
+        must, password = self.checker.must, said["password"]
         if plan is None or plan.meanwhile is None:
             must(user and user.password == password, "the password told is not the user's")
             taken = set(request.devices) - self.back
             must(user and not set(user.devices) & taken, "a device is left")
-            left = self.office.iam.virtual & set(request.devices)
-            must(all(self.office.iam.owner(one) for one in left), f"{left} is left over")
+            left = self.world.iam.virtual & set(request.devices)
+            must(all(self.world.iam.owner(one) for one in left), f"{left} is left over")
             must(request.state == "fulfilled", f"fulfilled, but {request.state}")
         must(user and user.reset_required, "they may keep the password that others know")
-        told = [str(self.office.table.items), self.office.said, *self.office.post.texts]
+        told = [str(self.world.table.items), self.world.said, *self.world.post.texts]
         must(not any(password in text for text in told), "the password stands somewhere")
 
     def _said(
@@ -393,14 +395,14 @@ class Walk:
     ) -> tuple[int, Json] | None:
         """Call, as a client does; None if the function crashed."""
         try:
-            status, answer = self.office.call(function, path, by, body, plan)
+            status, answer = self.world.call(function, path, by, body, plan)
         except Crash:
             self.taken["crash"] += 1
             return None
         known = {200, 201, 403, 404, 409, 422, 503}
-        self.dog.must(status in known, f"{path} says {status}: {answer}")
+        self.checker.must(status in known, f"{path} says {status}: {answer}")
         if plan is None:
-            self.dog.must(status != 503, f"{path} says {status}: {answer}")
+            self.checker.must(status != 503, f"{path} says {status}: {answer}")
         return status, answer
 
     def _requester(self, act: Act, user: Resident) -> Person:
@@ -420,7 +422,7 @@ class Walk:
         """Return the request about a user that was opened last; or now and then an older one."""
         found = [
             request
-            for request in self.dog.requests()
+            for request in self.checker.requests()
             if request.subject_name.removesuffix("2") == USERS[act.user]
         ]
         if not found:
@@ -433,7 +435,7 @@ class Walk:
         by = _approver(Act("", who=number))
         # Whoever deletes a virtual device after its removal tried, too.
         tried = {actor.rsplit("/", 1)[-1] for actor in request.actors}
-        return by.name in tried or self.dog.is_involved(by.arn, request)
+        return by.name in tried or self.checker.is_involved(by.arn, request)
 
     def _had_the_name(self, request: ChangeRequest, act: Act) -> bool:
         """Return whether the product may know somebody for the subject who was once called so."""
@@ -444,8 +446,8 @@ class Walk:
         """Return whether a step is to be let through, if nothing goes wrong."""
         if self._involved(request, act.who):
             return False
-        now, state = self.office.clock(), request.state.value
-        user = self.office.iam.with_id(request.subject.user_id)
+        now, state = self.world.clock(), request.state.value
+        user = self.world.iam.with_id(request.subject.user_id)
         record = self._record_of(request)
         known = {record.get("name", ""), request.subject_name}
         there = user is not None and user.name in known
@@ -480,11 +482,11 @@ class Walk:
         if user is None or user.password is None:
             return False
         # With a new device that surely is one, it is about to close.
-        return not request.new_device(tuple(user.devices), self.office.clock())
+        return not request.new_device(tuple(user.devices), self.world.clock())
 
     def _record_of(self, request: ChangeRequest) -> dict[str, Any]:
         key = f"USER#{ACCOUNT}#{request.subject.user_id}"
-        found = self.office.town.items(key, "STATE")
+        found = self.world.town.items(key, "STATE")
         return found[0] if found else {}
 
     # The clock ------------------------------------------------------------------------------------
@@ -494,7 +496,7 @@ class Walk:
         by = WAITS[act.pick % len(WAITS)]
         if by >= timedelta(days=1):
             self.arrive_all(act, None)
-        self.office.clock.move(by)
+        self.world.clock.move(by)
 
     def expire(self, _act: Act, plan: Plan | None) -> None:
         """The schedule looks at the requests that are due."""
@@ -506,33 +508,33 @@ class Walk:
 
     def _round(self, function: str, plan: Plan | None) -> None:
         try:
-            self.office.run(function, {}, plan)
+            self.world.run(function, {}, plan)
         except Exception:
             self.taken["round failed"] += 1
             if plan is None:
                 raise
             return
         if plan is None and function == "expire":
-            now = self.office.clock()
-            late = [r.id for r in self.dog.requests() if r.due_at and r.due_at <= now]
-            self.dog.must(not late, f"{late} are due and stay so")
+            now = self.world.clock()
+            late = [r.id for r in self.checker.requests() if r.due_at and r.due_at <= now]
+            self.checker.must(not late, f"{late} are due and stay so")
 
     def deliver(self, _act: Act, plan: Plan | None) -> None:
         """The stream brings what is new; what fails, the schedule brings later."""
-        self._post(self.office.product.deliver, "deliver", plan)
+        self._post(self.world.product.deliver, "deliver", plan)
 
     def redeliver(self, _act: Act, plan: Plan | None) -> None:
         """The schedule brings what is late."""
-        self._post(self.office.product.redeliver, "redeliver", plan)
+        self._post(self.world.product.redeliver, "redeliver", plan)
 
     def _post(self, run: Callable[[], object], function: str, plan: Plan | None) -> None:
-        before = self.office.post.mails.copy()
+        before = self.world.post.mails.copy()
         try:
-            self.office.run(function, run, plan)
+            self.world.run(function, run, plan)
         except Crash:
             # What SES has accepted and nobody could note any more goes out once more.
-            for intent_id in self.office.post.mails - before:
-                [item] = self.office.town.items(f"INTENT#{intent_id}")
+            for intent_id in self.world.post.mails - before:
+                [item] = self.world.town.items(f"INTENT#{intent_id}")
                 self.sent_twice[intent_id] += item["status"] != "sent"
             raise
 
@@ -540,23 +542,23 @@ class Walk:
         """Let all that is on its way arrive, and a month go by, as the schedule sees it."""
         nothing = Act("")
         self.arrive_all(nothing, None)
-        until = self.office.clock() + MONTH
+        until = self.world.clock() + MONTH
         for _ in range(60):
             for run in (self.deliver, self.redeliver, self.expire, self.remind):
                 run(nothing, None)
-            due = self.office.table.next_due("REQUEST#", "USER#", "DUE#", "ALERT#")
+            due = self.world.table.next_due("REQUEST#", "USER#", "DUE#", "ALERT#")
             if due is None or due > until.isoformat():
                 break
-            step = max(timedelta(hours=20), _moment(due) - self.office.clock())
-            self.office.clock.move(step)
+            step = max(timedelta(hours=20), _moment(due) - self.world.clock())
+            self.world.clock.move(step)
         else:
-            self.dog.must(holds=False, what="it never comes to rest")
-        self.office.clock.time = max(until, self.office.clock.time)
+            self.checker.must(holds=False, what="it never comes to rest")
+        self.world.clock.time = max(until, self.world.clock.time)
         for run in (self.expire, self.remind, self.deliver, self.redeliver):
             run(nothing, None)
-        self.office.clock.move(timedelta(minutes=5))
+        self.world.clock.move(timedelta(minutes=5))
         self.redeliver(nothing, None)
-        self.dog.settle_accounts(self.sent_twice)
+        self.checker.settle_accounts(self.sent_twice)
 
 
 def _approver(act: Act) -> Person:

@@ -99,7 +99,7 @@ class Iam:
         return next((one for one in self.residents.values() if one.user_id == user_id), None)
 
     def enrol(self, resident: Resident, serial: str) -> None:
-        """Give a user a device."""
+        """Assign a device to a user."""
         resident.devices.append(serial)
         if ":mfa/" in serial:
             self.virtual.add(serial)
@@ -223,8 +223,8 @@ class WarmProduct(Product):
             self.started.add(function)
 
 
-class Office:
-    """All functions at work, one world after the other: ``begin`` makes a new one."""
+class World:
+    """An account with all functions of the product; ``begin`` empties it for the next walk."""
 
     iam: Iam
     post: Post
@@ -232,7 +232,7 @@ class Office:
     numbers: Iterator[int]
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Put the functions together, with clients that lead here."""
+        """Replace the functions' clients by ones that call this object."""
         monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         monkeypatch.setattr(boto3, "client", self._client)
         monkeypatch.setattr(bootstrap, "uuid4", lambda: UUID(int=next(self.numbers)))
@@ -249,7 +249,7 @@ class Office:
         self.begin()
 
     def begin(self) -> None:
-        """Make a new world, in which nothing has happened yet."""
+        """Empty the account."""
         self.clock.time = NOW
         self.iam, self.post = Iam(), Post()
         self.table = self.town.stored = Table()
@@ -294,7 +294,7 @@ class Office:
     def call(
         self, function: str, path: str, by: Person, body: object = None, plan: Plan | None = None
     ) -> tuple[int, Json]:
-        """Call a function's URL; gives status and answer."""
+        """Call a function's URL; return status and answer."""
         answer = self.run(function, url_event("POST", path, by, body), plan, by)
         return answer["statusCode"], json.loads(answer["body"])
 
@@ -341,9 +341,9 @@ class _NoQueues(dict[str, str]):
 
 @dataclass
 class _Client:
-    """A boto3 client whose calls go through the office."""
+    """A boto3 client whose calls go through the world."""
 
-    office: Office
+    world: World
     service: str
     behind: Callable[[], Any]
 
@@ -355,11 +355,11 @@ class _Client:
             return lambda operation: SimpleNamespace(
                 paginate=lambda **call: self._pages(target(operation).paginate(**call))
             )
-        return lambda **call: self.office.called(self.service, lambda: target(**call))
+        return lambda **call: self.world.called(self.service, lambda: target(**call))
 
     def _pages(self, pages: Iterator[Json]) -> Iterator[Json]:
         for page in pages:
-            yield self.office.called(self.service, partial(dict, page))
+            yield self.world.called(self.service, partial(dict, page))
 
 
 @contextmanager

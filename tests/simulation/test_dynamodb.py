@@ -96,7 +96,9 @@ class Mirrored(Month):
         return self.both
 
 
-def test_a_short_month_is_the_same_call_by_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_in_memory_answers_a_short_month_call_by_call_as_moto_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with opened(monkeypatch, moto=True):
         month = Mirrored(write(2, seed=3), seed=3)
         month.play()
@@ -185,7 +187,7 @@ def make(account: Account, call: Call) -> None:
 
 
 @pytest.mark.parametrize("call", REFUSED.values(), ids=REFUSED)
-def test_what_moto_refuses_is_refused_with_the_same_code(
+def test_a_call_that_moto_refuses_is_refused_with_the_same_code(
     monkeypatch: pytest.MonkeyPatch, call: Call
 ) -> None:
     with opened(monkeypatch, moto=True) as account, pytest.raises(ClientError):
@@ -193,7 +195,7 @@ def test_what_moto_refuses_is_refused_with_the_same_code(
 
 
 @pytest.mark.parametrize("call", REFUSED_BY_AWS_ALONE.values(), ids=REFUSED_BY_AWS_ALONE)
-def test_what_aws_refuses_and_moto_does_not_is_refused(
+def test_a_call_that_aws_refuses_is_refused_although_moto_accepts_it(
     monkeypatch: pytest.MonkeyPatch, call: Call
 ) -> None:
     with opened(monkeypatch) as account, pytest.raises(ClientError, match="ValidationException"):
@@ -201,7 +203,7 @@ def test_what_aws_refuses_and_moto_does_not_is_refused(
 
 
 @pytest.mark.parametrize("write", [put, lambda **item: puts(key() | item)], ids=["put", "puts"])
-def test_half_a_character_is_refused(
+def test_text_with_half_a_surrogate_pair_is_refused(
     monkeypatch: pytest.MonkeyPatch, write: Callable[..., Call]
 ) -> None:
     # moto refuses it, too, but with a UnicodeEncodeError of its own instead of AWS's answer.
@@ -216,6 +218,6 @@ def differing(monkeypatch: pytest.MonkeyPatch) -> None:
         account.dynamodb.get_item(TableName=TABLE, Key=key())
 
 
-def test_another_answer_than_motos_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_difference_from_moto_fails_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AssertionError, match="answers otherwise than moto"):
         differing(monkeypatch)

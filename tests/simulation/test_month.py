@@ -58,7 +58,7 @@ def differences(script: Script, promised: Mails, got: Mails) -> list[str]:
     return said + [f"promised, not got: {at:%d %H:%M} {letter}" for at, letter in waiting]
 
 
-def test_each_user_gets_exactly_the_mails_that_the_ladder_promises(
+def test_each_user_gets_exactly_the_mails_of_the_escalation(
     script: Script,
     month: Month,
     promises: dict[str, Promise],
@@ -121,7 +121,7 @@ def test_nobody_gets_two_reminders_a_day_and_none_outside_mail_hours(month: Mont
         assert days.most_common(1)[0][1] == 1
 
 
-def test_all_intents_come_to_an_end_and_each_is_sent_once(month: Month) -> None:
+def test_every_intent_is_finished_and_sent_once(month: Month) -> None:
     states = Counter(
         item["status"]["S"]
         for (pk, _), item in month.table.items.items()
@@ -134,7 +134,7 @@ def test_all_intents_come_to_an_end_and_each_is_sent_once(month: Month) -> None:
     assert [alert for alert, times in told.items() if times > 1] == []
 
 
-def test_who_cannot_be_reached_is_told_to_security_once(
+def test_each_user_without_an_address_is_reported_to_security_once(
     month: Month, script: Script, promises: dict[str, Promise]
 ) -> None:
     told = month.reported_unreachable()
@@ -145,7 +145,9 @@ def test_who_cannot_be_reached_is_told_to_security_once(
         assert sum(told[name] for name in names[user_id]) >= 1
 
 
-def test_the_month_is_as_bad_as_it_is_meant_to_be(month: Month, script: Script) -> None:
+def test_the_simulated_month_has_crashes_all_kinds_of_users_and_mails_to_its_end(
+    month: Month, script: Script
+) -> None:
     assert month.crashes > 5
     assert len({life.kind for life in script.lives}) == 12
     assert max(at for at, _ in month.ses.sent) - min(at for at, _ in month.ses.sent) > 29 * DAY

@@ -11,8 +11,8 @@ from random import Random
 
 import pytest
 
-from tests.simulation.random_walk import Act, Mishap, Walk
-from tests.simulation.request_world import Office
+from tests.simulation.random_walk import Act, Disruption, Walk
+from tests.simulation.request_world import World
 
 WALKS = int(os.environ.get("SIMULATED_WALKS", "100"))
 SEED = int(os.environ.get("SIMULATION_SEED", "1"))
@@ -36,7 +36,7 @@ EVERYWHERE = (
 
 HURTS = ("crash before", "crash after", "throttled", "lost")
 
-Script = list[tuple[Act, Mishap | None]]
+Script = list[tuple[Act, Disruption | None]]
 
 
 def write(seed: int) -> Script:
@@ -47,73 +47,73 @@ def write(seed: int) -> Script:
         user, who, pick = int(random.random() < 0.2), random.randrange(6), random.randrange(8)
         return Act(random.choice(names), user, who, pick)
 
-    def a_mishap() -> Mishap | None:
+    def a_disruption() -> Disruption | None:
         lot, at = random.random(), random.randint(1, 16)
         if lot < 0.6:
             return None
         if lot < 0.8:
-            return Mishap(random.choice(HURTS), at)
-        return Mishap("meanwhile", at, an_act(IN_BETWEEN))
+            return Disruption(random.choice(HURTS), at)
+        return Disruption("meanwhile", at, an_act(IN_BETWEEN))
 
-    return [(an_act(ALL), a_mishap()) for _ in range(STEPS)]
+    return [(an_act(ALL), a_disruption()) for _ in range(STEPS)]
 
 
-def played(office: Office, script: Script) -> Walk:
+def played(world: World, script: Script) -> Walk:
     """Play a walk to its end, or to where something is wrong."""
-    walk = Walk(office)
-    for act, mishap in script:
-        walk.take(act, mishap)
-        if walk.dog.wrong:
+    walk = Walk(world)
+    for act, disruption in script:
+        walk.take(act, disruption)
+        if walk.checker.wrong:
             return walk
     walk.end()
     return walk
 
 
-def shortest(office: Office, script: Script) -> Script:
+def shortest(world: World, script: Script) -> Script:
     """Leave out what is not needed for something to be wrong."""
     for at in reversed(range(len(script))):
         without = script[:at] + script[at + 1 :]
-        if played(office, without).dog.wrong:
+        if played(world, without).checker.wrong:
             script = without
     return script
 
 
 @pytest.fixture(scope="module")
-def office() -> Iterator[Office]:
+def world() -> Iterator[World]:
     with pytest.MonkeyPatch.context() as monkeypatch:
-        office = Office(monkeypatch)
-        yield office
-        office.close()
+        world = World(monkeypatch)
+        yield world
+        world.close()
 
 
-def test_every_walk_keeps_what_is_promised_of_change_requests(office: Office) -> None:
+def test_every_random_walk_keeps_the_promises_about_change_requests(world: World) -> None:
     taken: Counter[str] = Counter()
     for number in range(WALKS):
         seed = SEED * 1_000_000 + number
-        walk = played(office, script := write(seed))
-        if walk.dog.wrong:
-            script = shortest(office, script)
+        walk = played(world, script := write(seed))
+        if walk.checker.wrong:
+            script = shortest(world, script)
             steps = "\n".join(f"    {step}," for step in script)
-            wrong = "\n".join(played(office, script).dog.wrong)
+            wrong = "\n".join(played(world, script).checker.wrong)
             pytest.fail(f"walk {seed}:\n{wrong}\nafter\n{steps}")
         taken += walk.taken
     assert WALKS < 100 or all(taken[what] for what in EVERYWHERE), taken
 
 
-def test_device_enrolled_anew_between_two_calls_under_its_old_name_is_removed_too(
-    office: Office,
+def test_device_that_is_enrolled_again_during_a_fulfilment_is_removed_too(
+    world: World,
 ) -> None:
-    walk = Walk(office)
+    walk = Walk(world)
     for what in ("file", "approve"):
         walk.take(Act(what, pick=2 if what == "approve" else 3))
-    lost_answer_to_the_deletion = Mishap("lost", 9)
+    lost_answer_to_the_deletion = Disruption("lost", 9)
     walk.take(Act("fulfil", who=1), lost_answer_to_the_deletion)
-    [serial] = office.town.items("REQUEST#", "STATE")[0]["devices"]
-    assert serial not in office.iam.virtual
+    [serial] = world.town.items("REQUEST#", "STATE")[0]["devices"]
+    assert serial not in world.iam.virtual
     walk.take(Act("enrol"))
-    assert serial in office.iam.virtual
+    assert serial in world.iam.virtual
     walk.take(Act("fulfil", who=1))
-    assert serial not in office.iam.virtual
+    assert serial not in world.iam.virtual
     walk.end()
     assert walk.taken["fulfil"] == 1
-    assert walk.dog.wrong == []
+    assert walk.checker.wrong == []

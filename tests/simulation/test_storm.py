@@ -15,7 +15,7 @@ RATE = 14
 
 
 def crowd(users: int) -> Script:
-    """Give users who all sign in without MFA within one minute."""
+    """Return users who all sign in without MFA within one minute."""
     lives = tuple(
         Life(
             f"AIDA{number:05}",

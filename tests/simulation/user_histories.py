@@ -257,7 +257,7 @@ class _Plot:
     def created(
         self, name: str, tags: tuple[tuple[str, str], ...], day: float | None, *, console: bool
     ) -> float:
-        """Begin: before the month, when nobody watched, or on a day; gives a day after that."""
+        """Begin: before the month, when nobody watched, or on a day; return a day after that."""
         if day is None:
             self.life.states.append((FIRST_DAY - DAY, State(name, tags, (), console)))
             return 0

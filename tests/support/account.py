@@ -241,13 +241,13 @@ class Account:
         return replace(self, number=number)
 
     def organization(self) -> str:
-        """Make this account the management account of an organization; gives a member's number."""
+        """Make this account the management account of an organization; return a member's number."""
         organizations: OrganizationsClient = _unwatched("organizations")
         organizations.create_organization(FeatureSet="ALL")
         return self.new_member("lab")
 
     def new_member(self, name: str) -> str:
-        """Make a member account; gives its number."""
+        """Make a member account; return its number."""
         organizations: OrganizationsClient = _unwatched("organizations")
         made = organizations.create_account(Email=f"{name}@example.com", AccountName=name)
         return made["CreateAccountStatus"]["AccountId"]
@@ -269,7 +269,7 @@ class Account:
         return _unwatched("sqs")  # type: ignore[no-any-return]
 
     def new_user(self, name: str, *, password: bool = True, device: bool = False) -> str:
-        """Make an IAM user; gives the unique id."""
+        """Make an IAM user; return the unique id."""
         user_id = self.iam.create_user(UserName=name)["User"]["UserId"]
         if password:
             self.iam.create_login_profile(UserName=name, Password="Correct-horse-1")  # noqa: S106
@@ -278,7 +278,7 @@ class Account:
         return user_id
 
     def enrol(self, name: str, device: str = "phone") -> str:
-        """Give a user a virtual MFA device; gives its serial number."""
+        """Assign a new virtual MFA device to a user; return its serial number."""
         made = self.iam.create_virtual_mfa_device(VirtualMFADeviceName=f"{device}-{name}")
         serial = made["VirtualMFADevice"]["SerialNumber"]
         self.iam.enable_mfa_device(

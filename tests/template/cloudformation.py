@@ -241,6 +241,9 @@ class Template:
             declared = self.body["Parameters"][name]
             value = self.parameters.get(name, declared.get("Default"))
             return value.split(",") if declared["Type"] == "CommaDelimitedList" else value
+        if name not in self.body["Resources"]:
+            file = next(path for path in ROOT.glob("*.yaml") if _body(path.name) is self.body)
+            raise KeyError(f"{file.name}: {name} is neither a parameter nor a resource")
         match self.body["Resources"][name]["Type"]:
             case "AWS::SQS::Queue":
                 given = self.body["Resources"][name]["Properties"].get("QueueName")

@@ -1,45 +1,39 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from datetime import time, timedelta
 from typing import Any
+from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 import pytest
+from pydantic import ValidationError
 
+from mfa_watcher import bootstrap, settings
 from mfa_watcher.domain.policy import MailHours, Policy, Quarantine
 from mfa_watcher.domain.users.addresses import AddressBook
-from mfa_watcher.settings import (
-    DeliverSettings,
-    FulfilSettings,
-    ObserveSettings,
-    PolicySettings,
-    QuarantineSettings,
-    QueueSettings,
-    RemindSettings,
-    SweepSettings,
-    WatchSettings,
-)
+from mfa_watcher.settings import PolicySettings, SettingsError
 from tests.template.cloudformation import ACCOUNT, ROOT, Template
 
 TEMPLATE = Template.read()
 FUNCTIONS = TEMPLATE.of_type("AWS::Serverless::Function")
-SETTINGS: dict[str, type[PolicySettings]] = {
-    "OnSignIn": ObserveSettings,
-    "OnIamChange": ObserveSettings,
-    "Deliver": DeliverSettings,
-    "Redeliver": DeliverSettings,
-    "OnMailFeedback": QueueSettings,
-    "Remind": RemindSettings,
-    "Expire": PolicySettings,
-    "Quarantine": QuarantineSettings,
-    "Sweep": SweepSettings,
-    "Watch": WatchSettings,
-    "ChangeDesk": PolicySettings,
-    "ApprovalDesk": PolicySettings,
-    "Fulfil": FulfilSettings,
-}
+
+
+def _settings_of(function: str) -> type[PolicySettings]:
+    """Return what a function reads: if a variable is empty, its error says of which settings."""
+    app = ROOT / FUNCTIONS[function]["Properties"]["CodeUri"] / "app.py"
+    [parts] = re.findall(r"\bbootstrap\.(\w+)\(\)", app.read_text("utf-8"))
+    with patch.dict(os.environ, {"TABLE_NAME": ""}), pytest.raises(SettingsError) as raised:
+        getattr(bootstrap, parts).__wrapped__()
+    cause = raised.value.__cause__
+    assert isinstance(cause, ValidationError)
+    found: type[PolicySettings] = getattr(settings, cause.title)
+    return found
+
+
+SETTINGS = {name: _settings_of(name) for name in FUNCTIONS}
 ALL_ROLES = TEMPLATE.of_type("AWS::IAM::Role")
 ROLES = {name: role for name, role in ALL_ROLES.items() if name != "CanaryRole"}
 SHARED = {
@@ -53,18 +47,28 @@ def _listed(value: Any) -> list[Any]:
 
 def test_each_function_folder_is_deployed_and_each_deployed_function_has_a_folder() -> None:
     deployed = {function["Properties"]["CodeUri"] for function in FUNCTIONS.values()}
-    assert deployed == {f"functions/{app.parent.name}" for app in ROOT.glob("functions/*/app.py")}
+    folders = {f"functions/{app.parent.name}" for app in ROOT.glob("functions/*/app.py")}
+    assert not folders - deployed, f"template.yaml deploys no function of {folders - deployed}"
+    assert not deployed - folders, f"there is no app.py in {deployed - folders}"
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_function_has_a_role_of_its_own(name: str) -> None:
-    role = FUNCTIONS[name]["Properties"]["Role"]
-    assert [n for n, f in FUNCTIONS.items() if f["Properties"]["Role"] == role] == [name]
+    own = {"Fn::GetAtt": [f"{name}Role", "Arn"]}
+    assert FUNCTIONS[name]["Properties"].get("Role") == own, (
+        f"template.yaml: {name} needs Role: !GetAtt {name}Role.Arn, a role that no other one has"
+    )
+    assert f"{name}Role" in ROLES, f"template.yaml: there is no {name}Role"
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_function_logs_to_a_group_that_forgets(name: str) -> None:
-    group = FUNCTIONS[name]["Properties"]["LoggingConfig"]["LogGroup"]["Ref"]
+    group = f"{name}Logs"
+    config = FUNCTIONS[name]["Properties"].get("LoggingConfig")
+    assert config == {"LogGroup": {"Ref": group}}, (
+        f"template.yaml: {name} needs LoggingConfig: {{LogGroup: !Ref {group}}}"
+    )
+    assert group in TEMPLATE.of_type("AWS::Logs::LogGroup"), f"template.yaml: there is no {group}"
     assert TEMPLATE.resolve(TEMPLATE.properties(group)["RetentionInDays"]) > 0
 
 
@@ -181,6 +185,27 @@ def test_a_call_of_fulfil_ends_before_another_may_take_its_request_over() -> Non
     assert FUNCTIONS["Fulfil"]["Properties"]["Timeout"] < Policy().fulfilment_lease.total_seconds()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, function in FUNCTIONS.items()
+        if any(e["Type"] == "ScheduleV2" for e in function["Properties"].get("Events", {}).values())
+    ],
+)
+def test_a_function_of_a_schedule_says_how_often_it_is_tried_again(name: str) -> None:
+    """Without a word of ours, Lambda and the schedule try again for hours, beside the next run."""
+    properties = FUNCTIONS[name]["Properties"]
+    schedules = [e for e in properties["Events"].values() if e["Type"] == "ScheduleV2"]
+    limits = [properties.get("EventInvokeConfig", {})]
+    limits += [schedule["Properties"].get("RetryPolicy", {}) for schedule in schedules]
+    names = {"MaximumRetryAttempts", "MaximumEventAgeInSeconds"}
+    assert all(limit.keys() == names for limit in limits), (
+        f"template.yaml: {name} needs EventInvokeConfig, and its schedule RetryPolicy, both with"
+        " MaximumRetryAttempts and MaximumEventAgeInSeconds"
+    )
+
+
 def test_only_who_iam_knows_gets_a_url_to_answer() -> None:
     urls = [
         f["Properties"]["FunctionUrlConfig"]
@@ -198,21 +223,8 @@ def test_no_role_can_delete_evidence(role: str) -> None:
     assert actions.isdisjoint({"dynamodb:DeleteItem", "dynamodb:BatchWriteItem"})
 
 
-@pytest.mark.parametrize(
-    "role",
-    [
-        "SweepRole",
-        "OnSignInRole",
-        "OnIamChangeRole",
-        "RemindRole",
-        "ExpireRole",
-        "QuarantineRole",
-        "FulfilRole",
-        "ChangeDeskRole",
-        "ApprovalDeskRole",
-    ],
-)
-def test_deciding_sends_nothing(role: str) -> None:
+@pytest.mark.parametrize("role", sorted(set(ROLES) - {"DeliverRole", "RedeliverRole"}))
+def test_no_role_but_those_that_deliver_sends_anything(role: str) -> None:
     actions = {action for s in TEMPLATE.statements(role) for action in _listed(s["Action"])}
     assert actions.isdisjoint({"ses:SendEmail", "sns:Publish"})
 

@@ -127,14 +127,22 @@ def test_no_generated_name_is_cut_and_so_each_begins_with_the_stacks_name(stack:
 
 def test_schedules_and_rules_are_named_after_the_stack_and_fit() -> None:
     longest = STACKS["longest name, all parameters set"]
-    names = [
-        longest.resolve(event["Properties"]["Name"])
-        for function in longest.of_type("AWS::Serverless::Function").values()
-        for event in function["Properties"].get("Events", {}).values()
+    names = {
+        function: longest.resolve(event["Properties"].get("Name", ""))
+        for function, declared in longest.of_type("AWS::Serverless::Function").items()
+        for event in declared["Properties"].get("Events", {}).values()
         if event["Type"] == "ScheduleV2"
+    }
+    wrong = [
+        function
+        for function, name in names.items()
+        if not name.startswith(f"{LONGEST_NAME}-") or len(name) > 64
     ]
-    assert len(names) == 6
-    assert all(name.startswith(f"{LONGEST_NAME}-") and len(name) <= 64 for name in names)
+    assert names
+    assert not wrong, (
+        f"template.yaml: give the schedule of {wrong} a Name, !Sub ${{AWS::StackName}}-<function>,"
+        " with at most 64 characters"
+    )
 
 
 def test_a_longer_name_of_the_stack_is_refused() -> None:

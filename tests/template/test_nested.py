@@ -41,8 +41,13 @@ def test_nested_template_has_one_kind_of_resource_and_no_function(name: str) -> 
 
 @pytest.mark.parametrize("name", NESTED)
 def test_nested_template_gets_each_of_its_parameters_and_no_other(name: str) -> None:
-    passed = TEMPLATE.properties(name)["Parameters"]
-    assert passed.keys() == NESTED[name].body["Parameters"].keys()
+    properties = TEMPLATE.properties(name)
+    passed, declared = properties["Parameters"], NESTED[name].body["Parameters"].keys()
+    file = properties["TemplateURL"]
+    assert not declared - passed.keys(), (
+        f"template.yaml, {name}: pass on {declared - passed.keys()}"
+    )
+    assert not passed.keys() - declared, f"{file}: declare {passed.keys() - declared}"
     # CloudFormation takes strings only.
     assert all(isinstance(one, str) for one in TEMPLATE.resolve(passed).values())
 

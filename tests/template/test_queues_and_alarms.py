@@ -103,7 +103,10 @@ def test_waiting_messages_raise_an_alarm(name: str) -> None:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_failing_function_raises_an_alarm(name: str) -> None:
-    assert _alarmed("Errors", {"Ref": name})
+    assert _alarmed("Errors", {"Ref": name}), (
+        f"alarms.yaml: declare {name} as a parameter and add {name}ErrorsAlarm;"
+        f" template.yaml, Alarms: pass on {name}: !Ref {name}"
+    )
 
 
 @pytest.mark.parametrize("metric", ["IntentsFailed", "SendingStopped"])

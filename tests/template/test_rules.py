@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from moto.events.models import EventPattern
 
+from mfa_watcher.domain.events.signals import IAM_CALLS
 from mfa_watcher.domain.events.tampering import Part
 from sandbox.mail_events import DETAIL_TYPES
 from tests.support.tampering import (
@@ -118,26 +119,7 @@ def test_sign_in_is_caught_however_its_detail_type_is_spelled(detail_type: str) 
     assert _matching(_event("signin", "ConsoleLogin") | {"detail-type": detail_type}) == SIGN_IN
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "ChangePassword",
-        "CreateLoginProfile",
-        "CreateUser",
-        "DeactivateMFADevice",
-        "DeleteAccountPasswordPolicy",
-        "DeleteLoginProfile",
-        "DeleteUser",
-        "DeleteVirtualMFADevice",
-        "EnableMFADevice",
-        "ResyncMFADevice",
-        "TagUser",
-        "UntagUser",
-        "UpdateAccountPasswordPolicy",
-        "UpdateLoginProfile",
-        "UpdateUser",
-    ],
-)
+@pytest.mark.parametrize("name", sorted(IAM_CALLS))
 def test_change_is_caught_when_it_succeeds_and_when_it_is_denied(name: str) -> None:
     assert _matching(_event("iam", name, {"userName": "ana"})) == IAM_CHANGE
     assert _matching(_event("iam", name, None, errorCode="AccessDenied")) == IAM_CHANGE

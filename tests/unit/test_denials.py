@@ -227,7 +227,7 @@ CLAUSES = (
 
 
 def cut_at(position: int, full: str, caller: str) -> str:
-    """Give the text with its caller's path so long that CloudTrail's limit falls at a position."""
+    """Return the text with so long a caller's path that CloudTrail's limit is at a position."""
     missing = MESSAGE_LIMIT - position
     path = "x" * missing
     padded = full.replace(caller, caller.replace(":user/", f":user/{path}"))

@@ -37,7 +37,8 @@ def missing_from(words: Path) -> list[str]:
 
 
 def test_every_language_has_every_file() -> None:
-    assert missing_from(WORDS) == []
+    missing = missing_from(WORDS)
+    assert not missing, f"mail/templates/words: there is no {missing}"
 
 
 SAME_AS_ENGLISH = frozenset({"security_case.jinja: (mfa-watcher exemptions grant)."})
@@ -67,7 +68,11 @@ def sentences(path: Path) -> set[str]:
 
 
 def test_no_language_has_lines_that_are_still_english() -> None:
-    assert untranslated(WORDS) == []
+    english = untranslated(WORDS)
+    assert not english, (
+        f"mail/templates/words: translate {english}, or name what is rightly the same in"
+        " SAME_AS_ENGLISH of this test"
+    )
 
 
 def test_a_line_that_is_still_english_is_named(elsewhere: Path) -> None:
@@ -93,7 +98,8 @@ def test_a_file_that_a_language_lacks_is_named(elsewhere: Path) -> None:
     (elsewhere / "de" / "guide.jinja").unlink()
     (elsewhere / "en" / "footer.jinja").unlink()
 
-    assert missing_from(elsewhere) == ["de/guide.jinja", "en/footer.jinja"]
+    named = set(missing_from(elsewhere)) - set(missing_from(WORDS))
+    assert named == {"de/guide.jinja", "en/footer.jinja"}
 
 
 @pytest.mark.parametrize("code", languages())
@@ -126,7 +132,9 @@ def test_adding_a_language_is_adding_its_files(elsewhere: Path) -> None:
     shutil.copytree(elsewhere / "en", elsewhere / "xx")
 
     assert choose("xx-CA", "en").code == "xx"
-    assert missing_from(elsewhere) == []
+    assert [one for one in missing_from(elsewhere) if one.startswith("xx/")] == [
+        one.replace("en/", "xx/") for one in missing_from(WORDS) if one.startswith("en/")
+    ]
 
 
 @pytest.mark.parametrize(
