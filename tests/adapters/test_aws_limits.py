@@ -191,7 +191,7 @@ LIMITED: dict[str, tuple[tuple[str, str], Params, Params, str]] = {
         update(ExpressionAttributeValues={":a": {"N": "1" * 39}}),
         "39 digits",
     ),
-    "dynamodb: depth": (("dynamodb", "PutItem"), nested(32), nested(33), "more than 32 deep"),
+    "dynamodb: depth": (("dynamodb", "PutItem"), nested(31), nested(32), "more than 32 levels"),
     "dynamodb: a set": (
         ("dynamodb", "PutItem"),
         {"TableName": TABLE, "Item": {**KEY, "set": {"SS": ["x"]}}},

@@ -33,6 +33,7 @@ LONGEST_VALUES = 2 * KB * KB
 MOST_OPERATORS = 300
 MOST_DIGITS = 38
 DEEPEST = 32
+"""Levels, that of the innermost value included."""
 
 # SNS API reference: Publish. SQS developer guide: "Amazon SQS message quotas".
 LONGEST_MESSAGE = 256 * KB
@@ -203,7 +204,7 @@ def _value_faults(value: Params, where: str, depth: int = 1) -> Iterator[str]:
         case "N" if len(_digits(content)) > MOST_DIGITS:
             yield f"{where} has {len(_digits(content))} digits, at most {MOST_DIGITS}"
         case "M" | "L" if depth > DEEPEST:
-            yield f"{where} is nested more than {DEEPEST} deep"
+            yield f"{where} has more than {DEEPEST} levels"
         case "M":
             for name, one in content.items():
                 yield from _value_faults(one, f"{where}.{name}", depth + 1)
