@@ -27,7 +27,7 @@ COMPILE := .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo sandbox test test-e2e simulation faults bench lint format types contract template docs build lock pr clean interpreter environments
+.PHONY: help setup demo sandbox test test-e2e simulation faults bench lint format types contract template audit audit-environment docs build lock pr clean interpreter environments
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s%s\n", $$1, $$2}'
@@ -39,6 +39,7 @@ stamp = $(1)/made-for-$(VERSION)-$(shell { pwd; cat $(2); } 2>/dev/null | cksum 
 DEV := $(call stamp,.venv,requirements/dev.txt)
 SAM := $(call stamp,.venv-sam,requirements/sam.txt)
 SANDBOX := $(call stamp,.venv-sandbox,requirements/sandbox.txt)
+AUDIT := $(call stamp,.venv-audit,requirements/audit.txt)
 AWS := $(call stamp,.venv-aws,requirements/aws-cli.txt)
 LOCK := $(call stamp,.venv-lock,requirements/lock.txt)
 
@@ -69,6 +70,9 @@ $(SANDBOX): | interpreter
 $(AWS): | interpreter
 	$(call make_environment,.venv-aws,requirements/aws-cli.txt)
 	@.venv-aws/bin/python tools/unpack_aws_cli.py
+
+$(AUDIT): | interpreter
+	$(call make_environment,.venv-audit,requirements/audit.txt)
 
 $(LOCK): | interpreter
 	$(call make_environment,.venv-lock,requirements/lock.txt)
@@ -139,10 +143,17 @@ template: $(SAM) ## Check the templates of hub and forwarder, and the nested one
 	@.venv-sam/bin/cfn-lint --regions us-east-1 us-gov-west-1 -- template.yaml alarms.yaml guard-policy.yaml tampering.yaml
 	@.venv-sam/bin/cfn-lint --regions us-east-1 us-east-2 eu-north-1 ap-southeast-2 us-gov-west-1 us-gov-east-1 -- forwarder.yaml
 
+audit-environment: $(AUDIT)
+
+# The tests in tests/audit need checkov's environment, which has none of the product's packages.
+audit: $(AUDIT) $(SAM) ## Check the templates with checkov, policy_sentry and AWS's quotas
+	$(call say,Templates: a second opinion)
+	@.venv-audit/bin/python -m pytest tests/audit --noconftest -p no:cacheprovider -W default --quiet $(ARGS)
+
 docs: $(DEV) ## Write the page of parameters anew from the templates
 	@.venv/bin/python -m tools.parameter_table
 
-pr: lint types contract template test test-e2e ## Everything a change must pass
+pr: lint types contract template audit test test-e2e ## Everything a change must pass
 
 # --- shipping it --------------------------------------------------------------------------
 
@@ -152,7 +163,7 @@ build: $(SAM) ## Build for deployment; then: .venv-sam/bin/sam deploy --guided
 	@PYTHON="$(INTERPRETER)" .venv-sam/bin/sam build $(ARGS)
 
 lock: $(LOCK) ## Write the lock files anew; ARGS=--upgrade takes the newest releases
-	@for name in layers/dependencies/requirements requirements/dev requirements/sam requirements/sandbox requirements/lock requirements/aws-cli; do \
+	@for name in layers/dependencies/requirements requirements/dev requirements/sam requirements/sandbox requirements/audit requirements/lock requirements/aws-cli; do \
 	  case $$name in */aws-cli) only=--no-deps;; *) only=;; esac; \
 	  echo "$$name.txt"; $(COMPILE) $(ARGS) $$only $$name.in --output-file $$name.txt >/dev/null || exit 1; done
 	@! grep -nE '://|file:' layers/dependencies/requirements.txt requirements/*.txt

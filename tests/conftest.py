@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-SANDBOX = Path(__file__).parent / "e2e"
+ELSEWHERE = {Path(__file__).parent / name for name in ("e2e", "audit")}
+"""Tests with a target of their own: ``make test-e2e`` and ``make audit``."""
 
 # Where CI is set, Hypothesis takes its own profile "ci", with 100 examples.
 settings.register_profile(
@@ -18,11 +19,11 @@ if not os.environ.get("CI"):
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out the sandbox's tests, unless they are named: ``make test-e2e``."""
-    if collection_path != SANDBOX:
+    """Leave out tests that have a target of their own, unless they are named."""
+    if collection_path not in ELSEWHERE:
         return None
     named = (Path(argument.partition("::")[0]) for argument in config.invocation_params.args)
-    return not any(path.resolve().is_relative_to(SANDBOX) for path in named)
+    return not any(path.resolve().is_relative_to(collection_path) for path in named)
 
 
 def pytest_collection_finish() -> None:

@@ -10,6 +10,7 @@ from mfa_watcher.adapters.outbox import DynamoOutbox
 from mfa_watcher.adapters.store import DynamoStore
 from mfa_watcher.adapters.table import Table
 from tests.support.account import Account, client, opened
+from tests.support.aws_limits import LIMITS
 
 KEEP = timedelta(days=400)
 REMEMBER = timedelta(days=35)
@@ -31,3 +32,11 @@ def store(account: Account) -> DynamoStore:
 @pytest.fixture
 def outbox(account: Account) -> DynamoOutbox:
     return DynamoOutbox(Table(client("dynamodb"), account.table), keep_evidence=KEEP)
+
+
+@pytest.fixture(autouse=True)
+def within_the_limits_of_aws() -> Iterator[None]:
+    """No call of the product is one that AWS would refuse: see ``tests/support/aws_limits.py``."""
+    LIMITS.take()
+    yield
+    assert LIMITS.take() == []

@@ -15,6 +15,20 @@ def test_a_message_is_kept_as_it_came_with_reason_and_source(account: Account, b
     ]
 
 
+@pytest.mark.parametrize(
+    ("length", "has_reason"),
+    [(250 * 1024, True), (250 * 1024 + 1, False), (256 * 1024, False)],
+)
+def test_the_longest_message_is_kept_whole_and_without_the_reason_if_both_are_too_long(
+    account: Account, length: int, *, has_reason: bool
+) -> None:
+    body = "x" * length
+    set_aside(account, body, "\U0001f600" * 2000)
+    [(kept, attributes)] = account.parked("SignInDeadLetters")
+    assert kept == body
+    assert ("reason" in attributes) is has_reason
+
+
 def test_an_empty_message_is_kept_too(account: Account) -> None:
     set_aside(account, "", "why")
     [(body, _)] = account.parked("SignInDeadLetters")

@@ -7,6 +7,7 @@ import pytest
 
 from tests.functions.product import Output, Product
 from tests.support.account import Account, opened
+from tests.support.aws_limits import LIMITS
 from tests.template.cloudformation import STACK
 
 # Powertools reads these when the functions' modules are imported, once per process.
@@ -36,3 +37,11 @@ def product(account: Account, monkeypatch: pytest.MonkeyPatch) -> Product:
 def output(capsys: pytest.CaptureFixture[str]) -> Callable[[], Output]:
     """Reads what the functions wrote since it was last asked."""
     return lambda: Output.read(capsys.readouterr().out)
+
+
+@pytest.fixture(autouse=True)
+def within_the_limits_of_aws() -> Iterator[None]:
+    """No call of the product is one that AWS would refuse: see ``tests/support/aws_limits.py``."""
+    LIMITS.take()
+    yield
+    assert LIMITS.take() == []

@@ -19,6 +19,7 @@ from mfa_watcher import bootstrap
 from mfa_watcher.adapters.items import key_of
 from mfa_watcher.domain.users.people import Person
 from tests.support.account import Account
+from tests.support.aws_limits import answer_faults
 from tests.support.builders import ACCOUNT, SENDER, Json, envelope
 from tests.template.cloudformation import ROOT, STACK, Template
 from tools.wrap_event import QUEUES
@@ -221,6 +222,7 @@ class Product:
             # Powertools warns of a run that has nothing to count, and would hide its error.
             filterwarnings("ignore", "No application metrics", UserWarning)
             answer: Json = app(function).handler(event, context)
+        assert list(answer_faults(json.dumps(answer))) == []
         return answer
 
     def _start(self, function: str) -> None:

@@ -22,6 +22,7 @@ from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
 
 from mfa_watcher.adapters import items
+from tests.support.aws_limits import LIMITS
 from tests.support.boto3_calls import answered_by, compared_with
 from tests.support.builders import ACCOUNT, NOW, SENDER
 from tests.support.dynamodb import LONG_PAGE, MemoryDynamo
@@ -194,6 +195,7 @@ def _session() -> boto3.Session:
     session = boto3.DEFAULT_SESSION
     assert session is not None
     CALLS.watch(session)
+    LIMITS.watch(session.events)
     return session
 
 

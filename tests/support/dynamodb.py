@@ -18,6 +18,13 @@ from typing import Any, TypeVar
 from botocore.exceptions import ClientError
 
 from mfa_watcher.adapters.items import from_wire
+from tests.support.aws_limits import (
+    expression_faults,
+    item_faults,
+    item_size,
+    key_faults,
+    transaction_faults,
+)
 from tests.support.expressions import (
     Condition,
     ExpressionError,
@@ -40,11 +47,6 @@ LONG_PAGE = 1000
 
 REMEMBERED = 7
 """How many items of a partition of an index may still be shown as they were."""
-
-MOST_IN_A_TRANSACTION = 100
-LONGEST_ITEM = 400 * 1024
-LONGEST_KEYS = (2048, 1024)
-"""Bytes of partition key and sort key."""
 
 
 class ConditionalCheckFailedError(ClientError):
@@ -174,12 +176,12 @@ class MemoryDynamo:
         self._turn()
         writes = call["TransactItems"]
         keys = [_key_of_write(write) for write in writes]
-        if len(set(keys)) != len(keys) or len(keys) > MOST_IN_A_TRANSACTION:
-            raise _refusal("ValidationException")
+        _refuse(transaction_faults(writes))
         held = [self._holds(write, key) for write, key in zip(writes, keys, strict=True)]
         if not all(held):
             raise _cancelled(held)
         written = [self._written(write, key)[1] for write, key in zip(writes, keys, strict=True)]
+        _refuse(transaction_faults(writes, sum(map(item_size, written))))
         for key, item in zip(keys, written, strict=True):
             self._put(key, item)
         return {}
@@ -339,17 +341,14 @@ class MemoryDynamo:
                 raise _refusal("ValidationException", message="a key cannot be changed")
         for index in self._indexes.values():
             for name in (index.hash, index.range):
-                if name in after and not after[name].get("S"):
+                if name in after and "S" not in after[name]:
                     raise _refusal("ValidationException", message=f"{name} is no key")
-        written = repr(after)
-        if "\\ud" in written:  # how half of a character, a lone surrogate, is written
+        if "\\ud" in repr(after):  # so a lone surrogate is written, half of a character
             try:
-                _size(after)
+                json.dumps(after, ensure_ascii=False).encode()
             except UnicodeEncodeError as error:
                 raise _refusal("ValidationException", message=str(error)) from None
-        # Characters as they are written here are no fewer than a quarter of the bytes they take.
-        if len(written) * 4 > LONGEST_ITEM < _size(after):
-            raise _refusal("ValidationException", message="Item size has exceeded the maximum")
+        _refuse(item_faults(after, [(index.hash, index.range) for index in self._indexes.values()]))
         return before, after, touched
 
     def _is_stale(self) -> bool:
@@ -366,24 +365,6 @@ class MemoryDynamo:
             self.inserted.append(key[0])
         for index in self._indexes.values():
             index.replace(key, before, item)
-
-
-def _size(item: Wire) -> int:
-    """Return the bytes that names and values of an item take."""
-    return sum(len(name.encode()) + _size_of(value) for name, value in item.items())
-
-
-def _size_of(value: Wire) -> int:
-    [(kind, content)] = value.items()
-    match kind:
-        case "M":
-            return _size(content)
-        case "L":
-            return sum(map(_size_of, content))
-        case "S" | "N":
-            return len(content.encode())
-        case _:
-            return 1
 
 
 @cache
@@ -415,14 +396,13 @@ def _key(item: Wire) -> Key:
         key = item["pk"]["S"], item["sk"]["S"]
     except KeyError as error:
         raise _refusal("ValidationException", message=f"the key lacks {error}") from None
-    for part, longest in zip(key, LONGEST_KEYS, strict=True):
-        if not 0 < len(part.encode()) <= longest:
-            raise _refusal("ValidationException", message="a key is empty or too long")
+    _refuse(key_faults(item, ("pk", "sk")))
     return key
 
 
 def _check_placeholders(call: Wire, used: Used) -> None:
     """Refuse placeholders that no expression uses, and expressions that use others."""
+    _refuse(expression_faults(call))
     names = call.get("ExpressionAttributeNames", {}).keys()
     values = call.get("ExpressionAttributeValues", {}).keys()
     if names != used.names or values != used.values:
@@ -435,6 +415,12 @@ def _parsed(parse: Callable[[str], Parsed], text: str) -> Parsed:
         return parse(text)
     except (ExpressionError, IndexError) as error:
         raise _refusal("ValidationException", message=f"{text}: {error}") from None
+
+
+def _refuse(faults: Iterator[str]) -> None:
+    """Refuse a call that is beyond a limit, if it is."""
+    for fault in faults:
+        raise _refusal("ValidationException", message=fault)
 
 
 def _refusal(code: str, error: type[ClientError] = ClientError, message: str = "no") -> ClientError:

@@ -24,6 +24,16 @@ PSEUDO_PARAMETERS = {
 }
 
 
+_ARNS = {
+    "AWS::DynamoDB::Table": ("dynamodb", "table/{}"),
+    "AWS::Events::Rule": ("events", "rule/{}"),
+    "AWS::Lambda::Function": ("lambda", "function:{}"),
+    "AWS::Logs::LogGroup": ("logs", "log-group:{}:*"),
+    "AWS::Serverless::Function": ("lambda", "function:{}"),
+}
+"""The service and the last part of the ARN that a resource's attribute ``Arn`` is."""
+
+
 class _Loader(yaml.SafeLoader):
     """Turns `!Sub x` into `{"Fn::Sub": "x"}`, as CloudFormation does."""
 
@@ -198,6 +208,8 @@ class Template:
                 return self._reference(name)
             case {"Fn::GetAtt": [name, "Arn"]}:
                 return self._arn(name)
+            case {"Fn::GetAtt": [name, "StreamArn"]}:
+                return f"{self._arn(name)}/stream/2026-03-02T12:00:00.000"
             case {"Fn::GetAtt": [name, "QueueName"]}:
                 return self._name(name)
             case {"Fn::GetAtt": [name, str(output)]} if output.startswith("Outputs."):
@@ -267,9 +279,11 @@ class Template:
                 return f"arn:aws:iam::{account}:policy/{self.resolve(named)}"
             case "AWS::KMS::Key":
                 return f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{self._name(name)}"
+            case "AWS::IAM::Role":
+                return f"arn:aws:iam::{ACCOUNT}:role/{self._name(name)}"
             case kind:
-                service = kind.split("::")[1].lower()
-                return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{self._name(name)}"
+                service, form = _ARNS.get(kind, (kind.split("::")[1].lower(), "{}"))
+                return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{form.format(self._name(name))}"
 
     def _substitute(self, text: str, variables: dict[str, str]) -> str:
         def value(found: re.Match[str]) -> str:

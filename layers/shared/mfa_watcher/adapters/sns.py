@@ -14,7 +14,7 @@ from mfa_watcher.ports.errors import NotSentError, RefusedError
 if TYPE_CHECKING:
     from types_boto3_sns import SNSClient
 
-_SUBJECT_LENGTH = 100
+_SUBJECT_LENGTH = 99
 _VALUE_LENGTH = 1024
 _LINE_BYTES = 400
 
@@ -65,7 +65,7 @@ class SnsAlerter:
 
 
 def subject_of(alert: Alert) -> str:
-    """Return the subject of SNS's mail: ASCII, one line, at most 100 characters (API reference)."""
+    """Return the subject of SNS's mail: ASCII, one line, under 100 characters (API reference)."""
     return _subject(f"{alert.severity.upper()}: {alert.title}")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import merge
-from itertools import islice
+from itertools import accumulate, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,10 @@ at most a hundred writes."""
 
 _NEW_USERS_AT_ONCE = 50
 """There are two writes a user, and a transaction takes a hundred."""
+
+_LONGEST_PAGE = 1_500_000
+"""Bytes of a page of requests. An answer of Lambda has 6 MB, and JSON may need three times the
+bytes."""
 
 _LONGEST_KEY = 2048
 """Bytes (DynamoDB quotas). A failed call's record may hold any text as the user's name."""
@@ -95,7 +99,7 @@ class DynamoStore:
         by_state = [self._in_state(state, search) for state in search.states or RequestState]
         newest_first = merge(*by_state, key=itemgetter("request_order"), reverse=True)
         found = list(islice(newest_first, search.limit + 1))
-        shown = found[: search.limit]
+        shown = _fitting_into_an_answer(found[: search.limit])
         return RequestPage(
             tuple(items.REQUEST.validate_python(item) for item in shown),
             str(shown[-1]["request_order"]) if len(found) > len(shown) else None,
@@ -400,6 +404,12 @@ def _user_in(pk: str) -> UserKey:
     """Return the user whom a partition key names."""
     _, account_id, user_id = pk.split("#")
     return UserKey(account_id, user_id)
+
+
+def _fitting_into_an_answer(found: list[Item]) -> list[Item]:
+    """Return the first of the items, one at least, and as many as an answer has room for."""
+    sizes = accumulate(len(str(item).encode()) for item in found)
+    return found[: max(1, sum(size <= _LONGEST_PAGE for size in sizes))]
 
 
 def _filter(search: RequestSearch) -> tuple[Item, Item]:

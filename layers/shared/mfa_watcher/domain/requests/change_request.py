@@ -24,6 +24,9 @@ from mfa_watcher.domain.users.user import User, UserKey
 ATTEMPTS_KEPT = 20
 """How many attempts a request itself has; its history has all."""
 
+ACTORS_KEPT = 300
+"""How many different people a request itself has who tried: an item of the table has 400 KB."""
+
 CLOCK_SKEW = timedelta(minutes=1)
 """How far the time of a record, which has whole seconds, may differ from the watcher's clock."""
 
@@ -32,6 +35,8 @@ IAM_PROPAGATION_TIME = timedelta(minutes=1)
 
 
 USER_GONE = "the user was deleted"
+_AGAINST_THE_USER = frozenset({"reject", "acknowledge"})
+"""Steps that remove no device."""
 _BEING_FULFILLED = "it is being fulfilled; fulfil it completely instead"
 _NOT_BEING_FULFILLED = "it is not being fulfilled"
 
@@ -128,7 +133,8 @@ class Fulfilment:
 class ChangeRequest:
     """One request. ``violation``: a device was removed without approval; only security closes it.
 
-    ``actors`` are the ARNs of all who ever tried to remove a device; none of them may decide.
+    ``actors`` are the ARNs of all who ever tried to remove a device; none of them may decide. If
+    they are too many to be listed, nobody may decide for the user: see ``refuse_involved_person``.
     """
 
     id: str
@@ -175,7 +181,7 @@ class ChangeRequest:
             self,
             attempts=(*self.attempts, attempt)[-ATTEMPTS_KEPT:],
             attempt_count=self.attempt_count + 1,
-            actors=tuple(dict.fromkeys((*self.actors, attempt.actor))),
+            actors=tuple(dict.fromkeys((*self.actors, attempt.actor)))[:ACTORS_KEPT],
         )
         if not violation or self.violation:
             return joined
@@ -454,6 +460,12 @@ class ChangeRequest:
         if any(person.may_be(actor) for actor in self.actors):
             raise SegregationOfDutiesError(
                 f"{person.name} tried to remove the device, and may not {step} it"
+            )
+        if len(self.actors) >= ACTORS_KEPT and step not in _AGAINST_THE_USER:
+            raise SegregationOfDutiesError(
+                f"{ACTORS_KEPT} people or more tried to remove the device, too many to be listed,"
+                f" and {person.name} may be one of them: nobody may {step} the request. Reject it,"
+                " and file a new one"
             )
         asked = (self.opened_by, self.details.given_by if self.details else None)
         if any(arn and person.may_be(arn) for arn in asked):

@@ -12,8 +12,8 @@ from mfa_watcher.domain.requests.change_request import RequestState
 from mfa_watcher.domain.users.devices import DeviceKind
 from mfa_watcher.usecases.desk import RequestWithHistory, WantedChange
 
-MAX_HISTORY_ENTRIES = 2000
-"""Entries. An answer may have 6 MB, and each denied attempt leaves an entry."""
+MAX_HISTORY_ENTRIES = 1000
+"""Entries. An answer may have 6 MB, and each denied attempt leaves an entry of up to 5 KB."""
 
 _YEARS = range(2000, 9999)
 """Times nearer to the ends of the calendar cannot be converted to other time zones."""

@@ -13,7 +13,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from mfa_watcher.domain.events.records import Event, Identity, Record
-from mfa_watcher.entrypoints.parsing.lenient import as_text, found, moment, objects, text
+from mfa_watcher.entrypoints.parsing.lenient import (
+    LONGEST_TEXT,
+    as_text,
+    found,
+    moment,
+    objects,
+    text,
+)
 
 _RECORD = {
     "event_id": "eventID",
@@ -45,6 +52,24 @@ _IDENTITY = {
     "issuer_arn": "sessionContext.sessionIssuer.arn",
 }
 """Where the texts of an Identity are. Source: CloudTrail user guide, *userIdentity element*."""
+
+_NAMES = frozenset({
+    "account_id",
+    "error_code",
+    "event_name",
+    "name",
+    "new_user_name",
+    "principal_id",
+    "region",
+    "response_user_id",
+    "serial",
+    "source_ip",
+    "user_name",
+})  # fmt: skip
+LONGEST_NAME = 256
+"""Bytes of a name, an id or a code: AWS's are shorter. Some become part of a key in the table."""
+LONGEST_EVENT_ID = 64
+"""Bytes: an event id has 36. A longer one is none, since one that was cut might be another's."""
 
 RESOURCE_FIELDS = (
     "alarmName",
@@ -79,11 +104,15 @@ def parse_record(raw: object) -> Record:
     """Read a CloudTrail record from any JSON value. Never raises: what is odd counts as absent."""
     fields = raw if isinstance(raw, Mapping) else {}
     identity = Identity(**_texts(found(fields, "userIdentity"), _IDENTITY))
-    created = text(fields, "responseElements.user.userName")
+    created = text(fields, "responseElements.user.userName", LONGEST_NAME)
+    granted = text(fields, "responseElements.loginProfile.userName", LONGEST_NAME)
+    texts = _texts(fields, _RECORD)
+    if len((texts["event_id"] or "").encode()) > LONGEST_EVENT_ID:
+        texts["event_id"] = None
     return Record(
-        **_texts(fields, _RECORD),
+        **texts,
         at=moment(text(fields, "eventTime")),
-        account_id=text(fields, "recipientAccountId") or identity.account_id,
+        account_id=text(fields, "recipientAccountId", LONGEST_NAME) or identity.account_id,
         identity=identity,
         named=tuple(_named(fields)),
         tags=tuple(
@@ -91,7 +120,7 @@ def parse_record(raw: object) -> Record:
             for tag in objects(fields, "requestParameters.tags")
             if (key := text(tag, "key"))
         ),
-        response_user_name=created or text(fields, "responseElements.loginProfile.userName"),
+        response_user_name=created or granted,
         password_reset_required=_flag(
             found(fields, "responseElements.loginProfile.passwordResetRequired")
         ),
@@ -100,7 +129,10 @@ def parse_record(raw: object) -> Record:
 
 
 def _texts(fields: object, places: Mapping[str, str]) -> dict[str, Any]:
-    return {name: text(fields, path) for name, path in places.items()}
+    return {
+        name: text(fields, path, LONGEST_NAME if name in _NAMES else LONGEST_TEXT)
+        for name, path in places.items()
+    }
 
 
 def _flag(value: object) -> bool | None:

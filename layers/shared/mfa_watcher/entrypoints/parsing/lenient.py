@@ -5,7 +5,13 @@ A path such as ``userIdentity.arn`` says where a value is inside objects.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
+
+LONGEST_TEXT: Final = 1024
+"""Bytes: CloudTrail itself cuts most texts at 1 KB (user guide: *Record contents*), and no ARN of
+IAM or STS is longer."""
+
+_CUT: Final = "…"
 
 
 def found(value: object, path: str) -> object:
@@ -15,14 +21,22 @@ def found(value: object, path: str) -> object:
     return value
 
 
-def as_text(value: object) -> str | None:
-    """Take a text. JSON may hold half a character (a lone surrogate), which no service takes."""
-    return value.encode(errors="replace").decode() if isinstance(value, str) and value else None
+def as_text(value: object, longest: int = LONGEST_TEXT) -> str | None:
+    """Take a text, and cut it with a mark if it has more bytes than that.
+
+    JSON may hold half a character (a lone surrogate), which no service takes.
+    """
+    if not isinstance(value, str) or not value:
+        return None
+    written = value.encode(errors="replace")
+    if len(written) <= longest:
+        return written.decode()
+    return written[: longest - len(_CUT.encode())].decode(errors="ignore") + _CUT
 
 
-def text(value: object, path: str) -> str | None:
+def text(value: object, path: str, longest: int = LONGEST_TEXT) -> str | None:
     """Return the text at a path; None if there is none, or it is empty."""
-    return as_text(found(value, path))
+    return as_text(found(value, path), longest)
 
 
 def texts(value: object, path: str) -> tuple[str, ...]:
