@@ -3,14 +3,14 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from sandbox.account import Account
+from sandbox.account import Account, Principal
 from sandbox.emulator import (
     HOME,
     MEMBER_ID,
@@ -85,24 +85,42 @@ def deploy(account: Account, home: Path = HOME, **overrides: str) -> Stack:
         "QuarantineMode": "on",
         "ServiceDeskRoles": "ServiceDesk",
     } | overrides
-    cloudformation = root.client("cloudformation")
+    return sam_deploy(root, home, parameters)
+
+
+def sam_deploy(
+    by: Principal,
+    home: Path,
+    parameters: Mapping[str, str],
+    *,
+    stack: str = STACK,
+    bucket: str | None = BUCKET,
+) -> Stack:
+    """Run `sam deploy` on what was built, as somebody.
+
+    Without a bucket, SAM makes one, as it does with the settings of samconfig.toml.
+    """
+    cloudformation = Account(by.endpoint).root.client("cloudformation")
     try:
         _sam(
             "deploy",
-            *("--template-file", str(home / "build" / "template.yaml"), "--stack-name", STACK),
-            *("--s3-bucket", BUCKET, "--capabilities", *CAPABILITIES),
+            *("--template-file", str(home / "build" / "template.yaml"), "--stack-name", stack),
+            *(("--s3-bucket", bucket) if bucket else ("--resolve-s3",)),
+            *("--capabilities", *CAPABILITIES),
             *("--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"),
-            *("--parameter-overrides", *(f"{name}={value}" for name, value in parameters.items())),
+            "--parameter-overrides",
+            # SAM takes no empty values, which are the defaults of what may be empty.
+            *(f"{name}={value}" for name, value in parameters.items() if value),
             home=home,
-            AWS_ENDPOINT_URL=account.endpoint,
+            **by.environment,
         )
     except DeployError as error:
-        for line in _failures(cloudformation):
+        for line in _failures(cloudformation, stack):
             error.add_note(line)
         raise
-    described = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+    described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
-    return Stack(outputs, dict(_resources(cloudformation, STACK)))
+    return Stack(outputs, dict(_resources(cloudformation, stack)))
 
 
 def _resources(cloudformation: Any, name: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - a boto3 client
@@ -114,13 +132,13 @@ def _resources(cloudformation: Any, name: str) -> Iterator[tuple[str, str]]:  # 
             yield from _resources(cloudformation, one["PhysicalResourceId"])
 
 
-def _failures(cloudformation: Any) -> list[str]:  # noqa: ANN401 - a boto3 client
+def _failures(cloudformation: Any, name: str) -> list[str]:  # noqa: ANN401 - a boto3 client
     """Return why resources failed, nested ones too, which SAM breaks into narrow columns."""
     stacks = cloudformation.list_stacks()["StackSummaries"]
     return [
         f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
         for stack in stacks
-        if stack["StackName"] == STACK or stack["StackName"].startswith(f"{STACK}-")
+        if stack["StackName"] == name or stack["StackName"].startswith(f"{name}-")
         for event in cloudformation.describe_stack_events(StackName=stack["StackId"])["StackEvents"]
         if event["ResourceStatus"].endswith("_FAILED")
     ]

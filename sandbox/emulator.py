@@ -137,6 +137,8 @@ class Emulator:
             "GATEWAY_PORT": str(self.port),
             "IOT_MTLS_ENABLED": "0",
             "MINISTACK_ACCOUNT_ID": ACCOUNT_ID,
+            # Named, so that a queue has one URL, in a template's `Ref` and when it is looked up.
+            "MINISTACK_HOST": "localhost",
             "MINISTACK_REGION": REGION,
             "PYTHONUNBUFFERED": "1",
             "S3_DATA_DIR": str(temporary / "s3"),

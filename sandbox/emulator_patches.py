@@ -1,8 +1,8 @@
 """Patches of MiniStack 1.5 where it differs from AWS in a way that this product notices.
 
 MiniStack decides who may do what; nothing here decides for it. docs/sandbox.md lists what differs.
-Further patches are in `organization.py`, `function_urls.py`, `mfa_sessions.py` and `passwords.py`,
-and, for speed only, `function_processes.py`.
+Further patches are in `deployer_rights.py`, `organization.py`, `function_urls.py`,
+`mfa_sessions.py` and `passwords.py`, and, for speed only, `function_processes.py`.
 
 Patching fails loudly if a release of MiniStack no longer has the original.
 """
@@ -25,6 +25,7 @@ from ministack.services.cloudformation import provisioners
 
 from sandbox import (
     aws_protocol,
+    deployer_rights,
     function_processes,
     function_urls,
     mfa_sessions,
@@ -64,7 +65,14 @@ def install(observe: Callable[[Decision], None]) -> None:
     iam._IAM_HANDLERS["EnableMFADevice"] = _with_codes_checked(iam._IAM_HANDLERS["EnableMFADevice"])
     iam._IAM_HANDLERS["UpdateUser"] = _update_user
     sqs._HANDLERS["StartMessageMoveTask"] = _start_message_move_task
-    for more in (function_processes, function_urls, mfa_sessions, organization, passwords):
+    for more in (
+        function_processes,
+        function_urls,
+        mfa_sessions,
+        organization,
+        passwords,
+        deployer_rights,
+    ):
         more.install()
 
 

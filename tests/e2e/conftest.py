@@ -16,7 +16,14 @@ from sandbox.timeline import ScenarioResult, Timeline
 from tests.e2e.docker import BRIDGE
 from tests.e2e.waiting import Outage, eventually
 
-OWN_SANDBOX = {"test_append_only", "test_function_urls", "test_guard_matrix", "test_tampering"}
+OWN_SANDBOX = {
+    "test_append_only",
+    "test_deployment",
+    "test_function_urls",
+    "test_guard_matrix",
+    "test_probe",
+    "test_tampering",
+}
 """The files that deploy for themselves."""
 
 FRESH = {"test_docs", "test_local_functions", "test_only_this_machine"}

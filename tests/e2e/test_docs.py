@@ -25,6 +25,7 @@ from sandbox.only_this_machine import REFUSED, guarded
 from sandbox.records import Json
 from sandbox.setup import Sandbox
 from tests.e2e.aws_cli import aws_cli
+from tests.e2e.test_probe import documented
 from tests.e2e.waiting import eventually
 
 PAGES = ("README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
@@ -302,6 +303,22 @@ def mail_given_up(operator: Operator) -> Iterator[tuple[Principal, str]]:
 
 
 @contextmanager
+def somebody_who_probes(operator: Operator) -> Iterator[tuple[Principal, str]]:
+    """An approver with MFA who has the policies of docs/doctor.md besides."""
+    root = operator.sandbox.account.root
+    for number, policy in enumerate(documented()):
+        root.client("iam").put_user_policy(
+            UserName="petra", PolicyName=f"probe-{number}", PolicyDocument=json.dumps(policy)
+        )
+    # Those whom the guard policy binds cannot tell whether conditions on keys hold.
+    root.client("iam").remove_user_from_group(GroupName=GROUP, UserName="petra")
+    yield operator.sandbox.actors.with_mfa("petra"), ""
+    root.client("iam").add_user_to_group(GroupName=GROUP, UserName="petra")
+    for number, _ in enumerate(documented()):
+        root.client("iam").delete_user_policy(UserName="petra", PolicyName=f"probe-{number}")
+
+
+@contextmanager
 def somebody_who_operates(operator: Operator) -> Iterator[tuple[Principal, str]]:
     yield operator.sandbox.actors["olivia"], ""
 
@@ -314,6 +331,7 @@ PREPARED = {
     "requests export": auditor,
     "start-message-move-task": event_set_aside,
     "INTENT#": mail_given_up,
+    "doctor --probe": somebody_who_probes,
 }
 """What a block contains whose commands need more than an account and an administrator."""
 

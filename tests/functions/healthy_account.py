@@ -102,6 +102,7 @@ class CheckedAccount:
             "SendQuota": {"Max24HourSend": 50000.0},
         }
     )
+    concurrency: Json = field(default_factory=lambda: {"UnreservedConcurrentExecutions": 10})
     decisions: dict[str, str] = field(default_factory=dict)
     """What IAM's simulation answers for an action, if not ``allowed``."""
     subscriptions: dict[str, str] = field(
@@ -111,6 +112,7 @@ class CheckedAccount:
     """Calls that fail, with the error code."""
     made: set[str] = field(default_factory=set)
     guard_arn: str = ""
+    requester_arn: str = ""
 
     def client(self, service: str, region: str = REGION) -> Any:
         """Return a client for setting up the account, whose calls are not recorded."""
@@ -216,6 +218,10 @@ class CheckedAccount:
         document = nested.resolve(nested.properties("GuardPolicy")["PolicyDocument"])
         made = iam.create_policy(PolicyName=f"{STACK}-guard", PolicyDocument=json.dumps(document))
         self.guard_arn = made["Policy"]["Arn"]
+        requester = iam.create_policy(
+            PolicyName=f"{STACK}-RequesterPolicy-1A2B3C", PolicyDocument=json.dumps(document)
+        )
+        self.requester_arn = requester["Policy"]["Arn"]
         iam.create_group(GroupName="people")
         iam.attach_group_policy(GroupName="people", PolicyArn=self.guard_arn)
         iam.update_account_password_policy(**STRONG)
@@ -256,6 +262,9 @@ class CheckedAccount:
             "cloudformation:ListStackResources": self._resources,
             "iam:GetAccountSummary": lambda _: {"SummaryMap": self.root},
             "iam:SimulatePrincipalPolicy": self._simulated,
+            "iam:SimulateCustomPolicy": self._simulated,
+            "events:TestEventPattern": lambda _: {"Result": True},
+            "lambda:GetAccountSettings": lambda _: {"AccountLimit": self.concurrency},
             # moto counts an address as neither confirmed nor pending.
             "sns:GetTopicAttributes": lambda _: {"Attributes": self.subscriptions},
             "ses:GetAccount": lambda _: self.mail,
@@ -272,6 +281,9 @@ class CheckedAccount:
             "TableName": TABLE,
             "AlertTopicArn": self.account.topic_arn,
             "GuardPolicyArn": self.guard_arn,
+            "RequesterPolicyArn": self.requester_arn,
+            "ChangeDeskUrl": "http://127.0.0.1:9/change/",
+            "ApprovalDeskUrl": "http://127.0.0.1:9/approval/",
             "SignInRegions": SIGN_IN_REGIONS,
         }
         stack = {
@@ -299,8 +311,9 @@ class CheckedAccount:
             return {"Error": {"Code": "NotFoundException", "Message": "no"}}
         return {"VerifiedForSendingStatus": self.identities[asked]}
 
-    def _simulated(self, _params: Json) -> Json:
-        actions = ("iam:ChangePassword", "iam:GetAccountPasswordPolicy")
+    def _simulated(self, params: Json) -> Json:
+        body = params["body"]
+        actions = [body[name] for name in body if name.startswith("ActionNames")]
         return {
             "EvaluationResults": [
                 {

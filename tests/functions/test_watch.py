@@ -56,6 +56,10 @@ def canary(region: str, at: Any = NOW, seed: str = "canary") -> Json:
     }
 
 
+def group_made(at: Any) -> Json:
+    return iam_call("CreateGroup", ADMIN, f"group at {at}", at=at)
+
+
 def told(product: Product) -> list[Json]:
     """Return the alerts that went out since last asked."""
     assert product.deliver() == []
@@ -201,13 +205,22 @@ def test_a_heartbeat_is_written_once_an_hour_and_never_set_back(
     product: Product, account: Account
 ) -> None:
     for minutes in (0, 10, 59, 60, 30):
-        product.take("on_sign_in", envelope(canary("us-east-1", later(minutes))))
+        product.take("on_sign_in", envelope(group_made(later(minutes))))
     assert account.calls.tally("dynamodb")["UpdateItem"] == 2
     [beat] = beats(account).values()
     assert beat["seen_at"].startswith(f"{later(60):%Y-%m-%dT%H:%M}")
     product.running = ""  # another instance of the function, with an older event
-    product.take("on_sign_in", envelope(canary("us-east-1", later(30))))
+    product.take("on_sign_in", envelope(group_made(later(30))))
     assert beats(account)[f"{ACCOUNT}#us-east-1#sign_ins"] == beat
+
+
+def test_each_canary_is_recorded_because_somebody_may_wait_for_it(
+    product: Product, account: Account
+) -> None:
+    for minutes in (0, 1):
+        product.take("on_sign_in", envelope(canary("us-east-1", later(minutes))))
+        [beat] = beats(account).values()
+        assert beat["seen_at"].startswith(f"{later(minutes):%Y-%m-%dT%H:%M}")
 
 
 def test_while_canary_events_arrive_nothing_is_alerted(product: Product, account: Account) -> None:

@@ -198,3 +198,26 @@ def test_samconfig_deploys_no_stack_with_a_sender_that_nobody_chose() -> None:
     [sender] = re.findall(r"SenderAddress=(\S+)", overrides)
     declared = STACKS["shortest name, no parameter set"].body["Parameters"]["SenderAddress"]
     assert not re.fullmatch(declared["AllowedPattern"], sender)
+
+
+def test_the_documented_sizes_are_the_largest() -> None:
+    text = (ROOT / "docs" / "deploy.md").read_text()
+    patterns = [size for one in STACKS.values() for size in map(_compact, one.patterns().values())]
+    environments = [
+        _compact(one.environment(function))
+        for one in STACKS.values()
+        for function in one.of_type("AWS::Serverless::Function")
+    ]
+    alarms = Template.read().nested("Alarms").of_type("AWS::CloudWatch::Alarm")
+    assert f"| EventBridge: characters of an event pattern | 2,048 | {max(patterns):,} at" in text
+    assert f"| Lambda: bytes of a function's environment | 4,096 | {max(environments):,} at" in text
+    assert re.search(rf"\| alarms \| {len(alarms)} . 0.10 \| {len(alarms) * 0.10:.2f} \|", text)
+
+
+def test_the_documented_costs_add_up() -> None:
+    text = (ROOT / "docs" / "deploy.md").read_text().partition("## Cost")[2].partition("\n## ")[0]
+    tables = re.findall(r"\| what \| arithmetic \| USD \|\n\|---\|---\|---\|\n((?:\|.*\n)+)", text)
+    assert len(tables) == 2
+    for table in tables:
+        *rows, total = [row.strip("| \n").split("|")[-1].strip("* ") for row in table.splitlines()]
+        assert f"{sum(map(float, rows)):.2f}" == total

@@ -314,7 +314,7 @@ class BotoInspector:
         """Return the answer; None if the resource does not exist."""
         client = self.build(service, region)
         call: Callable[..., Json] = getattr(client, xform_name(operation))
-        return _read(_action(client, operation), lambda: call(**parameters))
+        return read(_action(client, operation), lambda: call(**parameters))
 
     def _all(
         self,
@@ -329,7 +329,7 @@ class BotoInspector:
         client = self.build(service, region)
         pages = client.get_paginator(xform_name(operation)).paginate(**parameters)
         items = (one for page in pages for one in page.get(listed, ()))
-        return _read(_action(client, operation), lambda: list(items)) or []
+        return read(_action(client, operation), lambda: list(items)) or []
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,15 +340,15 @@ class DynamoTableReader:
 
     def last_sweep(self, account_id: str) -> "SweepResult | None":
         """Call GetItem."""
-        return _read("dynamodb:GetItem", lambda: self.store.last_sweep(account_id))
+        return read("dynamodb:GetItem", lambda: self.store.last_sweep(account_id))
 
     def inventory(self, account_id: str) -> "list[InventoryEntry]":
         """Query the account's index."""
-        return _read("dynamodb:Query", lambda: list(self.store.inventory(account_id))) or []
+        return read("dynamodb:Query", lambda: list(self.store.inventory(account_id))) or []
 
     def heartbeats(self) -> "list[Heartbeat]":
         """Query the heartbeats."""
-        return _read("dynamodb:Query", lambda: list(self.store.heartbeats())) or []
+        return read("dynamodb:Query", lambda: list(self.store.heartbeats())) or []
 
 
 def _action(client: Any, operation: str) -> str:  # noqa: ANN401 - any service's client
@@ -356,7 +356,8 @@ def _action(client: Any, operation: str) -> str:  # noqa: ANN401 - any service's
     return f"{client.meta.service_model.signing_name}:{operation}"
 
 
-def _read(action: str, call: Callable[[], Answer]) -> Answer | None:
+def read(action: str, call: Callable[[], Answer]) -> Answer | None:
+    """Return the answer; None if the resource does not exist. Raises the errors of the ports."""
     try:
         return call()
     except AWS_ERRORS as error:

@@ -84,9 +84,16 @@ class DynamoStore:
 
     def request_history(self, request_id: str) -> list[HistoryEntry]:
         """Return the history of a request, the oldest entry first."""
+        return self._history_at(items.request_pk(request_id))
+
+    def user_history(self, key: UserKey) -> list[HistoryEntry]:
+        """Return the history of a user, the oldest entry first."""
+        return self._history_at(items.user_pk(key))
+
+    def _history_at(self, pk: str) -> list[HistoryEntry]:
         found = self.table.query(
-            "pk = :request AND begins_with(sk, :history)",
-            {":request": items.request_pk(request_id), ":history": "HISTORY#"},
+            "pk = :subject AND begins_with(sk, :history)",
+            {":subject": pk, ":history": "HISTORY#"},
             ConsistentRead=True,
         )
         return [items.HISTORY.validate_python(item) for item in found]

@@ -3,6 +3,7 @@
 import argparse
 import os
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -86,12 +87,40 @@ def administer_users(options: argparse.Namespace) -> "AdministerUsers":
     )
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedStack:
+    """A deployed stack, and what reads it as the caller."""
+
+    session: "boto3.Session"
+    build: "BuildClient"
+    inspector: "BotoInspector"
+    stack: "Stack"
+    settings: "PolicySettings"
+    store: "DynamoStore"
+    accounts: "Accounts"
+
+
 def health_check(options: argparse.Namespace) -> "HealthCheck":
     """Return the health check of a deployed stack, as the caller. Raises AccountError."""
+    from mfa_watcher.adapters.inspection import DynamoTableReader
+    from mfa_watcher.usecases.health_check import HealthCheck
+
+    opened = open_stack(options)
+    return HealthCheck(
+        opened.stack,
+        opened.inspector,
+        DynamoTableReader(opened.store),
+        opened.accounts.ids,
+        options.sign_in_regions or opened.stack.sign_in_regions,
+        _now,
+    )
+
+
+def open_stack(options: argparse.Namespace) -> OpenedStack:
+    """Read a deployed stack as the caller. Raises AccountError."""
     from botocore.config import Config
 
-    from mfa_watcher.adapters.inspection import BotoInspector, DynamoTableReader
-    from mfa_watcher.usecases.health_check import HealthCheck
+    from mfa_watcher.adapters.inspection import BotoInspector
 
     config = Config(
         connect_timeout=5, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 3}
@@ -114,13 +143,14 @@ def health_check(options: argparse.Namespace) -> "HealthCheck":
                 f"the stack {options.stack!r} has no output {output}: is it the watcher's, and was"
                 " it deployed with this version?"
             )
-    return HealthCheck(
-        stack,
+    return OpenedStack(
+        session,
+        build,
         inspector,
-        DynamoTableReader(_store(build("dynamodb"), settings)),
-        _accounts(settings, build).ids,
-        options.sign_in_regions or stack.sign_in_regions,
-        _now,
+        stack,
+        settings,
+        _store(build("dynamodb"), settings),
+        _accounts(settings, build),
     )
 
 

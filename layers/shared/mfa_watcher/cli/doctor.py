@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from mfa_watcher.cli.aws import add_stack_options, health_check
+from mfa_watcher.cli.probe import add_probe_options, run_probe
 from mfa_watcher.cli.terminal import Actions, console, plain, print_json_lines
 from mfa_watcher.domain.health.results import Check, CheckResult, Level
 
@@ -34,10 +35,13 @@ def add_command(commands: Actions) -> None:
             "Reads the live account, changes nothing, and shows whether events arrive, the watcher"
             " runs, mails and alerts go out, the account is protected, and the watcher was active"
             " recently. What cannot be read is unknown; the line names the missing permission."
+            " With --probe it sends harmless signs of its own instead, and shows which arrived."
         ),
         epilog=(
             "Exit code: 0 if every check is ok or a warning; 1 if any check failed or is unknown;"
-            " 2 for wrong arguments."
+            " 2 for wrong arguments. With --probe: 0 if everything arrived; 1 if something did not,"
+            " is wrong, or could not be removed; 3 if the only thing wrong is that you may not see"
+            " something; 130 if it was interrupted. It removes what it made in any case."
         ),
     )
     add_stack_options(parser)
@@ -48,11 +52,14 @@ def add_command(commands: Actions) -> None:
         help="regions where people sign in, separated by commas (default: those of the stack)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON line per result")
+    add_probe_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the health check and show its results; return the exit code."""
+    if options.probe:
+        return run_probe(options)
     with _progress() as begins:
         begins(Check.STACK, options.stack)
         results = health_check(options).run(begins)

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Self
 
 from mfa_watcher.domain.notifications.mails import Mail
+from mfa_watcher.domain.users.user import MailKind
 
 
 class Severity(StrEnum):
@@ -129,16 +130,17 @@ class Intent:
 
 def intent(event_id: str, at: datetime, act: Mail | Alert) -> Intent:
     """Return an intent, with an id that is the same however often the decision is made."""
-    return Intent(f"{_channel(act)}-{act.kind}-{act.once_per(event_id)}", event_id, at, act)
+    return Intent(intent_id(act.kind, act.once_per(event_id)), event_id, at, act)
+
+
+def intent_id(kind: MailKind | AlertKind, once_per: str) -> str:
+    """Return the id of the intent of a kind that is sent at most once for this."""
+    return f"{'alert' if isinstance(kind, AlertKind) else 'mail'}-{kind}-{once_per}"
 
 
 def effect_of(act: Mail | Alert) -> str:
     """Return in short what a mail or an alert is, for the history."""
-    return f"{_channel(act)}: {act.kind}"
-
-
-def _channel(act: Mail | Alert) -> str:
-    return "alert" if isinstance(act, Alert) else "mail"
+    return f"{'alert' if isinstance(act, Alert) else 'mail'}: {act.kind}"
 
 
 class IntentStatus(StrEnum):
