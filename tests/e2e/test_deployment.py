@@ -246,7 +246,7 @@ def test_with_the_documented_rights_sam_deploys_and_each_statement_is_needed(
         if any(_allowed(call) and not _allowed(call, without=sid) for call in calls)
     }
     # Nobody is asked for these by the emulator.
-    assert set(STATEMENTS) - needed == {"ThisKey", "ReadWithoutResource"}
+    assert set(STATEMENTS) - needed == {"ThisKey", "WithoutResource"}
 
 
 def _allowed(call: tuple[str, str], without: str = "") -> bool:
