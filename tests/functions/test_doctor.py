@@ -255,6 +255,12 @@ FAULTS: dict[str, tuple[str, str, str, BreakAccount]] = {
         "has no target",
         detach_targets(healthy.physical("SignInRule")),
     ),
+    "the account has too few concurrent executions": (
+        "concurrency",
+        "fail",
+        "8 concurrent executions of 8",
+        update(concurrency={"UnreservedConcurrentExecutions": 8}),
+    ),
     "a forwarder is disabled": (
         "forwarders",
         "fail",

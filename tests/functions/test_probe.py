@@ -144,10 +144,6 @@ def refused(checked: CheckedAccount) -> None:
     checked.decisions = {DENIED: "allowed", ALLOWED: "allowed"}
 
 
-def crowded(checked: CheckedAccount) -> None:
-    checked.concurrency = {"UnreservedConcurrentExecutions": 8}
-
-
 def cut(checked: CheckedAccount) -> None:
     checked.nested["FulfilRole"] = ("AWS::IAM::Role", "mfa-watch-FulfilRole-1A2B3C")
 
@@ -156,7 +152,6 @@ def cut(checked: CheckedAccount) -> None:
     ("sign", "break_", "words"),
     [
         (Sign.GUARD, refused, f"{DENIED} allowed"),
-        (Sign.CONCURRENCY, crowded, "8 concurrent executions of 8"),
         (Sign.PATTERNS, without_a_rule, "do not match their sample: DenialRule"),
         (Sign.NAMES, cut, "mfa-watch-FulfilRole-1A2B3C"),
     ],

@@ -107,6 +107,11 @@ class BotoInspector:
         limit = self._call("lambda", "GetFunctionConcurrency", FunctionName=name) or {}
         return readings.Function(found.get("State", ""), limit.get("ReservedConcurrentExecutions"))
 
+    def unreserved_concurrency(self) -> int:
+        """Call GetAccountSettings."""
+        found = self._call("lambda", "GetAccountSettings") or {}
+        return int(found["AccountLimit"]["UnreservedConcurrentExecutions"])
+
     def event_source(self, uuid: str) -> readings.EventSource | None:
         """Call GetEventSourceMapping."""
         found = self._call("lambda", "GetEventSourceMapping", UUID=uuid)

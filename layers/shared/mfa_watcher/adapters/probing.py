@@ -50,11 +50,6 @@ class BotoProbe(BotoInspector):
         )
         return bool(tested and tested["Result"])
 
-    def unreserved_concurrency(self) -> int:
-        """Call GetAccountSettings."""
-        found = self._call("lambda", "GetAccountSettings") or {}
-        return int(found["AccountLimit"]["UnreservedConcurrentExecutions"])
-
     def simulated(self, policy_arn: str, user_arn: str, actions: Sequence[str]) -> dict[str, str]:
         """Call GetPolicy, GetPolicyVersion and SimulateCustomPolicy."""
         policy = self._call("iam", "GetPolicy", PolicyArn=policy_arn)

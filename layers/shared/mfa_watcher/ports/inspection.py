@@ -35,6 +35,9 @@ class Inspector(Protocol):
     def function(self, name: str) -> readings.Function | None:
         """Return a function."""
 
+    def unreserved_concurrency(self) -> int:
+        """Return how many functions without a reservation may run at the same time."""
+
     def schedule_enabled(self, name: str) -> bool | None:
         """Return whether a schedule is enabled."""
 

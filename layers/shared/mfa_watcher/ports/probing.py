@@ -36,10 +36,6 @@ class ProbedAccount(Protocol):
         """Return whether the pattern of a deployed rule matches an event."""
         ...
 
-    def unreserved_concurrency(self) -> int:
-        """Return how many functions without a reservation may run at the same time."""
-        ...
-
     def simulated(self, policy_arn: str, user_arn: str, actions: Sequence[str]) -> dict[str, str]:
         """Return the simulated decisions for a user with this policy and all permissions."""
         ...

@@ -69,6 +69,7 @@ class HealthCheck:
         yield Check.EVENT_BUS, "", self._event_bus
         yield Check.EVENT_SOURCES, "", self._event_sources
         yield Check.FUNCTIONS, "", self._functions
+        yield Check.CONCURRENCY, "", self._concurrency
         yield Check.SCHEDULES, "", self._schedules
         yield Check.DEAD_LETTERS, "", self._dead_letters
         yield Check.SES_ACCOUNT, "", self._ses_account
@@ -116,6 +117,10 @@ class HealthCheck:
     def _functions(self) -> Iterable[CheckResult]:
         functions = self._each("AWS::Lambda::Function", self.inspector.function)
         return resource_checks.check_functions(functions)
+
+    def _concurrency(self) -> Iterable[CheckResult]:
+        per_queue = int(self.stack.parameters.get("QueueConcurrency") or 2)
+        return resource_checks.check_concurrency(self.inspector.unreserved_concurrency(), per_queue)
 
     def _schedules(self) -> Iterable[CheckResult]:
         schedules = self._each("AWS::Scheduler::Schedule", self.inspector.schedule_enabled)

@@ -23,7 +23,6 @@ from mfa_watcher.domain.health.probing import (
     ProbeResult,
     Seen,
     Sign,
-    check_concurrency,
     check_guard,
     check_names,
     check_patterns,
@@ -140,13 +139,9 @@ class Probe:
                 account.simulated(stack.outputs["GuardPolicyArn"], arn, (DENIED, ALLOWED))
             )
 
-        per_queue = int(stack.parameters.get("QueueConcurrency") or 2)
         for sign, ask in {
             Sign.NAMES: lambda: check_names(stack.name, resources.values()),
             Sign.PATTERNS: patterns,
-            Sign.CONCURRENCY: lambda: check_concurrency(
-                account.unreserved_concurrency(), per_queue
-            ),
             Sign.TRANSACTIONS: transactions,
             Sign.GUARD: guard,
         }.items():

@@ -21,19 +21,12 @@ UNUSED_KEY = "PROBE#"
 DENIED, ALLOWED = "iam:DeactivateMFADevice", "iam:EnableMFADevice"
 """What the guard policy denies every user, and what it never denies."""
 
-_QUEUES = 4
-"""How many queues `QueueConcurrency` counts for."""
-
 
 class Sign(Enum):
     """What the probe shows: its name, and what to do if it is not seen."""
 
     NAMES = ("names", "deploy under a shorter name")
     PATTERNS = ("patterns", "deploy the stack again; run the doctor")
-    CONCURRENCY = (
-        "concurrency",
-        "ask AWS to raise the quota of concurrent executions, or lower QueueConcurrency",
-    )
     TRANSACTIONS = (
         "transactions",
         "report it: the roles' conditions on keys do not protect history in transactions",
@@ -218,13 +211,6 @@ def check_patterns(matched: Mapping[str, bool]) -> Seen:
 
 
 # Other questions ---------------------------------------------------------------------------------
-
-
-def check_concurrency(unreserved: int, per_queue: int) -> Seen:
-    """Check that the account's unreserved concurrency is enough for the four queues."""
-    needed = _QUEUES * per_queue
-    text = f"the queues take up to {needed} concurrent executions of {unreserved} in this region"
-    return Seen(Level.OK if needed < unreserved else Level.FAIL, text)
 
 
 def check_transactions(*, unused: bool, other: bool, both: bool) -> Seen:

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from mfa_watcher.domain.health.readings import EventSource, Function
 from mfa_watcher.domain.health.results import Check, CheckResult, Findings, count
 
+_QUEUES = 4
+"""For how many queues ``QueueConcurrency`` counts."""
+
 _GONE = "does not exist any more"
 _DEPLOY = "deploy the stack again"
 
@@ -41,6 +44,21 @@ def check_functions(functions: Mapping[str, Function | None]) -> tuple[CheckResu
         elif function.state == "Failed":
             findings.fail("is in state Failed", _DEPLOY, name)
     return findings.or_ok(f"{len(functions)} can run")
+
+
+def check_concurrency(unreserved: int, per_queue: int) -> tuple[CheckResult, ...]:
+    """Check that the account lets the four queues' functions run, and another one beside them.
+
+    A function that Lambda does not start in time costs its events one of their receives.
+    """
+    findings = Findings(Check.CONCURRENCY)
+    needed = _QUEUES * per_queue
+    text = f"the queues take up to {needed} concurrent executions of {unreserved} in this region"
+    if needed >= unreserved:
+        return findings.fail(
+            text, "ask AWS to raise the quota of concurrent executions, or lower QueueConcurrency"
+        )
+    return findings.or_ok(text)
 
 
 def check_schedules(schedules: Mapping[str, bool | None]) -> tuple[CheckResult, ...]:

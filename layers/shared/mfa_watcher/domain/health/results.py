@@ -46,6 +46,7 @@ class Check(Enum):
     EVENT_BUS = ("event_bus", Group.EVENTS)
     EVENT_SOURCES = ("event_sources", Group.RESOURCES)
     FUNCTIONS = ("functions", Group.RESOURCES)
+    CONCURRENCY = ("concurrency", Group.RESOURCES)
     SCHEDULES = ("schedules", Group.RESOURCES)
     DEAD_LETTERS = ("dead_letters", Group.RESOURCES)
     SES_ACCOUNT = ("ses_account", Group.NOTIFICATIONS)
