@@ -21,6 +21,7 @@ from mfa_watcher.domain.health.heartbeats import expected_sources
 from mfa_watcher.domain.sweep.user_inventory import SweepDecision, SweepResult, UserCounts
 from mfa_watcher.domain.users.user import MfaStatus, User, UserKey
 from tests.support.account import REGION, TABLE, Account
+from tests.support.aws_limits import LIMITS
 from tests.support.builders import ACCOUNT, SENDER, Json
 from tests.template.cloudformation import STACK, Template
 
@@ -379,6 +380,7 @@ def _doctor_client(service: str, region: str) -> Any:
     build: Any = _session().client
     made = build(service, region_name=region)
     made.meta.events.register("before-call", _SESSION.answer)
+    LIMITS.watch(made.meta.events)
     return made
 
 

@@ -203,7 +203,7 @@ def _value_faults(value: Params, where: str, depth: int = 1) -> Iterator[str]:
             return
         case "N" if len(_digits(content)) > MOST_DIGITS:
             yield f"{where} has {len(_digits(content))} digits, at most {MOST_DIGITS}"
-        case "M" | "L" if depth > DEEPEST:
+        case "M" | "L" if depth >= DEEPEST:
             yield f"{where} has more than {DEEPEST} levels"
         case "M":
             for name, one in content.items():
