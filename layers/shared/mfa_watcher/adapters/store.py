@@ -73,9 +73,16 @@ class DynamoStore:
         """Return the id of the user last known under a name."""
         return self._user_id_at(items.name_pk(account_id, name))
 
-    def user_id_of_removed_device(self, account_id: str, serial: str) -> str | None:
-        """Return the id of the user whose device was lately removed, or was to be removed."""
-        return self._user_id_at(items.device_pk(account_id, serial))
+    def user_id_of_removed_device(
+        self, account_id: str, serial: str, *, fulfilled: bool = False
+    ) -> str | None:
+        """Return the id of the user whose device was lately removed, or was to be removed.
+
+        ``fulfilled``: the user of the last fulfilment about that device, if there was one.
+        """
+        pk = items.device_pk(account_id, serial)
+        by_fulfilment = self._user_id_at(pk, items.FULFILLED) if fulfilled else None
+        return by_fulfilment or self._user_id_at(pk)
 
     def request(self, request_id: str) -> ChangeRequest | None:
         """Return a change request."""
@@ -330,11 +337,14 @@ class DynamoStore:
         # The deletion of a virtual device names no user: these items name the user of a serial.
         tried = {attempt.serial for attempt in request.attempts[-1:] if attempt.serial}
         taken = set(request.devices) if request.fulfilment else set()
-        for serial in sorted(tried | taken):
+        # Devices that a fulfilment removes have an item more, which no attempt replaces: its record
+        # may be late, and an attempt be taken for one of the user who has the name by then.
+        removed = [(serial, STATE) for serial in sorted(tried | taken)]
+        for serial, sk in (*removed, *((serial, items.FULFILLED) for serial in sorted(taken))):
             yield self._put(
                 {
                     "pk": items.device_pk(request.subject.account_id, serial),
-                    "sk": STATE,
+                    "sk": sk,
                     "user_id": request.subject.user_id,
                     "expires_at": items.epoch(now + DEVICE_REMEMBERED),
                 }
@@ -400,10 +410,10 @@ class DynamoStore:
             return self._put_new(following)
         return {"Put": self.table.put(following, "version = :read", {":read": version})}
 
-    def _user_id_at(self, pk: str) -> str | None:
+    def _user_id_at(self, pk: str, sk: str = STATE) -> str | None:
         if len(pk.encode()) > _LONGEST_KEY:
             return None
-        item = self.table.get(pk)
+        item = self.table.get(pk, sk)
         return str(item["user_id"]) if item else None
 
 

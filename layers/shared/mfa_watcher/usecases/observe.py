@@ -183,7 +183,10 @@ class ObserveEvents:
     def _from_table(self, account_id: str, signal: Signal) -> User | None:
         """Return the subject from our table. A name is only a hint: it may pass to another user."""
         if signal.only_deletes_device_entity or self._may_be_fulfilment(account_id, signal):
-            user_id = self.store.user_id_of_removed_device(account_id, signal.serial or "")
+            fulfilled = is_fulfil_role_acting(signal, account_id, self.policy)
+            user_id = self.store.user_id_of_removed_device(
+                account_id, signal.serial or "", fulfilled=fulfilled
+            )
             if user_id or signal.only_deletes_device_entity:
                 return self.store.user(UserKey(account_id, user_id)) if user_id else None
         if signal.subject is None:
