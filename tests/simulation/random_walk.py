@@ -31,6 +31,8 @@ WAITS = tuple(
     timedelta(minutes=minutes) for minutes in (0.5, 1.5, 3, 20, 61, 5 * 60, 25 * 60, 4 * 24 * 60)
 )
 MONTH = timedelta(days=33)
+TWICE = 6
+"""The stream brings a batch, and will bring it again."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Walk:
     world: World
     pending: list[Json] = field(default_factory=list)
     arrived: list[Json] = field(default_factory=list)
+    stream: list[Json] = field(default_factory=list)
+    """What the stream of the table has not brought yet."""
     sent_twice: Counter[str] = field(default_factory=Counter)
     taken: Counter[str] = field(default_factory=Counter)
     """How often something came about, to see that the walks lead everywhere."""
@@ -530,9 +534,20 @@ class Walk:
             late = [r.id for r in self.checker.requests() if r.due_at and r.due_at <= now]
             self.checker.must(not late, f"{late} are due and stay so")
 
-    def deliver(self, _act: Act, plan: Plan | None) -> None:
-        """The stream brings what is new; what fails, the schedule brings later."""
-        self._post(self.world.product.deliver, "deliver", plan)
+    def deliver(self, act: Act, plan: Plan | None) -> None:
+        """The stream brings what is new, or a part of it, now and then in another order or twice.
+
+        What fails, the schedule brings later.
+        """
+        product = self.world.product
+        self.stream += product.new_intents()
+        if act.pick % 2:
+            self.stream.reverse()
+        most = 1 if act.pick in {2, 3} else len(self.stream)
+        batch = self.stream[:most]
+        if act.pick != TWICE:
+            del self.stream[:most]
+        self._post(lambda: product.deliver(batch), "deliver", plan)
 
     def redeliver(self, _act: Act, plan: Plan | None) -> None:
         """The schedule brings what is late."""
@@ -542,12 +557,15 @@ class Walk:
         before = self.world.post.mails.copy()
         try:
             self.world.run(function, run, plan)
-        except Crash:
+        except Exception:
+            self.taken["round failed"] += 1
+            if plan is None:
+                raise
+        finally:
             # What SES has accepted and nobody could note any more goes out once more.
             for intent_id in self.world.post.mails - before:
                 [item] = self.world.town.items(f"INTENT#{intent_id}")
                 self.sent_twice[intent_id] += item["status"] != "sent"
-            raise
 
     def end(self) -> None:
         """Let all that is on its way arrive, and a month go by, as the schedule sees it."""
@@ -573,7 +591,7 @@ class Walk:
     def _run_what_is_due(self) -> None:
         """Run each function that finds something: the others would only take time here."""
         nothing, now = Act(""), self.world.clock()
-        if self.world.table.inserted:
+        if self.world.table.inserted or self.stream:
             self.deliver(nothing, None)
         for run, finds in ((self.redeliver, ("DUE#", "ALERT#")),
                            (self.expire, ("REQUEST#",)), (self.remind, ("USER#",))):  # fmt: skip
