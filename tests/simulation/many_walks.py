@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cache
 from time import monotonic
 
 import pytest
@@ -26,12 +27,14 @@ SHOWN_EVERY = 10.0
 
 def play(walks: range) -> list[str]:
     """Play walks, each by its seed, and return what is to be told of those that broke a promise."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        world = World(monkeypatch)
-        try:
-            return [text for seed in walks if (text := told(world, seed))]
-        finally:
-            world.close()
+    world = _world()
+    return [text for seed in walks if (text := told(world, seed))]
+
+
+@cache
+def _world() -> World:
+    """Return the process's world: the functions start slowly, and stay warm as in Lambda."""
+    return World(pytest.MonkeyPatch())
 
 
 def _parts(seeds: list[int], walks: int) -> Iterator[range]:

@@ -85,6 +85,22 @@ def test_device_that_is_enrolled_again_during_a_fulfilment_is_removed_too(
     assert walk.checker.wrong == []
 
 
+@pytest.mark.parametrize(
+    ("mishap", "filed"),
+    [("crash before", 0), ("throttled", 0), ("lost", 1), ("crash after", 1)],
+)
+def test_mishap_at_the_commit_hits_a_call_to_the_table(
+    world: World, mishap: str, filed: int
+) -> None:
+    walk = Walk(world)
+    commit = 4
+    walk.take(Act("file", pick=3), Disruption(mishap, commit))
+    assert len(walk.checker.requests()) == filed
+    assert walk.taken["crash"] == 1
+    walk.end()
+    assert walk.checker.wrong == []
+
+
 # Walks that broke a promise once, as short as they can be -----------------------------------------
 
 
