@@ -87,7 +87,8 @@ class Checker:
     carried_out: Counter[str] = field(default_factory=Counter)
     joined: dict[str, set[str]] = field(default_factory=dict)
     """Who tried what a request is about, as far as its records have come."""
-    leases: list[tuple[datetime, str]] = field(default_factory=list)
+    leases: list[tuple[datetime, str, tuple[str, ...]]] = field(default_factory=list)
+    """When a fulfilment began, of which user, and which devices it removes."""
 
     def __post_init__(self) -> None:
         """Begin to look on."""
@@ -203,7 +204,7 @@ class Checker:
             self.must(free, f"{after.id} was taken out of the hands of {held.by if held else ''}")
             until = before.window_until
             self.must(until and now < until, f"{after.id} is carried out after its window")
-            self.leases.append((now, after.subject.user_id))
+            self.leases.append((now, after.subject.user_id, after.devices))
         if any(item.get("what") == "Request fulfilled" for item in written):
             self.carried_out[after.id] += 1
 
@@ -240,8 +241,15 @@ class Checker:
             self.must(violation or nobody, f"{what} is in no violation")
 
     def _may_be_carrying_out(self, removal: Removal) -> bool:
-        """Return whether a session of the fulfilling role is not to be told from the real one."""
-        times = [at for at, user_id in self.leases if user_id == removal.user_id]
+        """Return whether a session of the fulfilling role is not to be told from the real one.
+
+        A record has no id of the user: a device of the same name may be that of an earlier user.
+        """
+        times = [
+            at
+            for at, user_id, devices in self.leases
+            if user_id == removal.user_id or removal.serial in devices
+        ]
         return removal.by == "forger" and bool(times) and (
             min(times) - SLACK <= removal.at <= max(times) + LEASE + SLACK
         )  # fmt: skip

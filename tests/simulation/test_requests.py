@@ -124,6 +124,10 @@ BROKEN_ONCE = {
         *(Act("advance"), Act("advance"), Act("off_board", pick=5), Act("arrive")),
         *(Act("arrive", pick=2), Act("arrive", pick=4), Act("create"), Act("arrive", pick=6)),
     ),
+    "somebody in the fulfilling role removes a device of the same name at the same time": _steps(
+        *(Act("advance"), Act("approve"), Act("advance"), Act("off_board"), Act("create")),
+        *(Act("advance"), Act("remove", pick=5)),
+    ),
     "a user is deleted right after their new password was set": _steps(
         *(Act("advance"), Act("advance")),
         (Act("advance"), Disruption("meanwhile", 15, Act("off_board", who=2, pick=4))),
@@ -142,3 +146,19 @@ BROKEN_ONCE = {
 @pytest.mark.parametrize("what", BROKEN_ONCE)
 def test_walk_that_broke_a_promise_once_keeps_it(world: World, what: str) -> None:
     assert played(world, BROKEN_ONCE[what]).checker.wrong == []
+
+
+def test_removal_in_the_fulfilling_role_at_another_time_is_a_violation_of_whoever_lost_it(
+    world: World,
+) -> None:
+    """Their device has the name of one that was removed from an earlier user of their name."""
+    script = _steps(
+        *(Act("advance"), Act("advance"), Act("advance"), Act("arrive_all"), Act("off_board")),
+        *(Act("create"), Act("enrol"), Act("arrive_all"), Act("wait", pick=4)),
+        *(Act("remove", pick=5), Act("arrive")),
+    )
+    walk = played(world, script)
+    assert walk.checker.wrong == []
+    assert [
+        (one.subject.user_id, one.state) for one in walk.checker.requests() if one.violation
+    ] == [(walk.ids["ana"], "open")]
