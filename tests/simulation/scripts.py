@@ -35,7 +35,7 @@ def write(seed: int) -> Script:
         return Act(random.choice(names), user, who, pick)
 
     def a_disruption() -> Disruption | None:
-        lot, at = random.random(), random.randint(1, 20)
+        lot, at = random.random(), random.randint(1, 16)
         if lot < 0.6:
             return None
         if lot < 0.8:
