@@ -111,8 +111,11 @@ test-e2e: environments $(AWS) ## Run the tests of the product as it is deployed 
 	$(call say,Tests of the deployed sandbox)
 	@.venv/bin/python -m pytest --numprocesses=2 tests/e2e $(ARGS)
 
-simulation: $(DEV) ## Play a month with 1,000 users, and 1,000 walks; SIMULATION_SEED=2 plays others
-	@SIMULATED_USERS=$${SIMULATED_USERS:-1000} SIMULATED_WALKS=$${SIMULATED_WALKS:-1000} .venv/bin/python -m pytest tests/simulation --numprocesses=0 --quiet $(ARGS)
+simulation: $(DEV) ## Play a month with 1,000 users, and 10,000 walks on all cores; SIMULATION_SEED=2 plays others
+	$(call say,A month)
+	@SIMULATED_USERS=$${SIMULATED_USERS:-1000} .venv/bin/python -m pytest tests/simulation --numprocesses=0 --quiet $(ARGS)
+	$(call say,Random walks through the change request)
+	@.venv/bin/python -m tests.simulation.many_walks --walks $${SIMULATED_WALKS:-10000} --seeds $${SIMULATION_SEED:-1}
 
 faults: $(DEV) ## Break the product on purpose, one fault at a time: a test must notice; ARGS="-k word"
 	@.venv/bin/python tools/run_faults.py $(ARGS)

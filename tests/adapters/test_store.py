@@ -282,6 +282,20 @@ def test_a_user_is_found_by_a_device_that_a_fulfilment_removes(
     assert store.user_id_of_removed_device(ACCOUNT, taken) == ALICE.key.user_id
 
 
+def test_a_later_attempt_leaves_the_user_of_a_fulfilment_known(store: DynamoStore) -> None:
+    taken = f"arn:aws:iam::{ACCOUNT}:mfa/phone"
+    done = Fulfilment("otto", NOW, later(2))
+    fulfilled = replace(a_request(), devices=(taken,), fulfilment=done)
+    store.commit(a_decision("e1", request=fulfilled, user=None), now=NOW)
+    namesake = UserKey(ACCOUNT, "AIDANEXT")
+    later_attempt = replace(a_request(an_attempt(serial=taken)), id="PR-2", subject=namesake)
+    store.commit(a_decision("e2", request=later_attempt, user=None), now=NOW)
+    assert store.user_id_of_removed_device(ACCOUNT, taken) == "AIDANEXT"
+    assert store.user_id_of_fulfilment(ACCOUNT, taken, later(1)) == ALICE.key.user_id
+    assert store.user_id_of_fulfilment(ACCOUNT, taken, later(60)) is None
+    assert store.user_id_of_fulfilment(ACCOUNT, f"{taken}2", later(1)) is None
+
+
 # Round trips -------------------------------------------------------------------------------------
 
 EIGHT = tuple(Device(f"arn:aws:iam::{ACCOUNT}:u2f/user/alice/k{n}-{HOSTILE}") for n in range(8))

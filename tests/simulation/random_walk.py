@@ -31,6 +31,8 @@ WAITS = tuple(
     timedelta(minutes=minutes) for minutes in (0.5, 1.5, 3, 20, 61, 5 * 60, 25 * 60, 4 * 24 * 60)
 )
 MONTH = timedelta(days=33)
+TWICE = 6
+"""The stream brings a batch, and will bring it again."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Walk:
     world: World
     pending: list[Json] = field(default_factory=list)
     arrived: list[Json] = field(default_factory=list)
+    stream: list[Json] = field(default_factory=list)
+    """What the stream of the table has not brought yet."""
     sent_twice: Counter[str] = field(default_factory=Counter)
     taken: Counter[str] = field(default_factory=Counter)
     """How often something came about, to see that the walks lead everywhere."""
@@ -66,6 +70,10 @@ class Walk:
     records: int = 0
     back: set[str] = field(default_factory=set)
     """Virtual devices that were enrolled anew under an old one's name."""
+    deleted: set[str] = field(default_factory=set)
+    """Virtual devices that the product deleted."""
+    anew: set[str] = field(default_factory=set)
+    """Those of them that users enrolled again since."""
 
     def __post_init__(self) -> None:
         """Let two users be there, each with a device; and somebody to watch."""
@@ -145,6 +153,7 @@ class Walk:
             serial = f"arn:aws:iam::{ACCOUNT}:u2f/user/{user.name}/key-{self.records}"
         self.world.iam.enrol(user, serial)
         self.back.add(serial)
+        self.anew |= {serial} & self.deleted
         who = self._actor(act, user)[1]
         self._record(about("EnableMFADevice", user.name, who, self._seed(), serialNumber=serial))
 
@@ -218,6 +227,9 @@ class Walk:
         asked |= {"serialNumber": serial} if serial else {}
         who = _session(FULFIL_ROLE, "mfa-watcher-Fulfil")
         record = iam_call(call, who, self._seed(), requestParameters=asked)
+        if call == "DeleteVirtualMFADevice":
+            self.deleted.add(serial)
+            self.anew.discard(serial)
         if serial:
             self._noted(record, "fulfil", user, serial)
         else:
@@ -383,10 +395,13 @@ class Walk:
             must(user and user.password == password, "the password told is not the user's")
             taken = set(request.devices) - self.back
             must(user and not set(user.devices) & taken, "a device is left")
-            left = self.world.iam.virtual & set(request.devices)
+            # One that was enrolled after the removal is another device, under the same name.
+            left = self.world.iam.virtual & set(request.devices) - self.anew
             must(all(self.world.iam.owner(one) for one in left), f"{left} is left over")
             must(request.state == "fulfilled", f"fulfilled, but {request.state}")
-        must(user and user.reset_required, "they may keep the password that others know")
+        # Users may also be deleted right after their new password was set.
+        kept = user and not user.reset_required
+        must(not kept, "they may keep the password that others know")
         told = [str(self.world.table.items), self.world.said, *self.world.post.texts]
         must(not any(password in text for text in told), "the password stands somewhere")
 
@@ -519,9 +534,20 @@ class Walk:
             late = [r.id for r in self.checker.requests() if r.due_at and r.due_at <= now]
             self.checker.must(not late, f"{late} are due and stay so")
 
-    def deliver(self, _act: Act, plan: Plan | None) -> None:
-        """The stream brings what is new; what fails, the schedule brings later."""
-        self._post(self.world.product.deliver, "deliver", plan)
+    def deliver(self, act: Act, plan: Plan | None) -> None:
+        """The stream brings what is new, or a part of it, now and then in another order or twice.
+
+        What fails, the schedule brings later.
+        """
+        product = self.world.product
+        self.stream += product.new_intents()
+        if act.pick % 2:
+            self.stream.reverse()
+        most = 1 if act.pick in {2, 3} else len(self.stream)
+        batch = self.stream[:most]
+        if act.pick != TWICE:
+            del self.stream[:most]
+        self._post(lambda: product.deliver(batch), "deliver", plan)
 
     def redeliver(self, _act: Act, plan: Plan | None) -> None:
         """The schedule brings what is late."""
@@ -531,34 +557,51 @@ class Walk:
         before = self.world.post.mails.copy()
         try:
             self.world.run(function, run, plan)
-        except Crash:
+        except Exception:
+            self.taken["round failed"] += 1
+            if plan is None:
+                raise
+        finally:
             # What SES has accepted and nobody could note any more goes out once more.
             for intent_id in self.world.post.mails - before:
                 [item] = self.world.town.items(f"INTENT#{intent_id}")
                 self.sent_twice[intent_id] += item["status"] != "sent"
-            raise
 
     def end(self) -> None:
         """Let all that is on its way arrive, and a month go by, as the schedule sees it."""
-        nothing = Act("")
-        self.arrive_all(nothing, None)
+        self.arrive_all(Act(""), None)
         until = self.world.clock() + MONTH
         for _ in range(60):
-            for run in (self.deliver, self.redeliver, self.expire, self.remind):
-                run(nothing, None)
-            due = self.world.table.next_due("REQUEST#", "USER#", "DUE#", "ALERT#")
-            if due is None or due > until.isoformat():
+            self._run_what_is_due()
+            due = self._next_due()
+            if due is None or due > until:
                 break
-            step = max(timedelta(hours=20), _moment(due) - self.world.clock())
+            step = max(timedelta(hours=20), due - self.world.clock())
             self.world.clock.move(step)
         else:
             self.checker.must(holds=False, what="it never comes to rest")
         self.world.clock.time = max(until, self.world.clock.time)
+        nothing = Act("")
         for run in (self.expire, self.remind, self.deliver, self.redeliver):
             run(nothing, None)
         self.world.clock.move(timedelta(minutes=5))
         self.redeliver(nothing, None)
         self.checker.settle_accounts(self.sent_twice)
+
+    def _run_what_is_due(self) -> None:
+        """Run each function that finds something: the others would only take time here."""
+        nothing, now = Act(""), self.world.clock()
+        if self.world.table.inserted or self.stream:
+            self.deliver(nothing, None)
+        for run, finds in ((self.redeliver, ("DUE#", "ALERT#")),
+                           (self.expire, ("REQUEST#",)), (self.remind, ("USER#",))):  # fmt: skip
+            due = self._next_due(*finds)
+            if due is not None and due <= now:
+                run(nothing, None)
+
+    def _next_due(self, *shards: str) -> datetime | None:
+        due = self.world.table.next_due(*(shards or ("REQUEST#", "USER#", "DUE#", "ALERT#")))
+        return None if due is None else _moment(due)
 
 
 def _approver(act: Act) -> Person:

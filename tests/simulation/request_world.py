@@ -21,9 +21,10 @@ from uuid import UUID
 import boto3
 import pytest
 from aws_lambda_powertools.event_handler.api_gateway import BaseRouter
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from mfa_watcher import bootstrap
+from mfa_watcher.adapters import items
 from mfa_watcher.adapters.items import from_wire
 from mfa_watcher.domain.users.people import Person
 from tests.functions import product as functions
@@ -44,7 +45,7 @@ CHANGES = frozenset({"deactivate_mfa_device", "delete_virtual_mfa_device", "upda
 
 @dataclass(frozen=True)
 class Plan:
-    """What happens to a run at its call of a number: it crashes, IAM refuses, or others act."""
+    """What happens to a run at its call of a number: see docs/simulation.md."""
 
     what: str = ""
     at: int = 0
@@ -236,6 +237,9 @@ class World:
         monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         monkeypatch.setattr(boto3, "client", self._client)
         monkeypatch.setattr(bootstrap, "uuid4", lambda: UUID(int=next(self.numbers)))
+        # Two users need no more, and every look at what is due is a look at each of them.
+        for name in [one for one in vars(items) if one.endswith("_SHARDS")]:
+            monkeypatch.setattr(items, name, 1)
         self._forget_parts()
         self.clock = Clock()
         self.town = Account(
@@ -289,6 +293,10 @@ class World:
         try:
             with _resolvers_kept(), redirect_stdout(out):
                 return event() if callable(event) else self.product.invoke(function, event)
+        except (BotoCoreError, ClientError) as error:
+            if run.hurt:  # an error that the function leaves to Lambda, which tries again or not
+                raise Crash from error
+            raise
         finally:
             self.running.pop()
             self.said = out.getvalue()
@@ -319,16 +327,18 @@ class World:
         plan = run.plan if run.made == run.plan.at else Plan()
         if plan.what == "crash before":
             raise Crash
-        if plan.what == "throttled" and service == "iam":
+        if plan.what == "throttled":
             run.hurt = True
-            raise _refused("Throttling")
+            raise _refused("Throttling" if service == "iam" else "ThrottlingException")
         if plan.what == "meanwhile" and plan.meanwhile:
             run.hurt = True
             plan.meanwhile()
         answer = call()
-        if plan.what == "lost" and service == "iam":
+        if plan.what == "lost":
             run.hurt = True
-            raise _refused("ServiceFailure")
+            if service == "iam":
+                raise _refused("ServiceFailure")
+            raise ReadTimeoutError(endpoint_url=service)
         if plan.what == "crash after":
             raise Crash
         return answer

@@ -18,6 +18,8 @@ from mfa_watcher.domain.users.user import User, UserKey
 Item = dict[str, Any]
 
 STATE: Final = "STATE"
+FULFILLED: Final = "FULFILLED"
+"""The sort key of the item that maps a removed device to the user of the fulfilment."""
 DUE_INDEX: Final = "due"
 REQUESTS_INDEX: Final = "requests"
 DUE_SHARDS: Final = 8

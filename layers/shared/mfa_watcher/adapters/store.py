@@ -77,6 +77,13 @@ class DynamoStore:
         """Return the id of the user whose device was lately removed, or was to be removed."""
         return self._user_id_at(items.device_pk(account_id, serial))
 
+    def user_id_of_fulfilment(self, account_id: str, serial: str, at: datetime) -> str | None:
+        """Return the id of the user of the last fulfilment for a device, if it ran at a moment."""
+        pk = items.device_pk(account_id, serial)
+        item = self.table.get(pk, items.FULFILLED) if _is_key(pk) else None
+        ran_then = item and item["since"] <= items.timestamp(at) <= item["until"]
+        return str(item["user_id"]) if item and ran_then else None
+
     def request(self, request_id: str) -> ChangeRequest | None:
         """Return a change request."""
         item = self.table.get(items.request_pk(request_id))
@@ -330,15 +337,19 @@ class DynamoStore:
         # The deletion of a virtual device names no user: these items name the user of a serial.
         tried = {attempt.serial for attempt in request.attempts[-1:] if attempt.serial}
         taken = set(request.devices) if request.fulfilment else set()
+        # Devices that a fulfilment removes have an item more, which no attempt replaces: its record
+        # may be late, and an attempt be taken for one of the user who has the name by then.
         for serial in sorted(tried | taken):
-            yield self._put(
-                {
-                    "pk": items.device_pk(request.subject.account_id, serial),
-                    "sk": STATE,
-                    "user_id": request.subject.user_id,
-                    "expires_at": items.epoch(now + DEVICE_REMEMBERED),
-                }
-            )
+            named = {
+                "pk": items.device_pk(request.subject.account_id, serial),
+                "user_id": request.subject.user_id,
+                "expires_at": items.epoch(now + DEVICE_REMEMBERED),
+            }
+            yield self._put({**named, "sk": STATE})
+            if request.fulfilment and serial in taken:
+                since, until = map(items.timestamp, request.fulfilment.runs_between)
+                times = {"since": since, "until": until}
+                yield self._put({**named, "sk": items.FULFILLED, **times})
 
     def _intent(self, intent: Intent, now: datetime) -> "TransactWriteItemTypeDef":
         return self._put_new(
@@ -401,10 +412,13 @@ class DynamoStore:
         return {"Put": self.table.put(following, "version = :read", {":read": version})}
 
     def _user_id_at(self, pk: str) -> str | None:
-        if len(pk.encode()) > _LONGEST_KEY:
-            return None
-        item = self.table.get(pk)
+        item = self.table.get(pk) if _is_key(pk) else None
         return str(item["user_id"]) if item else None
+
+
+def _is_key(pk: str) -> bool:
+    """Return whether a text that somebody else wrote can be a partition key."""
+    return len(pk.encode()) <= _LONGEST_KEY
 
 
 def _user_in(pk: str) -> UserKey:

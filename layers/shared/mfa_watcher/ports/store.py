@@ -60,6 +60,9 @@ class Store(Protocol):
     def user_id_of_removed_device(self, account_id: str, serial: str) -> str | None:
         """Return the id of the user whose device was recently removed, or almost removed."""
 
+    def user_id_of_fulfilment(self, account_id: str, serial: str, at: datetime) -> str | None:
+        """Return the id of the user of the last fulfilment for a device, if it ran at a moment."""
+
     def due_users(self, *, now: datetime) -> Iterator[UserKey]:
         """Return the users who are due for a reminder, page by page."""
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from mfa_watcher.domain.requests import steps
 from mfa_watcher.domain.requests.change_request import ChangeRequest, file_request
 from mfa_watcher.domain.users.people import Person
-from mfa_watcher.domain.users.user import User, UserKey
+from mfa_watcher.domain.users.user import IamState, User, UserKey
+from mfa_watcher.domain.users.user_state import Situation, finish, update_from_iam
 from mfa_watcher.ports.accounts import Accounts
 from mfa_watcher.ports.store import RequestPage, RequestSearch
 from mfa_watcher.usecases.administer import NoSuchUserError
@@ -67,6 +68,10 @@ class ChangeDesk(Desk):
             raise NoSuchUserError(f"there is no IAM user {name} in account {account_id}")
         key = UserKey(account_id, found.user_id)
         user = self.store.user(key) or User(key, found.name)
+        if user.gone_at:
+            user = self._reinstated(
+                by, user, IamState(exists=True, name=found.name, devices=devices)
+            )
         self._refuse_second_request(user)
         now, event_id = self.clock(), self.new_id()
         request = file_request(user, by, now, self.policy, event_id=event_id)
@@ -111,6 +116,19 @@ class ChangeDesk(Desk):
         if not self.accounts.include(named):
             raise NoSuchUserError(f"account {named} is not watched")
         return named
+
+    def _reinstated(self, by: Person, user: User, iam_state: IamState) -> User:
+        """Return a user who only seemed gone, with the request that ended because of that.
+
+        The request may be a violation that nobody was alerted of yet: a new one must not hide it.
+        """
+        now, event_id = self.clock(), self.new_id()
+        request = self.store.request(user.request_id) if user.request_id else None
+        situation = Situation(event_id, now, None, user, self.policy, request, iam_state)
+        why = "Found in IAM when a request was filed"
+        decision = finish(situation, update_from_iam(situation), why, by.arn)
+        self.store.commit(decision, now=now)
+        return replace(decision.user, version=decision.user.version + 1)
 
     def _refuse_second_request(self, user: User) -> None:
         current = self.store.request(user.request_id) if user.request_id else None

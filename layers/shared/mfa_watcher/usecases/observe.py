@@ -154,9 +154,7 @@ class ObserveEvents:
             name = signal.subject or signal.record.identity.name_in_arn
             return self.store.user(key) or (User(key, name) if name else None)
         # A rename has two names. The old one may be another user's now, so IAM is asked.
-        known = (
-            None if signal.kind is SignalKind.USER_RENAMED else self._from_table(account_id, signal)
-        )
+        known = None if signal.kind is SignalKind.USER_RENAMED else self._from_table(event, signal)
         if known:
             return known
         if signal.subject is None or signal.only_deletes_device_entity:
@@ -180,24 +178,29 @@ class ObserveEvents:
         soon = event.at - former.gone_at <= self.policy.off_boarding_grace
         return signal.removes_device and soon
 
-    def _from_table(self, account_id: str, signal: Signal) -> User | None:
+    def _from_table(self, event: Event, signal: Signal) -> User | None:
         """Return the subject from our table. A name is only a hint: it may pass to another user."""
-        if signal.only_deletes_device_entity or self._may_be_fulfilment(account_id, signal):
+        account_id = event.account_id
+        user_id = self._of_fulfilment(event, signal)
+        if signal.only_deletes_device_entity and not user_id:
             user_id = self.store.user_id_of_removed_device(account_id, signal.serial or "")
-            if user_id or signal.only_deletes_device_entity:
-                return self.store.user(UserKey(account_id, user_id)) if user_id else None
+        if user_id or signal.only_deletes_device_entity:
+            return self.store.user(UserKey(account_id, user_id)) if user_id else None
         if signal.subject is None:
             return None
         user = self._last_named(account_id, signal.subject)
         return user if user and _has_name(user, signal.subject) else None
 
-    def _may_be_fulfilment(self, account_id: str, signal: Signal) -> bool:
-        """Return whether the signal may be a step of a fulfilment; its device leads to the user.
+    def _of_fulfilment(self, event: Event, signal: Signal) -> str | None:
+        """Return the id of the user of whose fulfilment the signal may be a step, by its device.
 
-        The user's name may belong to somebody else when the record arrives.
+        The user's name may belong to somebody else when the record arrives. And somebody else may
+        have a device of that name since: another time than that of the fulfilment tells them apart.
         """
-        by_role = is_fulfil_role_acting(signal, account_id, self.policy)
-        return by_role and signal.kind is SignalKind.DEVICE_REMOVAL and signal.serial is not None
+        by_role = is_fulfil_role_acting(signal, event.account_id, self.policy)
+        if not (by_role and signal.kind is SignalKind.DEVICE_REMOVAL and signal.serial):
+            return None
+        return self.store.user_id_of_fulfilment(event.account_id, signal.serial, event.at)
 
     def _last_named(self, account_id: str, name: str) -> User | None:
         """Return the user last known under a name, who may be renamed or gone since."""

@@ -128,6 +128,11 @@ class Fulfilment:
     """The steps that are done. Their texts name the device."""
     run: str = ""
 
+    @property
+    def runs_between(self) -> tuple[datetime, datetime]:
+        """The times of the first and the last record that it can have."""
+        return self.started_at - CLOCK_SKEW, self.held_until + CLOCK_SKEW
+
 
 @dataclass(frozen=True, slots=True)
 class ChangeRequest:
@@ -242,10 +247,10 @@ class ChangeRequest:
 
         The state of the request now does not matter: records are late.
         """
-        fulfilment = self.fulfilment
-        return fulfilment is not None and (
-            fulfilment.started_at - CLOCK_SKEW <= at <= fulfilment.held_until + CLOCK_SKEW
-        )
+        if self.fulfilment is None:
+            return False
+        first, last = self.fulfilment.runs_between
+        return first <= at <= last
 
     def new_device(
         self, serials: tuple[str, ...], at: datetime | None = None, *, enabled: str | None = None
