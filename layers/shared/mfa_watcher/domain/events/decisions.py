@@ -14,7 +14,8 @@ from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications import alerts
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity, intent
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.requests.change_request import USER_GONE, Attempt, open_request
+from mfa_watcher.domain.requests.attempts import Attempt
+from mfa_watcher.domain.requests.change_request import USER_GONE, open_request
 from mfa_watcher.domain.requests.mails import denied
 from mfa_watcher.domain.users import user_state
 from mfa_watcher.domain.users.user import Cause, MailKind, MfaStatus, User
@@ -92,12 +93,17 @@ def decide_for_account(event: Event, signal: Signal, policy: Policy) -> Decision
         signal.record.identity,
         signal.tampering,
     )
-    if tampering and not tampering.denied and policy.is_operator(identity.role_name):
+    if (
+        tampering
+        and not tampering.denied
+        and policy.is_operator(identity.role_name, identity.role_account)
+    ):
         found = None
     effects = (f"alert: {found.title}",) if found else ()
     about = About.ACCOUNT, event.account_id, event.at, event.id
     entry = HistoryEntry(*about, signal.why, identity.arn, effects)
-    return Decision(event.id, (entry,), (intent(event.id, event.at, found),) if found else ())
+    intents = (intent(event.id, event.at, found),) if found else ()
+    return Decision(event.id, (entry,), intents, event.account_id)
 
 
 def _mark_gone(situation: Situation, signal: Signal) -> Draft:
@@ -107,11 +113,11 @@ def _mark_gone(situation: Situation, signal: Signal) -> Draft:
     An off-boarding looks the same, so security is alerted only once the user is found again.
     """
     draft, policy = user_state.mark_gone(situation), situation.policy
-    explained = user_state.request_being_fulfilled(situation) is not None or policy.is_break_glass(
-        signal.record.identity.role_name
-    )
-    if explained or not signal.removes_device:
+    if not signal.removes_device or user_state.request_being_fulfilled(situation):
         return draft
+    if _by_break_glass(situation, signal):
+        kind = AlertKind.REMOVAL_BREAK_GLASS
+        return draft.adding(_removal_alert(situation, signal, draft, kind))
     if draft.open_request:  # a violation that stays open: security was alerted already
         return _attempt(situation, signal, draft, violation=True)
     attempt, request = _attempt_of(situation, signal), draft.request
@@ -240,22 +246,31 @@ def _follow_up_deletion(situation: Situation, signal: Signal, draft: Draft) -> D
     if request is None:
         return draft
     approved_removal = request.fulfilment is not None and signal.serial in request.devices
-    break_glass = situation.policy.is_break_glass(signal.record.identity.role_name)
-    if approved_removal or break_glass:
+    if approved_removal or _by_break_glass(situation, signal):
         return replace(draft, evidence_for=request.id)
     return _attempt(situation, signal, draft, violation=True)
 
 
 def _follow_up_success(situation: Situation, signal: Signal, draft: Draft) -> Draft:
     """Follow up a removal without an approved request."""
-    if situation.iam_state and situation.iam_state.console_access is False:
-        # Out of scope, and usual in an off-boarding: first the password goes, then the devices.
-        return draft.adding(effect="no console access: nothing to do")
-    if situation.policy.is_break_glass(signal.record.identity.role_name):
+    break_glass = _by_break_glass(situation, signal)
+    without_access = situation.iam_state and situation.iam_state.console_access is False
+    if without_access:
+        # Usual in an off-boarding: first the password goes, then the devices. If the password comes
+        # back, the removal is judged.
+        held = replace(_attempt_of(situation, signal), notified=break_glass)
+        draft = user_state.hold_removal(draft, held)
+        draft = draft.adding(effect="no console access: the removal is held")
+    if break_glass:
         draft = replace(draft, evidence_for=draft.open_request_id)
         kind = AlertKind.REMOVAL_BREAK_GLASS
         return draft.adding(_removal_alert(situation, signal, draft, kind))
-    return _attempt(situation, signal, draft, violation=True)
+    return draft if without_access else _attempt(situation, signal, draft, violation=True)
+
+
+def _by_break_glass(situation: Situation, signal: Signal) -> bool:
+    identity = signal.record.identity
+    return situation.policy.is_break_glass(identity.role_name, identity.role_account)
 
 
 def _attempt(situation: Situation, signal: Signal, draft: Draft, *, violation: bool) -> Draft:

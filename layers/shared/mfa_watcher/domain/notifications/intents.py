@@ -130,12 +130,13 @@ class Intent:
 
 def intent(event_id: str, at: datetime, act: Mail | Alert) -> Intent:
     """Return an intent, with an id that is the same however often the decision is made."""
-    return Intent(intent_id(act.kind, act.once_per(event_id)), event_id, at, act)
+    id_ = intent_id(act.kind, act.account_id, act.once_per(event_id))
+    return Intent(id_, event_id, at, act)
 
 
-def intent_id(kind: MailKind | AlertKind, once_per: str) -> str:
-    """Return the id of the intent of a kind that is sent at most once for this."""
-    return f"{'alert' if isinstance(kind, AlertKind) else 'mail'}-{kind}-{once_per}"
+def intent_id(kind: MailKind | AlertKind, account_id: str, once_per: str) -> str:
+    """Return the id of the intent of a kind that is sent at most once for this in an account."""
+    return f"{'alert' if isinstance(kind, AlertKind) else 'mail'}-{kind}-{account_id}-{once_per}"
 
 
 def effect_of(act: Mail | Alert) -> str:

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 
-from mfa_watcher.domain.events.signals import Outcome
 from mfa_watcher.domain.policy import Policy
+from mfa_watcher.domain.requests.attempts import Attempt
 from mfa_watcher.domain.users.devices import DeviceKind
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import User, UserKey
@@ -65,30 +65,6 @@ class RequestState(StrEnum):
     def is_active(self) -> bool:
         """Return whether the request has not ended. One user has one active request at most."""
         return self in {self.OPEN, self.SUBMITTED, self.APPROVED, self.FULFILLED}
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One attempt to remove a device. All texts are those of the record: hostile until escaped."""
-
-    event_id: str
-    at: datetime
-    call: str
-    outcome: Outcome
-    actor: str
-    serial: str | None = None
-    source_ip: str | None = None
-    user_agent: str | None = None
-    notified: bool = True
-    """False: its user seemed gone. Security is alerted if the user still exists."""
-
-    def repeats(self, earlier: "Attempt", policy: Policy) -> bool:
-        """Return whether both count as one attempt: by the same person, within a short time."""
-        return (
-            earlier.actor == self.actor
-            and earlier.outcome is self.outcome
-            and abs(earlier.at - self.at) <= policy.same_attempt
-        )
 
 
 @dataclass(frozen=True, slots=True)
