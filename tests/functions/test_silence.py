@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from mfa_watcher.domain.requests.change_request import ACTORS_KEPT
 from sandbox.mail_events import SentMail
 from tests.functions.product import FULFIL_ROLE, OPERATOR, Output, Product
 from tests.functions.test_members import MEMBER, there
@@ -226,3 +227,103 @@ def test_a_members_role_with_the_name_of_a_break_glass_role_commits_a_violation(
     [request] = account.items("REQUEST#", "STATE")
     assert request["violation"]
     assert mia
+
+
+# Many who try -------------------------------------------------------------------------------------
+
+
+def session(name: str) -> Json:
+    who = role("Support")
+    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/Support/{name}"
+    return {**who, "arn": arn, "principalId": f"AROAEXAMPLE:{name}"}
+
+
+def test_the_sessions_of_a_role_are_one_source_and_hide_no_violation(
+    product: Product, account: Account, ana: Json
+) -> None:
+    for number in range(ACTORS_KEPT + 20):
+        product.observe(denied_removal(session(f"s{number}"), "ana", f"denied {number}"))
+    assert told(product) == [
+        "[MFA Watcher] MEDIUM: Attempt to remove an MFA device was denied",
+    ]
+    gone = about("DeactivateMFADevice", "ana", session("last"), serialNumber="GAKT1")
+    assert product.observe(gone) == []
+    assert account.parked("IamChangeDeadLetters") == []
+    [subject] = told(product)
+    assert "MFA device removed without approval" in subject
+    assert account.calls.sent["mail removal_denied"] == 1
+    assert ana
+
+
+def test_two_devices_removed_by_one_hand_within_minutes_are_two_alerts(
+    product: Product, ana: Json
+) -> None:
+    for serial in ("GAKT1", "GAKT2"):
+        gone = about("DeactivateMFADevice", "ana", ADMIN, serial, serialNumber=serial)
+        product.observe(gone)
+    assert sum("removed without approval" in subject for subject in told(product)) == 2
+    assert ana
+
+
+def test_the_user_is_told_of_each_who_tries_to_remove_their_device(
+    product: Product, account: Account, ana: Json
+) -> None:
+    for number in range(10):
+        other = iam_user(f"other-{number}", f"AIDAOTHER{number}")
+        product.observe(denied_removal(other, "ana", f"by {number}"))
+        product.observe(denied_removal(other, "ana", f"by {number} again"))
+    assert product.deliver() == []
+    assert account.calls.sent == {"mail removal_denied": 5, "alert removal_denied": 10}
+    assert ana
+
+
+# Consoles for access keys -------------------------------------------------------------------------
+
+
+def own_session(user: Json, *, mfa: str | None) -> Json:
+    """Return the identity of a session that a user got for their access keys, by a name they chose."""
+    attributes = {} if mfa is None else {"mfaAuthenticated": mfa}
+    return {
+        "type": "FederatedUser",
+        "principalId": f"{ACCOUNT}:anybody",
+        "arn": f"arn:aws:sts::{ACCOUNT}:federated-user/anybody",
+        "accountId": ACCOUNT,
+        "sessionContext": {
+            "attributes": attributes,
+            "sessionIssuer": {**user, "type": "IAMUser"},
+        },
+    }
+
+
+@pytest.mark.parametrize("mfa", ["false", None])
+def test_a_console_for_access_keys_without_mfa_is_alerted_once_a_day_as_the_users(
+    product: Product, account: Account, ana: Json, output: Reading, mfa: str | None
+) -> None:
+    for number in range(3):
+        product.observe(sign_in(own_session(ana, mfa=mfa), f"console {number}", mfa="No"))
+    assert told(product) == ["[MFA Watcher] MEDIUM: Console sign-in without MFA"]
+    [user] = account.items("USER#", "STATE")
+    assert (user["key"]["user_id"], user["mfa_status"]) == (ana["principalId"], "protected")
+    whys = {line["why"] for line in output().lines if line["message"] == "Event observed"}
+    [why] = whys
+    assert why.startswith("ana opened the console with a session for their own access keys, which")
+    account.clock.move(DAY)
+    product.observe(sign_in(own_session(ana, mfa=mfa), "tomorrow", at=account.clock()))
+    assert any("Console sign-in without MFA" in subject for subject in told(product))
+
+
+def test_a_console_for_access_keys_with_mfa_is_no_alert(product: Product, ana: Json) -> None:
+    product.observe(sign_in(own_session(ana, mfa="true")))
+    assert told(product) == []
+
+
+def test_who_tries_in_such_a_session_is_the_user_and_not_the_name_they_chose(
+    product: Product, account: Account, ana: Json
+) -> None:
+    bo = iam_user("bo", account.new_user("bo"))
+    denied = denied_removal(own_session(bo, mfa="true"), "ana")
+    product.observe(denied)
+    [request] = account.items("REQUEST#", "STATE")
+    assert request["actors"] == [bo["arn"]]
+    assert request["subject_name"] == "ana"
+    assert ana

@@ -77,8 +77,8 @@ class Policy:
     was granted, such a sign-in is expected and causes neither an alert nor another mail."""
 
     same_attempt: timedelta = timedelta(minutes=5)
-    """One click in the console makes two calls (deactivate, delete): removals by the same actor
-    within this time are one attempt and one alert."""
+    """One click in the console makes two calls (deactivate, delete): removals by the same source
+    within this time are one attempt and one alert. Sessions of one role are one source."""
 
     alert_again_after: timedelta = timedelta(days=1)
     """How long after an alert the same user's sign-ins without MFA cause no other."""
@@ -116,7 +116,7 @@ class Policy:
     accounts as above. What they do to it causes no alert. By default there is none."""
 
     denial_mailed_again_after: timedelta = timedelta(days=1)
-    """How long after a mail about a denied removal the user gets no other mail about one."""
+    """How long after a mail about a denied removal the user gets no other about the same source."""
 
     details_reminders: tuple[timedelta, ...] = tuple(timedelta(days=days) for days in (2, 7, 14))
     """When a user is reminded to give details, counted from the opening of the request."""

@@ -180,6 +180,11 @@ def _claims_exemption(key: str) -> bool:
 
 def _follow_up_sign_in(situation: Situation, signal: Signal, draft: Draft) -> Draft:
     finding = draft.user.open_finding
+    if signal.through_access_keys:  # a device, an exemption or a new password do not explain it
+        user, key = ("User", draft.user.name), draft.user.key
+        found = alerts.signal_alert(signal, AlertKind.SIGN_IN_WITHOUT_MFA, user)
+        once_a_day = f"{key.user_id}-{situation.at:%Y-%m-%d}"
+        return draft.adding(replace(found, attempt_id=once_a_day))
     if finding is None:
         return draft
     at, policy = situation.at, situation.policy
@@ -277,6 +282,7 @@ def _attempt(situation: Situation, signal: Signal, draft: Draft, *, violation: b
     """Open a change request, or join the open one: each user has one at most."""
     attempt, policy = _attempt_of(situation, signal), situation.policy
     current = draft.open_request
+    first = current is None or not current.has_tried(attempt.source)
     if current is None:
         draft = _open(situation, draft, attempt, violation=violation)
     else:
@@ -287,7 +293,8 @@ def _attempt(situation: Situation, signal: Signal, draft: Draft, *, violation: b
         if again and not turned:
             return draft
     request = draft.request
-    if request and not violation and request.is_denial_mail_due(attempt.at, policy):
+    due = request and request.is_denial_mail_due(attempt, policy, first_of_source=first)
+    if request and due and not violation:
         mail = denied(request, draft.user, signal, attempt, policy)
         draft = replace(draft, request=request.denial_mailed(attempt.at)).adding(mail)
     kind = AlertKind.REMOVAL_UNAPPROVED if violation else AlertKind.REMOVAL_DENIED
@@ -316,7 +323,7 @@ def _attempt_of(situation: Situation, signal: Signal) -> Attempt:
         at=situation.at,
         call=record.event_name or "",
         outcome=signal.outcome or Outcome.FAILED,
-        actor=record.identity.arn or record.identity.type or "unknown",
+        actor=record.identity.acting_arn or record.identity.type or "unknown",
         serial=signal.serial,
         source_ip=record.source_ip,
         user_agent=record.user_agent,

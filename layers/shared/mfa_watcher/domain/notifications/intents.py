@@ -104,7 +104,8 @@ class Alert:
     account_id: str
     """The account that the alert is about; empty if the record does not name it."""
     attempt_id: str | None = None
-    """The event id of the attempt that it reports, if another event caused the report."""
+    """What it is sent once for, if that is not the event: the event id of an attempt that another
+    event made known, or a user's day."""
 
     def once_per(self, event_id: str) -> str:
         """Return what the alert is sent at most once for: the attempt, or else the event."""

@@ -22,10 +22,29 @@ class Attempt:
     notified: bool = True
     """False: its user seemed gone. Security is alerted if the user still exists."""
 
+    @property
+    def source(self) -> str:
+        """Return who tried, as alerts count them: all sessions of a role are one source."""
+        return source_of(self.actor)
+
     def repeats(self, earlier: "Attempt", policy: Policy) -> bool:
-        """Return whether both count as one attempt: by the same person, within a short time."""
+        """Return whether both count as one attempt: by the same source, within a short time.
+
+        Removals of two devices are two, however soon one follows the other.
+        """
         return (
-            earlier.actor == self.actor
+            earlier.source == self.source
             and earlier.outcome is self.outcome
             and abs(earlier.at - self.at) <= policy.same_attempt
+            and (
+                self.outcome is not Outcome.SUCCEEDED
+                or None in {earlier.serial, self.serial}
+                or earlier.serial == self.serial
+            )
         )
+
+
+def source_of(actor: str) -> str:
+    """Return an actor's ARN without the name of the session, which whoever assumes a role chooses."""
+    before, is_session, role = actor.partition(":assumed-role/")
+    return f"{before}{is_session}{role.split('/', 1)[0]}"

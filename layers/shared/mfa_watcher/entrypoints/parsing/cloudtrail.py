@@ -50,6 +50,8 @@ _IDENTITY = {
     "principal_id": "principalId",
     "account_id": "accountId",
     "issuer_arn": "sessionContext.sessionIssuer.arn",
+    "issuer_id": "sessionContext.sessionIssuer.principalId",
+    "issuer_name": "sessionContext.sessionIssuer.userName",
 }
 """Where the texts of an Identity are. Source: CloudTrail user guide, *userIdentity element*."""
 
@@ -57,6 +59,8 @@ _NAMES = frozenset({
     "account_id",
     "error_code",
     "event_name",
+    "issuer_id",
+    "issuer_name",
     "name",
     "new_user_name",
     "principal_id",
@@ -103,7 +107,12 @@ _OBJECT_FIELDS = ("userIdentity", "requestParameters", "responseElements", "addi
 def parse_record(raw: object) -> Record:
     """Read a CloudTrail record from any JSON value. Never raises: what is odd counts as absent."""
     fields = raw if isinstance(raw, Mapping) else {}
-    identity = Identity(**_texts(found(fields, "userIdentity"), _IDENTITY))
+    identity = Identity(
+        **_texts(found(fields, "userIdentity"), _IDENTITY),
+        mfa_authenticated=_flag(
+            found(fields, "userIdentity.sessionContext.attributes.mfaAuthenticated")
+        ),
+    )
     created = text(fields, "responseElements.user.userName", LONGEST_NAME)
     granted = text(fields, "responseElements.loginProfile.userName", LONGEST_NAME)
     texts = _texts(fields, _RECORD)
