@@ -138,9 +138,12 @@ REPORTS: dict[str, list[tuple[MailOutcome, bool] | str]] = {
 """What SES reports: how the mail ended, and whether the address takes none."""
 
 INTENTS = {
-    "deliver/mail": ["mail-guide-"],
-    "deliver/alert": ["alert-sign_in_without_mfa-"],
-    "deliver/mail_and_alert_of_one_decision": ["mail-removal_denied-PR-", "alert-removal_denied-"],
+    "deliver/mail": [f"mail-guide-{ACCOUNT}-"],
+    "deliver/alert": [f"alert-sign_in_without_mfa-{ACCOUNT}-"],
+    "deliver/mail_and_alert_of_one_decision": [
+        f"mail-removal_denied-{ACCOUNT}-PR-",
+        f"alert-removal_denied-{ACCOUNT}-",
+    ],
 }
 """How the ids of the intents begin that the stream tells of."""
 
@@ -291,7 +294,7 @@ def test_report_means_what_is_expected_message_by_message(case: str) -> None:
     found: list[tuple[MailOutcome, bool] | str] = []
     for body in bodies(case):
         try:
-            report = parse_report(body)
+            report = parse_report(body, ACCOUNT)
         except DamagedEventError:
             found.append(DAMAGED)
         else:

@@ -43,7 +43,7 @@ def decided(
 
 
 AGAIN = f"{MAIL.id}-again-2"
-TOLD = "alert-mail_undeliverable-AIDAALICE"
+TOLD = f"alert-mail_undeliverable-{ACCOUNT}-AIDAALICE"
 
 
 @pytest.mark.parametrize(
