@@ -9,7 +9,14 @@ from mfa_watcher.domain.health.results import Check
 from sandbox import doctor_story
 from sandbox.setup import Sandbox
 
-NOT_IN_THE_EMULATOR = {"stack", "ses_account", "ses_quota", "mail_domains", "root_mfa"}
+NOT_IN_THE_EMULATOR = {
+    "stack",
+    "concurrency",
+    "ses_account",
+    "ses_quota",
+    "mail_domains",
+    "root_mfa",
+}
 """What cannot be broken there, or only by another deployment. tests/functions breaks it."""
 
 
