@@ -211,9 +211,7 @@ def test_history_is_never_overwritten(store: DynamoStore, account: Account) -> N
     store.commit(a_decision("e1"), now=NOW)
     [first] = account.items("USER#", "HISTORY#")
     # As if the event's own key had expired: the history alone still tells.
-    account.dynamodb.delete_item(
-        TableName="mfa-watcher-Table", Key=items.key_of(items.event_pk("", "e1"))
-    )
+    account.dynamodb.delete_item(TableName="mfa-watcher-Table", Key=items.key_of("EVENT#e1"))
     with pytest.raises(AlreadyDecidedError):
         store.commit(a_decision("e1", user=STORED), now=later(1))
     assert account.items("USER#", "HISTORY#") == [first]

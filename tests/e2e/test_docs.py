@@ -265,7 +265,7 @@ def event_set_aside(operator: Operator) -> Iterator[tuple[Principal, str]]:
     )
     yield operator.sandbox.actors["olivia"], ""
     assert operator.sandbox.observations.dead_letters() == []
-    taken = f"EVENT#{event['account']}#{event['detail']['eventID']}"
+    taken = f"EVENT#{event['detail']['eventID']}"
     table = operator.sandbox.stack["TableName"]
     eventually(lambda: any(taken in str(one) for one in operator.sandbox.account.items(table)))
 

@@ -33,8 +33,7 @@ class Deployed:
         """Return whether the alert about an event was sent."""
         self.sandbox.observations.update()
         return any(
-            intent["id"] == f"alert-watcher_disturbed-{ACCOUNT_ID}-{event_id}"
-            and intent["status"] == "sent"
+            intent["id"] == f"alert-watcher_disturbed-{event_id}" and intent["status"] == "sent"
             for intent in self.sandbox.observations.kind("INTENT")
         )
 

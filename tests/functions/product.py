@@ -102,7 +102,6 @@ class Product:
     members: str = ""
     quarantines_members: str = "no"
     account_alias: str = "acme"
-    operators: str = OPERATOR
     lost_events_alert_threshold: int = 3
     regions: str = "us-east-1,eu-north-1"
     quarantine_policy_arn: str = f"arn:aws:iam::{ACCOUNT}:policy/quarantine"
@@ -273,7 +272,6 @@ def _environment(function: str, product: Product) -> dict[str, str]:
         "ALERT_DIGEST_SECONDS": str(product.digest_seconds),
         "CONFIGURATION_SET": "",  # moto has none
         "ACCOUNT_ALIAS": product.account_alias,
-        "OPERATOR_ROLES": product.operators,
         "REGIONS": product.regions,
         "QUARANTINE_POLICY_ARN": product.quarantine_policy_arn,
     }

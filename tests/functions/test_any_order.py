@@ -43,7 +43,6 @@ class Story:
 
 def newcomer(product: Product) -> list[Json]:
     ana = iam_user("ana", product.account.new_user("ana"))
-    product.account.clock.time = later(120)
     return [
         user_created("ana", ana["principalId"]),
         access_granted("ana"),

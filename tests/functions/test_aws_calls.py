@@ -14,7 +14,6 @@ from tests.functions.approved import FIDO, approved, fulfil
 from tests.functions.product import Product
 from tests.support.account import Account, opened
 from tests.support.builders import (
-    ACCOUNT,
     ADMIN,
     ROOT,
     SENDER,
@@ -226,10 +225,8 @@ def test_each_report_about_a_mail_costs_the_calls_that_the_document_says(
             product = Product(account, monkeypatch)
             product.observe(sign_in(somebody(product, known=True)))
             product.deliver()
-            tags = {"intent": f"mail-guide-{ACCOUNT}-F-{event_id('sign-in')}"}
-            mail = SentMail(
-                "m-1", SENDER, ["ana@example.com"], account.clock(), "set", tags, ACCOUNT
-            )
+            tags = {"intent": f"mail-guide-F-{event_id('sign-in')}"}
+            mail = SentMail("m-1", SENDER, ["ana@example.com"], account.clock(), "set", tags)
             account.calls.reset()
             assert product.report(mail.envelope(kind)) == []
             measured.append((kind, made(account, "dynamodb:")))

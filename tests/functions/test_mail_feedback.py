@@ -18,10 +18,10 @@ from mfa_watcher.ports.outbox import Claim
 from sandbox.mail_events import SentMail
 from tests.functions.product import MAX_RECEIVES, Output, Product
 from tests.support.account import Account, Crash, Refusal
-from tests.support.builders import ACCOUNT, HOSTILE, SENDER, Json, event_id, iam_user, sign_in
+from tests.support.builders import HOSTILE, SENDER, Json, event_id, iam_user, sign_in
 
 Reading = Callable[[], Output]
-GUIDE = f"mail-guide-{ACCOUNT}-F-{event_id('sign-in')}"
+GUIDE = f"mail-guide-F-{event_id('sign-in')}"
 TAGGED, NAMED = "a.na@example.com", "ana@example.com"
 
 
@@ -54,7 +54,6 @@ def last_mail(account: Account) -> SentMail:
         account.clock(),
         "set",
         tags,
-        account_id=ACCOUNT,
     )
 
 
@@ -230,9 +229,7 @@ def test_a_report_about_a_mail_that_was_never_tried_marks_nothing(
     product: Product, account: Account, ana: Json
 ) -> None:
     product.observe(sign_in(ana))
-    mail = SentMail(
-        "m-1", SENDER, [TAGGED], account.clock(), "set", {"intent": GUIDE}, account_id=ACCOUNT
-    )
+    mail = SentMail("m-1", SENDER, [TAGGED], account.clock(), "set", {"intent": GUIDE})
     product.report(mail.envelope("Send"))
     assert status(account) == "pending"
 
@@ -281,7 +278,7 @@ def test_a_report_that_loses_a_race_for_its_user_is_read_anew(
 def test_a_report_about_a_mail_that_is_not_ours_changes_nothing(
     product: Product, account: Account, tags: dict[str, str]
 ) -> None:
-    mail = SentMail("m-1", SENDER, [TAGGED], account.clock(), "set", tags, account_id=ACCOUNT)
+    mail = SentMail("m-1", SENDER, [TAGGED], account.clock(), "set", tags)
     assert product.report(mail.envelope("Bounce")) == []
     assert account.items("") == []
     assert account.parked("MailFeedbackDeadLetters") == []

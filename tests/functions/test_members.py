@@ -131,13 +131,14 @@ def test_a_denied_removal_in_a_member_is_a_request_about_that_accounts_user(
     assert request["subject"] == {"account_id": MEMBER, "user_id": mia["principalId"]}
 
 
-def test_the_region_is_that_of_the_record_whatever_the_envelope_says(
+def test_account_and_region_are_those_of_the_record_whatever_the_envelope_says(
     product: Product, account: Account, mia: Json
 ) -> None:
     record = {**there(sign_in(mia)), "awsRegion": "eu-north-1"}
-    event = {**json.loads(envelope(record)), "region": "us-west-2"}
+    event = {**json.loads(envelope(record)), "account": STRANGER, "region": "us-west-2"}
     assert product.take("on_sign_in", json.dumps(event)) == []
-    assert [item["sk"] for item in account.items("HEARTBEAT")] == [f"{MEMBER}#eu-north-1#sign_ins"]
+    [user] = account.items("USER#", "STATE")
+    assert user["pk"].startswith(f"USER#{MEMBER}#")
 
 
 @pytest.mark.usefixtures("member")

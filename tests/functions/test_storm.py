@@ -132,18 +132,11 @@ def test_an_urgent_alert_does_not_wait_behind_many_others(
 
 
 def test_many_urgent_alerts_become_a_digest_too(stormy: Product, account: Account) -> None:
-    committed(account, *alerts(60, Severity.HIGH))
+    committed(account, *alerts(60, Severity.CRITICAL))
     stormy.deliver()
     account.clock.move(2 * MINUTE)
     stormy.redeliver()
     assert account.calls.sent == {"alert sign_in_without_mfa": 10, "alert digest": 1}
-
-
-def test_critical_alerts_never_wait_for_a_digest(stormy: Product, account: Account) -> None:
-    committed(account, *alerts(12, Severity.HIGH))
-    committed(account, *alerts(3, Severity.CRITICAL, "critical"), seed="c")
-    stormy.deliver()
-    assert account.calls.sent == {"alert sign_in_without_mfa": 13}
 
 
 def test_more_alerts_than_fit_into_one_digest_become_several(

@@ -118,7 +118,7 @@ class Checker:
                 before = self.request(request.id)
                 requests.append(request)
                 self._step(function, before, request, written)
-        event_ids = [i["pk"].rsplit("#", 1)[1] for i in written if i["pk"][:6] == "EVENT#"]
+        event_ids = [i["pk"].removeprefix("EVENT#") for i in written if i["pk"][:6] == "EVENT#"]
         for event_id in event_ids:
             if removal := self.removals.get(event_id):
                 self._judged(removal, requests, written)

@@ -11,8 +11,7 @@ from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Severity
 from mfa_watcher.domain.notifications.mails import GuideMail, Mail
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.requests.attempts import Attempt
-from mfa_watcher.domain.requests.change_request import ChangeRequest, open_request
+from mfa_watcher.domain.requests.change_request import Attempt, ChangeRequest, open_request
 from mfa_watcher.domain.users.user import Cause, MailKind, User, UserKey
 
 ACCOUNT = "123456789012"  # moto's
@@ -144,7 +143,7 @@ def envelope(record: Json) -> str:
         "id": event_id("envelope"),
         "detail-type": f"AWS {'Console Sign In' if sign_in else 'API Call'} via CloudTrail",
         "source": "aws.signin" if sign_in else "aws.iam",
-        "account": record.get("recipientAccountId") or ACCOUNT,
+        "account": ACCOUNT,
         "time": record.get("eventTime"),
         "region": "us-east-1",
         "resources": [],

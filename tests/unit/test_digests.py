@@ -21,7 +21,7 @@ def an_alert_of(severity: Severity, name: str = "alert-1", minutes: float = 0) -
         (Severity.HIGH, 10, True),
         (Severity.HIGH, 11, False),
         (Severity.CRITICAL, 10, True),
-        (Severity.CRITICAL, 11, True),
+        (Severity.CRITICAL, 11, False),
     ],
 )
 def test_the_first_of_a_window_goes_at_once_and_more_of_the_urgent_ones(

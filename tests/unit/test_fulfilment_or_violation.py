@@ -465,9 +465,9 @@ def test_whoever_keeps_trying_is_alerted_each_time_and_mailed_once_a_day() -> No
         request, user = decision.request, decision.user
     assert request is not None
     assert mailed == [
-        (0, f"mail-removal_denied-{ACCOUNT}-{request.id}"),
-        (24, f"mail-removal_denied-{ACCOUNT}-1-{request.id}"),
-        (48, f"mail-removal_denied-{ACCOUNT}-2-{request.id}"),
+        (0, f"mail-removal_denied-{request.id}"),
+        (24, f"mail-removal_denied-1-{request.id}"),
+        (48, f"mail-removal_denied-2-{request.id}"),
     ]
 
 

@@ -20,8 +20,8 @@ from mfa_watcher.domain.notifications.relevance import (
     with_current_request,
 )
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.requests.attempts import Attempt
 from mfa_watcher.domain.requests.change_request import (
+    Attempt,
     ChangeRequest,
     Details,
     RequestState,
@@ -158,16 +158,16 @@ def test_a_withdrawn_request_says_by_whom_and_why_and_one_that_the_clock_ended_d
 def test_ids_say_what_a_mail_may_happen_once_for() -> None:
     reminded = OPEN.reminded(AT, POLICY)
     mails: dict[str, MailAboutUser] = {
-        f"mail-removal_denied-{ACCOUNT}-R": tried(OPEN),
-        f"mail-removal_denied-{ACCOUNT}-1-R": tried(OPEN, before=1),
-        f"mail-request_opened-{ACCOUNT}-R": opened(OPEN, USER, DORA, POLICY),
-        f"mail-request_needs_details-{ACCOUNT}-1-R": needs_details(reminded, USER, AT, POLICY),
-        f"mail-request_needs_details-{ACCOUNT}-2-R": needs_details(
+        "mail-removal_denied-R": tried(OPEN),
+        "mail-removal_denied-1-R": tried(OPEN, before=1),
+        "mail-request_opened-R": opened(OPEN, USER, DORA, POLICY),
+        "mail-request_needs_details-1-R": needs_details(reminded, USER, AT, POLICY),
+        "mail-request_needs_details-2-R": needs_details(
             reminded.reminded(AT, POLICY), USER, AT, POLICY
         ),
-        f"mail-request_decided-{ACCOUNT}-desk-7": decided(APPROVED, USER),
-        f"mail-request_fulfilled-{ACCOUNT}-desk-7": fulfilled(FULFILLED, USER, AT),
-        f"mail-request_ended-{ACCOUNT}-desk-7": ended(CANCELLED, USER, AT, Ending.WITHDRAWN),
+        "mail-request_decided-desk-7": decided(APPROVED, USER),
+        "mail-request_fulfilled-desk-7": fulfilled(FULFILLED, USER, AT),
+        "mail-request_ended-desk-7": ended(CANCELLED, USER, AT, Ending.WITHDRAWN),
     }
 
     assert {id_: intent("desk-7", AT, mail).id for id_, mail in mails.items()} == {

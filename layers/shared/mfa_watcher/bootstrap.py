@@ -183,7 +183,7 @@ def observe() -> "Observe":
         clock=now,
     )
     heartbeats = RecordHeartbeat(accounts, store, env.path)
-    return Observe(events, heartbeats, _unusable_messages(env, "Events"), now)
+    return Observe(events, heartbeats, _unusable_messages(env, "Events"))
 
 
 @cache
@@ -194,7 +194,7 @@ def mail_feedback() -> "MailFeedback":
 
     env = settings.QueueSettings.from_environment()
     feedback = RecordMailFeedback(_store(env), _outbox(env), env.policy, now)
-    return MailFeedback(feedback, _unusable_messages(env, "Events"), env.account_id)
+    return MailFeedback(feedback, _unusable_messages(env, "Events"))
 
 
 @cache

@@ -92,9 +92,9 @@ def intent_pk(intent_id: str) -> str:
     return f"INTENT#{intent_id}"
 
 
-def event_pk(account_id: str, event_id: str) -> str:
-    """Return the partition key of the mark that an event of an account was decided."""
-    return f"EVENT#{account_id}#{event_id}"
+def event_pk(event_id: str) -> str:
+    """Return the partition key of the mark that an event was decided."""
+    return f"EVENT#{event_id}"
 
 
 def history_pk(entry: HistoryEntry) -> str:

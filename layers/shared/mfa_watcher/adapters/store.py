@@ -280,7 +280,7 @@ class DynamoStore:
     def _remember(self, decision: Decision, now: datetime) -> "TransactWriteItemTypeDef":
         return self._put_new(
             {
-                "pk": items.event_pk(decision.account_id, decision.event_id),
+                "pk": items.event_pk(decision.event_id),
                 "sk": STATE,
                 "decided_at": items.timestamp(now),
                 "expires_at": items.epoch(now + self.remember_events),

@@ -19,9 +19,6 @@ class Decision:
     event_id: str
     history: tuple[HistoryEntry, ...] = ()
     intents: tuple[Intent, ...] = ()
-    account_id: str = ""
-    """The account that the event id is of: CloudTrail's are distinct within an account only, as far
-    as we can rely on other accounts. Empty for an id that the watcher itself made."""
 
     @property
     def effects(self) -> tuple[str, ...]:

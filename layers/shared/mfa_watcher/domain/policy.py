@@ -1,15 +1,11 @@
 """The choices of a security team: all compliance settings of the product are here."""
 
-import re
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from mfa_watcher.domain.users.addresses import AddressBook
-
-_ROLE_OF_ACCOUNT = re.compile(r"(?P<account>\d{12})/(?P<name>.+)")
 
 
 class Quarantine(StrEnum):
@@ -77,8 +73,8 @@ class Policy:
     was granted, such a sign-in is expected and causes neither an alert nor another mail."""
 
     same_attempt: timedelta = timedelta(minutes=5)
-    """One click in the console makes two calls (deactivate, delete): removals by the same source
-    within this time are one attempt and one alert. Sessions of one role are one source."""
+    """One click in the console makes two calls (deactivate, delete): removals by the same actor
+    within this time are one attempt and one alert."""
 
     alert_again_after: timedelta = timedelta(days=1)
     """How long after an alert the same user's sign-ins without MFA cause no other."""
@@ -94,8 +90,7 @@ class Policy:
 
     break_glass_roles: frozenset[str] = frozenset()
     """Names of roles that may remove a device in an emergency, with their paths. ``*`` and ``?``
-    are wildcards, as in the guard policy. A role of another account than the watcher's own is named
-    as ``444455556666/Emergency``."""
+    are wildcards, as in the guard policy."""
 
     fulfil_role: str | None = None
     """Name of the role under which requests are fulfilled: a removal by it within an approved
@@ -112,11 +107,11 @@ class Policy:
     Without paths, since a session does not show its role's. ``*`` and ``?`` are wildcards."""
 
     operator_roles: frozenset[str] = frozenset()
-    """Names of roles that deploy and operate the watcher, with their paths, and those of other
-    accounts as above. What they do to it causes no alert. By default there is none."""
+    """Names of roles that deploy and operate the watcher, with their paths. What they do to it
+    causes no alert. By default there is none."""
 
     denial_mailed_again_after: timedelta = timedelta(days=1)
-    """How long after a mail about a denied removal the user gets no other about the same source."""
+    """How long after a mail about a denied removal the user gets no other mail about one."""
 
     details_reminders: tuple[timedelta, ...] = tuple(timedelta(days=days) for days in (2, 7, 14))
     """When a user is reminded to give details, counted from the opening of the request."""
@@ -164,30 +159,18 @@ class Policy:
         expected = self.fulfil_role if in_own_account else self.member_fulfil_role
         return role_name is not None and role_name == expected
 
-    def is_break_glass(self, role_name: str | None, account_id: str | None) -> bool:
-        """Return whether an account's role is one of the named emergency roles."""
+    def is_break_glass(self, role_name: str | None) -> bool:
+        """Return whether a role is one of the named emergency roles."""
         return role_name is not None and any(
             fnmatchcase(role_name.casefold(), pattern.casefold())
-            for pattern in self._names_in(account_id, self.break_glass_roles)
+            for pattern in self.break_glass_roles
         )
 
-    def is_operator(self, role_name: str | None, account_id: str | None) -> bool:
-        """Return whether an account's role is one of those that deploy and operate the watcher."""
+    def is_operator(self, role_name: str | None) -> bool:
+        """Return whether a role is one of those that deploy and operate the watcher."""
         return role_name is not None and role_name.casefold() in {
-            name.casefold() for name in self._names_in(account_id, self.operator_roles)
+            name.casefold() for name in self.operator_roles
         }
-
-    def _names_in(self, account_id: str | None, named: Iterable[str]) -> Iterator[str]:
-        """Return the names of roles that are meant in an account.
-
-        Anybody may create a role of any name in their own account, so a name without one is of the
-        watcher's own account only.
-        """
-        for one in named:
-            written = _ROLE_OF_ACCOUNT.fullmatch(one)
-            of = written["account"] if written else self.own_account
-            if of is None or of == account_id:
-                yield written["name"] if written else one
 
     def is_service_desk(self, role_name: str | None) -> bool:
         """Return whether a role is one of those whose sessions act for any user."""

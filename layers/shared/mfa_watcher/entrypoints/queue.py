@@ -5,10 +5,10 @@ case. A message that cannot be acted on is set aside in the dead letters with th
 of its batch goes on.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -16,7 +16,6 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from mfa_watcher.domain.events.records import Event
 from mfa_watcher.domain.sweep.user_inventory import SweepResult
 from mfa_watcher.entrypoints.parsing.cloudtrail import DamagedEventError, parse_event
 from mfa_watcher.entrypoints.parsing.ses import parse_report
@@ -81,12 +80,12 @@ class Observe:
     events: ObserveEvents
     heartbeats: RecordHeartbeat
     unusable: UnusableMessages
-    clock: Callable[[], datetime]
 
     def take(self, record: SQSRecord) -> None:
         """Observe the event of a message, or set it aside. Raises if it may be tried again."""
         with self.unusable.set_aside(record):
-            event = self._not_in_the_future(parse_event(record.body))
+            event = parse_event(record.body)
+            logger.set_correlation_id(event.id)
             observation = self.events.observe(event)
             signal = observation.signal
             logger.info(
@@ -102,22 +101,6 @@ class Observe:
             metrics.add_metric(f"Events_{observation.result.value}", MetricUnit.Count, 1)
             self.heartbeats.record(event)
 
-    def _not_in_the_future(self, event: Event) -> Event:
-        """Return the event as of now if its record claims to be of later.
-
-        A time to come would hide silence, and extend every grace, until it has come.
-        """
-        logger.set_correlation_id(event.id)
-        now = self.clock()
-        if event.at <= now:
-            return event
-        logger.warning(
-            "The record's time is in the future, so it counts as of now",
-            event_time=event.at.isoformat(),
-            account_id=event.account_id,
-        )
-        return replace(event, at=now)
-
 
 @dataclass(frozen=True, slots=True)
 class MailFeedback:
@@ -125,12 +108,11 @@ class MailFeedback:
 
     feedback: RecordMailFeedback
     unusable: UnusableMessages
-    own_account: str
 
     def take(self, record: SQSRecord) -> None:
         """Record the report of a message, or set it aside. Raises if it may be tried again."""
         with self.unusable.set_aside(record):
-            recorded = self.feedback.record(parse_report(record.body, self.own_account))
+            recorded = self.feedback.record(parse_report(record.body))
             report = recorded.report
             # A mail goes back to a CloudTrail event: one id follows it from there to the mailbox.
             logger.set_correlation_id(recorded.event_id)

@@ -7,11 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from mfa_watcher.domain.notifications import relevance
-from mfa_watcher.domain.notifications.digests import (
-    is_always_sent_at_once,
-    is_sent_at_once,
-    is_urgent,
-)
+from mfa_watcher.domain.notifications.digests import is_sent_at_once, is_urgent
 from mfa_watcher.domain.notifications.intents import Alert, Intent
 from mfa_watcher.domain.notifications.mail_feedback import MailOutcome, MailReport
 from mfa_watcher.domain.notifications.mails import Mail, UnreachableUsersMail
@@ -144,12 +140,7 @@ class DeliverIntents:
     # --- alerts ---
 
     def _deliver_alert(self, claim: Claim, alert: Alert) -> Delivery:
-        """Send the first alerts of a window at once; redeliver sends the others together.
-
-        A critical alert does not wait, whatever came before it.
-        """
-        if is_always_sent_at_once(alert):
-            return self._sent(claim, self._send_alerts([claim.intent]), "security")
+        """Send the first alerts of a window at once; redeliver sends the others together."""
         now = self.clock()
         slot = self.window.count(urgent=is_urgent(alert), now=now)
         if not is_sent_at_once(alert, slot.number):

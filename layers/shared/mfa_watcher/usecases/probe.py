@@ -312,7 +312,7 @@ class Probe:
         names = [known.finding.id] if known.finding else []
         names += [known.request_id] if known.request_id else []
         for once_per in dict.fromkeys((*names, *(one.event_id for one in history))):
-            if found := self.table.intent(intent_id(kind, user.key.account_id, once_per)):
+            if found := self.table.intent(intent_id(kind, once_per)):
                 return found
         return None
 

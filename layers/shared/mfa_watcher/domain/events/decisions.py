@@ -14,8 +14,7 @@ from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications import alerts
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity, intent
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.requests.attempts import Attempt
-from mfa_watcher.domain.requests.change_request import USER_GONE, open_request
+from mfa_watcher.domain.requests.change_request import USER_GONE, Attempt, open_request
 from mfa_watcher.domain.requests.mails import denied
 from mfa_watcher.domain.users import user_state
 from mfa_watcher.domain.users.user import Cause, MailKind, MfaStatus, User
@@ -93,17 +92,12 @@ def decide_for_account(event: Event, signal: Signal, policy: Policy) -> Decision
         signal.record.identity,
         signal.tampering,
     )
-    if (
-        tampering
-        and not tampering.denied
-        and policy.is_operator(identity.role_name, identity.role_account)
-    ):
+    if tampering and not tampering.denied and policy.is_operator(identity.role_name):
         found = None
     effects = (f"alert: {found.title}",) if found else ()
     about = About.ACCOUNT, event.account_id, event.at, event.id
     entry = HistoryEntry(*about, signal.why, identity.arn, effects)
-    intents = (intent(event.id, event.at, found),) if found else ()
-    return Decision(event.id, (entry,), intents, event.account_id)
+    return Decision(event.id, (entry,), (intent(event.id, event.at, found),) if found else ())
 
 
 def _mark_gone(situation: Situation, signal: Signal) -> Draft:
@@ -113,11 +107,11 @@ def _mark_gone(situation: Situation, signal: Signal) -> Draft:
     An off-boarding looks the same, so security is alerted only once the user is found again.
     """
     draft, policy = user_state.mark_gone(situation), situation.policy
-    if not signal.removes_device or user_state.request_being_fulfilled(situation):
+    explained = user_state.request_being_fulfilled(situation) is not None or policy.is_break_glass(
+        signal.record.identity.role_name
+    )
+    if explained or not signal.removes_device:
         return draft
-    if _by_break_glass(situation, signal):
-        kind = AlertKind.REMOVAL_BREAK_GLASS
-        return draft.adding(_removal_alert(situation, signal, draft, kind))
     if draft.open_request:  # a violation that stays open: security was alerted already
         return _attempt(situation, signal, draft, violation=True)
     attempt, request = _attempt_of(situation, signal), draft.request
@@ -180,11 +174,6 @@ def _claims_exemption(key: str) -> bool:
 
 def _follow_up_sign_in(situation: Situation, signal: Signal, draft: Draft) -> Draft:
     finding = draft.user.open_finding
-    if signal.through_access_keys:  # a device, an exemption or a new password do not explain it
-        user, key = ("User", draft.user.name), draft.user.key
-        found = alerts.signal_alert(signal, AlertKind.SIGN_IN_WITHOUT_MFA, user)
-        once_a_day = f"{key.user_id}-{situation.at:%Y-%m-%d}"
-        return draft.adding(replace(found, attempt_id=once_a_day))
     if finding is None:
         return draft
     at, policy = situation.at, situation.policy
@@ -251,38 +240,28 @@ def _follow_up_deletion(situation: Situation, signal: Signal, draft: Draft) -> D
     if request is None:
         return draft
     approved_removal = request.fulfilment is not None and signal.serial in request.devices
-    if approved_removal or _by_break_glass(situation, signal):
+    break_glass = situation.policy.is_break_glass(signal.record.identity.role_name)
+    if approved_removal or break_glass:
         return replace(draft, evidence_for=request.id)
     return _attempt(situation, signal, draft, violation=True)
 
 
 def _follow_up_success(situation: Situation, signal: Signal, draft: Draft) -> Draft:
     """Follow up a removal without an approved request."""
-    break_glass = _by_break_glass(situation, signal)
-    without_access = situation.iam_state and situation.iam_state.console_access is False
-    if without_access:
-        # Usual in an off-boarding: first the password goes, then the devices. If the password comes
-        # back, the removal is judged.
-        held = replace(_attempt_of(situation, signal), notified=break_glass)
-        draft = user_state.hold_removal(draft, held)
-        draft = draft.adding(effect="no console access: the removal is held")
-    if break_glass:
+    if situation.iam_state and situation.iam_state.console_access is False:
+        # Out of scope, and usual in an off-boarding: first the password goes, then the devices.
+        return draft.adding(effect="no console access: nothing to do")
+    if situation.policy.is_break_glass(signal.record.identity.role_name):
         draft = replace(draft, evidence_for=draft.open_request_id)
         kind = AlertKind.REMOVAL_BREAK_GLASS
         return draft.adding(_removal_alert(situation, signal, draft, kind))
-    return draft if without_access else _attempt(situation, signal, draft, violation=True)
-
-
-def _by_break_glass(situation: Situation, signal: Signal) -> bool:
-    identity = signal.record.identity
-    return situation.policy.is_break_glass(identity.role_name, identity.role_account)
+    return _attempt(situation, signal, draft, violation=True)
 
 
 def _attempt(situation: Situation, signal: Signal, draft: Draft, *, violation: bool) -> Draft:
     """Open a change request, or join the open one: each user has one at most."""
     attempt, policy = _attempt_of(situation, signal), situation.policy
     current = draft.open_request
-    first = current is None or not current.has_tried(attempt.source)
     if current is None:
         draft = _open(situation, draft, attempt, violation=violation)
     else:
@@ -293,8 +272,7 @@ def _attempt(situation: Situation, signal: Signal, draft: Draft, *, violation: b
         if again and not turned:
             return draft
     request = draft.request
-    due = request and request.is_denial_mail_due(attempt, policy, first_of_source=first)
-    if request and due and not violation:
+    if request and not violation and request.is_denial_mail_due(attempt.at, policy):
         mail = denied(request, draft.user, signal, attempt, policy)
         draft = replace(draft, request=request.denial_mailed(attempt.at)).adding(mail)
     kind = AlertKind.REMOVAL_UNAPPROVED if violation else AlertKind.REMOVAL_DENIED
@@ -323,7 +301,7 @@ def _attempt_of(situation: Situation, signal: Signal) -> Attempt:
         at=situation.at,
         call=record.event_name or "",
         outcome=signal.outcome or Outcome.FAILED,
-        actor=record.identity.acting_arn or record.identity.type or "unknown",
+        actor=record.identity.arn or record.identity.type or "unknown",
         serial=signal.serial,
         source_ip=record.source_ip,
         user_agent=record.user_agent,

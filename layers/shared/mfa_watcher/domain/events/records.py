@@ -17,10 +17,6 @@ class Identity:
     principal_id: str | None = None
     account_id: str | None = None
     issuer_arn: str | None = None
-    issuer_id: str | None = None
-    issuer_name: str | None = None
-    mfa_authenticated: bool | None = None
-    """Whether the session's credentials were obtained with MFA; None if the record does not say."""
 
     @property
     def is_root(self) -> bool:
@@ -36,26 +32,10 @@ class Identity:
         return self.type == "IAMUser"
 
     @property
-    def is_federated_by_user(self) -> bool:
-        """Return whether an IAM user acted with a session that they got for their access keys.
-
-        ``GetFederationToken`` makes one, under a name that the user chooses; the session's issuer is
-        the user (CloudTrail user guide, *userIdentity element*).
-        """
-        return self.type == "FederatedUser" and ":user/" in (self.issuer_arn or "")
-
-    @property
-    def acting_arn(self) -> str | None:
-        """Return the ARN of who acted; for such a session that of the user and not its own name."""
-        return self.issuer_arn if self.is_federated_by_user else self.arn
-
-    @property
     def user_name(self) -> str | None:
         """Return the IAM user's name, ``root`` for root, None for anybody else or a hidden name."""
         if self.is_root:
             return "root"
-        if self.is_federated_by_user:
-            return self.issuer_name
         return self.name if self.name != HIDDEN_NAME else None
 
     @property
@@ -66,8 +46,6 @@ class Identity:
     @property
     def user_id(self) -> str | None:
         """Return the acting IAM user's unique id (``AIDA…``), which survives a rename."""
-        if self.is_federated_by_user:
-            return self.issuer_id
         return self.principal_id if self.is_iam_user and self.principal_id else None
 
     @property

@@ -82,12 +82,6 @@ class Signal:
         return named == ROOT_USER_NAME  # an IAM user may be called "root"
 
     @property
-    def through_access_keys(self) -> bool:
-        """Return whether a console was opened with access keys, past the user's password and MFA."""
-        signs_in = self.kind in {SignalKind.SIGN_IN_WITH_MFA, SignalKind.SIGN_IN_WITHOUT_MFA}
-        return signs_in and self.record.identity.is_federated_by_user
-
-    @property
     def subject_acted(self) -> bool:
         """Return whether the subject is the one who acted.
 
@@ -186,8 +180,6 @@ def _classify_sign_in(record: Record) -> Signal:
         return Signal(SignalKind.SIGN_IN_FAILED, f"The sign-in failed{reason}", record, subject)
     if result != "success":
         return _ignored(record, "The sign-in record does not say whether it succeeded")
-    if identity.is_federated_by_user:
-        return _classify_own_session(record, subject)
     if not (identity.is_iam_user or identity.is_root):
         return Signal(
             SignalKind.SIGN_IN_NOT_JUDGED,
@@ -208,19 +200,6 @@ def _classify_sign_in(record: Record) -> Signal:
         record,
         subject,
     )
-
-
-def _classify_own_session(record: Record, subject: str | None) -> Signal:
-    """Judge a console that a user opened with their access keys: ``MFAUsed`` says nothing of it."""
-    how = f"{subject or 'An IAM user'} opened the console with a session for their own access keys"
-    if record.identity.mfa_authenticated:
-        return Signal(
-            SignalKind.SIGN_IN_WITH_MFA, f"{how}, which they got with MFA", record, subject
-        )
-    assumed = " (the record does not say, which counts as no)"
-    unsaid = assumed if record.identity.mfa_authenticated is None else ""
-    why = f"{how}, which they got without MFA{unsaid}"
-    return Signal(SignalKind.SIGN_IN_WITHOUT_MFA, why, record, subject)
 
 
 def _classify_removal(record: Record) -> Signal:

@@ -8,8 +8,7 @@ from mfa_watcher.domain.events.signals import Outcome, Signal, SignalKind
 from mfa_watcher.domain.events.tampering import Tampering
 from mfa_watcher.domain.health.heartbeats import Heartbeat
 from mfa_watcher.domain.notifications.intents import ACCOUNT, Alert, AlertKind, Severity
-from mfa_watcher.domain.requests.attempts import Attempt
-from mfa_watcher.domain.requests.change_request import ChangeRequest
+from mfa_watcher.domain.requests.change_request import Attempt, ChangeRequest
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import User
 
@@ -56,21 +55,15 @@ def device_of(signal: Signal | Attempt) -> tuple[str, str]:
 # Devices and change requests ----------------------------------------------------------------------
 
 
-def late_removal_alert(
-    request: ChangeRequest,
-    user: User,
-    attempt: Attempt,
-    *,
-    title: str = "MFA device removed without approval from a user who seemed deleted but is not",
-) -> Alert:
-    """Return the alert for a removal that became a violation later, as the title says.
+def late_removal_alert(request: ChangeRequest, user: User, attempt: Attempt) -> Alert:
+    """Return the alert for a removal from a user who seemed gone, and still exists.
 
     Who, when and what are those of the attempt.
     """
     return Alert(
         AlertKind.REMOVAL_UNAPPROVED,
         Severity.HIGH,
-        title,
+        "MFA device removed without approval from a user who seemed deleted but is not",
         (
             ("User", user.name),
             device_of(attempt),

@@ -8,7 +8,7 @@ NORMAL_AT_ONCE = 1
 URGENT_AT_ONCE = 10
 """How many alerts of a window are sent one by one. Urgent and other alerts are counted apart, so
 that many sign-ins do not delay the one alert about root. More than that is a storm, in which a
-person reads one list sooner than a hundred messages. Critical alerts never wait."""
+person reads one list sooner than a hundred messages."""
 
 MAX_IN_DIGEST = 400
 """How many lines fit into one SNS message (256 KB), with room to spare."""
@@ -21,18 +21,8 @@ def is_urgent(alert: Alert) -> bool:
     return alert.severity in _URGENT
 
 
-def is_always_sent_at_once(alert: Alert) -> bool:
-    """Return whether an alert never waits for a digest, and is not counted either.
-
-    Critical ones are about the root user: nobody is to hide one behind many others.
-    """
-    return alert.severity is Severity.CRITICAL
-
-
 def is_sent_at_once(alert: Alert, number: int) -> bool:
     """Return whether to send the ``number``-th alert of its urgency in a window at once."""
-    if is_always_sent_at_once(alert):
-        return True
     return number <= (URGENT_AT_ONCE if is_urgent(alert) else NORMAL_AT_ONCE)
 
 

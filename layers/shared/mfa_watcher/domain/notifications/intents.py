@@ -104,8 +104,7 @@ class Alert:
     account_id: str
     """The account that the alert is about; empty if the record does not name it."""
     attempt_id: str | None = None
-    """What it is sent once for, if that is not the event: the event id of an attempt that another
-    event made known, or a user's day."""
+    """The event id of the attempt that it reports, if another event caused the report."""
 
     def once_per(self, event_id: str) -> str:
         """Return what the alert is sent at most once for: the attempt, or else the event."""
@@ -131,13 +130,12 @@ class Intent:
 
 def intent(event_id: str, at: datetime, act: Mail | Alert) -> Intent:
     """Return an intent, with an id that is the same however often the decision is made."""
-    id_ = intent_id(act.kind, act.account_id, act.once_per(event_id))
-    return Intent(id_, event_id, at, act)
+    return Intent(intent_id(act.kind, act.once_per(event_id)), event_id, at, act)
 
 
-def intent_id(kind: MailKind | AlertKind, account_id: str, once_per: str) -> str:
-    """Return the id of the intent of a kind that is sent at most once for this in an account."""
-    return f"{'alert' if isinstance(kind, AlertKind) else 'mail'}-{kind}-{account_id}-{once_per}"
+def intent_id(kind: MailKind | AlertKind, once_per: str) -> str:
+    """Return the id of the intent of a kind that is sent at most once for this."""
+    return f"{'alert' if isinstance(kind, AlertKind) else 'mail'}-{kind}-{once_per}"
 
 
 def effect_of(act: Mail | Alert) -> str:

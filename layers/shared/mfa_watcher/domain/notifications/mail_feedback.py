@@ -8,13 +8,7 @@ from enum import StrEnum
 from mfa_watcher.domain.decision import Decision, UserDecision
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications.alerts import alert
-from mfa_watcher.domain.notifications.intents import (
-    Alert,
-    AlertKind,
-    Intent,
-    Severity,
-    intent_id,
-)
+from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Intent, Severity
 from mfa_watcher.domain.notifications.mails import Mail
 from mfa_watcher.domain.users.user import User
 
@@ -153,7 +147,7 @@ def _alert(report: MailReport, intent: Intent, mail: Mail, user: User | None) ->
     kind, case = AlertKind.MAIL_UNDELIVERABLE, (Severity.LOW if user else Severity.HIGH, title)
     once_per = user.key.user_id if user else intent.id
     found = alert(kind, mail.account_id, *facts, case=case)
-    return Intent(intent_id(kind, mail.account_id, once_per), intent.event_id, report.at, found)
+    return Intent(f"alert-{kind}-{once_per}", intent.event_id, report.at, found)
 
 
 _WORDS = {

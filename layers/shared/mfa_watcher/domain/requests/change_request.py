@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 
+from mfa_watcher.domain.events.signals import Outcome
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.requests.attempts import Attempt, source_of
 from mfa_watcher.domain.users.devices import DeviceKind
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import User, UserKey
@@ -26,9 +26,6 @@ ATTEMPTS_KEPT = 20
 
 ACTORS_KEPT = 300
 """How many different people a request itself has who tried: an item of the table has 400 KB."""
-
-DENIALS_MAILED_AT_ONCE = 5
-"""After so many mails about denied attempts in a request, there is one a day at most."""
 
 CLOCK_SKEW = timedelta(minutes=1)
 """How far the time of a record, which has whole seconds, may differ from the watcher's clock."""
@@ -68,6 +65,30 @@ class RequestState(StrEnum):
     def is_active(self) -> bool:
         """Return whether the request has not ended. One user has one active request at most."""
         return self in {self.OPEN, self.SUBMITTED, self.APPROVED, self.FULFILLED}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to remove a device. All texts are those of the record: hostile until escaped."""
+
+    event_id: str
+    at: datetime
+    call: str
+    outcome: Outcome
+    actor: str
+    serial: str | None = None
+    source_ip: str | None = None
+    user_agent: str | None = None
+    notified: bool = True
+    """False: its user seemed gone. Security is alerted if the user still exists."""
+
+    def repeats(self, earlier: "Attempt", policy: Policy) -> bool:
+        """Return whether both count as one attempt: by the same person, within a short time."""
+        return (
+            earlier.actor == self.actor
+            and earlier.outcome is self.outcome
+            and abs(earlier.at - self.at) <= policy.same_attempt
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,22 +237,10 @@ class ChangeRequest:
         """Return the request after a mail about an attempt at a moment."""
         return replace(self, denials_mailed=self.denials_mailed + 1, denial_mailed_at=at)
 
-    def is_denial_mail_due(
-        self, attempt: Attempt, policy: Policy, *, first_of_source: bool
-    ) -> bool:
-        """Return whether the user is mailed about an attempt.
-
-        They are about the first, and about one a day. The first of each further source is mailed at
-        once, up to a number that nobody can raise by trying as many.
-        """
+    def is_denial_mail_due(self, at: datetime, policy: Policy) -> bool:
+        """Return whether the user is mailed about an attempt: the first, and one a day at most."""
         last = self.denial_mailed_at
-        if last is None or attempt.at - last >= policy.denial_mailed_again_after:
-            return True
-        return first_of_source and self.denials_mailed < DENIALS_MAILED_AT_ONCE
-
-    def has_tried(self, source: str) -> bool:
-        """Return whether a source is known to have tried before."""
-        return any(source_of(actor) == source for actor in self.actors)
+        return last is None or at - last >= policy.denial_mailed_again_after
 
     def is_being_fulfilled_at(self, at: datetime) -> bool:
         """Return whether somebody was fulfilling the request at a moment.

@@ -6,8 +6,7 @@ from typing import Any
 from mfa_watcher.domain.events.signals import Signal
 from mfa_watcher.domain.notifications import mails
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.requests.attempts import Attempt
-from mfa_watcher.domain.requests.change_request import ChangeRequest
+from mfa_watcher.domain.requests.change_request import Attempt, ChangeRequest
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.domain.users.user import User
 

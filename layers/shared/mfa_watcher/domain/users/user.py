@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from mfa_watcher.domain.requests.attempts import Attempt
 from mfa_watcher.domain.users.devices import Device
 
 
@@ -143,9 +142,6 @@ class User:
     """When the user is due although nothing else is, as after an exemption was revoked."""
     devices_unread: bool = False
     """Whether there may be more devices than these, since only the account's lists were read."""
-    held_removal: Attempt | None = None
-    """A removal while the user had no console password. It is judged if they get one again: see
-    ``user_state``."""
     version: int = 0
 
     @property

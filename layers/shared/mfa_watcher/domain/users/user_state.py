@@ -17,13 +17,7 @@ from mfa_watcher.domain.notifications.finding_mails import OnceKind, once_per_fi
 from mfa_watcher.domain.notifications.intents import Alert, effect_of, intent
 from mfa_watcher.domain.notifications.mails import Mail
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.requests.attempts import Attempt
-from mfa_watcher.domain.requests.change_request import (
-    USER_GONE,
-    ChangeRequest,
-    RequestState,
-    open_request,
-)
+from mfa_watcher.domain.requests.change_request import USER_GONE, ChangeRequest, RequestState
 from mfa_watcher.domain.users.devices import kind_of
 from mfa_watcher.domain.users.user import (
     Cause,
@@ -116,7 +110,6 @@ def update_from_iam(situation: Situation) -> Draft:
     if before.gone_at:
         draft = _reinstate(situation, draft)
     draft = _end_exemption(situation, draft)
-    draft = _judge_held_removal(situation, draft)
     if iam_state.devices:
         draft = _close_fulfilled_request(situation, draft)
         return _close(situation, draft, Closure.ENROLLED)
@@ -128,47 +121,6 @@ def update_from_iam(situation: Situation) -> Draft:
             return _close(situation, draft, Closure.EXEMPTED)
         return _open(situation, draft)
     return draft
-
-
-def _judge_held_removal(situation: Situation, draft: Draft) -> Draft:
-    """Make a removal a violation if it happened while the user had no password, and they have one.
-
-    Without one nobody can sign in, so the removal alone is no danger, and usual in an off-boarding.
-    But "password off, device off, password on" is a removal like any other.
-    """
-    held, iam_state, signal = situation.user.held_removal, situation.iam_state, situation.signal
-    granted = signal is not None and signal.kind is SignalKind.CONSOLE_ACCESS_GRANTED
-    access = iam_state.console_access if iam_state else None
-    if held is None or not (access or (access is None and granted)):
-        return draft
-    draft = draft.with_user(held_removal=None)
-    if held.notified:  # by a break-glass role, which was alerted then
-        return draft.adding(effect="console access is back after a removal")
-    return report_removal(situation, draft, held)
-
-
-def report_removal(situation: Situation, draft: Draft, attempt: Attempt) -> Draft:
-    """Report an earlier removal as a violation, in the open change request or in a new one."""
-    policy, reported = situation.policy, replace(attempt, notified=True)
-    if current := draft.open_request:
-        request = current.with_attempt(reported, policy, violation=True)
-        draft = draft.with_request(request, f"request {request.id} joined, a violation now")
-    else:
-        request = open_request(draft.user, reported, policy, violation=True)
-        draft = draft.with_user(request_id=request.id)
-        draft = draft.with_request(request, f"request {request.id} opened as violation")
-    title = (
-        "MFA device removed without approval while the user had no console access, and they do now"
-    )
-    return draft.adding(late_removal_alert(request, draft.user, attempt, title=title))
-
-
-def hold_removal(draft: Draft, attempt: Attempt) -> Draft:
-    """Keep a removal from a user without console access; the first that was not alerted counts."""
-    held = draft.user.held_removal
-    if held and (attempt.notified or not held.notified):
-        return draft
-    return draft.with_user(held_removal=attempt)
 
 
 def _close_fulfilled_request(situation: Situation, draft: Draft) -> Draft:
@@ -232,8 +184,6 @@ def _cause(situation: Situation, request: ChangeRequest | None) -> Cause:
         SignalKind.USER_CREATED: Cause.CONSOLE_ACCESS_GRANTED,
         SignalKind.DEVICE_REMOVAL: Cause.DEVICE_REMOVED,
     }
-    if situation.user.held_removal:  # without the grace of a first sign-in
-        return Cause.DEVICE_REMOVED
     if signal and (cause := causes.get(signal.kind)):
         return cause
     # There was a device when IAM was last read: no event told of its removal.
@@ -373,7 +323,6 @@ def finish(situation: Situation, draft: Draft, why: str, actor: str | None) -> U
         event_id,
         (entry, *_history_of_requests(situation, draft, entry)),
         tuple(intent(event_id, at, act) for act in draft.acts),
-        key.account_id,
         user=draft.user,
         request=draft.request if draft.request_changed else None,
         quarantine=draft.quarantine_changed,

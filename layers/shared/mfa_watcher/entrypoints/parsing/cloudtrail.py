@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from mfa_watcher.domain.events.records import Event, Identity, Record
 from mfa_watcher.entrypoints.parsing.lenient import (
@@ -50,8 +50,6 @@ _IDENTITY = {
     "principal_id": "principalId",
     "account_id": "accountId",
     "issuer_arn": "sessionContext.sessionIssuer.arn",
-    "issuer_id": "sessionContext.sessionIssuer.principalId",
-    "issuer_name": "sessionContext.sessionIssuer.userName",
 }
 """Where the texts of an Identity are. Source: CloudTrail user guide, *userIdentity element*."""
 
@@ -59,8 +57,6 @@ _NAMES = frozenset({
     "account_id",
     "error_code",
     "event_name",
-    "issuer_id",
-    "issuer_name",
     "name",
     "new_user_name",
     "principal_id",
@@ -107,12 +103,7 @@ _OBJECT_FIELDS = ("userIdentity", "requestParameters", "responseElements", "addi
 def parse_record(raw: object) -> Record:
     """Read a CloudTrail record from any JSON value. Never raises: what is odd counts as absent."""
     fields = raw if isinstance(raw, Mapping) else {}
-    identity = Identity(
-        **_texts(found(fields, "userIdentity"), _IDENTITY),
-        mfa_authenticated=_flag(
-            found(fields, "userIdentity.sessionContext.attributes.mfaAuthenticated")
-        ),
-    )
+    identity = Identity(**_texts(found(fields, "userIdentity"), _IDENTITY))
     created = text(fields, "responseElements.user.userName", LONGEST_NAME)
     granted = text(fields, "responseElements.loginProfile.userName", LONGEST_NAME)
     texts = _texts(fields, _RECORD)
@@ -180,26 +171,22 @@ class DamagedEventError(Exception):
 
 
 class Envelope(BaseModel):
-    """The EventBridge event around a record, or around what another service reports.
+    """The EventBridge event around a record.
 
-    ``detail-type`` is not looked at: sign-ins are documented with two spellings of it. The region
-    comes from the record. ``account`` is the account whose bus the event was put on first, also if
-    a rule sent it on: EventBridge sets it, and no sender can choose it (EventBridge user guide,
-    *Sending and receiving events between AWS accounts*). What stands in ``detail`` has no such
-    guarantee.
+    ``detail-type`` is not looked at: sign-ins are documented with two spellings of it. Account
+    and region come from the record, since forwarding may change those of the envelope.
     """
 
     detail: dict[str, Any]
-    account: str = Field(min_length=1)
 
 
-def parse_envelope(body: str) -> Envelope:
-    """Read an EventBridge event from the body of a queue message.
+def parse_detail(body: str) -> dict[str, Any]:
+    """Read what an EventBridge event is about from the body of a queue message.
 
-    Raises DamagedEventError for what no retry can mend: no JSON, no ``detail``, or no ``account``.
+    Raises DamagedEventError for what no retry can mend: no JSON, or no ``detail``.
     """
     try:
-        return Envelope.model_validate(json.loads(body))
+        return Envelope.model_validate(json.loads(body)).detail
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the message"
@@ -213,17 +200,10 @@ def parse_envelope(body: str) -> Envelope:
 def parse_event(body: str) -> Event:
     """Read the event around a CloudTrail record from the body of a queue message.
 
-    Raises DamagedEventError for what no retry can mend: no envelope, a record without the id
-    that duplicates are told by, its time or its account, or one of another account than the
-    envelope's: an account speaks for itself only.
+    Raises DamagedEventError for what no retry can mend: no envelope, or a record without the id
+    that duplicates are told by, its time or its account.
     """
-    envelope = parse_envelope(body)
-    record = parse_record(envelope.detail)
-    if record.account_id not in {None, envelope.account}:
-        raise DamagedEventError(
-            f"the record says that it is of account {record.account_id}, but account"
-            f" {envelope.account:.20} sent it"
-        )
+    record = parse_record(parse_detail(body))
     match record:
         case Record(event_id=str(id_), at=datetime() as at, account_id=str(account)):
             return Event(id_, at, account, record)

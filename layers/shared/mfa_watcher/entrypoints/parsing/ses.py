@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from mfa_watcher.domain.notifications.mail_feedback import MailOutcome, MailReport
 from mfa_watcher.domain.notifications.mail_tags import from_tag
-from mfa_watcher.entrypoints.parsing.cloudtrail import DamagedEventError, parse_envelope
+from mfa_watcher.entrypoints.parsing.cloudtrail import DamagedEventError, parse_detail
 from mfa_watcher.entrypoints.parsing.lenient import found, moment, objects, text, texts
 
 INTENT_TAG = "intent"
@@ -42,20 +42,13 @@ _RECIPIENTS = ("bouncedRecipients", "complainedRecipients", "delayedRecipients")
 """The fields that list recipients, with what their servers answered."""
 
 
-def parse_report(body: str, own_account: str) -> MailReport:
+def parse_report(body: str) -> MailReport:
     """Read SES's report from the body of a queue message.
 
-    Raises DamagedEventError for what no retry can mend: no EventBridge event, one of another
-    account than the watcher's own, which sends all its mails, one of a type that we did not ask
-    for, or one that does not say of which mail, or when.
+    Raises DamagedEventError for what no retry can mend: no EventBridge event, one of a type that
+    we did not ask for, or one that does not say of which mail, or when.
     """
-    envelope = parse_envelope(body)
-    if envelope.account != own_account:
-        raise DamagedEventError(
-            f"a report about a mail, but account {envelope.account:.20} sent it, and not the"
-            " watcher's own"
-        )
-    detail = envelope.detail
+    detail = parse_detail(body)
     kind = text(detail, "eventType") or ""
     if kind not in _OUTCOMES:
         raise DamagedEventError(f"no report about a mail that we asked for: eventType {kind!r:.60}")
