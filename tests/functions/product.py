@@ -337,7 +337,8 @@ def url_event(method: str, path: str, by: Person, body: object = None) -> Json:
 
 
 def _fed_by(record: Json) -> str:
-    return "on_sign_in" if record["eventName"] == "ConsoleLogin" else "on_iam_change"
+    elsewhere = record["eventSource"] in {"signin.amazonaws.com", "sts.amazonaws.com"}
+    return "on_sign_in" if elsewhere else "on_iam_change"
 
 
 def _messages(function: str, bodies: Iterable[str], receives: int) -> list[Json]:

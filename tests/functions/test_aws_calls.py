@@ -143,6 +143,7 @@ SIGNALS: dict[tuple[str, str], Callable[[Product], Json]] = {
     ("user_renamed", "unknown"): partial(renaming, known=False),
     ("user_tagged", "known"): case(calling("TagUser"), known=True),
     ("user_tagged", "unknown"): case(calling("TagUser"), known=False),
+    ("root_credentials", "root"): lambda _: iam_call("CreateAccessKey", ROOT),
     ("password_policy_changed", "-"): lambda _: iam_call("UpdateAccountPasswordPolicy", ADMIN),
     ("watcher_disturbed", "-"): lambda _: {
         **iam_call("StopLogging", ADMIN, requestParameters={"name": "trail"}),
@@ -157,7 +158,7 @@ SENDING: dict[str, Callable[[Product], Json]] = {
     "welcome": case(lambda _: access_granted("ana"), known=True),
     "enrolled": case(calling("EnableMFADevice"), known=True, device=True, finding=True),
     "removal_denied": case(lambda who: denied_removal(who, "ana"), known=True),
-    "an alert": lambda _: sign_in(ROOT),
+    "an alert": lambda _: iam_call("UpdateAccountPasswordPolicy", ADMIN),
 }
 
 

@@ -23,6 +23,7 @@ from tests.support.builders import (
     access_granted,
     denied_removal,
     envelope,
+    iam_call,
     iam_user,
     sign_in,
 )
@@ -281,7 +282,7 @@ def test_the_user_is_told_of_each_who_tries_to_remove_their_device(
 
 
 def own_session(user: Json, *, mfa: str | None) -> Json:
-    """Return the identity of a session that a user got for their access keys, by a name they chose."""
+    """Return the identity of a session that a user got for their access keys."""
     attributes = {} if mfa is None else {"mfaAuthenticated": mfa}
     return {
         "type": "FederatedUser",
@@ -327,3 +328,72 @@ def test_who_tries_in_such_a_session_is_the_user_and_not_the_name_they_chose(
     assert request["actors"] == [bo["arn"]]
     assert request["subject_name"] == "ana"
     assert ana
+
+
+# Root ---------------------------------------------------------------------------------------------
+
+
+def from_service(service: str, name: str, who: Json, **parameters: str) -> Json:
+    call = iam_call(name, who, requestParameters=parameters or None)
+    return {**call, "eventSource": f"{service}.amazonaws.com"}
+
+
+@pytest.mark.parametrize(
+    ("record", "subject"),
+    [
+        (iam_call("CreateAccessKey", ROOT), "CRITICAL: Root user created an access key"),
+        (
+            from_service("sts", "AssumeRoot", ADMIN, targetPrincipal=MEMBER),
+            "HIGH: A session of a member account's root user was opened",
+        ),
+        (
+            from_service("signin", "PasswordRecoveryRequested", ROOT),
+            "HIGH: A new root password was asked for",
+        ),
+        (
+            from_service("signin", "PasswordRecoveryCompleted", ROOT),
+            "CRITICAL: The root password was set anew by mail",
+        ),
+        (from_service("signin", "PasswordUpdated", ROOT), "HIGH: The root password was changed"),
+        (
+            from_service("sts", "AssumeRoot", ADMIN) | {"errorCode": "AccessDenied"},
+            "MEDIUM: Attempt was denied: A session of a member account's root user was opened",
+        ),
+    ],
+    ids=lambda value: value["eventName"] if isinstance(value, dict) else None,
+)
+def test_whoever_may_act_as_root_from_now_on_is_alerted(
+    product: Product, record: Json, subject: str
+) -> None:
+    assert product.observe(record) == []
+    assert told(product) == [f"[MFA Watcher] {subject}"]
+
+
+def test_a_key_that_root_did_not_create_is_no_alert(product: Product) -> None:
+    assert product.observe(about("CreateAccessKey", "ana")) == []
+    assert told(product) == []
+
+
+# Whose device it is -------------------------------------------------------------------------------
+
+
+def test_a_try_to_delete_somebody_elses_virtual_device_is_about_its_owner(
+    product: Product, account: Account, ana: Json
+) -> None:
+    product.sweep()  # which reads who has which virtual device
+    other = iam_user("bo", account.new_user("bo", device=True))
+    [device] = account.iam.list_mfa_devices(UserName="ana")["MFADevices"]
+    serial = device["SerialNumber"]
+    refused = denied_removal(other, "ana", call="DeleteVirtualMFADevice")
+    refused["errorMessage"] = (
+        f"User: {other['arn']} is not authorized to perform: iam:DeleteVirtualMFADevice on"
+        f" resource: {serial} with an explicit deny in an identity-based policy"
+    )
+    product.observe(refused)
+    [request] = account.items("REQUEST#", "STATE")
+    assert (request["subject"]["user_id"], request["subject_name"]) == (ana["principalId"], "ana")
+    assert request["actors"] == [other["arn"]]
+    assert product.deliver() == []
+    alert = account.alerts()[-1]["Message"]
+    assert "An MFA device of ana was to be removed" in alert
+    assert account.calls.sent["mail removal_denied"] == 1

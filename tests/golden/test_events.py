@@ -102,12 +102,18 @@ EXPECTED: dict[str, Meaning] = {
     "on_iam_change/role_policy_removed": (SignalKind.WATCHER_DISTURBED, None, None),
     "on_iam_change/subscriber_removed": (SignalKind.WATCHER_DISTURBED, None, None),
     "on_iam_change/trail_stopping_denied": (SignalKind.WATCHER_DISTURBED, None, None),
+    "on_iam_change/root_key_created": (SignalKind.ROOT_CREDENTIALS, None, None),
+    "on_sign_in/root_password_recovery": (SignalKind.ROOT_CREDENTIALS, "root", None),
+    "on_sign_in/root_assumed": (SignalKind.ROOT_CREDENTIALS, None, None),
+    "on_sign_in/access_keys_without_mfa": (SignalKind.SIGN_IN_WITHOUT_MFA, "alice", None),
     "on_sign_in/canary": (SignalKind.IGNORED, None, None),
 }
 BY_ROOT = {
     "on_sign_in/root_without_mfa",
     "on_sign_in/root_with_mfa",
     "on_iam_change/root_device_removed",
+    "on_iam_change/root_key_created",
+    "on_sign_in/root_password_recovery",
 }
 PASSWORD_RESET = {
     "on_iam_change/console_access_granted": True,

@@ -28,7 +28,13 @@ EARLIER_REQUESTS_READ = 5
 _NOTHING_TO_DO = frozenset(
     {SignalKind.IGNORED, SignalKind.SIGN_IN_FAILED, SignalKind.SIGN_IN_NOT_JUDGED}
 )
-_ABOUT_THE_ACCOUNT = frozenset({SignalKind.WATCHER_DISTURBED, SignalKind.PASSWORD_POLICY_CHANGED})
+_ABOUT_THE_ACCOUNT = frozenset(
+    {
+        SignalKind.WATCHER_DISTURBED,
+        SignalKind.PASSWORD_POLICY_CHANGED,
+        SignalKind.ROOT_CREDENTIALS,
+    }
+)
 
 _KNOWN_USERS_ONLY = frozenset(
     {
@@ -107,9 +113,14 @@ class ObserveEvents:
     def _decide(self, event: Event, signal: Signal) -> Decision | None:
         if signal.kind in _ABOUT_THE_ACCOUNT or signal.subject_is_root:
             return decisions.decide_for_account(event, signal, self.policy)
+        if signal.names_only_device and not signal.only_deletes_device_entity:
+            owner = self._owner(event.account_id, signal)
+            signal = signal.of_owner(owner.name) if owner else signal
+        else:
+            owner = None
         namesake = self._namesake(event, signal)
         late = namesake is not None and _has_name(namesake, signal.subject)
-        user = None if late else self._subject(event, signal)
+        user = None if late else owner or self._subject(event, signal)
         if user is None:
             # Evidence of a removal is kept, and root's acts are alerted, also for unknown users.
             if signal.kind is SignalKind.DEVICE_REMOVAL or signal.root:
@@ -167,6 +178,24 @@ class ObserveEvents:
             return former if former and self._may_be_former_owner(former, event, signal) else None
         key = UserKey(account_id, found.user_id)
         return self.store.user(key) or User(key, found.name)
+
+    def _owner(self, account_id: str, signal: Signal) -> User | None:
+        """Return whose device a call is about that names nobody; None: perhaps the caller's own.
+
+        All users are searched only if the device is not the caller's, and was not tried before.
+        """
+        serial = signal.serial or ""
+        tried = self.store.user_id_of_removed_device(account_id, serial)
+        if tried:
+            return self.store.user(UserKey(account_id, tried))
+        acting = signal.record.identity.user_id
+        caller = self.store.user(UserKey(account_id, acting)) if acting else None
+        if caller and any(device.serial == serial for device in caller.devices):
+            return caller
+        for entry in self.store.inventory(account_id):
+            if any(device.serial == serial for device in entry.devices):
+                return self.store.user(entry.key)
+        return None
 
     def _may_be_former_owner(self, former: User, event: Event, signal: Signal) -> bool:
         """Return whether a record about a name that IAM does not know is about its last owner.

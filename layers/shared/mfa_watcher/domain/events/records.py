@@ -37,10 +37,10 @@ class Identity:
 
     @property
     def is_federated_by_user(self) -> bool:
-        """Return whether an IAM user acted with a session that they got for their access keys.
+        """Return whether an IAM user acted with a session for their own access keys.
 
-        ``GetFederationToken`` makes one, under a name that the user chooses; the session's issuer is
-        the user (CloudTrail user guide, *userIdentity element*).
+        ``GetFederationToken`` makes one, under a name that the user chooses; its issuer is the user
+        (CloudTrail user guide, *userIdentity element*).
         """
         return self.type == "FederatedUser" and ":user/" in (self.issuer_arn or "")
 
@@ -106,6 +106,7 @@ class Record:
     user_name: str | None = None
     new_user_name: str | None = None
     serial: str | None = None
+    target_principal: str | None = None
     named: tuple[tuple[str, str], ...] = ()
     """Fields that name a call's resource, in the request or the response: field and value."""
 

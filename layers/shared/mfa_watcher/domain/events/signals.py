@@ -17,6 +17,7 @@ from mfa_watcher.domain.users.devices import owner_in
 
 SIGN_IN_SOURCE = "signin.amazonaws.com"
 IAM_SOURCE = "iam.amazonaws.com"
+STS_SOURCE = "sts.amazonaws.com"
 ROOT_USER_NAME = "AWS ROOT USER"
 """What IAM writes as ``userName`` when the root user changes its own device."""
 
@@ -39,6 +40,7 @@ class SignalKind(StrEnum):
     USER_RENAMED = "user_renamed"
     USER_TAGGED = "user_tagged"
     PASSWORD_POLICY_CHANGED = "password_policy_changed"  # noqa: S105 - a signal's name
+    ROOT_CREDENTIALS = "root_credentials"
     WATCHER_DISTURBED = "watcher_disturbed"
     IGNORED = "ignored"
 
@@ -83,7 +85,7 @@ class Signal:
 
     @property
     def through_access_keys(self) -> bool:
-        """Return whether a console was opened with access keys, past the user's password and MFA."""
+        """Return whether a console was opened with access keys, past password and device."""
         signs_in = self.kind in {SignalKind.SIGN_IN_WITH_MFA, SignalKind.SIGN_IN_WITHOUT_MFA}
         return signs_in and self.record.identity.is_federated_by_user
 
@@ -116,6 +118,21 @@ class Signal:
         return (
             self.record.event_name == "DeleteVirtualMFADevice" and self.outcome is Outcome.SUCCEEDED
         )
+
+    @property
+    def names_only_device(self) -> bool:
+        """Return whether a removal names a device and neither its user nor, by its form, its owner.
+
+        ``DeleteVirtualMFADevice`` has no parameter for a user (IAM API reference).
+        """
+        named = self.record.user_name or (self.serial and owner_in(self.serial))
+        by_name = self.record.event_name == "DeleteVirtualMFADevice"
+        return bool(by_name and self.serial and not named)
+
+    def of_owner(self, name: str) -> "Signal":
+        """Return a removal with the user whose device it is."""
+        how = "the watcher knows whose it is"
+        return _removal(self.record, self.outcome or Outcome.FAILED, name, self.serial, how)
 
     @property
     def removes_device(self) -> bool:
@@ -156,6 +173,16 @@ _CHANGES: dict[str, tuple[SignalKind, str]] = {
     ),
 }
 
+_ROOT_CREDENTIALS = {
+    (IAM_SOURCE, "CreateAccessKey"): "The root user created an access key",
+    (STS_SOURCE, "AssumeRoot"): "A session of the root user was opened in another account",
+    (SIGN_IN_SOURCE, "PasswordRecoveryRequested"): "Somebody asked for a new root password",
+    (SIGN_IN_SOURCE, "PasswordRecoveryCompleted"): "The root user's password was set anew by mail",
+    (SIGN_IN_SOURCE, "PasswordUpdated"): "The root user's password was changed",
+}
+"""Ways to act as root in the future. The last three are about root alone (CloudTrail user guide,
+*AWS Management Console sign-in events*)."""
+
 IAM_CALLS = frozenset({*_CHANGES, *_REMOVALS, "UpdateUser"})
 """The calls to IAM that are signals. The event patterns of both templates have each of them."""
 
@@ -170,6 +197,8 @@ def classify(record: Record, watcher: Watcher = STANDARD) -> Signal:
             return _ignored(record, "The record names no event")
         case (source, "ConsoleLogin") if source in {SIGN_IN_SOURCE, None}:
             return _classify_sign_in(record)
+        case (source, name) if (source, name) in _ROOT_CREDENTIALS:
+            return _classify_root_credentials(record)
         case (source, name) if name in _REMOVALS and source in {IAM_SOURCE, None}:
             return _classify_removal(record)
         case (source, name) if name in IAM_CALLS and source in {IAM_SOURCE, None}:
@@ -292,6 +321,25 @@ def _subject_of_change(record: Record) -> str | None:
     if named is None and record.serial:
         named = owner_in(record.serial)
     return _with_plain_root(named or record.identity.user_name)
+
+
+def _classify_root_credentials(record: Record) -> Signal:
+    only_by_root = record.event_name in {"CreateAccessKey", "PasswordUpdated"}
+    if only_by_root and not record.identity.is_root:
+        return _ignored(record, f"{record.event_name}, and not by the root user")
+    if record.event_source != SIGN_IN_SOURCE and record.failed and not record.denied:
+        return _ignored(record, f"{record.event_name} did not succeed: nothing changed about root")
+    why = _ROOT_CREDENTIALS[record.event_source or "", record.event_name or ""]
+    if record.user_name:
+        why = f"{why} for {record.user_name}"
+    if record.target_principal:
+        why = f"{why}: {record.target_principal}"
+    if record.denied:
+        why = f"{why}, which was denied"
+    subject = record.user_name or record.response_user_name
+    if record.event_source == SIGN_IN_SOURCE:
+        subject = "root"
+    return Signal(SignalKind.ROOT_CREDENTIALS, why, record, subject)
 
 
 def _classify_tampering(record: Record, watcher: Watcher) -> Signal:

@@ -252,6 +252,25 @@ def root_alert(signal: Signal) -> Alert:
     return signal_alert(signal, AlertKind.ROOT_ACTIVITY, *facts, case=case)
 
 
+_ROOT_CREDENTIALS: Final = {
+    "CreateAccessKey": (Severity.CRITICAL, "Root user created an access key"),
+    "AssumeRoot": (Severity.HIGH, "A session of a member account's root user was opened"),
+    "PasswordRecoveryRequested": (Severity.HIGH, "A new root password was asked for"),
+    "PasswordRecoveryCompleted": (Severity.CRITICAL, "The root password was set anew by mail"),
+    "PasswordUpdated": (Severity.HIGH, "The root password was changed"),
+}
+
+
+def root_credentials_alert(signal: Signal) -> Alert:
+    """Return the alert for a key, a session or a password with which somebody may act as root."""
+    severity, title = _ROOT_CREDENTIALS[signal.record.event_name or ""]
+    if signal.record.denied:
+        severity, title = Severity.MEDIUM, f"Attempt was denied: {title}"
+    target = signal.record.target_principal
+    facts = (("Target", target),) if target else ()
+    return signal_alert(signal, AlertKind.ROOT_ACTIVITY, *facts, case=(severity, title))
+
+
 def tampering_alert(signal: Signal, found: Tampering) -> Alert:
     """Return the alert for tampering with the watcher: its meaning, and the next step."""
     severity, title = AlertKind.WATCHER_DISTURBED.usual
@@ -269,6 +288,8 @@ def account_alert(signal: Signal) -> Alert | None:  # noqa: PLR0911 - a table
     """Return the alert for a signal that concerns no user we know; None: evidence is enough."""
     if signal.tampering:
         return tampering_alert(signal, signal.tampering)
+    if signal.kind is SignalKind.ROOT_CREDENTIALS:
+        return root_credentials_alert(signal)
     if signal.root or signal.subject_is_root:
         return root_alert(signal)
     if signal.kind is SignalKind.PASSWORD_POLICY_CHANGED:

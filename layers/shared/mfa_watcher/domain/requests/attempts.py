@@ -45,6 +45,6 @@ class Attempt:
 
 
 def source_of(actor: str) -> str:
-    """Return an actor's ARN without the name of the session, which whoever assumes a role chooses."""
+    """Return an actor's ARN without a session's name, which whoever assumes a role chooses."""
     before, is_session, role = actor.partition(":assumed-role/")
     return f"{before}{is_session}{role.split('/', 1)[0]}"

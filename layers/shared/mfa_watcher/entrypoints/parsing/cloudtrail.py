@@ -37,6 +37,7 @@ _RECORD = {
     "user_name": "requestParameters.userName",
     "new_user_name": "requestParameters.newUserName",
     "serial": "requestParameters.serialNumber",
+    "target_principal": "requestParameters.targetPrincipal",
     "console_login": "responseElements.ConsoleLogin",
     "response_user_id": "responseElements.user.userId",
     "mfa_used": "additionalEventData.MFAUsed",
@@ -68,6 +69,7 @@ _NAMES = frozenset({
     "response_user_id",
     "serial",
     "source_ip",
+    "target_principal",
     "user_name",
 })  # fmt: skip
 LONGEST_NAME = 256
@@ -115,6 +117,7 @@ def parse_record(raw: object) -> Record:
     )
     created = text(fields, "responseElements.user.userName", LONGEST_NAME)
     granted = text(fields, "responseElements.loginProfile.userName", LONGEST_NAME)
+    key_owner = text(fields, "responseElements.accessKey.userName", LONGEST_NAME)
     texts = _texts(fields, _RECORD)
     if len((texts["event_id"] or "").encode()) > LONGEST_EVENT_ID:
         texts["event_id"] = None
@@ -129,7 +132,7 @@ def parse_record(raw: object) -> Record:
             for tag in objects(fields, "requestParameters.tags")
             if (key := text(tag, "key"))
         ),
-        response_user_name=created or granted,
+        response_user_name=created or granted or key_owner,
         password_reset_required=_flag(
             found(fields, "responseElements.loginProfile.passwordResetRequired")
         ),
