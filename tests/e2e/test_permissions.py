@@ -30,8 +30,9 @@ NOT_IN_THE_STORY = (
     "sts:AssumeRole",  # a member's user is due, quarantined, or mailed at the second try
 )
 
-# And of one function: whose virtual device somebody else tries to delete is searched; a sweep asks for passwords only if the credential report is an old one, the
-# quarantine commits a decision only about a user who has too many policies.
+# And of one function: on_iam_change looks for a virtual device's owner, a sweep asks for passwords
+# only if the credential report is an old one, the quarantine commits a decision only about a user who
+# has too many policies.
 NOT_IN_THE_STORY_OF = {
     "OnIamChangeRole": {"dynamodb:Query"},
     "SweepRole": {"iam:GetLoginProfile"},
