@@ -212,7 +212,11 @@ SCENARIOS: Final = (
         "frank is exempted until a date",
         "olivia grants it, with a reason and an end. Then frank gets a password.",
         frank_is_exempted,
-        (mfa_status("frank", "exempt"), mailed(), alerted()),
+        (
+            mfa_status("frank", "exempt"),
+            mailed("frank"),
+            alerted("password_set", naming="frank"),
+        ),
     ),
     Scenario(
         "a day later",

@@ -31,8 +31,8 @@ NOT_IN_THE_STORY = (
 )
 
 # And of one function: on_iam_change looks for a virtual device's owner, a sweep asks for passwords
-# only if the credential report is an old one, the quarantine commits a decision only about a user who
-# has too many policies.
+# only if the credential report is an old one, the quarantine commits a decision only about a user
+# who has too many policies.
 NOT_IN_THE_STORY_OF = {
     "OnIamChangeRole": {"dynamodb:Query"},
     "SweepRole": {"iam:GetLoginProfile"},

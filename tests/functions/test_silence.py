@@ -23,9 +23,11 @@ from tests.support.builders import (
     access_granted,
     denied_removal,
     envelope,
+    event_id,
     iam_call,
     iam_user,
     sign_in,
+    user_created,
 )
 
 Reading = Callable[[], Output]
@@ -397,3 +399,46 @@ def test_a_try_to_delete_somebody_elses_virtual_device_is_about_its_owner(
     alert = account.alerts()[-1]["Message"]
     assert "An MFA device of ana was to be removed" in alert
     assert account.calls.sent["mail removal_denied"] == 1
+
+
+# Passwords and devices by another hand ------------------------------------------------------------
+
+
+def test_a_password_that_another_sets_is_mailed_to_the_user_each_time_and_alerted(
+    product: Product, account: Account, ana: Json
+) -> None:
+    product.observe(sign_in(ana, mfa="Yes"))
+    for number in range(2):
+        product.observe(about("EnableMFADevice", "ana", ana, f"own {number}", serialNumber="G"))
+        product.observe(about("UpdateLoginProfile", "ana", ADMIN, f"set {number}"))
+    assert (
+        told(product) == ["[MFA Watcher] LOW: Console password set for a user by somebody else"] * 2
+    )
+    assert account.calls.sent["mail credential_set"] == 2
+
+
+def test_a_password_for_a_user_with_keys_only_is_alerted_and_the_first_of_a_new_user_is_not(
+    product: Product, account: Account
+) -> None:
+    account.new_user("keys", password=False)
+    product.sweep()
+    account.iam.create_login_profile(UserName="keys", Password="Correct-horse-2")  # noqa: S106
+    product.observe(access_granted("keys"))
+    assert any("LOW: Console password set" in subject for subject in told(product))
+    assert account.calls.sent["mail welcome"] == 1
+    product.observe(user_created("new", account.new_user("new")))
+    granted = {**access_granted("new"), "eventID": event_id("granted to new")}
+    product.observe(granted)
+    assert not any("Console password set" in subject for subject in told(product))
+
+
+def test_password_and_device_by_the_same_other_hand_are_a_high_alert(
+    product: Product, account: Account, ana: Json
+) -> None:
+    product.observe(about("EnableMFADevice", "ana", ana, "own", serialNumber="G1"))
+    product.observe(about("UpdateLoginProfile", "ana", ADMIN))
+    account.clock.move(DAY)
+    added = about("EnableMFADevice", "ana", ADMIN, "by other", serialNumber="G2")
+    product.observe({**added, "eventTime": f"{account.clock():%Y-%m-%dT%H:%M:%SZ}"})
+    assert any("HIGH: Password and MFA device of a user set by" in one for one in told(product))
+    assert account.calls.sent["mail credential_set"] == 2

@@ -71,6 +71,7 @@ def _reminder(
 FINAL_WARNING = replace(_reminder(3, 7, 14), kind=MailKind.FINAL_WARNING)
 _ENROLLED = mails.EnrolledMail(**_FINDING, at=_day(2), serial=VIRTUAL, devices=(VIRTUAL,))
 _SECOND = mails.SecondDeviceMail(**_FINDING, at=_day(2), devices=(VIRTUAL,))
+_PASSWORD_SET = mails.CredentialSetMail(**_USER, at=_DAY_0, actor=CAROL, source_ip="203.0.113.17")
 _DENIED = mails.RemovalDeniedMail(
     **_REQUEST,
     at=_DAY_0,
@@ -143,6 +144,8 @@ SAMPLES: dict[str, mails.Mail] = {
     "enrolled": _ENROLLED,
     "enrolled-fido": replace(_ENROLLED, serial=FIDO, devices=(FIDO,)),
     "enrolled-two": replace(_ENROLLED, serial=FIDO, devices=(VIRTUAL, FIDO)),
+    "password-set": _PASSWORD_SET,
+    "device-added": replace(_PASSWORD_SET, serial=VIRTUAL),
     "second-device": _SECOND,
     "second-device-fido": replace(_SECOND, devices=(FIDO,)),
     "removal-denied": _DENIED,

@@ -139,6 +139,13 @@ class Policy:
     fulfilment_lease: timedelta = timedelta(minutes=2)
     """For how long nobody else may fulfil a request that somebody has started to fulfil."""
 
+    new_user_for: timedelta = timedelta(days=1)
+    """How long after a user was created a first password set by somebody else is no alert."""
+
+    same_hand: timedelta = timedelta(days=7)
+    """Within this time a password and a device that the same other sets for a user are a high
+    alert: whoever has both can sign in as the user."""
+
     off_boarding_grace: timedelta = timedelta(hours=1)
     """A user who is deleted within this time after the removal of a device was off-boarded, and the
     removal was no violation."""

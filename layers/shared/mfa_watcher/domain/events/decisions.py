@@ -13,12 +13,13 @@ from mfa_watcher.domain.events.signals import Outcome, Signal, SignalKind
 from mfa_watcher.domain.history import About, HistoryEntry
 from mfa_watcher.domain.notifications import alerts
 from mfa_watcher.domain.notifications.intents import Alert, AlertKind, Severity, intent
+from mfa_watcher.domain.notifications.mails import CredentialSetMail
 from mfa_watcher.domain.policy import Policy
-from mfa_watcher.domain.requests.attempts import Attempt
+from mfa_watcher.domain.requests.attempts import Attempt, source_of
 from mfa_watcher.domain.requests.change_request import USER_GONE, open_request
 from mfa_watcher.domain.requests.mails import denied
 from mfa_watcher.domain.users import user_state
-from mfa_watcher.domain.users.user import Cause, MailKind, MfaStatus, User
+from mfa_watcher.domain.users.user import Cause, Hand, MailKind, MfaStatus, User
 from mfa_watcher.domain.users.user_state import Draft, Fact, Situation
 
 _EVIDENCE_ONLY = frozenset(
@@ -140,12 +141,12 @@ def _follow_up(situation: Situation, signal: Signal, draft: Draft) -> Draft:
     match signal.kind:
         case SignalKind.SIGN_IN_WITHOUT_MFA:
             return _follow_up_sign_in(situation, signal, draft)
-        case SignalKind.CONSOLE_ACCESS_GRANTED:
-            return _follow_up_access(signal, draft)
+        case SignalKind.CONSOLE_ACCESS_GRANTED | SignalKind.PASSWORD_CHANGED:
+            return _follow_up_password(situation, signal, _follow_up_access(signal, draft))
         case SignalKind.DEVICE_REMOVAL:
             return _follow_up_removal(situation, signal, draft)
         case SignalKind.DEVICE_ENABLED:
-            return _follow_up_device(signal, draft)
+            return _follow_up_device(situation, signal, draft)
         case SignalKind.USER_CREATED | SignalKind.USER_TAGGED:
             return _follow_up_tags(situation, signal, draft)
         case _:
@@ -156,6 +157,8 @@ def _follow_up_tags(situation: Situation, signal: Signal, draft: Draft) -> Draft
     """Alert what tags cannot do: users may be able to write them, so they grant nothing."""
     if signal.kind is SignalKind.USER_CREATED and not draft.user.mfa_status:
         draft = draft.with_user(mfa_status=MfaStatus.NO_CONSOLE_ACCESS)
+    if signal.kind is SignalKind.USER_CREATED:
+        draft = draft.with_user(created_at=situation.at)
     tags = dict(signal.record.tags)
     claims = tuple(key for key in tags if _claims_exemption(key))
     disallowed = (
@@ -209,12 +212,80 @@ def _follow_up_access(signal: Signal, draft: Draft) -> Draft:
     return draft.adding(alerts.signal_alert(signal, AlertKind.PASSWORD_KEPT, *facts))
 
 
-def _follow_up_device(signal: Signal, draft: Draft) -> Draft:
-    """Alert a device that somebody else added: they may sign in with it."""
-    if signal.root or signal.subject_acted:
+def _follow_up_device(situation: Situation, signal: Signal, draft: Draft) -> Draft:
+    """Alert a device that somebody else added: they may sign in with it.
+
+    The user is mailed as well. Who had no device gets the thank-you, which asks whose it is.
+    """
+    if signal.subject_acted:
+        return draft
+    hand = _hand(situation, signal)
+    both = _is_same_hand(situation, hand, draft.user.password_set_by)
+    draft = draft.with_user(device_added_by=hand)
+    if situation.user.mfa_status is MfaStatus.PROTECTED:
+        draft = draft.adding(_credential_mail(situation, signal, draft, signal.serial))
+    if signal.root and not both:
         return draft
     facts = (("User", draft.user.name), alerts.device_of(signal))
-    return draft.adding(alerts.signal_alert(signal, AlertKind.DEVICE_ADDED, *facts))
+    case = _BY_SAME_HAND if both else None
+    return draft.adding(alerts.signal_alert(signal, AlertKind.DEVICE_ADDED, *facts, case=case))
+
+
+_BY_SAME_HAND = Severity.HIGH, "Password and MFA device of a user set by the same other person"
+
+
+def _follow_up_password(situation: Situation, signal: Signal, draft: Draft) -> Draft:
+    """Alert a password that somebody else set for a user, and tell the user.
+
+    Not the first one of a user who was just created: that is how users come to be, and they get
+    the welcome.
+    """
+    before, fulfils = situation.user, user_state.request_being_fulfilled(situation)
+    if before.version == 0 or signal.subject_acted or fulfils:
+        return draft
+    hand = _hand(situation, signal)
+    both = _is_same_hand(situation, hand, draft.user.device_added_by)
+    draft = draft.with_user(password_set_by=hand)
+    granted = signal.kind is SignalKind.CONSOLE_ACCESS_GRANTED
+    age = situation.at - before.created_at if before.created_at else None
+    expected = granted and age is not None and age < situation.policy.new_user_for
+    if expected and not both:
+        return draft
+    if not any(act.kind is MailKind.WELCOME for act in draft.acts):
+        draft = draft.adding(_credential_mail(situation, signal, draft, None))
+    if signal.root and not both:
+        return draft
+    case = _BY_SAME_HAND if both else None
+    user = ("User", draft.user.name)
+    return draft.adding(alerts.signal_alert(signal, AlertKind.PASSWORD_SET, user, case=case))
+
+
+def _hand(situation: Situation, signal: Signal) -> Hand:
+    return Hand(source_of(signal.record.identity.acting_arn or "unknown"), situation.at)
+
+
+def _is_same_hand(situation: Situation, hand: Hand, earlier: Hand | None) -> bool:
+    return (
+        earlier is not None
+        and earlier.source == hand.source
+        and abs(hand.at - earlier.at) <= situation.policy.same_hand
+    )
+
+
+def _credential_mail(
+    situation: Situation, signal: Signal, draft: Draft, serial: str | None
+) -> CredentialSetMail:
+    user = draft.user
+    return CredentialSetMail(
+        account_id=user.key.account_id,
+        user=user.key,
+        user_name=user.name,
+        at=situation.at,
+        request_id=draft.open_request_id,
+        actor=signal.record.identity.acting_arn,
+        source_ip=signal.record.source_ip,
+        serial=serial,
+    )
 
 
 def _follow_up_removal(situation: Situation, signal: Signal, draft: Draft) -> Draft:

@@ -56,6 +56,7 @@ class AlertKind(StrEnum):
         Severity.LOW,
         "Console password that need not be changed at first sign-in",
     )
+    PASSWORD_SET = "password_set", Severity.LOW, "Console password set for a user by somebody else"
     PASSWORD_POLICY_CHANGED = (
         "password_policy_changed",
         Severity.MEDIUM,

@@ -149,6 +149,17 @@ class EnrolledMail(FindingMail):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialSetMail(UserMail):
+    """Somebody else set a password or added a device for the user."""
+
+    kind: Literal[MailKind.CREDENTIAL_SET] = MailKind.CREDENTIAL_SET
+    actor: str | None
+    source_ip: str | None
+    serial: str | None = None
+    """The device; None: it was a password."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SecondDeviceMail(FindingMail):
     """The suggestion of a second device."""
 
@@ -320,6 +331,7 @@ MailAboutUser = (
     | ReminderMail
     | QuarantinedMail
     | EnrolledMail
+    | CredentialSetMail
     | SecondDeviceMail
     | SecurityCaseMail
     | RemovalDeniedMail

@@ -55,6 +55,7 @@ class MailKind(StrEnum):
     ENROLLED = "enrolled"
     SECOND_DEVICE = "second_device"
     DEVICE_LOST = "device_lost"
+    CREDENTIAL_SET = "credential_set"
     REMOVAL_DENIED = "removal_denied"
     REQUEST_OPENED = "request_opened"
     REQUEST_NEEDS_DETAILS = "request_needs_details"
@@ -109,6 +110,17 @@ class Exemption:
 
 
 @dataclass(frozen=True, slots=True)
+class Hand:
+    """Who set a password or added a device for a user in their place, and when.
+
+    ``source`` is an ARN; all sessions of a role are one.
+    """
+
+    source: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class IamState:
     """What IAM says about a user just now. None: it was not asked."""
 
@@ -146,6 +158,12 @@ class User:
     held_removal: Attempt | None = None
     """A removal while the user had no console password. It is judged if they get one again: see
     ``user_state``."""
+    created_at: datetime | None = None
+    """When the user was created; None if that was not seen."""
+    password_set_by: Hand | None = None
+    """The last other who set a password for the user."""
+    device_added_by: Hand | None = None
+    """The last other who added a device for the user."""
     version: int = 0
 
     @property
