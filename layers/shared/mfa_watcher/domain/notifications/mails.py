@@ -153,8 +153,8 @@ class CredentialSetMail(UserMail):
     """Somebody else set a password or added a device for the user."""
 
     kind: Literal[MailKind.CREDENTIAL_SET] = MailKind.CREDENTIAL_SET
-    actor: str | None
-    source_ip: str | None
+    actor: str | None = None
+    source_ip: str | None = None
     serial: str | None = None
     """The device; None: it was a password."""
 
