@@ -149,7 +149,7 @@ def _invite(console: Console, sandbox: Sandbox) -> None:
     emulator, actors = sandbox.emulator, sandbox.actors
     config, credentials = emulator.home / "aws-config", emulator.home / "aws-credentials"
     people = actors.people | {
-        "petra-mfa": actors.with_mfa("petra"),
+        "petra-mfa": actors.as_approver("petra"),
         "service-desk": actors.in_service_desk_role("lena"),
     }
     config.write_text(

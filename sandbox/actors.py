@@ -75,6 +75,7 @@ class Actors:
     passwords: dict[str, str] = field(default_factory=dict)
     # Passwords that the watcher set, as shown to the approver.
     issued_passwords: list[str] = field(default_factory=list)
+    approver_role_arn: str = ""
 
     def __getitem__(self, name: str) -> Principal:
         """Return the principal of that name."""
@@ -180,6 +181,16 @@ class Actors:
         )
         return self._session(name, got["Credentials"])
 
+    def as_approver(self, name: str) -> Principal:
+        """Return somebody's session of the approver role: with MFA, and under their own name."""
+        role, serial = self.approver_role_arn, self.serial(f"{name}-phone")
+        code = totp.code(self.seeds[serial], time.time())
+        sts = self[name].client("sts")
+        got = sts.assume_role(
+            RoleArn=role, RoleSessionName=name, SerialNumber=serial, TokenCode=code
+        )
+        return self._session(name, got["Credentials"])
+
     def in_service_desk_role(self, name: str) -> Principal:
         """Return somebody's session in the service desk's role."""
         iam = self.account.root.client("iam")
@@ -202,12 +213,12 @@ class Actors:
         """Attach the guard policy to the group of all console users."""
         self["olivia"].client("iam").attach_group_policy(GroupName=GROUP, PolicyArn=policy_arn)
 
-    def grant_api_access(self, requester_policy_arn: str, approver_policy_arn: str) -> None:
-        """Let users and the service desk file requests, and the security team decide on them."""
+    def grant_api_access(self, requester_policy_arn: str, approver_role_arn: str) -> None:
+        """Let users and the service desk file requests. The stack itself names the approvers."""
         iam = self["olivia"].client("iam")
         iam.attach_group_policy(GroupName=GROUP, PolicyArn=requester_policy_arn)
         iam.attach_role_policy(RoleName=SERVICE_DESK, PolicyArn=requester_policy_arn)
-        iam.attach_group_policy(GroupName=SECURITY_TEAM, PolicyArn=approver_policy_arn)
+        self.approver_role_arn = approver_role_arn
 
     def serial(self, device: str) -> str:
         """Return the serial number of a virtual device."""

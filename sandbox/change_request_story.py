@@ -18,6 +18,15 @@ def request_of(sandbox: Sandbox, name: str) -> str:
     )
 
 
+def version_of(sandbox: Sandbox, name: str) -> str:
+    """Return the version that the request about a user has now."""
+    return next(
+        str(item["version"])
+        for item in sandbox.observations.kind("REQUEST")
+        if item["subject_name"] == name
+    )
+
+
 # --- carol, who lost a phone --------------------------------------------------------------------
 
 
@@ -43,13 +52,13 @@ def three_try_to_approve(sandbox: Sandbox) -> str:
     """Carol, victor, and petra without MFA try to approve."""
     id_, why = request_of(sandbox, "carol"), ("--reason", "I know that it is true")
     stack, actors = sandbox.stack, sandbox.actors
-    approve = ("approve", id_, *why)
+    approve = ("approve", id_, *why, "--seen", version_of(sandbox, "carol"))
     return "\n".join(
         [
             run_requests(
-                stack, actors.with_mfa("carol"), *approve, refused="the subject of the request"
+                stack, actors.as_approver("carol"), *approve, refused="the subject of the request"
             ),
-            run_requests(stack, actors.with_mfa("victor"), *approve, refused="tried to remove"),
+            run_requests(stack, actors.as_approver("victor"), *approve, refused="tried to remove"),
             run_requests(stack, actors["petra"], *approve, refused="IAM does not allow you"),
         ]
     )
@@ -59,8 +68,9 @@ def petra_approves(name: str, *, why: str, step: str = "approve") -> Callable[[S
     """Petra, of the security team and with MFA, decides."""
 
     def act(sandbox: Sandbox) -> str:
-        command = (step, request_of(sandbox, name), "--reason", why)
-        return run_requests(sandbox.stack, sandbox.actors.with_mfa("petra"), *command)
+        seen = ("--seen", version_of(sandbox, name))
+        command = (step, request_of(sandbox, name), "--reason", why, *seen)
+        return run_requests(sandbox.stack, sandbox.actors.as_approver("petra"), *command)
 
     return act
 
@@ -69,7 +79,7 @@ def petra_fulfils(name: str) -> Callable[[Sandbox], str]:
     """Petra has a request fulfilled, and hands over the new password."""
 
     def act(sandbox: Sandbox) -> str:
-        petra, id_ = sandbox.actors.with_mfa("petra"), request_of(sandbox, name)
+        petra, id_ = sandbox.actors.as_approver("petra"), request_of(sandbox, name)
         said = run_requests(sandbox.stack, petra, "fulfil", id_, "--yes")
         sandbox.actors.passwords[name] = password_from(said)
         sandbox.actors.issued_passwords.append(password_from(said))
@@ -94,7 +104,7 @@ def carol_enrols(sandbox: Sandbox) -> None:
 
 def petra_reads_the_history(sandbox: Sandbox) -> str:
     """Petra reads the history of carol's request."""
-    petra, id_ = sandbox.actors.with_mfa("petra"), request_of(sandbox, "carol")
+    petra, id_ = sandbox.actors.as_approver("petra"), request_of(sandbox, "carol")
     return run_requests(sandbox.stack, petra, "show", id_, "--history")
 
 
@@ -170,12 +180,12 @@ CAROL: Final = (
 def the_violation_is_acknowledged(sandbox: Sandbox) -> str:
     """Olivia tries to acknowledge their own violation; petra does it, with a reason."""
     stack, id_ = sandbox.stack, request_of(sandbox, "dave")
-    command = ("acknowledge", id_, "--yes", "--reason")
+    command = ("acknowledge", id_, "--yes", "--seen", version_of(sandbox, "dave"), "--reason")
     own, others = "I removed it", "olivia knows the rule now; dave enrols again"
-    petra = sandbox.actors.with_mfa("petra")
+    petra = sandbox.actors.as_approver("petra")
     return "\n".join(
         [
-            run_requests(stack, sandbox.actors["olivia"], *command, own, refused="tried to remove"),
+            run_requests(stack, sandbox.actors["olivia"], *command, own, refused="only approvers"),
             run_requests(stack, petra, *command, others),
         ]
     )

@@ -84,6 +84,7 @@ def deploy(account: Account, home: Path = HOME, **overrides: str) -> Stack:
         "MailHours": "0-24",
         "QuarantineMode": "on",
         "ServiceDeskRoles": "ServiceDesk",
+        "Approvers": "carol,petra,victor",
     } | overrides
     return sam_deploy(root, home, parameters)
 

@@ -4,6 +4,7 @@ With `SerialNumber` and `TokenCode`, `GetSessionToken` and `AssumeRole` check th
 caller's own device, and the session's requests carry `aws:MultiFactorAuthPresent` as true.
 """
 
+import json
 import time
 from contextvars import ContextVar
 from functools import wraps
@@ -27,6 +28,7 @@ def install() -> None:
     """Patch the MiniStack of this process."""
     sts.handle_request = _with_code_checked(sts.handle_request)
     sts.register_session = _marked(sts.register_session)
+    iam_evaluator.evaluate_trust_policy = _with_user_name(iam_evaluator.evaluate_trust_policy)
     # Both modules have their own reference to it.
     iam_evaluator._principal_keys = sts._principal_keys = _with_mfa(iam_evaluator._principal_keys)
 
@@ -48,6 +50,18 @@ def _with_code_checked(handle: Any) -> Any:
             _proven.reset(token)
 
     return checked
+
+
+def _with_user_name(evaluate: Any) -> Any:
+    @wraps(evaluate)
+    def evaluated(trust: Any, caller_arn: str, *more: Any) -> bool:
+        """Put the caller's name into a trust policy, as AWS does for `${aws:username}`."""
+        text = trust if isinstance(trust, str) else json.dumps(trust)
+        if ":user/" in caller_arn:
+            text = text.replace("${aws:username}", caller_arn.rpartition("/")[2])
+        return bool(evaluate(text, caller_arn, *more))
+
+    return evaluated
 
 
 def _is_of_caller(serial: str, code: str) -> bool:

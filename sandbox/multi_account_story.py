@@ -95,7 +95,7 @@ def mia_asks(sandbox: Sandbox) -> str:
 def mia_and_petra(sandbox: Sandbox) -> str:
     """Mia may not use the approval desk; petra, a user of the hub's account, approves."""
     mia, id_ = sandbox.other_accounts.actors["mia"], request_of(sandbox, "mia")
-    refused = ("approve", id_, "--reason", "it is true")
+    refused = ("approve", id_, "--seen", "1", "--reason", "it is true")
     said = run_requests(sandbox.stack, mia, *refused, refused="IAM does not allow you")
     return f"{said}\n{petra_approves('mia', why='met mia at the office')(sandbox)}"
 

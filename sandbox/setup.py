@@ -80,7 +80,7 @@ class Sandbox:
                 forwarding.result()
                 done("forwarder.yaml: a second account, and another region of this one")
                 actors.attach_guard_policy(stack["GuardPolicyArn"])
-                actors.grant_api_access(stack["RequesterPolicyArn"], stack["ApproverPolicyArn"])
+                actors.grant_api_access(stack["RequesterPolicyArn"], stack["ApproverRoleArn"])
                 observations = Observations.of(account, stack)
                 _wait_for_first_alert(observations)
                 done("guard policy attached to all console users, change desk opened to them")

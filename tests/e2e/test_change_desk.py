@@ -69,7 +69,7 @@ def _moves(entry: Json) -> bool:
 
 def test_caller_who_invokes_the_function_directly_is_refused(sandbox: Sandbox) -> None:
     forged = {"requestContext": {"authorizer": {"iam": {"userArn": "arn:aws:iam::1:user/x"}}}}
-    for caller in (sandbox.actors.with_mfa("petra"), sandbox.actors["carol"]):
+    for caller in (sandbox.actors.as_approver("petra"), sandbox.actors["carol"]):
         for function in ("ChangeDesk", "ApprovalDesk", "Fulfil"):
             with pytest.raises(ClientError, match="AccessDenied"):
                 _invoke(caller, sandbox.stack[function], forged)
@@ -91,7 +91,7 @@ def _invoke(caller: Principal, function: str, event: Json) -> Json:
 
 def test_service_desk_decides_nothing(sandbox: Sandbox, requests: dict[str, Json]) -> None:
     lena = sandbox.actors.in_service_desk_role("lena")
-    command = ("approve", requests["alice"]["id"], "--reason", "it is urgent")
+    command = ("approve", requests["alice"]["id"], "--seen", "1", "--reason", "it is urgent")
     run_requests(
         sandbox.stack, lena, *command, refused="IAM does not allow you to use the approval desk"
     )
@@ -124,7 +124,7 @@ def test_role_that_is_no_service_desk_files_for_nobody(sandbox: Sandbox) -> None
 def test_auditor_gets_all_requests_with_their_histories(sandbox: Sandbox, tmp_path: Path) -> None:
     sandbox.observations.update()
     requests = sandbox.observations.kind("REQUEST")
-    file, petra = tmp_path / "requests.csv", sandbox.actors.with_mfa("petra")
+    file, petra = tmp_path / "requests.csv", sandbox.actors.as_approver("petra")
     period = ("--from", "2020-01-01", "--to", "2099-12-31")
     run_requests(sandbox.stack, petra, "export", *period, "--output", str(file))
     lines = list(csv.DictReader(io.StringIO(file.read_text())))

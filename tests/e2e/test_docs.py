@@ -227,14 +227,14 @@ def approver(operator: Operator) -> Iterator[tuple[Principal, str]]:
     """An approver who decides on what the service desk filed."""
     request = eventually(lambda: operator.request_of("ana"))
     operator.variables["REQUEST"] = request["id"]
-    yield operator.sandbox.actors.with_mfa("petra"), "y\n"
+    yield operator.sandbox.actors.as_approver("petra"), "y\n"
     fulfilled = next(one for one in operator.items("REQUEST") if one["id"] == request["id"])
     assert fulfilled["state"] == "fulfilled"
 
 
 @contextmanager
 def auditor(operator: Operator) -> Iterator[tuple[Principal, str]]:
-    yield operator.sandbox.actors.with_mfa("petra"), ""
+    yield operator.sandbox.actors.as_approver("petra"), ""
     assert (operator.folder / "first-quarter.csv").read_text().count("\n") >= 1
 
 

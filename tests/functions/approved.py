@@ -32,6 +32,16 @@ def member(name: str, role: str = "Security") -> Person:
     return Person(arn, f"AROA{role.upper()}:{name}", ACCOUNT)
 
 
+def reserved_role(account: Account, name: str) -> str:
+    """Make a role as Identity Center makes it; return its unique id."""
+    role = account.iam.create_role(
+        RoleName=name,
+        Path="/aws-reserved/sso.amazonaws.com/eu-north-1/",
+        AssumeRolePolicyDocument="{}",
+    )
+    return role["Role"]["RoleId"]
+
+
 SUE = member("sue", "ServiceDesk")
 BOB = member("bob")
 CARLA = member("carla")

@@ -18,8 +18,10 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from mfa_watcher.domain.requests.approvers import PROOF_HEADER
 from mfa_watcher.domain.users.people import Person
 from tests.functions.product import Product, url_event
+from tests.support import sts
 
 if TYPE_CHECKING:
     from tests.support.builders import Json
@@ -58,6 +60,9 @@ class Doors:
         if who is None or (who, function) in self.shut:
             return FORBIDDEN
         event = url_event(method, f"/{path}", self.people[who])
+        sts.for_all().people[who] = self.people[who]
+        if proof := headers.get(PROOF_HEADER):
+            event["headers"][PROOF_HEADER] = proof
         event |= {
             "rawQueryString": query,
             "queryStringParameters": {k: ",".join(v) for k, v in parse_qs(query).items()},

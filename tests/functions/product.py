@@ -5,7 +5,9 @@ import json
 import logging
 import re
 import sys
+from base64 import b64decode
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -17,7 +19,10 @@ import pytest
 
 from mfa_watcher import bootstrap
 from mfa_watcher.adapters.items import key_of
+from mfa_watcher.domain.requests.approvers import PROOF_HEADER
 from mfa_watcher.domain.users.people import Person
+from mfa_watcher.entrypoints.api.desk_api import signed_call
+from tests.support import sts
 from tests.support.account import Account
 from tests.support.aws_limits import answer_faults
 from tests.support.builders import ACCOUNT, SENDER, Json, envelope
@@ -37,8 +42,11 @@ TEMPLATE = Template.read(
     OperatorRoles=OPERATOR,
     BreakGlassRoles="Emergency",
     ServiceDeskRoles="ServiceDesk",
+    Approvers="bob,carla,dora",
+    ApproverPermissionSets="Approvers",
     GuardScpId=SCP_ID,
 )
+APPROVER_ROLE_ID = "AROASECURITY"
 FULFIL_ROLE = TEMPLATE.environment("Fulfil")["FULFIL_ROLE"]
 MEMBER_FULFIL_ROLE = TEMPLATE.environment("Fulfil")["MEMBER_FULFIL_ROLE"]
 
@@ -212,8 +220,33 @@ class Product:
         self, function: str, method: str, path: str, by: Person, body: object = None
     ) -> tuple[int, Json]:
         """Call a function's URL as a person whom IAM authenticated; return status and answer."""
-        answer = self.invoke(function, url_event(method, path, by, body))
+        answer = self.invoke(function, self.url_event(function, method, path, by, body))
         return answer["statusCode"], json.loads(answer["body"])
+
+    def url_event(
+        self, function: str, method: str, path: str, by: Person, body: object = None
+    ) -> Json:
+        """Return what a function's URL hands over, with a proof of the caller where it wants one.
+
+        To the approval desk a decision names the version that the request has now, unless the body
+        does.
+        """
+        if function == "approval_desk" and method == "POST" and isinstance(body, dict):
+            body = self._with_version(path, body)
+        return self.proven(function, url_event(method, path, by, body), by)
+
+    def proven(self, function: str, event: Json, by: Person) -> Json:
+        """Return an event with a proof of its caller, as the command line sends it."""
+        bound_to = _declared(function).get("PROOF_FUNCTION")
+        if not bound_to:
+            return event
+        call = f"{bound_to} {signed_call(_readable(event))}"
+        proof = sts.for_all().proof(by, call, self.account.clock())
+        return {**event, "headers": {**(event.get("headers") or {}), PROOF_HEADER: proof}}
+
+    def _with_version(self, path: str, body: Json) -> Json:
+        found = self.account.items(f"REQUEST#{path.split('/')[2]}", "STATE")
+        return {"version": int(found[0]["version"]) if found else 1, **body}
 
     def invoke(self, function: str, event: Json, milliseconds: int = 30_000) -> Json:
         """Invoke a function as Lambda does, in its own environment."""
@@ -274,6 +307,8 @@ def _environment(function: str, product: Product) -> dict[str, str]:
         "CONFIGURATION_SET": "",  # moto has none
         "ACCOUNT_ALIAS": product.account_alias,
         "OPERATOR_ROLES": product.operators,
+        "APPROVER_ROLE_ID": APPROVER_ROLE_ID,
+        "STS_ENDPOINT": sts.for_all().address,
         "REGIONS": product.regions,
         "QUARANTINE_POLICY_ARN": product.quarantine_policy_arn,
     }
@@ -334,6 +369,15 @@ def url_event(method: str, path: str, by: Person, body: object = None) -> Json:
         "body": text,
         "isBase64Encoded": False,
     }
+
+
+def _readable(event: Json) -> Json:
+    """Return an event with its body as the caller wrote it."""
+    body = event.get("body")
+    if isinstance(body, str) and event.get("isBase64Encoded"):
+        with suppress(ValueError):
+            return {**event, "body": b64decode(body).decode()}
+    return {**event, "body": body if isinstance(body, str) else ""}
 
 
 def _fed_by(record: Json) -> str:

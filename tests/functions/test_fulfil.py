@@ -16,7 +16,6 @@ from tests.functions.approved import (
     HARDWARE,
     PASSKEY,
     PHONE,
-    SUE,
     TABLET,
     Ana,
     approved,
@@ -26,7 +25,7 @@ from tests.functions.approved import (
     store,
     story,
 )
-from tests.functions.product import Product
+from tests.functions.product import APPROVER_ROLE_ID, Product
 from tests.support.account import Account, Refusal, opened
 from tests.support.builders import ACCOUNT, Json, about, iam_user
 from tests.template.cloudformation import ACCOUNT as SHOWN_ACCOUNT
@@ -290,9 +289,9 @@ def test_the_approver_of_a_request_may_fulfil_it(product: Product, by: Person) -
 @pytest.mark.parametrize(
     "by",
     [
-        SUE,
+        member("sue"),
         member("ana@example.com"),
-        Person(f"arn:aws:iam::{ACCOUNT}:user/x/ANA", "AIDAX", ACCOUNT),
+        member("ANA"),
     ],
     ids=["who filed it", "the subject's session", "the subject's name"],
 )
@@ -535,7 +534,11 @@ def test_the_shown_events_are_answered(
         ("user/alice", "user/ana"),
     ):
         text = text.replace(shown, ours)
-    answer = product.invoke("fulfil", json.loads(text))
+    text = text.replace("AROAEXAMPLESECURITY01", APPROVER_ROLE_ID)
+    shown_event = json.loads(text)
+    stated = shown_event.get("requestContext", {}).get("authorizer", {}).get("iam", {})
+    by = Person(*(str(stated.get(name)) for name in ("userArn", "userId", "accountId")))
+    answer = product.invoke("fulfil", product.proven("fulfil", shown_event, by))
     assert answer["statusCode"] == status
     assert answer["headers"]["Cache-Control"] == "no-store"
     assert untouched(account) == (event != "fulfil")

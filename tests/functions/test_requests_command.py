@@ -18,6 +18,7 @@ from mfa_watcher.cli.request_views import in_order
 from mfa_watcher.domain.users.people import Person
 from tests.functions.desk_calls import FORBIDDEN, Doors, opened, problem
 from tests.functions.product import Product
+from tests.support import sts
 from tests.support.account import Account
 from tests.support.builders import ACCOUNT, HOSTILE, Json
 from tests.template.cloudformation import Template
@@ -78,11 +79,19 @@ def run(doors: Doors, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     for door, function in FUNCTIONS.items():
         monkeypatch.setenv(door.variable, doors.url(function))
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.for_all().address)
+    # The functions' clock stands still, and proofs are signed with botocore's.
+    clock = doors.product.account.clock
+    monkeypatch.setattr("botocore.auth.get_current_datetime", clock)
 
     def as_somebody(who: str, *arguments: str, typed: list[str] | None = None) -> Said:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", who)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", who)
-        monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+        if who.startswith("ASIA"):
+            monkeypatch.setenv("AWS_SESSION_TOKEN", who)
+        else:
+            monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
         monkeypatch.setattr("sys.stdin", Terminal(list(typed or ()), typed is not None))
         capsys.readouterr()
         try:
@@ -102,7 +111,7 @@ def test_caller_whom_iam_denies_both_desks_is_told_what_they_need(run: Run, door
     doors.canned = [FORBIDDEN] * 2
     said = run(PETRA, "list")
     assert said.code == 1
-    assert "does not allow you to use the approval desk; it needs the approver policy" in said.err
+    assert "does not allow you to use the approval desk; it needs the approver role" in said.err
     assert "does not allow you to use the change desk. Its message: Forbidden." in said.err
 
 
@@ -121,7 +130,7 @@ def test_any_answer_is_shown_as_a_sentence_and_not_as_a_traceback(
     run: Run, doors: Doors, answer: tuple[int, str, bytes], sentence: str
 ) -> None:
     doors.canned = [answer]
-    said = run(PETRA, "approve", ID, "--reason", "true")
+    said = run(PETRA, "approve", ID, "--seen", "1", "--reason", "true")
     assert (said.code, said.out) == (1, "")
     assert sentence in said.err
 
@@ -137,7 +146,7 @@ def test_failure_during_a_change_names_the_command_that_shows_whether_it_was_don
 def test_problem_names_each_field_that_is_wrong(run: Run, doors: Doors) -> None:
     wrong = [{"field": "body.reason", "message": "too short"}]
     doors.canned = [problem(422, detail="Mend what is named.", errors=wrong)]
-    said = run(PETRA, "approve", ID, "--reason", "x")
+    said = run(PETRA, "approve", ID, "--seen", "1", "--reason", "x")
     assert said.err == "mfa-watcher requests: Mend what is named.\n  body.reason: too short\n"
 
 
@@ -148,13 +157,23 @@ def test_no_answer_can_control_the_terminal(run: Run, doors: Doors) -> None:
         (403, "application/json", json.dumps({"Message": bad}).encode()),
     ]
     for _ in range(2):
-        said = run(PETRA, "approve", ID, "--reason", "x")
+        said = run(PETRA, "approve", ID, "--seen", "1", "--reason", "x")
         assert "owned" in said.err
         assert not {"\x1b", "\x07", "\x9b", "\u202e", "\x00", "\r"} & set(said.err)
 
 
 def test_desk_that_cannot_be_reached_is_named(run: Run, doors: Doors) -> None:
-    said = run(PETRA, "approve", ID, "--reason", "x", "--approval-desk-url", "http://127.0.0.1:1")
+    said = run(
+        PETRA,
+        "approve",
+        ID,
+        "--seen",
+        "1",
+        "--reason",
+        "x",
+        "--approval-desk-url",
+        "http://127.0.0.1:1",
+    )
     assert said.code == 1
     assert "the approval desk did not answer" in said.err
     assert not doors.asked
@@ -229,7 +248,7 @@ def test_caller_who_may_not_read_the_stack_is_told_how_to_give_the_url(
 def test_caller_without_credentials_is_told_so(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(DeskEndpoint.FULFIL.variable)
     monkeypatch.setattr("boto3.Session.get_credentials", lambda _session: None)
-    for command in (("fulfil", ID, "--yes"), ("approve", ID, "--reason", "true")):
+    for command in (("fulfil", ID, "--yes"), ("approve", ID, "--seen", "1", "--reason", "true")):
         said = run(PETRA, *command)
         assert said.code == 1
         assert "there are no AWS credentials" in said.err
@@ -323,7 +342,7 @@ def test_request_is_filed_approved_and_fulfilled_and_its_history_shows_it(
     assert id_ in waiting.out
     assert "a decision" in waiting.out
 
-    approved = run(PETRA, "approve", id_, "--reason", "called her back")
+    approved = run(PETRA, "approve", id_, "--seen", "1", "--reason", "called her back")
     assert approved.out.startswith(f"{id_} about carol is approved and waits for fulfilment")
     done = run(PETRA, "fulfil", id_, typed=["y"])
     assert done.code == 0
@@ -345,7 +364,7 @@ def test_request_is_filed_approved_and_fulfilled_and_its_history_shows_it(
 @pytest.mark.usefixtures("carol", "petra")
 def test_password_is_shown_once_in_json_too(run: Run) -> None:
     id_ = filed(run)
-    run(PETRA, "approve", id_, "--reason", "called her back")
+    run(PETRA, "approve", id_, "--seen", "1", "--reason", "called her back")
     done = run(PETRA, "fulfil", id_, "--yes", "--json")
     assert done.json["user_name"] == "carol"
     again = run(PETRA, "fulfil", id_, "--yes", "--json")
@@ -357,10 +376,13 @@ def test_password_is_shown_once_in_json_too(run: Run) -> None:
 def test_user_is_refused_the_steps_of_approvers_and_told_why(run: Run, doors: Doors) -> None:
     id_ = filed(run)
     doors.shut -= {(CAROL, "approval_desk"), (CAROL, "fulfil")}
-    refused = run(CAROL, "approve", id_, "--reason", "I am sure")
+    refused = run(CAROL, "approve", id_, "--seen", "1", "--reason", "I am sure")
     assert refused.code == 1
-    assert "arol is the subject of the request, and may not approve it." in refused.err
-    for command in (("fulfil", id_, "--yes"), ("acknowledge", id_, "--yes", "--reason", "fine")):
+    assert "only approvers are served here" in refused.err
+    for command in (
+        ("fulfil", id_, "--yes"),
+        ("acknowledge", id_, "--seen", "1", "--yes", "--reason", "fine"),
+    ):
         assert run(CAROL, *command).code == 1
 
 
@@ -432,10 +454,14 @@ def test_approval_applies_only_to_the_version_that_was_read(run: Run) -> None:
     read = run(PETRA, "show", id_, "--json").json["request"]["version"]
     assert f"(version {read})" in run(PETRA, "show", id_).out
     run(CAROL, "details", id_, "--reason", "a wholly different reason", "--wanted", "virtual")
-    late = run(PETRA, "approve", id_, "--reason", "called her back", "--seen", str(read))
+    late = run(
+        PETRA, "approve", id_, "--seen", "1", "--reason", "called her back", "--seen", str(read)
+    )
     assert late.code == 1
     assert "changed meanwhile" in late.err
-    again = run(PETRA, "approve", id_, "--reason", "called her back", "--seen", str(read + 1))
+    again = run(
+        PETRA, "approve", id_, "--seen", "1", "--reason", "called her back", "--seen", str(read + 1)
+    )
     assert again.code == 0
 
 
@@ -511,7 +537,7 @@ def test_export_has_each_request_with_its_whole_history(
     formula = '=HYPERLINK("http://x")'
     id_ = filed(run, reason=formula)
     product.account.clock.move(timedelta(minutes=1))  # a history is in the order of its moments
-    run(PETRA, "approve", id_, "--reason", "called her back")
+    run(PETRA, "approve", id_, "--seen", "1", "--reason", "called her back")
     period = ("--from", "2026-03-02", "--to", "2026-03-02")
     shown = run(PETRA, "show", id_, "--history", "--json").json
 
@@ -543,7 +569,7 @@ def test_text_of_users_is_shown_as_plain_text(run: Run) -> None:
     for said in (
         run(PETRA, "show", id_, "--history"),
         run(PETRA, "list"),
-        run(PETRA, "reject", id_, "--reason", f"no {bad}", "--yes"),
+        run(PETRA, "reject", id_, "--seen", "1", "--reason", f"no {bad}", "--yes"),
     ):
         assert said.code == 0
         assert not {"\x1b", "\x07", "\u202e"} & set(said.out)

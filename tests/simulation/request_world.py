@@ -28,7 +28,7 @@ from mfa_watcher.adapters import items
 from mfa_watcher.adapters.items import from_wire
 from mfa_watcher.domain.users.people import Person
 from tests.functions import product as functions
-from tests.functions.product import Product, url_event
+from tests.functions.product import Product
 from tests.support.account import CALLS, TABLE, Account, Clock, Crash
 from tests.support.builders import ACCOUNT, NOW, Json
 from tests.support.dynamodb import MemoryDynamo
@@ -305,7 +305,9 @@ class World:
         self, function: str, path: str, by: Person, body: object = None, plan: Plan | None = None
     ) -> tuple[int, Json]:
         """Call a function's URL; return status and answer."""
-        answer = self.run(function, url_event("POST", path, by, body), plan, by)
+        answer = self.run(
+            function, self.product.url_event(function, "POST", path, by, body), plan, by
+        )
         return answer["statusCode"], json.loads(answer["body"])
 
     def _client(self, service: str, **_: object) -> Any:

@@ -210,6 +210,8 @@ class Template:
                 return self._arn(name)
             case {"Fn::GetAtt": [name, "StreamArn"]}:
                 return f"{self._arn(name)}/stream/2026-03-02T12:00:00.000"
+            case {"Fn::GetAtt": [name, "RoleId"]}:
+                return f"AROA{name.upper()}"
             case {"Fn::GetAtt": [name, "QueueName"]}:
                 return self._name(name)
             case {"Fn::GetAtt": [name, str(output)]} if output.startswith("Outputs."):

@@ -80,8 +80,13 @@ def test_policy_allows_its_doors_by_their_urls_alone(policy: str, doors: set[str
     assert URL_ALONE in _conditions(by_action["lambda:InvokeFunction"])
 
 
-def test_approver_gets_through_no_door_without_mfa() -> None:
-    assert all(MFA in _conditions(statement) for statement in _statements("ApproverPolicy"))
+def test_approver_role_has_the_approver_policy_and_only_named_users_with_mfa_assume_it() -> None:
+    template = Template.read(Approvers="bob")
+    assert template.resolve(template.properties("ApproverPolicy")["Roles"]) == [
+        template.resolve({"Ref": "ApproverRole"})
+    ]
+    [statement] = template.properties("ApproverRole")["AssumeRolePolicyDocument"]["Statement"]
+    assert statement["Condition"]["Bool"] == {"aws:MultiFactorAuthPresent": "true"}
 
 
 def test_requester_gets_through_without_mfa_since_his_device_may_be_lost() -> None:
@@ -94,7 +99,8 @@ def test_desk_reads_users_writes_decisions_and_can_do_nothing_else(role: str) ->
         statement["Sid"]: set(_listed(statement["Action"]))
         for statement in TEMPLATE.statements(role)
     }
-    assert allowed == {
+    roles = {"ReadPermissionSetRoles": {"iam:GetRole"}} if role == "ApprovalDeskRole" else {}
+    assert allowed == roles | {
         "Log": {"logs:CreateLogStream", "logs:PutLogEvents"},
         "Trace": {"xray:PutTraceSegments", "xray:PutTelemetryRecords"},
         "ReadDevices": {"iam:GetUser", "iam:ListMFADevices"},

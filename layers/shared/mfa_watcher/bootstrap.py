@@ -1,5 +1,6 @@
 """The only place that builds clients, and that connects the parts of each function."""
 
+import os
 import time
 from datetime import UTC, datetime
 from functools import cache
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from mfa_watcher.entrypoints.schedule import Expire, Quarantine, Remind, Watch
     from mfa_watcher.ports.accounts import Accounts
     from mfa_watcher.ports.iam import IamReaderFactory
+    from mfa_watcher.usecases.admit_approver import AdmitApprover
     from mfa_watcher.usecases.deliver import DeliverIntents
 
 # Short enough that retries fit into a function's 30 seconds. The queue or the schedule can try
@@ -306,11 +308,10 @@ def approval_desk() -> "DeskApi":
     from mfa_watcher.entrypoints.api.routes import approval_desk_api
     from mfa_watcher.usecases.approval_desk import ApprovalDesk
 
-    env = settings.PolicySettings.from_environment()
+    env = settings.ApproverSettings.from_environment()
     iam_of = _iam_reader_factory(env)
-    return approval_desk_api(
-        ApprovalDesk(env.account_id, _store(env), iam_of, env.policy, now, _new_call_id)
-    )
+    desk = ApprovalDesk(env.account_id, _store(env), iam_of, env.policy, now, _new_call_id)
+    return approval_desk_api(desk, _admission(env))
 
 
 @cache
@@ -335,7 +336,25 @@ def fulfil() -> "DeskApi":
         clock=now,
         new_id=_new_call_id,
     )
-    return fulfil_api(use_case, env.account_id)
+    return fulfil_api(use_case, env.account_id, _admission(env))
+
+
+def _admission(env: settings.ApproverSettings) -> "AdmitApprover":
+    """Return what admits approvers, and nobody else."""
+    from urllib3 import PoolManager
+
+    from mfa_watcher.adapters.caller_proofs import StsCallerProofs
+    from mfa_watcher.usecases.admit_approver import AdmitApprover
+
+    proofs = StsCallerProofs(
+        PoolManager(cert_reqs="CERT_REQUIRED"),
+        # The SDKs' own setting for all services. Who sets a function's variables decides anyway.
+        os.environ.get("AWS_ENDPOINT_URL") or env.sts_endpoint,
+        env.sts_region,
+        now,
+    )
+    roles = BotoIamReader(_client("iam"))
+    return AdmitApprover(env.approvers, proofs, roles, env.proof_function)
 
 
 def _new_call_id() -> str:

@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_snake
 from mfa_watcher.domain.events.tampering import Watcher
 from mfa_watcher.domain.health.heartbeats import EventPath
 from mfa_watcher.domain.policy import MailHours, Policy, Quarantine
+from mfa_watcher.domain.requests.approvers import Approvers
 from mfa_watcher.domain.users.addresses import AddressBook
 
 _HOURS_A_DAY = 24
@@ -256,7 +257,22 @@ class QuarantineSettings(PolicySettings):
         return f"arn:{self.partition}:iam::{account_id}:policy/{self.member_quarantine_policy}"
 
 
-class FulfilSettings(PolicySettings):
+class ApproverSettings(PolicySettings):
+    """The environment of approval_desk: who may decide, and how they prove who they are."""
+
+    approver_role_id: TextOrNone
+    approver_permission_sets: Texts
+    sts_endpoint: str = Field(pattern=r"^(https://[a-z0-9.-]+|http://127\.0\.0\.1:[0-9]+)$")
+    sts_region: Text
+    proof_function: Text
+
+    @property
+    def approvers(self) -> Approvers:
+        """Whom the account named."""
+        return Approvers(self.approver_role_id, frozenset(self.approver_permission_sets))
+
+
+class FulfilSettings(ApproverSettings):
     """The environment of fulfil."""
 
     account_alias: TextOrNone

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from mfa_watcher.adapters.aws_errors import AWS_ERRORS, error_code
+from mfa_watcher.domain.requests.approvers import Role
 from mfa_watcher.domain.requests.passwords import Password
 from mfa_watcher.domain.users.devices import Device
 from mfa_watcher.ports.errors import (
@@ -59,6 +60,11 @@ class BotoIamReader:
             self._ask("GetLoginProfile", lambda: self.client.get_login_profile(UserName=name))
             is not None
         )
+
+    def role(self, name: str) -> Role | None:
+        """Call GetRole."""
+        found = self._ask("GetRole", lambda: self.client.get_role(RoleName=name))
+        return Role(found["Role"]["RoleId"], found["Role"]["Path"]) if found else None
 
     def _ask(self, call: str, read: Callable[[], Answer]) -> Answer | None:
         with self._lock:  # the sweep reads several users at the same time

@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
+from mfa_watcher.cli.approver import assumed, proof_of
 from mfa_watcher.cli.aws import (
     AccountError,
     account_errors,
@@ -23,6 +24,7 @@ from mfa_watcher.cli.aws import (
     stack_outputs,
 )
 from mfa_watcher.cli.terminal import CommandError, plain
+from mfa_watcher.domain.requests.approvers import PROOF_HEADER, call_text
 
 if TYPE_CHECKING:
     import boto3
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Send = Callable[["AWSPreparedRequest"], "AWSResponse"]
 
+ROLE_VARIABLE = "MFA_WATCHER_APPROVER_ROLE"
+STACKS_OWN = "the stack's"
+_ROLE_OUTPUT = "ApproverRoleArn"
+
 SECONDS_TO_ANSWER = 75
 """Longer than the timeout of any function behind a URL."""
 
@@ -38,15 +44,21 @@ SECONDS_TO_ANSWER = 75
 class DeskEndpoint(Enum):
     """One Function URL: its title, its name in the stack's outputs and its environment variable."""
 
-    CHANGE = ("change desk", "ChangeDeskUrl", "MFA_WATCHER_CHANGE_DESK_URL")
-    APPROVAL = ("approval desk", "ApprovalDeskUrl", "MFA_WATCHER_APPROVAL_DESK_URL")
-    FULFIL = ("fulfilment", "FulfilUrl", "MFA_WATCHER_FULFIL_URL")
+    CHANGE = ("change desk", "ChangeDeskUrl", "MFA_WATCHER_CHANGE_DESK_URL", None)
+    APPROVAL = (
+        "approval desk",
+        "ApprovalDeskUrl",
+        "MFA_WATCHER_APPROVAL_DESK_URL",
+        "approval_desk",
+    )
+    FULFIL = ("fulfilment", "FulfilUrl", "MFA_WATCHER_FULFIL_URL", "fulfil")
 
-    def __init__(self, title: str, output: str, variable: str) -> None:
-        """Store the names."""
+    def __init__(self, title: str, output: str, variable: str, proven_to: str | None) -> None:
+        """Store the names; ``proven_to``: the function that wants a proof of who calls."""
         self.title = title
         self.output = output
         self.variable = variable
+        self.proven_to = proven_to
 
 
 class DeskCallError(CommandError):
@@ -67,6 +79,16 @@ def add_desk_options(parser: argparse.ArgumentParser) -> None:
             help=f"URL of the {endpoint.title} (default: ${endpoint.variable}, else the stack's)",
         )
 
+    parser.add_argument(
+        "--approver-role",
+        nargs="?",
+        const=STACKS_OWN,
+        metavar="ARN",
+        default=os.environ.get(ROLE_VARIABLE),
+        help="assume the approver role first, with the code of your MFA device (without ARN: the"
+        f" stack's; default: ${ROLE_VARIABLE})",
+    )
+
 
 @dataclass(slots=True)
 class DeskClient:
@@ -80,6 +102,8 @@ class DeskClient:
     region: str
     known: Mapping[DeskEndpoint, str]
     send: Send
+    approver_role: str | None = None
+    """The role to assume before the first call that only approvers may make."""
     _found: Mapping[str, str] | None = field(default=None, init=False)
     _chosen: DeskEndpoint | None = field(default=None, init=False)
 
@@ -133,16 +157,42 @@ class DeskClient:
         from botocore.awsrequest import AWSRequest
         from botocore.exceptions import BotoCoreError
 
+        if endpoint.proven_to:
+            self._assume_approver_role(endpoint)
+        region = _region_of(url) or self.region
+        keys = self._keys()
         data = b"" if body is None else json.dumps(body).encode()
         headers = {} if body is None else {"Content-Type": "application/json"}
+        if endpoint.proven_to:
+            call = call_text(method, self._path(endpoint, url), data.decode())
+            bound_to = f"{region}/{self.stack}/{endpoint.proven_to} {call}"
+            headers[PROOF_HEADER] = proof_of(self.session, keys, region, bound_to)
         request = AWSRequest(method, url, headers, data)
-        SigV4Auth(self._keys(), "lambda", _region_of(url) or self.region).add_auth(request)
+        SigV4Auth(keys, "lambda", region).add_auth(request)
         try:
             return self.send(request.prepare())
         except BotoCoreError as error:
             raise DeskCallError(
                 f"the {endpoint.title} did not answer ({plain(str(error))}){_uncertainty(method)}"
             ) from error
+
+    def _path(self, endpoint: DeskEndpoint, url: str) -> str:
+        """Return the path as the function sees it."""
+        return url.removeprefix(self._url(endpoint).rstrip("/")).partition("?")[0]
+
+    def _assume_approver_role(self, endpoint: DeskEndpoint) -> None:
+        """Go on as the approver role, if that is asked for. Raises AccountError."""
+        if self.approver_role is None:
+            return
+        role = self.approver_role
+        if role == STACKS_OWN:
+            role = self._outputs(endpoint).get(_ROLE_OUTPUT, "")
+            if not role:
+                raise AccountError(
+                    f"the stack {self.stack!r} has no approver role: its parameter Approvers is"
+                    " empty"
+                )
+        self.session, self.approver_role = assumed(self.session, role), None
 
     def _keys(self) -> Any:  # noqa: ANN401 - botocore's signer wants more than it uses
         """Return the caller's current credentials. Raises AccountError."""
@@ -187,7 +237,14 @@ def desk_client(options: argparse.Namespace) -> DeskClient:
         if (url := getattr(options, _option(endpoint)) or os.environ.get(endpoint.variable))
     }
     transport = URLLib3Session(timeout=SECONDS_TO_ANSWER)
-    return DeskClient(session_of(options), options.stack, options.region, known, transport.send)
+    return DeskClient(
+        session_of(options),
+        options.stack,
+        options.region,
+        known,
+        transport.send,
+        options.approver_role,
+    )
 
 
 def _option(endpoint: DeskEndpoint) -> str:
@@ -225,12 +282,16 @@ def _answer(endpoint: DeskEndpoint, method: str, response: "AWSResponse") -> Jso
         return said
     answer: Json = said if isinstance(said, dict) else {}
     if response.headers.get("Content-Type", "").startswith("application/problem+json"):
+        if str(answer.get("type")).endswith(":not-an-approver"):
+            raise AccessDeniedError(_problem(answer))
         raise DeskCallError(_problem(answer))
     message = plain(str(answer.get("Message") or answer.get("message") or "")).rstrip(".")
     match status:
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             needs = (
-                "" if endpoint is DeskEndpoint.CHANGE else "; it needs the approver policy and MFA"
+                ""
+                if endpoint is DeskEndpoint.CHANGE
+                else "; it needs the approver role (--approver-role)"
             )
             raise AccessDeniedError(
                 f"IAM does not allow you to use the {endpoint.title}{needs}."

@@ -73,6 +73,7 @@ def add_command(commands: Actions) -> None:
 def run(options: argparse.Namespace) -> None:
     """Do one action."""
     _require_confirmation(options)
+    _require_version(options)
     options.do(desk_client(options), options)
 
 
@@ -149,6 +150,9 @@ def _details(at: DeskClient, options: argparse.Namespace) -> None:
 
 def _cancel(at: DeskClient, options: argparse.Namespace) -> None:
     seen = _confirm(at, options, "The request ends without a decision.")
+    if not seen:  # an approver's call needs a version, and a user's may have one
+        found = at.ask_either("GET", _path(options.id))
+        seen = {"version": found["request"]["version"]}
     body = {"reason": options.reason} | seen
     _report(at.ask_either("POST", _path(options.id, "cancel"), body=body), options)
 
@@ -288,6 +292,17 @@ def _confirm(at: DeskClient, options: argparse.Namespace, what: str) -> Json:
     if answer.casefold() not in {"y", "yes"}:
         raise CommandError("nothing was done")
     return {"version": found["request"]["version"]}
+
+
+def _require_version(options: argparse.Namespace) -> None:
+    """Refuse to decide about a version that nobody has read. Raises WrongCallError."""
+    if options.do is not _decide or getattr(options, "seen", None):
+        return
+    if not options.undoable or options.yes:
+        raise WrongCallError(
+            "--seen N is needed: the version that `requests show` printed. What you decide about is"
+            " then what you have read"
+        )
 
 
 def _seen(options: argparse.Namespace) -> Json:

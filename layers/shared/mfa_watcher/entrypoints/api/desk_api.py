@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.event_handler import LambdaFunctionUrlResolver, Response
@@ -15,29 +15,43 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from mfa_watcher import __version__
+from mfa_watcher.domain.requests.approvers import PROOF_HEADER, NotAnApproverError, call_text
 from mfa_watcher.domain.users.people import Person
 from mfa_watcher.entrypoints.api import problems
 from mfa_watcher.entrypoints.api.body import UnreadableBodyError, readable_body
 from mfa_watcher.entrypoints.api.caller import UnknownCallerError, caller, within
+from mfa_watcher.ports.callers import UnprovenCallerError
 from mfa_watcher.ports.errors import ExternalServiceError
+from mfa_watcher.usecases.admit_approver import AdmitApprover
 
 logger = Logger()
 metrics = Metrics()
+
+_REFUSALS: Final = (
+    UnknownCallerError,
+    UnreadableBodyError,
+    NotAnApproverError,
+    UnprovenCallerError,
+    ExternalServiceError,
+)
 
 
 class DeskApi(LambdaFunctionUrlResolver):
     """The API of one desk. An error without a kind of problem surfaces as the function's error."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the desks differ in
         self,
         title: str,
         description: str,
         account_id: str,
         problem_kinds: problems.ProblemKinds,
+        *,
         is_member: Callable[[str], bool] | None = None,
+        admission: AdmitApprover | None = None,
     ) -> None:
-        """Take the OpenAPI title and description, and which accounts' callers are served.
+        """Take the OpenAPI title and description, and which callers are served.
 
+        With an ``admission``, only approvers are, who prove who they are.
         ``problem_kinds`` says as which problem a use case's error is answered; the error's text is
         the detail.
         """
@@ -47,6 +61,7 @@ class DeskApi(LambdaFunctionUrlResolver):
         )
         self._account_id = account_id
         self._is_member = is_member
+        self._admission = admission
         self._problem_kinds = {**problems.PROBLEM_KINDS, **problem_kinds}
         self.exception_handler(list(self._problem_kinds))(self._answer_problem)
         self.exception_handler(ResponseValidationError)(_reraise)
@@ -77,8 +92,11 @@ class DeskApi(LambdaFunctionUrlResolver):
         try:
             person = caller(event, self._account_id, self._is_member)
             logger.append_keys(caller=person.arn)
+            proof = _proof(event)
             event = _without_headers(event)
-        except (UnknownCallerError, UnreadableBodyError, ExternalServiceError) as error:
+            if self._admission:
+                self._admission.admit(person, proof, signed_call(event))
+        except _REFUSALS as error:
             answer = _as_lambda_response(self._problem(error, context))
         else:
             self.context["caller"] = person
@@ -146,6 +164,18 @@ def _log_answer(event: Mapping[str, Any], status: int) -> None:
     )
     logger.remove_keys(["caller"])
     metrics.add_metric(f"Answers_{status // 100}xx", MetricUnit.Count, 1)
+
+
+def _proof(event: Mapping[str, Any]) -> str | None:
+    headers = within(event, "headers")
+    found = next((v for k, v in headers.items() if k.casefold() == PROOF_HEADER), None)
+    return found if isinstance(found, str) else None
+
+
+def signed_call(event: Mapping[str, Any]) -> str:
+    """Return what a proof is for: method, path and body, as the caller signs them."""
+    method, path = within(event, "requestContext", "http").get("method"), event.get("rawPath")
+    return call_text(str(method), str(path), str(event.get("body") or ""))
 
 
 def _without_headers(event: Mapping[str, Any]) -> dict[str, Any]:

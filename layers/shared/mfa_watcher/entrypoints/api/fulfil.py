@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mfa_watcher.entrypoints.api.desk_api import DeskApi
 from mfa_watcher.entrypoints.api.problems import ProblemKind, ProblemKinds, documented_responses
 from mfa_watcher.ports.errors import FulfilmentInterruptedError
+from mfa_watcher.usecases.admit_approver import AdmitApprover
 from mfa_watcher.usecases.fulfil import FulfilRequest
 
 logger = Logger()
@@ -48,11 +49,13 @@ class FulfilmentResponse(BaseModel):
     steps: list[str] = Field(description="What is done, by this call or an earlier one.")
 
 
-def fulfil_api(use_case: FulfilRequest, account_id: str) -> DeskApi:
+def fulfil_api(use_case: FulfilRequest, account_id: str, admission: AdmitApprover) -> DeskApi:
     """Return the API of one account."""
     interrupted = ProblemKind(503, "interrupted", "IAM is temporarily unavailable", 30)
     problem_kinds: ProblemKinds = {FulfilmentInterruptedError: interrupted}
-    api = DeskApi("MFA Watcher: fulfil", _DESCRIPTION, account_id, problem_kinds)
+    api = DeskApi(
+        "MFA Watcher: fulfil", _DESCRIPTION, account_id, problem_kinds, admission=admission
+    )
 
     @api.post(
         "/requests/<request_id>/fulfil",

@@ -8,10 +8,12 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from pydantic import BaseModel, Field
 
+from mfa_watcher.domain.requests.approvers import NotAnApproverError
 from mfa_watcher.domain.requests.change_request import SegregationOfDutiesError, WrongStepError
 from mfa_watcher.entrypoints.api import body
 from mfa_watcher.entrypoints.api.caller import UnknownCallerError
 from mfa_watcher.ports import errors
+from mfa_watcher.ports.callers import UnprovenCallerError
 
 PROBLEM_TYPE: Final = "application/problem+json"
 
@@ -52,6 +54,8 @@ ProblemKinds = dict[type[Exception], ProblemKind]
 _TRY_LATER: Final = ProblemKind(503, "try-later", "AWS is temporarily unavailable", 30)
 PROBLEM_KINDS: Final[ProblemKinds] = {
     UnknownCallerError: ProblemKind(403, "unknown-caller", "The caller could not be identified"),
+    NotAnApproverError: ProblemKind(403, "not-an-approver", "Only approvers are served here"),
+    UnprovenCallerError: ProblemKind(403, "unproven-caller", "The caller is not proven"),
     SegregationOfDutiesError: ProblemKind(
         403, "segregation-of-duties", "Another person must do this"
     ),

@@ -14,6 +14,7 @@ from mfa_watcher.entrypoints.api.desk_api import DeskApi
 from mfa_watcher.entrypoints.api.problems import ProblemKind, ProblemKinds, documented_responses
 from mfa_watcher.ports.store import RequestPage, RequestSearch
 from mfa_watcher.usecases.administer import NoSuchUserError
+from mfa_watcher.usecases.admit_approver import AdmitApprover
 from mfa_watcher.usecases.approval_desk import ApprovalDesk
 from mfa_watcher.usecases.change_desk import ChangeDesk
 from mfa_watcher.usecases.desk import (
@@ -73,7 +74,7 @@ def change_desk_api(desk: ChangeDesk) -> DeskApi:
         " A user sees and files their own requests.",
         desk.account_id,
         _PROBLEM_KINDS,
-        desk.accounts.include,
+        is_member=desk.accounts.include,
     )
     _add_read_routes(
         api,
@@ -125,18 +126,19 @@ def change_desk_api(desk: ChangeDesk) -> DeskApi:
     return api
 
 
-def approval_desk_api(desk: ApprovalDesk) -> DeskApi:
+def approval_desk_api(desk: ApprovalDesk, admission: AdmitApprover) -> DeskApi:
     """Return the API of the approval desk."""
     api = DeskApi(
         "MFA Watcher: approval desk",
-        "Where change requests are decided. IAM admits approvers, with MFA only. Segregation of"
-        " duties: the subject of a request, and whoever tried the removal or asked for it, may not"
-        " decide.",
+        "Where change requests are decided, by sessions of the stack's approver role or of a named"
+        " permission set, which prove who they are. Segregation of duties: the subject of a"
+        " request, and whoever tried the removal or asked for it, may not decide.",
         desk.account_id,
         _PROBLEM_KINDS,
+        admission=admission,
     )
     _add_read_routes(api, desk.list, desk.show, desk.clock)
-    _add_step_route(
+    _add_decision_route(
         api,
         "approve",
         "Approve a request",
@@ -144,28 +146,28 @@ def approval_desk_api(desk: ApprovalDesk) -> DeskApi:
         " now, and opens the window in which it can be fulfilled.",
         desk.approve,
     )
-    _add_step_route(
+    _add_decision_route(
         api,
         "reject",
         "Reject a request",
         "Rejects the request, or withdraws an approval whose fulfilment has not started.",
         desk.reject,
     )
-    _add_step_route(
+    _add_decision_route(
         api,
         "acknowledge",
         "Acknowledge a violation",
         "Closes the request of a removal that nobody approved. Nothing else closes it.",
         desk.acknowledge,
     )
-    _add_step_route(
+    _add_decision_route(
         api,
         "reopen",
         "Reopen the window of a request",
         "Approves again a request that expired, or whose new device was not added in time.",
         desk.reopen,
     )
-    _add_step_route(
+    _add_decision_route(
         api,
         "cancel",
         "Cancel a request",
@@ -250,6 +252,26 @@ def _add_step_route(
     ) -> schemas.RequestResponse:
         reason, seen = step_reason.reason, step_reason.version
         return _response(take(AskedStep(api.caller, request_id, reason, seen)))
+
+
+def _add_decision_route(
+    api: DeskApi,
+    step: str,
+    summary: str,
+    description: str,
+    take: Callable[[AskedStep], ChangeRequest],
+) -> None:
+    """Add the route of a step that an approver takes, about the version that they have read."""
+
+    @api.post(
+        f"/requests/<request_id>/{step}",
+        summary=summary,
+        description=description,
+        responses=documented_responses("The step is done.", schemas.RequestResponse),
+        operation_id=f"{step}_request",
+    )
+    def take_step(request_id: RequestId, decision: schemas.Decision) -> schemas.RequestResponse:
+        return _response(take(AskedStep(api.caller, request_id, decision.reason, decision.version)))
 
 
 def _response(request: ChangeRequest) -> schemas.RequestResponse:

@@ -108,6 +108,16 @@ class StepReason(_RequestBody):
     version: Version = None
 
 
+class Decision(StepReason):
+    """The reason of a decision, and the version of the request that was read: it is required."""
+
+    version: int = Field(
+        ge=1,
+        description="The version that was read. If the request changed since, the answer is a 409,"
+        " and nothing is done: nobody decides about something else than they were shown.",
+    )
+
+
 class _View(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
