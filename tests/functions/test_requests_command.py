@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mfa_watcher.cli import api_client, main
+from mfa_watcher.cli import api_client, approver, main
 from mfa_watcher.cli.api_client import DeskEndpoint
 from mfa_watcher.cli.request_export import COLUMNS, cell
 from mfa_watcher.cli.request_views import in_order
@@ -80,7 +81,14 @@ def run(doors: Doors, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
         monkeypatch.setenv(door.variable, doors.url(function))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.for_all().address)
+
+    def proof_of(*arguments: Any) -> str:
+        """Sign for this machine's STS: the functions, in the same process, have another."""
+        with monkeypatch.context() as here:
+            here.setenv("AWS_ENDPOINT_URL_STS", sts.for_all().address)
+            return approver.proof_of(*arguments)
+
+    monkeypatch.setattr(api_client, "proof_of", proof_of)
     # The functions' clock stands still, and proofs are signed with botocore's.
     clock = doors.product.account.clock
     monkeypatch.setattr("botocore.auth.get_current_datetime", clock)
