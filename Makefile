@@ -112,6 +112,8 @@ test-e2e: environments $(AWS) ## Run the tests of the product as it is deployed 
 	@.venv/bin/python -m pytest --numprocesses=2 tests/e2e $(ARGS)
 
 simulation: $(DEV) ## Play a month with 1,000 users, and 10,000 walks on all cores; SIMULATION_SEED=2 plays others
+	@case "$${SIMULATION_SEED:-1}$${SIMULATED_WALKS:-1}$${SIMULATED_USERS:-1}" in *[!0-9]*) \
+	  echo 'SIMULATION_SEED, SIMULATED_WALKS and SIMULATED_USERS are whole numbers.'; exit 2;; esac
 	$(call say,A month)
 	@SIMULATED_USERS=$${SIMULATED_USERS:-1000} .venv/bin/python -m pytest tests/simulation --numprocesses=0 --quiet $(ARGS)
 	$(call say,Random walks through the change request)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mfa_watcher.domain.health.probing import USER_PREFIX, USER_TAG, Sign
+from mfa_watcher.domain.health.probe import USER_PREFIX, USER_TAG, Sign
 from sandbox import command_line
 from sandbox.account import Account, Principal
 from sandbox.actors import SELF_SERVICE, Actors

@@ -11,7 +11,7 @@ import pytest
 
 from mfa_watcher.cli import main
 from mfa_watcher.cli import probe as command
-from mfa_watcher.domain.health.probing import ALLOWED, DENIED, USER_PREFIX, USER_TAG, Sign
+from mfa_watcher.domain.health.probe import ALLOWED, DENIED, USER_PREFIX, USER_TAG, Sign
 from mfa_watcher.domain.health.results import Level
 from tests.functions import healthy_account as healthy
 from tests.functions.healthy_account import CheckedAccount, Report

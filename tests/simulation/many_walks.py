@@ -49,20 +49,32 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"not a whole number above 0: {text!r}")
+    return int(text)
+
+
+def _numbers(text: str) -> list[int]:
+    return [_number(one) for one in text.split(",")]
+
+
 def main(arguments: list[str]) -> int:
     """Play the walks that the command line asks for; return the exit status."""
     parser = argparse.ArgumentParser(description="Play very many random walks.")
-    parser.add_argument("--walks", type=int, default=10_000, help="of each seed")
-    parser.add_argument("--seeds", default="1", help="numbers, with commas in between")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--walks", type=_number, default=10_000, help="of each seed")
+    parser.add_argument("--seeds", type=_numbers, default=[1], help="with commas in between")
+    parser.add_argument("--processes", type=_number, default=os.cpu_count() or 1)
     asked = parser.parse_args(arguments)
-    seeds = [int(seed) for seed in asked.seeds.split(",")]
-    number = len(seeds) * asked.walks
-    _say(f"{number} walks of seed {asked.seeds}, in {asked.processes} processes")
+    number = len(asked.seeds) * asked.walks
+    named = ", ".join(map(str, asked.seeds))
+    _say(f"{number} walks of seed {named}, in {asked.processes} processes")
     begun = shown = monotonic()
     done = broken = 0
     with ProcessPoolExecutor(asked.processes) as processes:
-        parts = {processes.submit(play, part): len(part) for part in _parts(seeds, asked.walks)}
+        parts = {
+            processes.submit(play, part): len(part) for part in _parts(asked.seeds, asked.walks)
+        }
         for part in as_completed(parts):
             for text in part.result():
                 broken += 1

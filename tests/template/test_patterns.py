@@ -16,6 +16,7 @@ from moto.events.models import EventPattern
 
 from mfa_watcher.domain.events.signals import SignalKind, classify
 from mfa_watcher.entrypoints.parsing.cloudtrail import parse_record
+from tests.support.event_files import envelopes
 from tests.support.tampering import CASES, OTHERS, OURS, SCP_ID
 from tests.template.cloudformation import ACCOUNT, ROOT, Template
 
@@ -243,16 +244,8 @@ def _enveloped(record: Json, account: str = ACCOUNT) -> Json:
 @cache
 def shown() -> list[Json]:
     """Return the events in events/ that are on a bus, and what their queues hold beside them."""
-    found = []
-    for path in sorted((ROOT / "events").glob("on_*/*.json")):
-        for message in json.loads(path.read_text())["Records"]:
-            try:
-                body = json.loads(message["body"])
-            except ValueError:
-                continue
-            if isinstance(body, dict) and isinstance(body.get("detail"), dict):
-                found.append(body)
-    return found
+    files = sorted((ROOT / "events").glob("on_*/*.json"))
+    return [event for path in files for event in envelopes(path)]
 
 
 @cache

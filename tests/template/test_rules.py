@@ -9,6 +9,7 @@ from moto.events.models import EventPattern
 from mfa_watcher.domain.events.signals import IAM_CALLS
 from mfa_watcher.domain.events.tampering import Part
 from sandbox.mail_events import DETAIL_TYPES
+from tests.support.event_files import envelopes
 from tests.support.tampering import (
     CASES,
     DELIVERY,
@@ -73,19 +74,6 @@ def _event(
     }
 
 
-def _bodies(path: Path) -> list[dict[str, Any]]:
-    """The envelopes in an event file that are JSON; a test of bad input may hold others."""
-    found = []
-    for message in json.loads(path.read_text())["Records"]:
-        try:
-            body = json.loads(message["body"])
-        except ValueError:
-            continue
-        if isinstance(body, dict) and isinstance(body.get("detail"), dict):
-            found.append(body)
-    return found
-
-
 EVENT_FILES = [path for name in QUEUES for path in sorted((ROOT / "events" / name).glob("*.json"))]
 
 
@@ -94,7 +82,7 @@ EVENT_FILES = [path for name in QUEUES for path in sorted((ROOT / "events" / nam
 )
 def test_event_file_holds_what_the_rules_send_to_its_function(path: Path) -> None:
     queue = TEMPLATE.resolve({"Fn::GetAtt": [QUEUES[path.parent.name], "Arn"]})
-    for body in _bodies(path):
+    for body in envelopes(path):
         targets = [target["Arn"] for name in _matching(body) for target in TARGETS[name]]
         # What is seen by two rules comes twice, and is told from its duplicate by the event's id.
         assert queue in targets

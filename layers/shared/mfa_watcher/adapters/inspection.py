@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from botocore import xform_name
+from botocore.exceptions import ClientError
 
 from mfa_watcher.adapters.aws_errors import AWS_ERRORS, error_code
 from mfa_watcher.domain.health import readings
@@ -371,7 +372,9 @@ def read(action: str, call: Callable[[], Answer]) -> Answer | None:
             return None
         if code.startswith(_DENIED):
             raise MissingPermissionError(action) from error
-        raise InspectionError(f"{action}: {code}") from error
+        # An error of botocore itself says in words what is wrong, such as missing credentials.
+        reason = code if isinstance(error, ClientError) else error
+        raise InspectionError(f"{action}: {reason}") from error
 
 
 def _selectors(selects: Json, *, custom: bool) -> tuple[readings.Selector, ...]:

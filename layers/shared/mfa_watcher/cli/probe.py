@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from mfa_watcher.cli.api_client import AccessDeniedError, DeskCallError, DeskClient, DeskEndpoint
 from mfa_watcher.cli.aws import AccountError, OpenedStack, open_stack
 from mfa_watcher.cli.terminal import WrongCallError, console, plain, print_json_lines
-from mfa_watcher.domain.health.probing import USER_PREFIX, ProbeResult, Sign
+from mfa_watcher.domain.health.probe import USER_PREFIX, ProbeResult, Sign
 from mfa_watcher.domain.health.results import Level
-from mfa_watcher.ports.probing import DeskRefusedError, ProbeUser
+from mfa_watcher.domain.users.addresses import is_address
+from mfa_watcher.ports.probe import DeskRefusedError, ProbeUser
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,7 +47,10 @@ def add_probe_options(parser: argparse.ArgumentParser) -> None:
         "--probe", action="store_true", help="send signs, instead of reading the account"
     )
     group.add_argument(
-        "--address", metavar="ADDRESS", help="your own address, in MailDomains: gets the mails"
+        "--address",
+        type=_address,
+        metavar="ADDRESS",
+        help="your own address, in MailDomains: gets the mails",
     )
     group.add_argument(
         "--time-limit",
@@ -97,7 +101,7 @@ def _probe(
     show: Callable[[ProbeResult], None],
     waits: Callable[[Sequence[str], float], None],
 ) -> "Probe":
-    from mfa_watcher.adapters.probing import BotoProbe, DynamoProbedTable
+    from mfa_watcher.adapters.probe import BotoProbe, DynamoProbedTable
     from mfa_watcher.usecases.probe import Probe
 
     stack, settings = opened.stack, opened.settings
@@ -250,6 +254,12 @@ def _line(result: ProbeResult) -> dict[str, object]:
         "seconds": None if result.seconds is None else round(result.seconds, 1),
         "remedy": result.remedy,
     }
+
+
+def _address(text: str) -> str:
+    if not is_address(text):
+        raise argparse.ArgumentTypeError(f"not a mail address: {text!r}")
+    return text
 
 
 def _seconds(text: str) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from itertools import chain
 from typing import TypeVar
@@ -119,8 +119,9 @@ class HealthCheck:
         return resource_checks.check_functions(functions)
 
     def _concurrency(self) -> Iterable[CheckResult]:
-        per_queue = int(self.stack.parameters.get("QueueConcurrency") or 2)
-        return resource_checks.check_concurrency(self.inspector.unreserved_concurrency(), per_queue)
+        return resource_checks.check_concurrency(
+            self.inspector.unreserved_concurrency(), self.stack.queue_concurrency
+        )
 
     def _schedules(self) -> Iterable[CheckResult]:
         schedules = self._each("AWS::Scheduler::Schedule", self.inspector.schedule_enabled)
@@ -239,9 +240,7 @@ class HealthCheck:
         return activity_checks.check_heartbeats(
             [recorded.get(source) or Heartbeat(source) for source in sources],
             now=self.clock(),
-            silence_threshold=timedelta(
-                hours=float(self.stack.parameters.get("HeartbeatHours") or 13)
-            ),
+            silence_threshold=self.stack.silence_threshold,
         )
 
 

@@ -13,7 +13,7 @@ from mfa_watcher.domain.health.heartbeats import (
     HeartbeatSource,
     expected_sources,
 )
-from mfa_watcher.domain.health.probing import (
+from mfa_watcher.domain.health.probe import (
     ALLOWED,
     DENIED,
     RULES,
@@ -36,7 +36,7 @@ from mfa_watcher.domain.notifications.mail_feedback import MailOutcome
 from mfa_watcher.domain.requests.change_request import RequestState
 from mfa_watcher.domain.users.user import MailKind
 from mfa_watcher.ports.errors import ExternalServiceError, MissingPermissionError
-from mfa_watcher.ports.probing import (
+from mfa_watcher.ports.probe import (
     DeskRefusedError,
     ProbedAccount,
     ProbedDesks,
@@ -201,11 +201,10 @@ class Probe:
             self._show(Sign.HEARTBEAT, Seen(Level.OK, "no other account is watched"))
             return
         sources = expected_sources(members, self.regions, self.stack.iam_region)
-        silence = timedelta(hours=float(self.stack.parameters.get("HeartbeatHours") or 13))
         for result in check_heartbeats(
             [recorded.get(source) or Heartbeat(source) for source in sources],
             now=self.clock(),
-            silence_threshold=silence,
+            silence_threshold=self.stack.silence_threshold,
         ):
             self._show(Sign.HEARTBEAT, Seen(result.level, result.seen), "member accounts")
 

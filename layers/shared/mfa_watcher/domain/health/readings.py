@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 IAM_REGIONS = {"aws": "us-east-1", "aws-us-gov": "us-gov-west-1"}
 """In which region of a partition IAM's events appear. ``forwarder.yaml`` needs the same regions at
@@ -35,6 +36,16 @@ class Stack:
     def sign_in_regions(self) -> tuple[str, ...]:
         """Return the regions from which the watcher expects sign-ins, as it was deployed."""
         return tuple(one.strip() for one in self.outputs["SignInRegions"].split(","))
+
+    @property
+    def silence_threshold(self) -> timedelta:
+        """Return after how long without any event the watcher calls a region silent."""
+        return timedelta(hours=float(self.parameters.get("HeartbeatHours") or 13))
+
+    @property
+    def queue_concurrency(self) -> int:
+        """Return how many functions may run at the same time for each queue."""
+        return int(self.parameters.get("QueueConcurrency") or 2)
 
     @property
     def event_bus_arn(self) -> str:

@@ -69,6 +69,11 @@ class AddressBook:
             yield f"{user_name}@{self.default_domain}"
 
 
+def is_address(text: str) -> bool:
+    """Return whether a text is a mail address that SES may take, in whatever domain."""
+    return _ADDRESS.fullmatch(text) is not None
+
+
 def _tag_value(tags: Mapping[str, str], wanted: str) -> str | None:
     """Return a tag's value. Tag keys of IAM users are case-insensitive (IAM: tagging)."""
     for key, value in tags.items():

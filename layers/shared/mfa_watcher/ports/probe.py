@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mfa_watcher.domain.health.heartbeats import Heartbeat
-from mfa_watcher.domain.health.probing import IntentRecord
+from mfa_watcher.domain.health.probe import IntentRecord
 from mfa_watcher.domain.history import HistoryEntry
 from mfa_watcher.domain.users.user import User, UserKey
 from mfa_watcher.ports.errors import ExternalServiceError

@@ -10,11 +10,11 @@ from mfa_watcher.adapters import items
 from mfa_watcher.adapters.aws_errors import AWS_ERRORS, error_code
 from mfa_watcher.adapters.inspection import BotoInspector, DynamoTableReader, read
 from mfa_watcher.adapters.table import Table
-from mfa_watcher.domain.health.probing import USER_PREFIX, IntentRecord
+from mfa_watcher.domain.health.probe import USER_PREFIX, IntentRecord
 from mfa_watcher.domain.requests.passwords import make_password
 from mfa_watcher.domain.users.user import UserKey
 from mfa_watcher.ports.errors import InspectionError, MissingPermissionError
-from mfa_watcher.ports.probing import ProbeUser
+from mfa_watcher.ports.probe import ProbeUser
 
 if TYPE_CHECKING:
     from mfa_watcher.domain.history import HistoryEntry
